@@ -1,0 +1,77 @@
+# Everything a developer types. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-stamp
+PYTEST_ARGS ?= -n 2
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+.PHONY: help setup run demo test check bench chaos drill ci lock
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: $(STAMP) ## make .venv and install what the lock files say; does nothing when up to date
+
+$(STAMP): locks/bootstrap.lock locks/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	    "Name another one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "setup 1/4  an environment of its own in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
+	@echo "setup 2/4  the installer uv, from locks/bootstrap.lock"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bootstrap.lock
+	@echo "setup 3/4  the dependencies, from locks/dev.lock (about 100 MB at first)"
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r locks/dev.lock 2>&1 | sed -n 's/^/           /; /\(Resolved\|Prepared\|Installed\|error\|×\|╰\|Caused\)/p'
+	@echo "setup 4/4  Postroom itself"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup ## everything in one terminal: database, API, runner, mail catcher, demo events; stays up
+	@exec $(BIN)/postroom up --demo
+
+demo: setup ## the same on a database of its own, until every effect has arrived; exits 0 or 1
+	@exec $(BIN)/postroom up --demo --once
+
+test: setup ## all tests, on a PostgreSQL that they start themselves (PYTEST_ARGS="-n 2")
+	@$(BIN)/pytest $(PYTEST_ARGS)
+	@if $(BIN)/python -c 'from app.postgres.binaries import find_binaries; find_binaries("machine")' 2>/dev/null; then \
+	  echo "once more on the machine's own PostgreSQL: what talks to the database"; \
+	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) tests/db; \
+	else echo "this machine has no PostgreSQL of its own to try as well (Debian: apt-get install postgresql)"; fi
+
+check: setup ## format, lint, types, layers, lock files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q -p no:cacheprovider tests/unit/test_lock_files.py
+
+bench: setup ## how fast it is (FULL=1, ONLY=row,row, PEERS=path/to/run)
+	@exec $(BIN)/python -m bench
+
+chaos: setup ## faults while it works, then nothing lost (SEED=n, MINUTES=m, SECONDS=s; a minute by default)
+	@exec $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SECONDS),--seconds $(SECONDS))
+
+drill: setup ## every alert broken, fired, mended by its page (FULL=1 for all, ONLY=NAME for one)
+	@exec $(BIN)/python -m drill $(if $(filter 1,$(FULL)),--full) $(if $(ONLY),--only $(ONLY))
+
+ci: ## what .ci/run calls: setup, check, test, drill
+	@$(MAKE) setup
+	@$(MAKE) check
+	@$(MAKE) test
+	@$(MAKE) drill
+
+lock: setup ## resolve the dependencies anew and write locks/
+	@$(LOCK) pyproject.toml --output-file locks/runtime.lock
+	@$(LOCK) pyproject.toml --extra dev --output-file locks/dev.lock
+	@printf '%s\n' uv hatchling | $(LOCK) - --output-file locks/bootstrap.lock
