@@ -1,0 +1,84 @@
+"""Errors a person or a caller may see: each with a code, an HTTP status and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class PostroomError(Exception):
+    """Base of all expected errors. `detail` is safe to show: it holds no secret and no payload."""
+
+    code = "internal"
+    status = 500
+    title = "Something went wrong inside Postroom"
+
+    def __init__(self, detail: str, *, retry_after_s: int | None = None, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.field = field
+
+
+class SettingsInvalid(PostroomError):
+    """The environment does not make a working service; `faults` lists everything wrong at once."""
+
+    code = "settings_invalid"
+    title = "The settings are not usable"
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+class InvalidInput(PostroomError):
+    """What was sent cannot be used; `field` names the place."""
+
+    code = "invalid_input"
+    status = 400
+    title = "The request cannot be used"
+
+
+class InvalidPayload(InvalidInput):
+    """A payload that its channel cannot send."""
+
+    code = "invalid_payload"
+    status = 422
+    title = "The payload cannot be sent on this channel"
+
+
+class NotAuthenticated(PostroomError):
+    code = "not_authenticated"
+    status = 401
+    title = "A valid token is needed"
+
+
+class NotAllowed(PostroomError):
+    code = "not_allowed"
+    status = 403
+    title = "The token lacks the scope for this"
+
+
+class NotFound(PostroomError):
+    code = "not_found"
+    status = 404
+    title = "There is no such thing"
+
+
+class Conflict(PostroomError):
+    code = "conflict"
+    status = 409
+    title = "The state of things does not allow this"
+
+
+class TooLarge(PostroomError):
+    code = "too_large"
+    status = 413
+    title = "The request is too large"
+
+
+class Unavailable(PostroomError):
+    """Something this request needs is away for now; trying again later is right."""
+
+    code = "unavailable"
+    status = 503
+    title = "Not available right now"

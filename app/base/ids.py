@@ -1,0 +1,21 @@
+"""Identifiers made in this process. Message ids are made by the database (UUIDv7)."""
+
+from __future__ import annotations
+
+import secrets
+from uuid import UUID
+
+from app.base.errors import InvalidInput
+
+
+def request_id() -> str:
+    """A random id of 16 hexadecimal digits for one HTTP request."""
+    return secrets.token_hex(8)
+
+
+def parse_uuid(text: str, *, field: str = "id") -> UUID:
+    """Errors: `InvalidInput` that names the field."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInput(f"{field} is no UUID", field=field) from None
