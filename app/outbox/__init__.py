@@ -1,0 +1,1 @@
+"""The ledger and the engine: messages, deliveries, attempts, dead letters, replay."""

@@ -1,0 +1,102 @@
+"""Claims one channel's due deliveries, batch after batch, from where the last batch ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from app.base.clock import Clock
+from app.base.db import Pool
+from app.outbox import store
+from app.outbox.model import Claim
+from app.outbox.store import BOTTOM
+from app.worker.heartbeat import Worker
+
+CLAIM_MAX: Final = 500
+BOTTOM_AGAIN_S: Final = 5.0
+LOOK_MAX: Final = 1_000
+"""How far a claim looks behind destinations that may have no more, before it puts them off."""
+PUT_OFF_S: Final = 2.0
+
+
+class Claimer:
+    """Keeps the floor.
+
+    Promise: everything due is claimed. What appears below the floor (a transaction that committed
+    late, a delivery that was put off) is found when the queue runs dry, or after `BOTTOM_AGAIN_S`.
+    """
+
+    def __init__(self, *, pool: Pool, worker: Worker, channel: str, clock: Clock) -> None:
+        self._pool = pool
+        self._worker = worker
+        self._channel = channel
+        self._clock = clock
+        self._floor = BOTTOM
+        self._bottom_at = clock.monotonic()
+        self._retries_wait = True
+
+    async def claim(self, free: int, *, full: Sequence[str] = (), stuck: Sequence[str] = ()) -> list[Claim]:
+        """At most `free` deliveries, none to a destination in `full`; empty when nothing else is due.
+
+        Where nothing else is in view, due deliveries to `stuck` destinations are put off.
+        """
+        wanted = min(CLAIM_MAX, free)
+        if wanted <= 0:
+            return []
+        if self._clock.monotonic() - self._bottom_at > BOTTOM_AGAIN_S:
+            self._start_over()
+        if full:
+            return await self._claim_around(wanted, full, stuck)
+        claims = await self._claim(wanted)
+        if not claims and self._floor is not BOTTOM:
+            self._start_over()
+            claims = await self._claim(wanted)
+        self._floor = self._floor.above(claims)
+        return claims
+
+    async def _claim(self, wanted: int) -> list[Claim]:
+        first_max, retry_max = self._shares(wanted)
+        async with self._pool.acquire() as conn:
+            claims = await store.claim_due(
+                conn,
+                channel=self._channel,
+                worker=self._worker.id,
+                first_max=first_max,
+                retry_max=retry_max,
+                floor=self._floor,
+            )
+        self._retries_wait = any(claim.state == "retry" for claim in claims)
+        return claims
+
+    async def _claim_around(self, wanted: int, full: Sequence[str], stuck: Sequence[str]) -> list[Claim]:
+        """The floor stays, for it would pass over what is left alone. Who clogs the view is put off."""
+        first_max, retry_max = self._shares(wanted)
+        async with self._pool.acquire() as conn:
+            claims = await store.claim_around(
+                conn,
+                channel=self._channel,
+                worker=self._worker.id,
+                first_max=first_max,
+                retry_max=retry_max,
+                floor=self._floor,
+                full=full,
+                look_max=LOOK_MAX,
+            )
+            if (
+                not claims
+                and stuck
+                and await store.count_due(conn, channel=self._channel, most=LOOK_MAX) >= LOOK_MAX
+            ):
+                await store.put_off(
+                    conn, channel=self._channel, destinations=stuck, delay_s=PUT_OFF_S, batch_max=LOOK_MAX
+                )
+        return claims
+
+    def _shares(self, wanted: int) -> tuple[int, int]:
+        """Retries get half of the places while there are any, and the look of one while there are none."""
+        retry_max = max(1, wanted // 2) if self._retries_wait else 1
+        return max(1, wanted - retry_max), retry_max
+
+    def _start_over(self) -> None:
+        self._floor = BOTTOM
+        self._bottom_at = self._clock.monotonic()

@@ -1,0 +1,65 @@
+"""The sum that must fit: published = delivered + waiting + dead + cancelled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.base.db import Connection, Pool, query
+from app.base.log import get_logger
+
+log = get_logger(__name__)
+
+_BALANCE = query(__package__, "balance")
+_ADVANCE_FOLD = query(__package__, "advance_fold")
+_REBASE_FOLD = query(__package__, "rebase_fold")
+_MARK_CHECKED = query(__package__, "mark_ledger_checked")
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Deliveries, counted from both sides. `open` are pending and retry together."""
+
+    published: int
+    delivered: int
+    open: int
+    dead: int
+    cancelled: int
+
+    @property
+    def drift(self) -> int:
+        """0, or something was lost (above 0) or ended twice (below 0)."""
+        return self.published - self.delivered - self.open - self.dead - self.cancelled
+
+
+async def fetch_balance(conn: Connection) -> Balance:
+    """Needs a `repeatable_read` transaction of the caller: one snapshot for both sides."""
+    row = await conn.fetchrow(_BALANCE)
+    if row is None:
+        raise RuntimeError("postroom.ledger_fold lost its row")
+    return Balance(**row)
+
+
+async def check_ledger(pool: Pool) -> Balance:
+    """Compare both sides, keep the finding, and fold what cannot change any more.
+
+    In a cluster that this ledger was restored into, what was published is first counted anew.
+    """
+    async with pool.acquire() as conn:
+        async with conn.transaction(isolation="repeatable_read"):
+            if await conn.fetchval(_REBASE_FOLD) is not None:
+                log.warning("ledger.rebased", reason="the database was restored into another cluster")
+        async with conn.transaction(isolation="repeatable_read"):
+            balance = await fetch_balance(conn)
+        async with conn.transaction():
+            await conn.execute(
+                _MARK_CHECKED,
+                balance.published,
+                balance.delivered,
+                balance.open,
+                balance.dead,
+                balance.cancelled,
+            )
+            await conn.execute(_ADVANCE_FOLD)
+    if balance.drift:
+        log.error("ledger.drift", drift=balance.drift, published=balance.published)
+    return balance

@@ -1,0 +1,11 @@
+-- Add up for good what transactions that have all ended published.
+with horizon as (
+    select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid
+)
+update postroom.ledger_fold f
+set xid = h.xid,
+    published = f.published + coalesce(
+        (select sum(m.deliveries) from postroom.message m where m.xid >= f.xid and m.xid < h.xid), 0),
+    cluster = (select system_identifier from pg_control_system())
+from horizon h
+where h.xid > f.xid

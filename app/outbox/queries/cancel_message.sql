@@ -1,0 +1,14 @@
+-- Cancel what has not been sent of one message; what is under way right now is left alone.
+-- $1 message id, $2 shard
+with gone as (
+    delete from postroom.delivery where message_id = $1 and worker is null
+    returning message_id, n, channel, attempts
+), logged as (
+    insert into postroom.attempt (message_id, n, channel, attempt, outcome)
+    select message_id, n, channel, attempts, 'cancelled' from gone
+), counted as (
+    insert into postroom.tally as t (name, label, shard, value)
+    select 'ended', channel || '/cancelled', $2, count(*) from gone group by channel
+    on conflict (name, label, shard) do update set value = t.value + excluded.value
+)
+select count(*) from gone

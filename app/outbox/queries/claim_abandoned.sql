@@ -1,0 +1,17 @@
+-- Take over what dead workers still hold. $1 dead workers, $2 the worker that takes over, $3 at most
+with held as materialized (
+    select ctid as place from postroom.delivery
+    where worker = any ($1::bigint[])
+    limit $3
+    for update skip locked
+), claimed as (
+    update postroom.delivery d
+    set worker = $2, claim_no = d.claim_no + 1, claimed_at = now()
+    where d.ctid = any (array(select place from held))
+    returning d.*
+)
+select c.message_id, c.n, c.worker, c.claim_no, c.channel, c.destination, c.endpoint_id, c.ordering_key,
+    c.state, c.attempts, c.due_at, c.seq, m.type, m.tenant, m.key, coalesce(m.correlation_id, m.id::text) as correlation_id,
+    m.traceparent, '{}' as payload, m.created_at
+from claimed c
+join postroom.message m on m.id = c.message_id

@@ -1,0 +1,43 @@
+-- Like `claim_due`, around destinations that may have no more just now, among the oldest $10 of each kind.
+-- $1 … $8 as in `claim_due`, $9 destinations to leave alone, $10 how many to look at
+with fresh as materialized (
+    select d.ctid as place, d.destination, d.due_at, d.seq
+    from postroom.delivery d
+    where d.channel = $1 and d.state = 'pending' and d.worker is null
+        and d.due_at <= now() and (d.due_at, d.seq) > ($5, $6)
+        and (d.ordering_key is null or not exists (
+            select from postroom.delivery e
+            where e.ordering_key = d.ordering_key and e.channel = d.channel
+                and e.destination = d.destination and e.seq < d.seq))
+    order by d.due_at, d.seq
+    limit $10
+    for update skip locked
+), again as materialized (
+    select d.ctid as place, d.destination, d.due_at, d.seq
+    from postroom.delivery d
+    where d.channel = $1 and d.state = 'retry' and d.worker is null
+        and d.due_at <= now() and (d.due_at, d.seq) > ($7, $8)
+        and (d.ordering_key is null or not exists (
+            select from postroom.delivery e
+            where e.ordering_key = d.ordering_key and e.channel = d.channel
+                and e.destination = d.destination and e.seq < d.seq))
+    order by d.due_at, d.seq
+    limit $10
+    for update skip locked
+), chosen as (
+    (select place from fresh where destination <> all ($9::text[]) order by due_at, seq limit $3)
+    union all
+    (select place from again where destination <> all ($9::text[]) order by due_at, seq limit $4)
+), claimed as (
+    update postroom.delivery d
+    set worker = $2, claim_no = d.claim_no + 1, claimed_at = now()
+    where d.ctid = any (array(select place from chosen))
+        and (select set_config('synchronous_commit', 'off', true)) = 'off'
+    returning d.*
+)
+select c.message_id, c.n, c.worker, c.claim_no, c.channel, c.destination, c.endpoint_id, c.ordering_key,
+    c.state, c.attempts, c.due_at, c.seq, m.type, m.tenant, m.key,
+    coalesce(m.correlation_id, m.id::text) as correlation_id, m.traceparent, m.payload, m.created_at
+from claimed c
+join postroom.message m on m.id = c.message_id
+order by c.due_at, c.seq

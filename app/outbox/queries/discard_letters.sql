@@ -1,0 +1,18 @@
+-- Give up dead letters that nobody replayed for so long; they count as cancelled. $1 days, $2 batch
+with gone as (
+    delete from postroom.dead_letter l
+    where (l.message_id, l.n) in (
+        select message_id, n from postroom.dead_letter
+        where died_at < now() - make_interval(days => $1) order by died_at limit $2)
+    returning l.message_id, l.n, l.channel, l.attempts
+), logged as (
+    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason)
+    select message_id, n, channel, attempts, 'cancelled', 'dead for longer than retention keeps letters' from gone
+), emptied as (
+    update postroom.message m set payload = '{}' where m.id in (select message_id from gone)
+), counted as (
+    insert into postroom.tally as t (name, label, shard, value)
+    select 'ended', channel || '/cancelled', 0, count(*) from gone group by channel
+    on conflict (name, label, shard) do update set value = t.value + excluded.value
+)
+select count(*) from gone

@@ -1,0 +1,6 @@
+-- Keep what the canary found. $1 published, $2 delivered, $3 open, $4 dead, $5 cancelled
+insert into postroom.ledger_check (checked_at, published, delivered, open, dead, cancelled)
+values (now(), $1, $2, $3, $4, $5)
+on conflict (only_one) do update
+set checked_at = excluded.checked_at, published = excluded.published, delivered = excluded.delivered,
+    open = excluded.open, dead = excluded.dead, cancelled = excluded.cancelled

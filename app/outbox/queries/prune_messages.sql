@@ -1,0 +1,11 @@
+-- Remove messages that ended and were added up long ago. $1 days, $2 batch
+with old as (
+    select m.id from postroom.message m
+    where m.created_at < now() - make_interval(days => $1) and m.xid < (select xid from postroom.ledger_fold)
+        and not exists (select from postroom.delivery d where d.message_id = m.id)
+        and not exists (select from postroom.dead_letter l where l.message_id = m.id)
+    order by m.id limit $2
+), gone as (
+    delete from postroom.message m using old where m.id = old.id returning m.id
+)
+select count(*) from gone

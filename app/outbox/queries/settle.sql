@@ -1,0 +1,64 @@
+-- Settle what ended: one statement for a batch. Only what this worker still holds under this very
+-- claim is touched; the rows that come back are the ones that were.
+-- $1 message ids, $2 n, $3 workers, $4 claim numbers, $5 verdicts, $6 outcomes, $7 delays in seconds,
+-- $8 codes, $9 reasons, $10 details, $11 causes, $12 fingerprints, $13 durations in ms, $14 shard
+with input as materialized (
+    select *
+    from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::float8[],
+        $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::integer[])
+        as i(message_id, n, worker, claim_no, verdict, outcome, delay_s,
+            code, reason, detail, cause, fingerprint, duration_ms)
+), ended as (
+    delete from postroom.delivery d using input i
+    where d.message_id = i.message_id and d.n = i.n and d.worker = i.worker and d.claim_no = i.claim_no
+        and i.verdict in ('delivered', 'dead')
+    returning d.message_id, d.n, d.seq, d.channel, d.destination, d.endpoint_id, d.ordering_key, d.attempts,
+        d.worker, i.verdict, i.outcome, i.code, i.reason, i.detail, i.cause, i.fingerprint, i.duration_ms
+), kept as (
+    update postroom.delivery d
+    set state = case i.verdict when 'retry' then 'retry' else d.state end,
+        attempts = d.attempts + (i.verdict = 'retry')::int,
+        due_at = case when i.delay_s = 'infinity' then 'infinity' else now() + make_interval(secs => i.delay_s) end,
+        last_reason = i.reason, worker = null, claimed_at = null
+    from input i
+    where d.message_id = i.message_id and d.n = i.n and d.worker = i.worker and d.claim_no = i.claim_no
+        and i.verdict in ('retry', 'deferred')
+    returning d.message_id, d.n, d.channel, d.attempts, i.worker, i.verdict, i.outcome, i.code, i.reason,
+        i.detail, i.duration_ms
+), settled as (
+    select message_id, n, channel, (attempts + 1)::smallint as attempt, worker, verdict, outcome,
+        code, reason, detail, duration_ms
+    from ended
+    union all
+    select message_id, n, channel, attempts, worker, verdict, outcome, code, reason, detail, duration_ms
+    from kept
+), buried as (
+    insert into postroom.dead_letter (message_id, n, seq, channel, destination, endpoint_id, ordering_key,
+        attempts, cause, fingerprint, reason, code)
+    select message_id, n, seq, channel, destination, endpoint_id, ordering_key,
+        attempts + 1, cause, fingerprint, reason, code
+    from ended where verdict = 'dead'
+), logged as (
+    insert into postroom.attempt
+        (message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms)
+    select message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms
+    from settled where verdict <> 'deferred'
+), counts as (
+    select 'outcome' as name, channel || '/' || outcome as label, count(*) as value from settled group by 2
+    union all
+    select 'ended', channel || '/' || verdict, count(*) from settled where verdict = 'delivered' group by 2
+    union all
+    select 'email_outcome', case when verdict = 'delivered' then 'sent'
+            when outcome in ('suppressed', 'unknown', 'circuit_open') then outcome
+            when verdict = 'dead' then 'failed' else 'retry' end,
+        count(*)
+    from settled where channel = 'email' and (verdict <> 'deferred' or outcome = 'circuit_open') group by 2
+    union all
+    select 'stripe_outcome', case verdict when 'deferred' then 'deferred' else 'error' end, count(*)
+    from settled where channel = 'stripe' and verdict <> 'delivered' group by 2
+), counted as (
+    insert into postroom.tally as t (name, label, shard, value)
+    select name, label, $14, value from counts order by name, label
+    on conflict (name, label, shard) do update set value = t.value + excluded.value
+)
+select message_id, n from settled

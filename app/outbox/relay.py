@@ -1,0 +1,131 @@
+"""The engine of one channel: claims what is due, hands it to the adapter, settles what it answered."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from app.base.clock import Clock
+from app.base.db import DATABASE_FAILURES, Pool
+from app.outbox import store
+from app.outbox.attempts import Attempts
+from app.outbox.claimer import Claimer
+from app.outbox.flight import Flight
+from app.outbox.lost_claims import LostClaims
+from app.outbox.model import Adapter
+from app.outbox.settler import Settler
+from app.resilience.backoff import Backoff
+from app.resilience.circuits import Circuits
+from app.worker.heartbeat import Worker
+from app.worker.model import JobContext
+from app.worker.wakeup import POLL_S, Wakeup
+
+BUSY_MIN: Final = 50
+"""A claim of so many shows a busy queue, where publishers must not be made to notify."""
+FIRST_LOOK_S: Final = 0.002
+FULL_LOOK_S: Final = 0.05
+
+
+class Relay:
+    """Moves one channel's deliveries.
+
+    Promise: what is due is tried; no transaction is open while the adapter works. Not promised:
+    exactly once; receivers deduplicate on the message id.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        clock: Clock,
+        worker: Worker,
+        wakeup: Wakeup,
+        circuits: Circuits,
+        adapter: Adapter,
+        backoff: Backoff,
+    ) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._worker = worker
+        self._wakeup = wakeup
+        self._adapter = adapter
+        self._backoff = backoff
+        self._attempts = Attempts(adapter=adapter, circuits=circuits)
+        self._channel = str(adapter.channel)
+        self._lost_claims = LostClaims(pool=pool, worker=worker, channel=self._channel, clock=clock)
+
+    async def run(self, context: JobContext) -> int:
+        """Run until told to stop, or with `once` until nothing is due and nothing is under way.
+
+        Returns: how many deliveries were settled. Errors: those of the database while claiming; what
+        is under way is then finished and settled first.
+        """
+        settler = Settler(pool=self._pool)
+        flight = Flight(
+            adapter=self._adapter,
+            attempts=self._attempts,
+            backoff=self._backoff,
+            clock=self._clock,
+            settler=settler,
+        )
+        settling = asyncio.create_task(settler.run(), name=f"settle {self._channel}")
+        try:
+            await self._pump(flight, settler, context)
+        finally:
+            await flight.land()
+            settling.cancel()
+            await asyncio.gather(settling, return_exceptions=True)
+            await self._wakeup.awake_on(self._channel)
+        return flight.done_count
+
+    async def _pump(self, flight: Flight, settler: Settler, context: JobContext) -> None:
+        await self._lost_claims.begin()
+        claimer = Claimer(pool=self._pool, worker=self._worker, channel=self._channel, clock=self._clock)
+        looks = 0
+        while not context.stop.is_set():
+            claimed = await self._claim(claimer, flight)
+            await context.progress(flight.done_count)
+            looks = 0 if claimed else looks + 1
+            if claimed >= BUSY_MIN:
+                await self._wakeup.awake_on(self._channel)
+            if context.once and not claimed and not flight.places_taken:
+                return
+            if not flight.has_room or (context.once and not claimed):
+                await settler.freed()
+            elif not claimed:
+                await self._sleep(flight, settler, looks)
+
+    async def _claim(self, claimer: Claimer, flight: Flight) -> int:
+        """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
+        await self._lost_claims.look()
+        closed = self._attempts.closed_off()
+        full = [*flight.full_destinations(), *closed]
+        stuck = [*flight.stuck_destinations(), *closed]
+        try:
+            claims = await claimer.claim(flight.places_free, full=full, stuck=stuck)
+        except DATABASE_FAILURES:
+            self._lost_claims.suspect()
+            raise
+        flight.start(claims)
+        return len(claims)
+
+    async def _sleep(self, flight: Flight, settler: Settler, looks: int) -> None:
+        """Wait for new work, for the next delivery to become due, or for room at a full destination.
+
+        The first look in vain only asks publishers to notify, and the next one follows at once. A publisher
+        may have looked for sleepers just before and commit just after, so the looks after that come soon too,
+        then ever more seldom.
+        """
+        if flight.full_destinations():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(settler.freed(), FULL_LOOK_S)
+            return
+        if await self._wakeup.sleeping_on(self._channel):
+            return
+        async with self._pool.acquire() as conn:
+            due_s = await store.fetch_next_due_s(conn, channel=self._channel)
+        timeout_s = min(POLL_S, FIRST_LOOK_S * 2.0 ** min(looks, 20))
+        await self._wakeup.wait(
+            self._channel, timeout_s if due_s is None else min(timeout_s, max(due_s, 0.01))
+        )

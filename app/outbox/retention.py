@@ -1,0 +1,57 @@
+"""What is kept for how long. Everything that grows has a limit, and this is where it is enforced."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from app.base.db import Pool, query, transaction
+from app.base.settings import RetentionSettings
+from app.resilience import store as circuits
+from app.worker import store as workers
+from app.worker.model import Job, JobContext
+
+_MAKE_PARTITIONS = query(__package__, "make_partitions")
+_DROP_PARTITIONS = query(__package__, "drop_partitions")
+_EMPTY_PAYLOADS = query(__package__, "empty_payloads")
+_DISCARD_LETTERS = query(__package__, "discard_letters")
+_PRUNE_MESSAGES = query(__package__, "prune_messages")
+
+PARTITION_DAYS_AHEAD = 7
+BATCH_MAX = 1_000
+JOB_RUNS_KEPT_MAX = 500
+EVERY_S = 600.0
+
+Extra = Callable[[], Awaitable[int]]
+
+
+def retention_job(*, pool: Pool, keep: RetentionSettings, extras: tuple[Extra, ...] = ()) -> Job:
+    """Prunes in batches, each its own transaction, so that it never holds a lock for long.
+
+    `extras`: what other packages prune of their own tables; each returns how many rows.
+    """
+
+    async def batch(sql: str, days: int) -> int:
+        async with transaction(pool) as conn:
+            count: int = await conn.fetchval(sql, days, BATCH_MAX)
+            return count
+
+    async def run(context: JobContext) -> int:
+        async with transaction(pool) as conn:
+            pruned: int = await conn.fetchval(_DROP_PARTITIONS, keep.attempt_days)
+            await conn.execute(_MAKE_PARTITIONS, PARTITION_DAYS_AHEAD)
+            await workers.prune_job_runs(conn, kept_max=JOB_RUNS_KEPT_MAX)
+            await circuits.prune_circuits(conn)
+        for sql, days in (
+            (_EMPTY_PAYLOADS, keep.delivered_payload_days),
+            (_DISCARD_LETTERS, keep.dead_payload_days),
+            (_PRUNE_MESSAGES, keep.message_days),
+        ):
+            count = BATCH_MAX
+            while count == BATCH_MAX and not context.stop.is_set():
+                count = await batch(sql, days)
+                pruned += count
+        for extra in extras:
+            pruned += await extra()
+        return pruned
+
+    return Job(name="retention", run=run, every_s=EVERY_S)

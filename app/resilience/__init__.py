@@ -1,0 +1,1 @@
+"""Backoff, circuit breakers and group commit."""

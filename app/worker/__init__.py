@@ -1,0 +1,1 @@
+"""A process that works: its heartbeat, its jobs, its wake-up."""

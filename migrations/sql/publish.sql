@@ -1,0 +1,172 @@
+-- Publishing, inside the caller's own transaction.
+
+-- Wake a sleeper, and only then take the global lock that NOTIFY needs at commit.
+create function postroom.wake(channel text) returns void
+language plpgsql
+as $$
+begin
+    if exists (select from postroom.sleeper s where s.channel = wake.channel) then
+        perform pg_notify('postroom', wake.channel);
+    end if;
+end
+$$;
+
+-- Where a payload goes: the breaker and the cap in flight are kept for this name.
+create function postroom.destination(channel text, payload jsonb) returns text
+language sql immutable parallel safe
+as $$
+    select case channel
+        when 'webhook' then coalesce(left(lower(substring(payload ->> 'url' from '^[A-Za-z]+://(?:[^/@?#]*@)?([^/?#]+)')), 200), '?')
+        when 'export' then coalesce(left(payload ->> 'dataset', 200), '?')
+        else channel
+    end
+$$;
+
+-- Publish many: a JSON array of objects with the parameters of `publish`. All or nothing.
+-- Returns one row an object, in order; `published` is false where the key was known already.
+-- A webhook without `url` goes to every endpoint of its tenant that listens to its type.
+create function postroom.publish_many(messages jsonb)
+returns table ("position" integer, id uuid, published boolean)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    ids uuid[];
+    lock_key bigint;
+    awake text;
+begin
+    if jsonb_typeof(messages) is distinct from 'array' then
+        raise invalid_parameter_value using message = 'publish_many takes a JSON array of objects';
+    end if;
+    ids := array(select postroom.uuid7() from generate_series(1, jsonb_array_length(messages)));
+    -- Publishers of one ordering key follow each other, so that the order of numbers is the order
+    -- of commits. Taken in one order, so that two batches cannot wait for each other.
+    for lock_key in
+        select distinct hashtextextended((m ->> 'channel') || ':' || (m ->> 'ordering_key'), 7265)
+        from jsonb_array_elements(messages) m where m ->> 'ordering_key' is not null order by 1
+    loop
+        perform pg_advisory_xact_lock(lock_key);
+    end loop;
+
+    with input as materialized (
+        select ids[nr] as id, nr, m ->> 'channel' as channel, m -> 'payload' as payload,
+            nullif(m ->> 'key', '') as key,
+            coalesce(m ->> 'tenant', m -> 'payload' ->> 'tenant', '') as tenant,
+            coalesce(m ->> 'type', m -> 'payload' ->> 'type', '') as type,
+            m ->> 'correlation_id' as correlation_id, m ->> 'ordering_key' as ordering_key,
+            m ->> 'traceparent' as traceparent,
+            coalesce((m ->> 'deliver_at')::timestamptz, now()) as due_at,
+            -- Without tenant or type nobody could get it: one delivery then, which ends as a dead letter.
+            m ->> 'channel' = 'webhook' and m -> 'payload' ->> 'url' is null
+                and coalesce(m ->> 'tenant', m -> 'payload' ->> 'tenant', '') <> ''
+                and coalesce(m ->> 'type', m -> 'payload' ->> 'type', '') <> '' as fans_out
+        from jsonb_array_elements(messages) with ordinality as element(m, nr)
+    ), target as materialized (
+        select i.id, (row_number() over (partition by i.id order by e.id) - 1)::smallint as n,
+            e.id as endpoint_id, e.state
+        from input i
+        join postroom.endpoint e on e.tenant = i.tenant and postroom.type_matches(e.types, i.type)
+        where i.fans_out
+    ), created as (
+        insert into postroom.message
+            (id, channel, type, tenant, key, correlation_id, ordering_key, traceparent, payload, deliveries)
+        select i.id, i.channel, i.type, i.tenant, i.key, i.correlation_id, i.ordering_key, i.traceparent, i.payload,
+            case when i.fans_out then (select count(*) from target t where t.id = i.id) else 1 end
+        from input i
+        order by i.nr
+        on conflict (channel, key) where key is not null do nothing
+        returning message.id
+    )
+    insert into postroom.delivery (message_id, n, channel, destination, endpoint_id, ordering_key, due_at)
+    select i.id, coalesce(t.n, 0), i.channel, coalesce(t.endpoint_id::text, postroom.destination(i.channel, i.payload)),
+        t.endpoint_id, i.ordering_key, case when t.state = 'parked' and i.due_at <= now() then 'infinity' else i.due_at end
+    from input i
+    join created c on c.id = i.id
+    left join target t on t.id = i.id
+    where not i.fans_out or t.id is not null
+    order by i.nr, t.n;
+
+    for awake in select distinct m ->> 'channel' from jsonb_array_elements(messages) m loop
+        perform postroom.wake(awake);
+    end loop;
+
+    return query
+        select nr::integer, coalesce(new.id, old.id), new.id is not null
+        from jsonb_array_elements(messages) with ordinality as element(m, nr)
+        left join postroom.message new on new.id = ids[nr]
+        left join postroom.message old
+            on new.id is null and old.channel = m ->> 'channel' and old.key = m ->> 'key'
+        order by nr;
+end
+$$;
+
+-- Publish one message. Returns its id; the same (channel, key) again returns the first id.
+create function postroom.publish(
+    channel text,
+    payload jsonb,
+    key text default null,
+    tenant text default null,
+    type text default null,
+    correlation_id text default null,
+    ordering_key text default null,
+    deliver_at timestamptz default null,
+    traceparent text default null
+) returns uuid
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    new_id uuid;
+begin
+    if publish.ordering_key is not null or (publish.channel = 'webhook' and payload ->> 'url' is null) then
+        -- What fans out or keeps an order is decided in one place.
+        select many.id into new_id from postroom.publish_many(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
+            'channel', publish.channel, 'key', publish.key, 'tenant', publish.tenant, 'type', publish.type,
+            'correlation_id', publish.correlation_id, 'ordering_key', publish.ordering_key,
+            'deliver_at', publish.deliver_at, 'traceparent', publish.traceparent))
+            || jsonb_build_object('payload', publish.payload))) many;
+        return new_id;
+    end if;
+    insert into postroom.message (id, channel, type, tenant, key, correlation_id, traceparent, payload, deliveries)
+    values (postroom.uuid7(), publish.channel, coalesce(publish.type, publish.payload ->> 'type', ''),
+        coalesce(publish.tenant, publish.payload ->> 'tenant', ''), nullif(publish.key, ''),
+        publish.correlation_id, publish.traceparent, publish.payload, 1)
+    on conflict (channel, key) where key is not null do nothing
+    returning message.id into new_id;
+    if new_id is null then
+        select m.id into new_id from postroom.message m where m.channel = publish.channel and m.key = publish.key;
+        return new_id;
+    end if;
+    insert into postroom.delivery (message_id, channel, destination, due_at)
+    values (new_id, publish.channel, postroom.destination(publish.channel, publish.payload),
+        coalesce(publish.deliver_at, now()));
+    perform postroom.wake(publish.channel);
+    return new_id;
+end
+$$;
+
+revoke all on schema postroom from public;
+revoke all on all functions in schema postroom from public;
+do $$
+begin
+    if not exists (select from pg_roles where rolname = 'postroom_publisher') then
+        create role postroom_publisher nologin;
+    end if;
+exception
+    when duplicate_object or unique_violation then null; -- another database of this server was faster
+    when insufficient_privilege then
+        raise warning 'role postroom_publisher is missing and may not be created here; ask an administrator to';
+end
+$$;
+do $$
+begin
+    if exists (select from pg_roles where rolname = 'postroom_publisher') then
+        grant usage on schema postroom to postroom_publisher;
+        grant execute on function postroom.publish(text, jsonb, text, text, text, text, text, timestamptz, text)
+            to postroom_publisher;
+        grant execute on function postroom.publish_many(jsonb) to postroom_publisher;
+    end if;
+end
+$$;

@@ -1,0 +1,35 @@
+"""Claims made by hand, for tests of one adapter without the engine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from app.outbox.model import Claim
+
+
+def make_claim(**changes: Any) -> Claim:
+    """A first attempt, claimed by worker 1, with whatever a test wants otherwise."""
+    values: dict[str, Any] = {
+        "message_id": UUID(int=1),
+        "n": 0,
+        "worker": 1,
+        "claim_no": 1,
+        "channel": "email",
+        "destination": "?",
+        "endpoint_id": None,
+        "ordering_key": None,
+        "state": "pending",
+        "attempts": 0,
+        "due_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "seq": 1,
+        "type": "",
+        "tenant": "",
+        "key": None,
+        "correlation_id": "",
+        "traceparent": None,
+        "payload": "{}",
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    return Claim(**{**values, **changes})

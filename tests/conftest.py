@@ -1,0 +1,92 @@
+"""Fixtures: a real PostgreSQL, one template database a test process, one database a test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from app.base.db import Pool, open_pool
+from app.base.migrate import migrate
+from app.outbox.ledger import fetch_balance
+from app.postgres.server import LocalPostgres
+
+
+def on_database(dsn: str, name: str) -> str:
+    parts = urlsplit(dsn)
+    return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+async def run_sql(dsn: str, sql: str) -> None:
+    conn = await asyncpg.connect(dsn)
+    try:
+        await conn.execute(sql)
+    finally:
+        await conn.close()
+
+
+@pytest.fixture(scope="session")
+def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of this test process, its maintenance database.
+
+    POSTROOM_TEST_FLAVOUR chooses the binaries: `embedded` (default) or `machine`.
+    POSTROOM_TEST_SERVER names a running server instead.
+    """
+    given = os.environ.get("POSTROOM_TEST_SERVER")
+    if given:
+        yield given
+        return
+    flavour = os.environ.get("POSTROOM_TEST_FLAVOUR", "embedded")
+    if flavour not in ("embedded", "machine"):
+        raise pytest.UsageError("POSTROOM_TEST_FLAVOUR is embedded or machine")
+    state_dir = tmp_path_factory.mktemp("postgres")
+    with LocalPostgres(state_dir, flavour="embedded" if flavour == "embedded" else "machine") as server:
+        yield on_database(server.dsn, "postgres")
+
+
+@pytest.fixture(scope="session")
+def template(server_dsn: str) -> Iterator[str]:
+    """A migrated database that each test's own is copied from."""
+    name = f"template_{uuid4().hex[:12]}"
+    asyncio.run(run_sql(server_dsn, f'create database "{name}"'))
+    asyncio.run(migrate(on_database(server_dsn, name)))
+    yield name
+    asyncio.run(run_sql(server_dsn, f'drop database "{name}" with (force)'))
+
+
+@pytest.fixture
+async def dsn(server_dsn: str, template: str, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """A fresh, migrated database of this test's own. After the test its ledger must add up.
+
+    Mark a test `rows_by_hand` when it writes rows that the engine would never write.
+    """
+    name = f"test_{uuid4().hex[:12]}"
+    await run_sql(server_dsn, f'create database "{name}" template "{template}"')
+    dsn = on_database(server_dsn, name)
+    try:
+        yield dsn
+        if request.node.get_closest_marker("rows_by_hand") is None:
+            assert await ledger_drift(dsn) == 0, "the ledger does not add up after this test"
+    finally:
+        await run_sql(server_dsn, f'drop database "{name}" with (force)')
+
+
+async def ledger_drift(dsn: str) -> int:
+    conn = await asyncpg.connect(dsn)
+    try:
+        async with conn.transaction(isolation="repeatable_read"):
+            return (await fetch_balance(conn)).drift
+    finally:
+        await conn.close()
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[Pool]:
+    pool = await open_pool(dsn)
+    yield pool
+    await pool.close()

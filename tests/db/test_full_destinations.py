@@ -1,0 +1,85 @@
+"""A destination that takes no more leaves room for the others, and loses nothing by it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.base.db import Pool, transaction
+from app.outbox import store
+from app.outbox.model import Answer, Channel, Claim, Delivered, Message
+from app.worker.model import JobContext
+from tests.engine import Engine, ScriptedAdapter
+
+
+class SlowFor(ScriptedAdapter):
+    """Never answers for one receiver until `gate` is set; answers at once for the others."""
+
+    concurrency_max = 40
+    per_destination_max = 5
+    timeout_s = 60.0
+
+    def __init__(self, slow: str) -> None:
+        super().__init__(channel=Channel.WEBHOOK)
+        self.slow = slow
+        self.opened = asyncio.Event()
+
+    async def deliver(self, claim: Claim) -> Answer:
+        if claim.destination == self.slow:
+            await self.opened.wait()
+        self.seen.append(claim)
+        return Delivered()
+
+
+def to(host: str, count: int) -> list[Message]:
+    return [
+        Message(channel="webhook", payload={"url": f"https://{host}/", "type": "t"}) for _ in range(count)
+    ]
+
+
+async def test_a_receiver_that_never_answers_holds_its_share_and_no_more(dsn: str, pool: Pool) -> None:
+    adapter = SlowFor("slow.example")
+    engine = await Engine(dsn, pool, adapter).start()
+    await engine.publish(to("slow.example", 500))
+    await engine.publish(to("good.example", 300))
+    context = JobContext()
+    task = asyncio.create_task(engine.relay.run(context))
+    try:
+        async with asyncio.timeout(60):
+            while len(adapter.seen) < 300:
+                await asyncio.sleep(0.01)
+        held = await pool.fetchval(
+            "select count(*) from postroom.delivery where worker is not null and destination = 'slow.example'"
+        )
+        assert held <= 2 * adapter.concurrency_max // 4
+        assert await pool.fetchval("select sum(attempts) from postroom.delivery") == 0
+        adapter.opened.set()
+        async with asyncio.timeout(60):
+            while len(adapter.seen) < 800:
+                await asyncio.sleep(0.01)
+    finally:
+        adapter.opened.set()
+        context.stop.set()
+        engine.wakeup.wake_all()
+        await task
+    assert len({claim.message_id for claim in adapter.seen}) == 800
+
+
+async def test_one_busy_receiver_is_served_without_putting_anything_off(dsn: str, pool: Pool) -> None:
+    adapter = SlowFor("nobody")
+    engine = await Engine(dsn, pool, adapter).start()
+    await engine.publish(to("only.example", 1_000))
+    assert await engine.drain() == 1_000
+    assert (
+        await pool.fetchval("select count(*) from postroom.tally where label like '%destination_full'") == 0
+    )
+
+
+async def test_putting_off_takes_only_what_is_due_and_named(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, SlowFor("x")).start()
+    await engine.publish(to("a.example", 5) + to("b.example", 5))
+    async with transaction(pool) as conn:
+        moved = await store.put_off(
+            conn, channel="webhook", destinations=["a.example"], delay_s=60, batch_max=3
+        )
+        assert moved == 3
+        assert await store.count_due(conn, channel="webhook", most=100) == 7
