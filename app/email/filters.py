@@ -1,0 +1,59 @@
+"""What templates may call on Stripe's values: money and dates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from jinja2 import Undefined
+
+# Stripe's currencies without a minor unit, and with three digits. All others have two.
+_ZERO_DECIMAL = frozenset(
+    ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
+)
+_THREE_DECIMAL = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+# Stripe counts these in hundredths although nobody pays with them: shown without.
+_WHOLE_IN_HUNDREDTHS = frozenset(["ISK", "UGX"])
+_SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
+
+
+def money(amount: object, currency: object) -> str:
+    """An amount in Stripe's minor units as people write it: `money(1250, "eur")` is `€12.50`.
+
+    Errors: `ValueError` when the amount is no whole number or the currency no code of three letters.
+    """
+    _check_defined(amount, currency)
+    if isinstance(amount, bool) or not isinstance(amount, int):
+        raise ValueError("money needs an amount in whole minor units")  # noqa: TRY004 - shown to the template's author
+    if not isinstance(currency, str) or len(currency) != 3 or not currency.isalpha():
+        raise ValueError("money needs a currency of three letters")
+    code = currency.upper()
+    exponent = 0 if code in _ZERO_DECIMAL else 3 if code in _THREE_DECIMAL else 2
+    shown = 0 if code in _WHOLE_IN_HUNDREDTHS else exponent
+    value = f"{abs(Decimal(amount).scaleb(-exponent)):,.{shown}f}"
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{_SYMBOLS[code]}{value}" if code in _SYMBOLS else f"{sign}{value} {code}"
+
+
+def date(value: object, form: str | None = None) -> str:
+    """Seconds since 1970 or ISO 8601 text, as a day in UTC: `23 November 2026`; `form` is strftime's.
+
+    Errors: `ValueError` when the value is neither.
+    """
+    _check_defined(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("date needs seconds since 1970 or an ISO 8601 text")  # noqa: TRY004 - as above
+    try:
+        moment = (
+            datetime.fromisoformat(value) if isinstance(value, str) else datetime.fromtimestamp(value, UTC)
+        )
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("date needs seconds since 1970 or an ISO 8601 text") from None
+    return moment.strftime(form) if form else f"{moment.day} {moment:%B %Y}"
+
+
+def _check_defined(*values: object) -> None:
+    """With strict undefined values, printing what is missing raises the error that names it."""
+    for value in values:
+        if isinstance(value, Undefined):
+            str(value)

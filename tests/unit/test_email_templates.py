@@ -1,0 +1,252 @@
+"""Templates: the shipped ones with Stripe's data, and what a template cannot do to us."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.email.filters import date, money
+from app.email.renderer import Renderer
+from app.email.template import TemplateFailed, TemplateFolders, Templates
+
+INVOICE: dict[str, Any] = {
+    "object": {
+        "object": "invoice",
+        "account_name": "Shop & Sons",
+        "amount_due": 129_950,
+        "amount_paid": 129_950,
+        "created": 1_700_000_000,
+        "currency": "eur",
+        "customer_name": "Ann <b>bold</b>",
+        "hosted_invoice_url": "https://invoice.example/i/1?a=1&b=2",
+        "invoice_pdf": None,
+        "next_payment_attempt": 1_700_500_000,
+        "number": "A-17",
+        "lines": {"data": [{"description": "Pro <plan>", "amount": 129_950, "currency": "eur"}]},
+    }
+}
+SUBSCRIPTION: dict[str, Any] = {
+    "object": {
+        "object": "subscription",
+        "status": "active",
+        "cancel_at_period_end": True,
+        "cancel_at": 1_700_000_000,
+        "items": {
+            "data": [
+                {
+                    "quantity": 2,
+                    "price": {
+                        "nickname": "Pro",
+                        "unit_amount": 900,
+                        "currency": "jpy",
+                        "recurring": {"interval": "month"},
+                    },
+                },
+                {"quantity": 1, "price": {"nickname": None, "unit_amount": None, "currency": "usd"}},
+            ]
+        },
+    }
+}
+WELCOME: dict[str, Any] = {"object": {"object": "customer", "name": "Ann", "email": "ann@example.com"}}
+
+SHIPPED = [
+    ("receipt", INVOICE, ["€1,299.50", "14 November 2023", "A-17"]),
+    ("payment_failed", INVOICE, ["€1,299.50", "https://invoice.example/i/1?a=1&b=2", "20 November 2023"]),
+    ("subscription_changed", SUBSCRIPTION, ["will end on 14 November 2023", "¥900 per month", "Plan"]),
+    ("welcome", WELCOME, ["ready"]),
+]
+
+
+@pytest.fixture
+def shipped() -> Templates:
+    return Templates(TemplateFolders(None))
+
+
+def write(folder: Path, name: str, *, subject: str = "s", txt: str = "t", mjml: str | None = None) -> None:
+    body = "<mj-section><mj-column><mj-text>x</mj-text></mj-column></mj-section>" if mjml is None else mjml
+    (folder / f"{name}.subject").write_text(subject)
+    (folder / f"{name}.txt").write_text(txt)
+    (folder / f"{name}.mjml").write_text(f"<mjml><mj-body>{body}</mj-body></mjml>")
+
+
+def test_the_shipped_templates_are_these() -> None:
+    assert TemplateFolders(None).names() == ["payment_failed", "receipt", "subscription_changed", "welcome"]
+
+
+@pytest.mark.parametrize(("name", "data", "words"), SHIPPED)
+def test_shipped_templates_say_it_in_text_and_in_html(
+    shipped: Templates, name: str, data: dict[str, Any], words: list[str]
+) -> None:
+    mail = shipped.render(name, data)
+    assert mail.subject
+    for word in words:
+        assert word in mail.text
+        assert word.replace("&", "&amp;") in mail.html
+    assert "<mj-" not in mail.html
+    assert "{{" not in mail.html + mail.text + mail.subject
+    assert "<b>bold</b>" not in mail.html
+
+
+def test_payment_failed_has_the_link_to_pay_as_a_link(shipped: Templates) -> None:
+    html = shipped.render("payment_failed", INVOICE).html
+    assert 'href="https://invoice.example/i/1?a=1&amp;b=2"' in html
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("canceled", "has ended"),
+        ("past_due", "a payment is open"),
+        ("paused", "is paused"),
+        ("active", "updated"),
+    ],
+)
+def test_subscription_changed_says_where_it_stands(shipped: Templates, status: str, says: str) -> None:
+    mail = shipped.render("subscription_changed", {"object": {"status": status}})
+    assert says in mail.text
+    assert says in mail.html
+
+
+def test_what_stripe_leaves_out_is_named(shipped: Templates) -> None:
+    with pytest.raises(
+        TemplateFailed, match=r"^template receipt: 'dict object' has no attribute 'currency'$"
+    ):
+        shipped.render("receipt", {"object": {"amount_paid": 1}})
+
+
+@pytest.mark.parametrize("name", ["../receipt", "receipt.txt", "", "_layout", "no/pe", "Receipt", "a\nb"])
+def test_names_that_are_no_template(shipped: Templates, name: str) -> None:
+    with pytest.raises(TemplateFailed, match="unknown"):
+        shipped.render(name, {})
+
+
+def test_own_templates_come_first(tmp_path: Path) -> None:
+    write(tmp_path, "welcome", subject="Mine, {{ object.name }}")
+    folders = TemplateFolders(tmp_path)
+    assert Templates(folders).render("welcome", WELCOME).subject == "Mine, Ann"
+    write(tmp_path, "refund")
+    assert "refund" in folders.names()
+
+
+ESCAPES = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ ''.format_map(x) }}{{ '{0.__class__}'.format(1) }}",
+    "{% include '/etc/passwd' %}",
+    "{% include '../adapter.py' %}",
+    "{% set _ = data.update({'a': 1}) %}",
+    "{{ range(10000000) | list }}",
+]
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_a_template_cannot_leave_its_sandbox(tmp_path: Path, escape: str) -> None:
+    write(tmp_path, "evil", txt=escape)
+    with pytest.raises(TemplateFailed, match=r"^template evil: "):
+        Templates(TemplateFolders(tmp_path)).render("evil", {})
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"txt": "{% if %}"}, "evil.txt, line 1"),
+        ({"subject": "  "}, "the subject has 0 characters"),
+        ({"subject": "x" * 501}, "the subject has 501 characters"),
+        ({"txt": "{{ 1 / 0 }}"}, "division by zero"),
+        ({"txt": "{{ 'x' | money('eur') }}"}, "whole minor units"),
+        ({"mjml": "<mj-section>"}, "template evil: "),
+        ({"mjml": "<mj-include path='/etc/passwd' />"}, "unable to load included template"),
+        ({"txt": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"}, "nested too deeply"),
+        ({"txt": "{% for n in range(99999) %}{{ 'x' * 100 }}{% endfor %}"}, "longer than 1000000 characters"),
+    ],
+)
+def test_a_template_that_fails_says_where(tmp_path: Path, files: dict[str, str], says: str) -> None:
+    write(tmp_path, "evil", **files)
+    with pytest.raises(TemplateFailed, match="evil") as failed:
+        Templates(TemplateFolders(tmp_path)).render("evil", {})
+    assert says in str(failed.value)
+
+
+@pytest.fixture
+async def renderer(tmp_path: Path) -> AsyncIterator[Renderer]:
+    renderer = Renderer(templates_dir=tmp_path, render_s=1.0)
+    yield renderer
+    await renderer.close()
+
+
+LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        (LOOP, "took longer than 1 s"),
+        ("{{ 'x' * 2000000000 }}", "needs too much memory"),
+        ("{{ 'x' | center(2000000000) }}", "needs too much memory"),
+        ("{{ 10 ** (10 ** 10) }}", "evil: "),
+    ],
+)
+async def test_a_runaway_template_is_cut_and_the_next_one_renders(
+    tmp_path: Path, renderer: Renderer, template: str, says: str
+) -> None:
+    write(tmp_path, "evil", txt=template)
+    with pytest.raises(TemplateFailed, match=f"template evil: .*{says.removeprefix('evil: ')}"):
+        await renderer.render("evil", {})
+    assert (await renderer.render("welcome", WELCOME)).subject == "Welcome, Ann"
+
+
+async def test_a_cancelled_rendering_never_answers_the_next_one(tmp_path: Path, renderer: Renderer) -> None:
+    await renderer.render("welcome", WELCOME)
+    write(tmp_path, "slow", txt=LOOP)
+    task = asyncio.create_task(renderer.render("slow", {}))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await renderer.render("welcome", WELCOME)).subject == "Welcome, Ann"
+
+
+async def test_renderings_at_once_do_not_mix(renderer: Renderer) -> None:
+    names = [f"n{number}" for number in range(50)]
+    mails = await asyncio.gather(*(renderer.render("welcome", {"object": {"name": name}}) for name in names))
+    assert [mail.subject for mail in mails] == [f"Welcome, {name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        (1250, "eur", "€12.50"),
+        (-1250, "usd", "-$12.50"),
+        (123456789, "gbp", "£1,234,567.89"),
+        (500, "jpy", "¥500"),
+        (500, "krw", "500 KRW"),
+        (1250, "chf", "12.50 CHF"),
+        (1250, "kwd", "1.250 KWD"),
+        (500, "isk", "5 ISK"),
+        (0, "eur", "€0.00"),
+    ],
+)
+def test_money(amount: int, currency: str, shown: str) -> None:
+    assert money(amount, currency) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"), [(1.5, "eur"), (None, "eur"), (True, "eur"), (1, "euro"), (1, None)]
+)
+def test_money_that_is_none(amount: object, currency: object) -> None:
+    with pytest.raises(ValueError, match="money needs"):
+        money(amount, currency)
+
+
+def test_dates() -> None:
+    assert date(0) == "1 January 1970"
+    assert date("2026-05-04T10:00:00Z") == "4 May 2026"
+    assert date(0, "%Y-%m-%d") == "1970-01-01"
+    for wrong in (None, "soon", 10**18, True):
+        with pytest.raises(ValueError, match="date needs"):
+            date(wrong)
