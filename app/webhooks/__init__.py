@@ -1,0 +1,1 @@
+"""Webhooks out: endpoints of tenants, Standard Webhooks signatures, one guarded HTTP client."""

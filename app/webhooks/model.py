@@ -1,0 +1,59 @@
+"""What a webhook endpoint is, as people see it and as the adapter needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import SecretStr
+
+ENDPOINTS_PER_TENANT_MAX = 100
+RESPONSE_BYTES_MAX = 20_000
+WAITING_COUNT_MAX = 10_000
+
+
+class EndpointState(StrEnum):
+    """A parked endpoint gets nothing; what is published for it waits."""
+
+    ENABLED = "enabled"
+    PARKED = "parked"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One receiver of a tenant, without its secret.
+
+    `waiting`: deliveries held back because it is parked, counted up to 10,000.
+    `previous_secret_until`: until then every delivery carries the previous signature too.
+    """
+
+    id: UUID
+    tenant: str
+    url: str
+    types: tuple[str, ...]
+    description: str
+    state: EndpointState
+    parked_reason: str | None
+    previous_secret_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSecret:
+    """An endpoint with its secret: shown at creation and rotation, never again."""
+
+    endpoint: Endpoint
+    secret: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one delivery goes. `secrets`: the current one first, then the previous one while it is valid."""
+
+    url: str
+    secrets: tuple[SecretStr, ...]
+    state: EndpointState = EndpointState.ENABLED

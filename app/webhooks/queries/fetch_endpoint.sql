@@ -1,0 +1,13 @@
+-- $1 endpoint, $2 count waiting up to this.
+select e.id, e.tenant, e.url, e.types, e.description, e.state, e.parked_reason,
+    case when e.previous_secret_until > now() then e.previous_secret_until end as previous_secret_until,
+    e.created_at, e.updated_at,
+    (
+        select count(*)
+        from (
+            select from postroom.delivery d
+            where d.endpoint_id = e.id and d.due_at = 'infinity' limit $2::bigint
+        ) capped
+    ) as waiting
+from postroom.endpoint e
+where e.id = $1
