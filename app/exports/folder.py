@@ -1,0 +1,83 @@
+"""A folder as object storage that survives a power cut.
+
+obstore's local store renames into place but does not fsync. So a file is put under another name,
+brought to the disk, renamed, and then the folders that name it are brought to the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import obstore
+from obstore.store import LocalStore
+
+STAGING: Final = ".staging"
+"""Files on their way; the name of a dataset cannot start with a dot."""
+
+STAGING_MAX_S: Final = 3_600.0
+"""What lies in staging longer than this was left by a process that was killed."""
+
+
+def sync_to_disk(path: Path) -> None:
+    """Return when the file's content, or the folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class FolderStorage:
+    """Files below `root`, which is made when it is missing, for its owner only."""
+
+    def __init__(self, root: Path, *, sync: Callable[[Path], None] = sync_to_disk) -> None:
+        self._root = root
+        self._sync = sync
+
+    async def put(self, path: str, content: bytes) -> None:
+        await asyncio.to_thread(self._prepare)
+        store = LocalStore(self._root)
+        staged = f"{STAGING}/{secrets.token_hex(8)}"
+        try:
+            await obstore.put_async(store, staged, content, use_multipart=False)
+            await asyncio.to_thread(self._sync, self._root / staged)
+            await obstore.rename_async(store, staged, path)
+        except BaseException:
+            (self._root / staged).unlink(missing_ok=True)
+            raise
+        await asyncio.to_thread(self._sync_folders, path)
+
+    def _prepare(self) -> None:
+        """Make the root and its staging folder, and bring each folder made to the disk."""
+        staging = self._root / STAGING
+        missing = [folder for folder in (staging, *staging.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._sync(folder.parent)
+        if not missing:
+            _remove_leftovers(staging)
+
+    def _sync_folders(self, path: str) -> None:
+        """From the file's own folder up to the root: each may be new."""
+        folder = (self._root / path).parent
+        while folder != self._root:
+            self._sync(folder)
+            folder = folder.parent
+        self._sync(self._root)
+
+
+def _remove_leftovers(staging: Path) -> None:
+    # Compared with times that the file system wrote, so the machine's own clock is the right one.
+    oldest = time.time() - STAGING_MAX_S
+    for leftover in staging.iterdir():
+        try:
+            if leftover.stat().st_mtime < oldest:
+                leftover.unlink()
+        except FileNotFoundError:
+            continue  # another worker's file has just reached its place

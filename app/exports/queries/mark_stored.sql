@@ -1,0 +1,5 @@
+-- The file is durably in storage; the first to say so wins.
+-- $1 file id, $2 path below the root of the storage, $3 bytes, $4 sha256
+update postroom.export_file
+set stored_at = now(), path = $2, size_bytes = $3, sha256 = $4
+where id = $1 and stored_at is null

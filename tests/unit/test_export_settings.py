@@ -1,0 +1,50 @@
+"""Which storage the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.base.errors import SettingsInvalid
+from app.base.settings import ExportSettings
+from app.exports.folder import FolderStorage
+from app.exports.storage import BucketStorage, open_storage
+
+
+async def test_without_a_url_files_go_below_the_state_folder(tmp_path: Path) -> None:
+    await open_storage(ExportSettings(), tmp_path).put("a/b", b"x")
+    assert (tmp_path / "exports" / "a" / "b").read_bytes() == b"x"
+
+
+async def test_a_folder_with_a_blank_in_its_name_is_found(tmp_path: Path) -> None:
+    storage = open_storage(ExportSettings(url=f"file://{tmp_path}/my%20files"), tmp_path)
+    assert isinstance(storage, FolderStorage)
+    await storage.put("a/b", b"x")
+    assert (tmp_path / "my files" / "a" / "b").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/prefix", "gs://bucket/prefix"])
+def test_a_bucket_is_opened_without_a_connection(url: str, tmp_path: Path) -> None:
+    assert isinstance(open_storage(ExportSettings(url=url), tmp_path), BucketStorage)
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("memory:///", {}),
+        ("ftp://host/x", {}),
+        ("nonsense", {}),
+        ("s3://", {}),
+        ("file://host/x", {}),
+        ("file:relative", {}),
+        ("az://container/prefix", {}),
+        ("s3://bucket", {"bogus": "1"}),
+        ("s3://bucket", {"timeout": "forever"}),
+        ("s3://bucket", {"aws_timeout": "forever"}),
+        ("s3://bucket", {"default_headers": "a"}),
+    ],
+)
+def test_what_can_never_work_is_refused_at_start(url: str, options: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="POSTROOM_EXPORTS__URL"):
+        open_storage(ExportSettings(url=url, options=options), tmp_path)
