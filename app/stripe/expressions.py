@@ -1,0 +1,77 @@
+"""Values in the routes file: Jinja2 in a sandbox, over `event`, `object` and `previous`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
+from jinja2.exceptions import UndefinedError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+NAMES: Final = ("event", "object", "previous")
+
+Context = Mapping[str, Any]
+Renderer = Callable[[Context], Any]
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """A dot means a key first: `object.items` is Stripe's list, not the method of the mapping."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
+_ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False)
+
+
+def compile_value(value: Any) -> Renderer:
+    """A renderer of a value of the routes file; tables and lists are rendered inside.
+
+    A text that is one expression and nothing else keeps the type of its value.
+    Errors: `jinja2.TemplateSyntaxError`, for names that are not there as well.
+    """
+    if isinstance(value, str):
+        return _compile_text(value)
+    if isinstance(value, dict):
+        fields = {name: compile_value(item) for name, item in value.items()}
+        return lambda context: {name: render(context) for name, render in fields.items()}
+    if isinstance(value, list):
+        items = [compile_value(item) for item in value]
+        return lambda context: [render(context) for render in items]
+    return lambda _context: value
+
+
+def is_expression(source: str) -> bool:
+    """Whether the text is one `{{ expression }}` and nothing else."""
+    body = _ENVIRONMENT.parse(source).body
+    return (
+        len(body) == 1
+        and isinstance(body[0], nodes.Output)
+        and len(body[0].nodes) == 1
+        and not isinstance(body[0].nodes[0], nodes.TemplateData)
+        and source.startswith("{{")
+        and source.endswith("}}")
+    )
+
+
+def _compile_text(source: str) -> Renderer:
+    unknown = meta.find_undeclared_variables(_ENVIRONMENT.parse(source)) - set(NAMES)
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise TemplateSyntaxError(f"unknown name {names}; known: {', '.join(NAMES)}", 1)
+    if not is_expression(source):
+        template = _ENVIRONMENT.from_string(source)
+        return template.render
+    inner = source[2:-2].removeprefix("-").removeprefix("+").removesuffix("-")
+    expression = _ENVIRONMENT.compile_expression(inner, undefined_to_none=False)
+
+    def render(context: Context) -> Any:
+        value = expression(context)
+        if isinstance(value, Undefined):
+            raise UndefinedError(f"{source} has no value")
+        return value
+
+    return render

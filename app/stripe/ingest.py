@@ -1,0 +1,180 @@
+"""Stripe's way in: verified, booked in the ledger, committed; only then acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from app.base.clock import Clock
+from app.base.db import DATABASE_AWAY, Connection, Pool, transaction
+from app.base.errors import InvalidInput, PostroomError, Unavailable
+from app.base.log import get_logger
+from app.base.settings import StripeSettings
+from app.outbox.model import Channel, Message
+from app.outbox.publisher import publish_many
+from app.outbox.store import count_outcome
+from app.resilience.batcher import Batcher
+from app.stripe import store
+from app.stripe.event import Event, decode, parse
+from app.stripe.signature import SignatureVerifier
+
+log = get_logger(__name__)
+
+STORE_TIMEOUT_S: Final = 10.0
+RETRY_AFTER_S: Final = 5
+COUNTER: Final = "stripe_outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What the sender is told. `duplicate`: it was here before, and nothing new was booked."""
+
+    message_id: UUID
+    event_id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One event on its way into the ledger. `secret`: the fingerprint that matched; None: a backfill."""
+
+    event: Event
+    raw: bytes
+    secret: str | None
+    traceparent: str | None = None
+
+
+class Ingest:
+    """Takes events in, many in one commit.
+
+    Promise: what it answered for is committed: the message, its delivery and the raw body.
+    One event that cannot be stored never fails the ones beside it.
+    Non-promise: it processes nothing.
+    """
+
+    def __init__(self, *, pool: Pool, settings: StripeSettings, clock: Clock, worker: int = 0) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._worker = worker
+        self._verifier = SignatureVerifier(
+            secrets=settings.webhook_secrets, tolerance_s=settings.tolerance_s, clock=clock
+        )
+        self._arrivals: Batcher[Arrival, Received] = Batcher(self._store)
+        self._refusals: Batcher[None, None] = Batcher(self._count_refusals)
+
+    async def receive(self, body: bytes, signature: str | None, traceparent: str | None = None) -> Received:
+        """Verify, then read, then store. `traceparent` goes with everything that the event causes.
+
+        Errors: `SignatureInvalid`; `InvalidInput` for a body that is no event; `Unavailable` while
+        the database is away or no secret is set. After any of them nothing was stored.
+        """
+        if not self._verifier.configured:
+            raise Unavailable("POSTROOM_STRIPE__WEBHOOK_SECRETS is not set", retry_after_s=60)
+        try:
+            secret = self._verifier.verify(body, signature)
+            event = parse(decode(body))
+        except InvalidInput as refusal:
+            log.warning("stripe.refused", code=refusal.code, reason=refusal.detail)
+            await self._refuse()
+            raise
+        return await self.take(Arrival(event, body, secret, traceparent))
+
+    async def take(self, arrival: Arrival) -> Received:
+        """Store an event whose origin is proved already. Errors: `Unavailable`."""
+        try:
+            received = await self._arrivals.submit(arrival)
+        except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+            log.warning("stripe.not_stored", error=type(error).__name__)
+            raise Unavailable(
+                "the database cannot be written right now", retry_after_s=RETRY_AFTER_S
+            ) from error
+        # On the request's own log line: a line more for each event is what a busy door cannot afford.
+        structlog.contextvars.bind_contextvars(
+            event_id=received.event_id,
+            event_type=arrival.event.type,
+            message_id=str(received.message_id),
+            duplicate=received.duplicate,
+        )
+        return received
+
+    async def close(self) -> None:
+        """Wait until everything taken in is stored."""
+        await self._arrivals.close()
+        await self._refusals.close()
+
+    async def _store(self, arrivals: Sequence[Arrival]) -> list[Received | Exception]:
+        try:
+            return list(await self._commit(arrivals))
+        except DATABASE_AWAY:
+            raise
+        except (asyncpg.PostgresError, PostroomError):
+            if len(arrivals) == 1:
+                raise
+        return [await self._store_alone(arrival) for arrival in arrivals]
+
+    async def _store_alone(self, arrival: Arrival) -> Received | Exception:
+        try:
+            [received] = await self._commit([arrival])
+        except (*DATABASE_AWAY, asyncpg.PostgresError, PostroomError) as error:
+            return error
+        return received
+
+    async def _commit(self, arrivals: Sequence[Arrival]) -> list[Received]:
+        async with asyncio.timeout(STORE_TIMEOUT_S), transaction(self._pool) as conn:
+            return await self._book(conn, arrivals)
+
+    async def _book(self, conn: Connection, arrivals: Sequence[Arrival]) -> list[Received]:
+        booked = await publish_many(conn, [_message(arrival) for arrival in arrivals])
+        rows = [
+            store.EventRow(a.event, p.id, self._state(a.event), a.secret, a.raw)
+            for a, p in zip(arrivals, booked, strict=True)
+            if p.new
+        ]
+        await store.insert_events(conn, rows)
+        duplicates = len(arrivals) - len(rows)
+        if duplicates:
+            await count_outcome(conn, name=COUNTER, label="duplicate", worker=self._worker, value=duplicates)
+        return [
+            Received(p.id, a.event.id, duplicate=not p.new) for a, p in zip(arrivals, booked, strict=True)
+        ]
+
+    def _state(self, event: Event) -> store.EventState:
+        if quarantined(event, self._settings):
+            return store.EventState.QUARANTINED
+        return store.EventState.RECEIVED
+
+    async def _refuse(self) -> None:
+        try:
+            await self._refusals.submit(None)
+        except (*DATABASE_AWAY, asyncpg.PostgresError, Unavailable) as error:
+            log.warning("stripe.refusal_not_counted", error=type(error).__name__)
+
+    async def _count_refusals(self, refusals: Sequence[None]) -> list[Exception | None]:
+        async with asyncio.timeout(STORE_TIMEOUT_S), transaction(self._pool) as conn:
+            await count_outcome(conn, name=COUNTER, label="error", worker=self._worker, value=len(refusals))
+        return [None] * len(refusals)
+
+
+def quarantined(event: Event, settings: StripeSettings) -> bool:
+    """Whether this is a test event on a live installation, which is kept and never acted on."""
+    return settings.livemode is True and event.livemode is False
+
+
+def _message(arrival: Arrival) -> Message:
+    """The event in the ledger: deduplicated by account and id, in order for each object."""
+    event = arrival.event
+    return Message(
+        channel=Channel.STRIPE,
+        type=event.type,
+        key=event.key,
+        tenant=event.customer or event.account,
+        ordering_key=f"{event.account_key}:{event.object_id}" if event.object_id else None,
+        payload=event.body,
+        traceparent=arrival.traceparent,
+    )

@@ -1,0 +1,30 @@
+"""Loads what events cause, once, at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.base.errors import SettingsInvalid
+from app.stripe.effects import Effects
+from app.stripe.handlers import Registry, load_handlers
+from app.stripe.routes import Routes
+from app.stripe.routes_file import load_routes
+
+
+def load_effects(*, routes: Path | None, handlers: Path | None) -> Effects:
+    """Errors: `SettingsInvalid` with the faults of both files."""
+    faults: list[str] = []
+    loaded_routes, loaded_handlers = Routes(), Registry()
+    try:
+        if routes is not None:
+            loaded_routes = load_routes(routes)
+    except SettingsInvalid as error:
+        faults += error.faults
+    try:
+        if handlers is not None:
+            loaded_handlers = load_handlers(handlers)
+    except SettingsInvalid as error:
+        faults += error.faults
+    if faults:
+        raise SettingsInvalid(faults)
+    return Effects(loaded_routes, loaded_handlers)

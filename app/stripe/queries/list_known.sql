@@ -1,0 +1,2 @@
+-- Which of these events have been received. $1 account, $2 event ids
+select event_id from postroom.stripe_event where account = $1 and event_id = any ($2::text[])

@@ -1,0 +1,76 @@
+"""The handlers file is loaded at start, or refused with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.base.errors import SettingsInvalid
+from app.stripe.handlers import Registry, load_handlers
+from app.stripe.loader import load_effects
+
+GOOD = """
+from app.stripe import on
+
+@on("invoice.paid", "invoice.voided", fetch=True)
+async def receipt(event, tx):
+    await tx.publish(channel="export", payload={"dataset": "d", "record": event.object})
+
+@on("customer.*", name="people")
+async def customers(event, tx):
+    pass
+"""
+
+
+def load(tmp_path: Path, text: str) -> Registry:
+    path = tmp_path / "handlers.py"
+    path.write_text(text, encoding="utf-8")
+    return load_handlers(path)
+
+
+def faults(tmp_path: Path, text: str) -> str:
+    with pytest.raises(SettingsInvalid) as refusal:
+        load(tmp_path, text)
+    return "\n".join(refusal.value.faults)
+
+
+def test_handlers_are_found_by_event_type(tmp_path: Path) -> None:
+    registry = load(tmp_path, GOOD)
+    [receipt] = registry.matching("invoice.voided")
+    assert (receipt.name, receipt.fetch) == ("receipt", True)
+    assert [handler.name for handler in registry.matching("customer.subscription.deleted")] == ["people"]
+    assert registry.matching("charge.failed") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def broken(:\n", "handlers.py:1: "),
+        ("x = 1\nraise RuntimeError('no')\n", "handlers.py:2: RuntimeError: no"),
+        ("\nimport nowhere_at_all\n", "handlers.py:2: ModuleNotFoundError"),
+        (
+            "from app.stripe import on\n@on('invoice.paid')\ndef f(event, tx): ...\n",
+            "must be an async function",
+        ),
+        (
+            "from app.stripe import on\n@on('invoice.payed')\nasync def f(event, tx): ...\n",
+            "known names: invoice.paid",
+        ),
+        ("from app.stripe import on\n@on()\nasync def f(event, tx): ...\n", "names no event type"),
+        (
+            GOOD + "\n@on('invoice.paid', name='receipt')\nasync def g(event, tx): ...\n",
+            "'receipt' is used by 2",
+        ),
+    ],
+)
+def test_a_fault_is_refused_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in faults(tmp_path, text)
+
+
+def test_the_faults_of_both_files_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "routes.toml").write_text("[[route]]\n", encoding="utf-8")
+    with pytest.raises(SettingsInvalid) as refusal:
+        load_effects(routes=tmp_path / "routes.toml", handlers=tmp_path / "absent.py")
+    assert any("routes.toml:1" in fault for fault in refusal.value.faults)
+    assert any("absent.py" in fault for fault in refusal.value.faults)

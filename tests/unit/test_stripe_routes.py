@@ -1,0 +1,191 @@
+"""Routes say what they mean, and what they cannot mean is refused at start with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.base.errors import SettingsInvalid
+from app.dev.stripe_events import snapshot_event
+from app.stripe.event import parse
+from app.stripe.routes import Draft, RouteFailed, Routes
+from app.stripe.routes_file import load_routes
+
+DESIGN = """
+[[route]]
+on = "invoice.paid"
+email   = { template = "receipt", to = "{{ object.customer_email }}" }
+webhook = { tenant = "{{ object.customer }}", type = "invoice.paid" }
+export  = { dataset = "invoices" }
+"""
+INVOICE = {
+    "id": "in_1",
+    "object": "invoice",
+    "customer": "cus_1",
+    "customer_email": "a@example.com",
+    "number": "0007",
+    "amount_paid": 2900,
+    "items": {"data": [{"price": "price_1"}]},
+}
+
+
+def routes(tmp_path: Path, text: str) -> Routes:
+    path = tmp_path / "routes.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_routes(path)
+
+
+def drafts(loaded: Routes, object: dict[str, Any] = INVOICE, type: str = "invoice.paid") -> list[Draft]:
+    event = parse(snapshot_event(type, object, event_id="evt_1", previous={"status": "open"}))
+    return [draft for route in loaded.matching(type) for draft in route.drafts(event)]
+
+
+def faults(tmp_path: Path, text: str) -> str:
+    with pytest.raises(SettingsInvalid) as refusal:
+        routes(tmp_path, text)
+    return "\n".join(refusal.value.faults)
+
+
+def test_the_designs_example_causes_three_messages(tmp_path: Path) -> None:
+    email, webhook, export = drafts(routes(tmp_path, DESIGN))
+    assert email.payload["to"] == "a@example.com"
+    assert email.payload["template"] == "receipt"
+    assert email.payload["data"]["object"] == INVOICE
+    assert email.payload["data"]["event"]["id"] == "evt_1"
+    assert webhook.payload == {"tenant": "cus_1", "type": "invoice.paid", "data": INVOICE}
+    assert export.payload == {"dataset": "invoices", "record": INVOICE}
+    assert len({email.name, webhook.name, export.name}) == 3
+
+
+def test_patterns_match_exactly_by_prefix_or_all(tmp_path: Path) -> None:
+    text = "\n".join(
+        f'[[route]]\non = "{on}"\nexport = {{ dataset = "{name}" }}'
+        for on, name in (("invoice.paid", "one"), ("invoice.*", "two"), ("*", "all"))
+    )
+    loaded = routes(tmp_path, text)
+    assert [d.payload["dataset"] for d in drafts(loaded)] == ["one", "two", "all"]
+    assert [d.payload["dataset"] for d in drafts(loaded, type="invoice.voided")] == ["two", "all"]
+    assert [d.payload["dataset"] for d in drafts(loaded, type="invoiceitem.created")] == ["all"]
+
+
+def test_one_expression_keeps_its_type_and_text_stays_text(tmp_path: Path) -> None:
+    text = """
+[[route]]
+on = "invoice.paid"
+export = { dataset = "d", record = { cents = "{{ object.amount_paid }}", number = "{{ object.number }}", \
+label = "No {{ object.number }}", \
+price = "{{ object.items.data[0].price }}", was = "{{ previous.status }}", n = 3 } }
+"""
+    [draft] = drafts(routes(tmp_path, text))
+    assert draft.payload["record"] == {
+        "cents": 2900,
+        "number": "0007",
+        "label": "No 0007",
+        "price": "price_1",
+        "was": "open",
+        "n": 3,
+    }
+
+
+def test_when_decides(tmp_path: Path) -> None:
+    text = DESIGN.replace("email   =", 'when = "{{ object.amount_paid > 0 }}"\nemail =')
+    loaded = routes(tmp_path, text)
+    assert len(drafts(loaded)) == 3
+    assert drafts(loaded, {**INVOICE, "amount_paid": 0}) == []
+
+
+def test_nobody_to_send_to_fails_by_name_unless_optional(tmp_path: Path) -> None:
+    nobody = {**INVOICE, "customer_email": None}
+    with pytest.raises(RouteFailed, match=r"invoice\.paid/1.*email\.to is empty"):
+        drafts(routes(tmp_path, DESIGN), nobody)
+    optional = routes(tmp_path, DESIGN.replace("email   =", "optional = true\nemail ="))
+    assert [draft.channel for draft in drafts(optional, nobody)] == ["webhook", "export"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["{{ object.nothing }}", "to {{ object.nothing }}", "{{ 1 / 0 }}", "{{ object.number + 1 }}"],
+)
+def test_what_fails_while_rendering_names_the_route(tmp_path: Path, expression: str) -> None:
+    text = f'[[route]]\nname = "mine"\non = "invoice.paid"\nexport = {{ dataset = "{expression}" }}'
+    with pytest.raises(RouteFailed, match=r"route mine: export\.dataset"):
+        drafts(routes(tmp_path, text))
+
+
+def test_the_sandbox_holds(tmp_path: Path) -> None:
+    for escape in ("{{ object.__class__.__mro__ }}", "{{ ''.__class__ }}", "{{ event.update({}) }}"):
+        text = f'[[route]]\non = "invoice.paid"\nexport = {{ dataset = "{escape}" }}'
+        with pytest.raises(RouteFailed):
+            drafts(routes(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('emial = { to = "x" }', "unknown key 'emial'; known: on, name, when, fetch"),
+        ('email = { too = "x", text = "y" }', "unknown field 'too' of email; known: to, cc"),
+        ('email = { to = "x" }', "email lacks its content: one of template, text, html"),
+        ('webhook = { type = "x" }', "webhook lacks 'tenant or url'"),
+        ('export = { dataset = "{{ object.id" }', "'dataset':"),
+        ('export = { dataset = "{{ objekt.id }}" }', "unknown name objekt; known: event, object, previous"),
+        ('when = "object.id"', "'when' must be one expression"),
+        ('fetch = "yes"', "'fetch' must be a true or false"),
+        ('name = "a b"', "'a b' is no name"),
+        ('export = "invoices"', "'export' must be a table"),
+    ],
+)
+def test_a_typo_is_refused_with_its_line_and_the_known_names(
+    tmp_path: Path, line: str, expected: str
+) -> None:
+    told = faults(
+        tmp_path,
+        f'# first\n[[route]]\non = "*"\nexport = {{ dataset = "a" }}\n\n[[route]]\non = "*"\n{line}\n',
+    )
+    assert expected in told
+    assert f"{tmp_path / 'routes.toml'}:8: " in told
+
+
+@pytest.mark.parametrize(
+    ("on", "expected"),
+    [
+        ("invioce.paid", "known families: account, "),
+        ("invoice.payed", "known names: invoice.paid"),
+        ("customer.subscription.update", "customer.subscription.updated"),
+        ("invoice.", "is no event type"),
+        ("in*", "is no event type"),
+        ("invoices.*", "known families"),
+    ],
+)
+def test_an_event_type_that_is_not_known_is_refused(tmp_path: Path, on: str, expected: str) -> None:
+    told = faults(tmp_path, f'[[route]]\nexport = {{ dataset = "d" }}\non = "{on}"\n')
+    assert expected in told
+    assert "routes.toml:3: " in told
+
+
+def test_a_type_newer_than_this_release_can_be_named(tmp_path: Path) -> None:
+    text = '[[route]]\non = "invoice.dreamt"\nunlisted = true\nexport = { dataset = "d" }'
+    assert len(drafts(routes(tmp_path, text), type="invoice.dreamt")) == 1
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    told = faults(
+        tmp_path, '[[route]]\non = "x.y"\n[[route]]\nemail = { to = "x", text = "y" }\n[[rout]]\na = 1\n'
+    )
+    assert "routes.toml:1: the route causes nothing" in told
+    assert "routes.toml:2: unknown event type 'x.y'" in told
+    assert "routes.toml:3: the route lacks 'on'" in told
+    assert "unknown table 'rout'" in told
+
+
+def test_broken_toml_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    assert "routes.toml:2: not TOML" in faults(tmp_path, "[[route]]\non = \n")
+    with pytest.raises(SettingsInvalid, match="cannot be read"):
+        load_routes(tmp_path / "absent.toml")
+
+
+def test_names_stay_when_a_route_for_another_event_is_put_in_front(tmp_path: Path) -> None:
+    before = {draft.name for draft in drafts(routes(tmp_path, DESIGN))}
+    other = '[[route]]\non = "customer.created"\nexport = { dataset = "d" }\n'
+    assert {draft.name for draft in drafts(routes(tmp_path, other + DESIGN))} == before
