@@ -1,0 +1,62 @@
+"""What HTTP itself does, counted by this process."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+COUNTED_FROM_0: Final = {
+    "/v1/stripe/webhook": ("200", "400", "413", "503"),
+    "/v1/events": ("201", "400", "422", "503"),
+    "/readyz": ("200", "503"),
+}
+"""A counter whose first sample is 1 is invisible to `increase()`."""
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class HttpMetrics:
+    """One application's own registry; nothing is global, so that two can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._requests = Counter(
+            "postroom_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        for route, statuses in COUNTED_FROM_0.items():
+            for status in statuses:
+                self._requests.labels("GET" if route == "/readyz" else "POST", route, status)
+        self._latency = Histogram(
+            "postroom_http_request_seconds",
+            "Time until the answer was sent.",
+            ["route"],
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._in_progress = Gauge(
+            "postroom_http_requests_in_progress", "Requests being answered.", registry=self.registry
+        )
+
+    def started(self) -> None:
+        self._in_progress.inc()
+
+    def ended(self, *, method: str, route: str, status: int, duration_s: float) -> None:
+        """`route` is the template, never the path itself: labels hold enumerations only."""
+        self._in_progress.dec()
+        self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
+        self._latency.labels(route).observe(duration_s)

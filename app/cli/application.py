@@ -1,0 +1,100 @@
+"""All commands, and what a failure of one looks like."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import asyncpg
+import typer
+
+from app.base.db import DATABASE_AWAY
+from app.base.errors import InvalidInput, PostroomError, SettingsInvalid, TooLarge
+from app.base.log import configure_logging, remove_secrets
+from app.cli import (
+    dead_letter,
+    doctor,
+    endpoint,
+    erase,
+    jobs,
+    migrate,
+    publish,
+    replay,
+    serve,
+    suppression,
+    token,
+    up,
+    version,
+)
+from app.postgres.errors import PostgresError
+
+FAILED: Final = 1
+WRONG_USE: Final = 2
+
+NOT_MIGRATED: Final = (
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedColumnError,
+)
+
+
+def build() -> typer.Typer:
+    """The command with all its groups."""
+    application = typer.Typer(
+        name="postroom",
+        help="Reliable side effects for PostgreSQL and Stripe: what must happen because something happened.",
+        epilog="Settings come from the environment (POSTROOM_*). Start with: postroom up --demo",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for part in (up, serve, migrate, publish):
+        part.register(application)
+    application.add_typer(dead_letter.group, name="dead-letter")
+    replay.register(application)
+    application.add_typer(jobs.group, name="jobs")
+    application.add_typer(endpoint.group, name="endpoint")
+    application.add_typer(token.group, name="token")
+    application.add_typer(suppression.group, name="suppression")
+    erase.register(application)
+    doctor.register(application)
+    version.register(application)
+    return application
+
+
+def main() -> int:
+    """Run the command. Exit codes: 0 done, 1 failed, 2 wrong use."""
+    configure_logging(json_lines=False, level="ERROR")  # what `serve` logs, it decides itself
+    try:
+        build()(prog_name="postroom")
+    except SettingsInvalid as error:
+        return _fail(
+            "The settings are not usable:", *(f"  {fault}" for fault in error.faults), code=WRONG_USE
+        )
+    except (InvalidInput, TooLarge) as error:
+        where = f"{error.field}: " if error.field else ""
+        return _fail(f"{where}{error.detail}", code=WRONG_USE)
+    except PostroomError as error:
+        return _fail(error.detail)
+    except PostgresError as error:
+        return _fail(str(error))
+    except NOT_MIGRATED as error:
+        return _fail(f"The database lacks the schema of this version ({error}).", "Run: postroom migrate")
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        return _fail(
+            f"{error.filename}: {error.strerror}", "Is it yours? POSTROOM_STATE_DIR names another folder."
+        )
+    except DATABASE_AWAY as error:
+        reason = remove_secrets(str(error)) or type(error).__name__
+        return _fail(f"The database does not answer: {reason}", "Run: postroom doctor")
+    except asyncpg.PostgresError as error:
+        return _fail(f"PostgreSQL refused: {remove_secrets(str(error))}")
+    return 0
+
+
+def _fail(*lines: str, code: int = FAILED) -> int:
+    print(*lines, sep="\n", file=sys.stderr)
+    return code

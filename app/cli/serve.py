@@ -1,0 +1,47 @@
+"""`postroom serve`: the HTTP process."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from app.base.log import configure_logging
+from app.base.settings import Settings, load_settings
+from app.cli.output import examples
+from app.cli.session import open_database
+
+PROD_DRAIN_S: Final = 2.0
+
+
+def register(application: typer.Typer) -> None:
+    @application.command(
+        epilog=examples(
+            "postroom serve", "POSTROOM_HOST=0.0.0.0 POSTROOM_PORT=9000 postroom serve --drain-s 5"
+        )
+    )
+    def serve(
+        drain_s: Annotated[
+            float | None,
+            typer.Option(
+                min=0, max=300, help="On SIGTERM, not ready for so long before it stops; 2 in prod, else 0."
+            ),
+        ] = None,
+    ) -> None:
+        """Serve the HTTP API. Jobs run in a process of their own: python -m app.jobs.run"""
+        settings = load_settings()
+        if drain_s is None:
+            drain_s = PROD_DRAIN_S if settings.prod else 0.0
+        configure_logging(json_lines=settings.prod if settings.log_json is None else settings.log_json)
+        _serve(settings, drain_s)
+
+
+def _serve(settings: Settings, drain_s: float) -> None:
+    # Imported late: the whole service is behind it, which no other command should pay for.
+    import uvloop
+
+    from app.base.tracing import tracing
+    from app.cli.server import serve_http
+
+    with tracing("postroom-api"), open_database(settings) as database:
+        uvloop.run(serve_http(settings, database.dsn, drain_s=drain_s))

@@ -1,0 +1,113 @@
+"""The HTTP server: not ready first, then no new connections, then the end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from app.base.errors import Conflict
+from app.base.log import get_logger
+from app.base.migrate import migrate
+from app.base.settings import Settings
+from app.main import create_app
+from app.ops.readiness import CheckStatus, Readiness
+from app.wiring import open_services
+
+log = get_logger(__name__)
+
+STOP_WITHIN_S: Final = 10
+BACKLOG: Final = 2_048
+
+
+class PortTaken(Conflict):
+    """Another program listens there."""
+
+
+class DrainingServer(uvicorn.Server):
+    """At the first SIGTERM or SIGINT readiness turns 503; after `drain_s` it stops. At the second: at once.
+
+    Promise: requests in flight get `STOP_WITHIN_S`. It ends by returning, so the exit code is 0.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, readiness: Readiness, drain_s: float) -> None:
+        super().__init__(config)
+        self._readiness = readiness
+        self._drain_s = drain_s
+        self._asked = False
+
+    def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
+        if self._asked:
+            self.should_exit = True
+            self.force_exit = True
+            return
+        self._asked = True
+        self._readiness.stop()
+        log.info("http.stopping", signal=sig, drain_s=self._drain_s)
+        if self._drain_s:
+            asyncio.get_running_loop().call_later(self._drain_s, self._exit)
+        else:
+            self._exit()
+
+    def _exit(self) -> None:
+        self.should_exit = True
+
+
+async def serve_http(settings: Settings, dsn: str, *, drain_s: float) -> None:
+    """Serve until a signal. In dev the schema is migrated first; in prod that is a step of its own.
+
+    Errors: `PortTaken`, and what opening the services raises.
+    """
+    listener = listen(settings.host, settings.port)
+    with listener:
+        if not settings.prod:
+            await migrate(dsn)
+        async with open_services(settings, dsn) as services:
+            application = create_app(services=services)
+            readiness: Readiness = application.state.context.readiness
+            if settings.prod:
+                await _look_at_schema(readiness)
+            config = uvicorn.Config(
+                application,
+                http="httptools",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=STOP_WITHIN_S,
+            )
+            host, port = listener.getsockname()[:2]
+            log.info("http.listening", host=host, port=port)
+            await DrainingServer(config, readiness=readiness, drain_s=drain_s).serve([listener])
+            log.info("http.stopped")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Errors: `PortTaken`, and `OSError` for an address that is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortTaken(
+            f"Port {port} on {host} is taken by another program. Choose another: POSTROOM_PORT={port + 1}"
+        ) from None
+    return listener
+
+
+async def _look_at_schema(readiness: Readiness) -> None:
+    """A schema that is behind keeps the process unready, not dead: it is ready once somebody migrates."""
+    report = await readiness.report(only="migrations")
+    check = report.checks["migrations"]
+    if check.status is not CheckStatus.OK:
+        log.error("http.not_ready", detail=check.detail, command="postroom migrate")

@@ -1,0 +1,54 @@
+"""Every job there is."""
+
+from __future__ import annotations
+
+from app.base.db import transaction
+from app.email.adapter import EmailAdapter
+from app.email.jobs import dead_letter_job
+from app.exports import store as exports
+from app.ops.flow import sample_flow
+from app.outbox.jobs import canary_job, relay_job, rescue_job
+from app.outbox.model import OUTBOUND, Channel
+from app.outbox.rescuer import Rescuer
+from app.outbox.retention import retention_job
+from app.stripe import store as stripe
+from app.webhooks.endpoints import unpark_stragglers
+from app.wiring import WorkerServices
+from app.worker.model import Job
+
+PRUNE_MAX = 10_000
+
+
+def catalog(parts: WorkerServices) -> dict[str, Job]:
+    """Every job by name, in the order in which they are shown."""
+    services = parts.services
+    pool, keep = services.pool, services.settings.retention
+    mailer = services.adapters[Channel.EMAIL]
+    if not isinstance(mailer, EmailAdapter):
+        raise TypeError("the email channel is served by another adapter")
+
+    async def unpark() -> int:
+        async with transaction(pool) as conn:
+            return await unpark_stragglers(conn)
+
+    async def prune_exports() -> int:
+        async with transaction(pool) as conn:
+            return await exports.prune_records(conn, days=keep.message_days, limit=PRUNE_MAX)
+
+    async def prune_stripe() -> int:
+        async with transaction(pool) as conn:
+            return await stripe.prune_raw(conn, days=keep.delivered_payload_days, batch_max=PRUNE_MAX)
+
+    async def sample() -> int:
+        return await sample_flow(pool)
+
+    rescuer = Rescuer(pool=pool, worker=parts.worker, backoffs=dict(parts.backoffs))
+    jobs = (
+        relay_job("outbox-delivery", [parts.relays[channel] for channel in OUTBOUND]),
+        relay_job("stripe-events", [parts.relays[Channel.STRIPE]]),
+        dead_letter_job(pool=pool, mailer=mailer),
+        rescue_job(rescuer=rescuer, unpark=unpark),
+        retention_job(pool=pool, keep=keep, extras=(prune_exports, prune_stripe)),
+        canary_job(pool=pool, extras=(sample,)),
+    )
+    return {job.name: job for job in jobs}

@@ -1,0 +1,1 @@
+"""What the operator sees: readiness, gauges, doctor."""

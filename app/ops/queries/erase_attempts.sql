@@ -1,0 +1,15 @@
+-- Take the address out of the attempts of one batch, and all that receivers answered to erased messages.
+-- $1 after this message id, $2 up to this one, $3 pattern, $4 ids of erased messages. Returns how many.
+with erased as (
+    update postroom.attempt set
+        reason = regexp_replace(reason, $3, '[erased]', 'gi'),
+        detail = case when message_id = any ($4::uuid[]) then null
+            else regexp_replace(detail, $3, '[erased]', 'gi') end
+    where message_id > $1 and message_id <= $2
+        and (reason ~* $3 or detail ~* $3 or (detail is not null and message_id = any ($4::uuid[])))
+    returning 1
+), letters as (
+    update postroom.dead_letter set reason = regexp_replace(reason, $3, '[erased]', 'gi')
+    where message_id > $1 and message_id <= $2 and reason ~* $3
+)
+select count(*) from erased

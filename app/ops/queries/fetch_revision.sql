@@ -1,0 +1,2 @@
+-- The schema's revision.
+select version_num from postroom.alembic_version

@@ -1,0 +1,18 @@
+-- What the server and the workers are like. $1 seconds after which a silent worker counts as dead
+select
+    coalesce((select extract(epoch from now() - min(xact_start)) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()), 0)::float8 as transaction_s,
+    (select count(*) from postroom.worker where beat_at > now() - make_interval(secs => $1)) as workers,
+    pg_database_size(current_database()) as database_bytes,
+    (select extract(epoch from min(expires_at) - now()) / 86400 from postroom.token
+        where revoked_at is null and expires_at > now())::float8 as token_days,
+    coalesce((select max(to_date(right(c.relname, 8), 'YYYYMMDD')) - current_date
+        from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'postroom.attempt'::regclass and c.relname ~ '^attempt_[0-9]{8}$'), 0)::float8
+        as partition_days,
+    -- Only of a server on this machine, and only for a role that may see it.
+    (select setting from pg_settings where name = 'data_directory'
+        and coalesce(inet_server_addr(), '127.0.0.1') <<= any ('{127.0.0.0/8,::1/128}'::inet[])) as data_dir,
+    coalesce((select published from postroom.ledger_check), 0) as published,
+    coalesce((select drift from postroom.ledger_check), 0) as drift,
+    coalesce((select extract(epoch from checked_at) from postroom.ledger_check), 0)::float8 as checked_s

@@ -1,0 +1,16 @@
+-- A message to one endpoint only, whatever its types. $1 endpoint, $2 type, $3 data as JSON text
+with target as (
+    select id, tenant, state from postroom.endpoint where id = $1
+), made as (
+    insert into postroom.message (id, channel, type, tenant, payload, deliveries)
+    select postroom.uuid7(), 'webhook', $2, tenant,
+        jsonb_build_object('tenant', tenant, 'type', $2::text, 'data', $3::text::jsonb), 1
+    from target
+    returning id
+), queued as (
+    insert into postroom.delivery (message_id, channel, destination, endpoint_id, due_at)
+    select m.id, 'webhook', t.id::text, t.id,
+        case when t.state = 'parked' then 'infinity'::timestamptz else now() end
+    from made m, target t
+)
+select id from made

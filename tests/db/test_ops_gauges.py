@@ -1,0 +1,126 @@
+"""Every metric of the contract, with every label, at 0 from the start, and moving with the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.base.clock import DrivenClock
+from app.base.db import Pool, open_pool, transaction
+from app.ops.gauges import CACHE_S, GaugeReader, Gauges
+from app.ops.metric_families import families
+from app.outbox.model import Message
+from app.outbox.publisher import publish_many
+from tests.conftest import run_sql
+
+JOBS = ("outbox-delivery", "stripe-events", "email-dlq", "lease-rescue", "retention", "canary", "jobs-runner")
+CONTRACT = {
+    "job_last_heartbeat_timestamp": ("job", JOBS),
+    "job_last_success_timestamp": ("job", JOBS),
+    "outbox_queue_messages": ("status", ("pending", "retry", "dead")),
+    "email_dlq_messages": ("status", ("retry", "dead")),
+    "email_adapter_outcomes_total": (
+        "status",
+        ("sent", "retry", "failed", "suppressed", "unknown", "circuit_open"),
+    ),
+    "stripe_webhook_events_total": ("outcome", ("processed", "duplicate", "ignored", "deferred", "error")),
+    "stripe_webhook_circuit_open_total": ("", ("",)),
+    "circuit_state": ("circuit", ("stripe", "email")),
+}
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(gauges: Gauges | None) -> Samples:
+    assert gauges is not None
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families(gauges)
+        for sample in family.samples
+    }
+
+
+def reader(pool: Pool) -> tuple[GaugeReader, DrivenClock]:
+    clock = DrivenClock(datetime(2026, 1, 1, tzinfo=UTC))
+    return GaugeReader(pool=pool, clock=clock), clock
+
+
+async def test_a_fresh_database_shows_the_whole_contract_at_zero(pool: Pool) -> None:
+    found = samples(await reader(pool)[0].read())
+    expected = {
+        (name, ((label, value),) if label else ())
+        for name, (label, values) in CONTRACT.items()
+        for value in values
+    }
+    shown = {key for key in found if key[0] in CONTRACT}
+    assert expected == shown
+    assert {0.0} == {found[key] for key in expected}
+    assert all(key[0] in CONTRACT or key[0].startswith("postroom_") for key in found)
+
+
+async def test_numbers_follow_the_ledger(pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        await publish_many(conn, [Message(channel="email", payload={}) for _ in range(5)])
+        await publish_many(
+            conn, [Message(channel="stripe", payload={}), Message(channel="export", payload={})]
+        )
+    await pool.execute("""
+        with email as (select ctid, row_number() over () as nr from postroom.delivery where channel = 'email')
+        update postroom.delivery d set
+            state = case when nr = 1 then 'retry' else 'pending' end, attempts = (nr = 1)::int,
+            worker = case when nr = 2 then 7 end, claimed_at = case when nr = 2 then now() end,
+            due_at = case when nr = 3 then 'infinity' else now() - interval '90 seconds' end
+        from email where d.ctid = email.ctid""")
+    await pool.execute("""
+        with gone as (delete from postroom.delivery where (message_id, n) in (
+            select message_id, n from postroom.delivery where channel = 'email' and state = 'pending'
+                and worker is null and due_at < 'infinity' limit 1) returning *)
+        insert into postroom.dead_letter
+            (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
+        select message_id, n, seq, channel, destination, 1, 'ours', 'f', 'login refused' from gone""")
+    await pool.execute(
+        "insert into postroom.tally select 'email_outcome', 'failed', i, i from generate_series(2, 3) i"
+    )
+    await pool.execute("update postroom.circuit set state = 'open', retry_at = now() where name = 'email'")
+    found = samples(await reader(pool)[0].read())
+    assert found["outbox_queue_messages", (("status", "pending"),)] == 4.0
+    assert found["outbox_queue_messages", (("status", "retry"),)] == 1.0
+    assert found["outbox_queue_messages", (("status", "dead"),)] == 1.0
+    assert found["email_dlq_messages", (("status", "retry"),)] == 1.0
+    assert found["email_dlq_messages", (("status", "dead"),)] == 1.0
+    assert found["email_adapter_outcomes_total", (("status", "failed"),)] == 5.0
+    assert found["circuit_state", (("circuit", "email"),)] == 1.0
+    assert found["postroom_deliveries_parked", (("channel", "email"),)] == 1.0
+    assert 90 <= found["postroom_oldest_due_age_seconds", (("channel", "email"),)] < 150
+    assert found["postroom_dead_letters", (("cause", "ours"), ("channel", "email"))] == 1.0
+
+
+async def test_a_beating_runner_counts_as_a_success(pool: Pool) -> None:
+    await pool.execute("insert into postroom.job (name, beat_at) values ('jobs-runner', now())")
+    found = samples(await reader(pool)[0].read())
+    beat = found["job_last_heartbeat_timestamp", (("job", "jobs-runner"),)]
+    assert beat > 1_700_000_000
+    assert beat == found["job_last_success_timestamp", (("job", "jobs-runner"),)]
+
+
+async def test_a_reading_is_kept_for_two_seconds(pool: Pool) -> None:
+    gauges, clock = reader(pool)
+    first = await gauges.read()
+    assert first is await gauges.read()
+    clock.advance(CACHE_S)
+    assert first is not await gauges.read()
+
+
+async def test_no_old_number_is_shown_while_the_database_is_away(server_dsn: str, dsn: str) -> None:
+    pool = await open_pool(dsn)
+    gauges, clock = reader(pool)
+    assert await gauges.read() is not None
+    name = dsn.rsplit("/", 1)[1]
+    ending = f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{name}'"
+    await run_sql(server_dsn, ending)
+    await run_sql(server_dsn, f'alter database "{name}" rename to "{name}_away"')
+    clock.advance(CACHE_S)
+    assert await gauges.read() is None
+    await run_sql(server_dsn, f'alter database "{name}_away" rename to "{name}"')
+    clock.advance(CACHE_S)
+    assert await gauges.read() is not None
+    pool.terminate()

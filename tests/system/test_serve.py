@@ -1,0 +1,134 @@
+"""`postroom serve` as a process: it migrates in dev, says what is missing in prod, and leaves in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.base.db import Pool
+from app.base.migrate import migrate
+from tests.system.commands import Running, run
+from tests.system.local_postgres_processes import wait_until
+
+LISTENING_S = 40.0
+STOPPED_S = 20.0
+PROD = {"POSTROOM_ENV": "prod", "POSTROOM_METRICS_TOKEN": "a-metrics-token", "POSTROOM_LOG_JSON": "true"}
+
+Serve = Callable[..., Running]
+
+
+@pytest.fixture
+def serve(dsn: str, tmp_path: Path) -> Iterator[Serve]:
+    started: list[Running] = []
+
+    def start(*arguments: str, **settings: str) -> Running:
+        base = {"POSTROOM_DATABASE_URL": dsn, "POSTROOM_STATE_DIR": str(tmp_path), "POSTROOM_PORT": "0"}
+        running = Running(["serve", *arguments], home=tmp_path, settings={**base, **settings})
+        started.append(running)
+        assert wait_until(lambda: running.says("http.listening"), limit_s=LISTENING_S), running.output
+        return running
+
+    yield start
+    for running in started:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait(STOPPED_S)
+
+
+def get(running: Running, path: str) -> tuple[int, Any]:
+    """Status and JSON of an answer; 0 when nobody answers."""
+    [line] = [line for line in running.output.splitlines() if "http.listening" in line]
+    port = re.search(r"port\W+(\d+)", re.sub(r"\x1b\[[0-9;]*m", "", line))
+    assert port is not None, running.output
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}{path}", timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+    except (urllib.error.URLError, ConnectionError):
+        return 0, None
+
+
+def test_on_sigterm_it_is_unready_first_and_then_ends_with_0(serve: Serve) -> None:
+    running = serve("--drain-s", "1.5")
+    assert wait_until(lambda: get(running, "/readyz?exclude=jobs")[0] == 200, limit_s=LISTENING_S)
+    running.process.send_signal(signal.SIGTERM)
+
+    assert wait_until(lambda: get(running, "/readyz?exclude=jobs")[0] == 503, limit_s=1.4)
+    assert get(running, "/livez")[0] == 200, "while it drains, it still answers"
+    assert running.process.wait(STOPPED_S) == 0
+    assert "http.stopped" in running.output
+
+
+def test_a_second_signal_cuts_the_waiting_short(serve: Serve) -> None:
+    running = serve("--drain-s", "300")
+    assert wait_until(lambda: get(running, "/livez")[0] == 200)
+    running.process.send_signal(signal.SIGTERM)
+    assert wait_until(lambda: "http.stopping" in running.output)
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(STOPPED_S) == 0
+
+
+async def test_in_dev_it_brings_the_schema_along(serve: Serve, pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute("drop schema postroom cascade")
+    running = await asyncio.to_thread(serve)
+    status, answer = await asyncio.to_thread(get, running, "/readyz/migrations")
+    assert (status, answer["checks"]["migrations"]["status"]) == (200, "ok")
+
+
+@pytest.mark.rows_by_hand
+async def test_in_prod_a_missing_schema_keeps_it_unready_until_somebody_migrates(
+    serve: Serve, pool: Pool, dsn: str
+) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute("drop schema postroom cascade")
+    running = await asyncio.to_thread(serve, **PROD)
+    assert (await asyncio.to_thread(get, running, "/readyz/migrations"))[0] == 503
+    assert (await asyncio.to_thread(get, running, "/livez"))[0] == 200
+    assert "postroom migrate" in running.output
+
+    await migrate(dsn)
+    ready = await asyncio.to_thread(
+        wait_until, lambda: get(running, "/readyz/migrations")[0] == 200, limit_s=LISTENING_S
+    )
+    assert ready
+
+
+def test_a_taken_port_is_told(dsn: str, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = {
+            "POSTROOM_DATABASE_URL": dsn,
+            "POSTROOM_STATE_DIR": str(tmp_path),
+            "POSTROOM_PORT": str(taken.getsockname()[1]),
+        }
+        done = run("app.cli", "serve", home=tmp_path, settings=settings)
+    assert done.code == 1
+    assert "is taken by another program" in done.err
+
+
+def test_a_routes_file_with_a_typo_is_refused_at_start(dsn: str, tmp_path: Path) -> None:
+    routes = tmp_path / "routes.toml"
+    routes.write_text('[[route]]\non = "invoice.payd"\nexport = { dataset = "invoices" }\n')
+    settings = {
+        "POSTROOM_DATABASE_URL": dsn,
+        "POSTROOM_STATE_DIR": str(tmp_path),
+        "POSTROOM_PORT": "0",
+        "POSTROOM_ROUTES": str(routes),
+    }
+    done = run("app.cli", "serve", home=tmp_path, settings=settings)
+    assert done.code == 2
+    assert f"{routes}:2" in done.err
+    assert "invoice.paid" in done.err

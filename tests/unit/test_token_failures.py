@@ -1,0 +1,37 @@
+"""How often a client may fail to log in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.base.clock import DrivenClock
+from app.ops.failures import CLIENTS_MAX, WINDOW_S, FailureLimiter
+
+
+def limiter() -> tuple[FailureLimiter, DrivenClock]:
+    clock = DrivenClock(datetime(2026, 1, 1, tzinfo=UTC))
+    return FailureLimiter(clock=clock, failures_max=3), clock
+
+
+def test_a_client_waits_after_too_many_failures_and_may_try_again_later() -> None:
+    failures, clock = limiter()
+    assert [failures.record("a") for _ in range(4)] == [True, True, True, False]
+    clock.advance(10)
+    assert failures.wait_s("a") == 50
+    clock.advance(WINDOW_S - 10)
+    assert failures.wait_s("a") == 0
+
+
+def test_clients_are_counted_apart() -> None:
+    failures, _ = limiter()
+    for _ in range(5):
+        failures.record("a")
+    assert failures.wait_s("a") > 0
+    assert failures.wait_s("b") == 0
+
+
+def test_it_remembers_a_limited_number_of_clients() -> None:
+    failures, _ = limiter()
+    for number in range(CLIENTS_MAX + 10):
+        failures.record(str(number))
+    assert len(failures._windows) == CLIENTS_MAX
