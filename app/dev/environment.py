@@ -1,0 +1,77 @@
+"""Where the processes of `postroom up` listen, and the settings they are given."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from app.base.errors import Conflict
+from app.base.settings import Settings
+from app.dev.surroundings import Surroundings
+
+PORTS_TRIED: Final = 50
+DEMO_ROUTES: Final = Path(__file__).with_name("demo_routes.toml")
+
+
+def choose_port(settings: Settings) -> int:
+    """The port that was named, or the next free one above the default.
+
+    Errors: `Conflict` when the named one is taken, or nothing is free.
+    """
+    named = "port" in settings.model_fields_set
+    last = settings.port + (0 if named else PORTS_TRIED)
+    for port in range(settings.port, last + 1):
+        if _is_free(settings.host, port):
+            return port
+    if named:
+        raise Conflict(
+            f"Port {settings.port} is taken by another program. Name another one in POSTROOM_PORT."
+        )
+    raise Conflict(f"No port from {settings.port} to {last} is free. Name one in POSTROOM_PORT.")
+
+
+def stripe_secret(settings: Settings) -> str:
+    """The signing secret to send events with: the first one set, or a new one."""
+    if settings.stripe.webhook_secrets:
+        return settings.stripe.webhook_secrets[0].get_secret_value()
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def child_environment(
+    settings: Settings, *, dsn: str, port: int, secret: str, surroundings: Surroundings
+) -> Mapping[str, str]:
+    """Our own environment, completed by what runs here. What somebody has set stays as it is."""
+    environment = {
+        **os.environ,
+        "POSTROOM_DATABASE_URL": dsn,
+        "POSTROOM_STATE_DIR": str(settings.state_dir.absolute()),
+        "POSTROOM_PORT": str(port),
+        "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if settings.email.url is None:
+        environment["POSTROOM_EMAIL__URL"] = surroundings.mail_url
+    if not settings.stripe.webhook_secrets:
+        environment["POSTROOM_STRIPE__WEBHOOK_SECRETS"] = secret
+    if settings.stripe.api_key is None:
+        environment["POSTROOM_STRIPE__API_KEY"] = "sk_test_" + secrets.token_hex(12)
+        environment["POSTROOM_STRIPE__API_BASE"] = surroundings.stripe.url
+    if settings.routes is None:
+        environment["POSTROOM_ROUTES"] = str(DEMO_ROUTES)
+    return environment
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,119 @@
+"""Everything in one terminal: it shows the whole chain, it is one of its kind, it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.commands import Running, processes_of, run
+from tests.system.local_postgres_processes import wait_until
+
+READY_S = 60.0
+GONE_S = 40.0
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Running]:
+    """`postroom up` on a state folder of its own, ready."""
+    running = Running(["up"], home=tmp_path, settings={"POSTROOM_STATE_DIR": str(tmp_path / "state")})
+    try:
+        assert wait_until(lambda: running.says("postroom doctor"), limit_s=READY_S), running.output
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.terminate()
+            running.process.wait(GONE_S)
+
+
+def url_of(up: Running) -> str:
+    found = re.search(r"probes +(http://\S+)/healthz", up.output)
+    assert found is not None, up.output
+    return found[1]
+
+
+def pid_of(up: Running, name: str) -> int:
+    found = re.search(rf"{name} +pid (\d+)", up.output)
+    assert found is not None, up.output
+    return int(found[1])
+
+
+def test_every_effect_of_the_demo_arrives_once_and_nothing_stays(tmp_path: Path) -> None:
+    """Settings of the environment are left aside: these would send the mails nowhere."""
+    settings = {
+        "TMPDIR": str(tmp_path),
+        "POSTROOM_EMAIL__URL": "smtp://127.0.0.1:1",
+        "POSTROOM_DATABASE_URL": "postgresql://127.0.0.1:1/nowhere",
+    }
+    done = run("app.cli", "up", "--demo", "--once", home=tmp_path, settings=settings)
+
+    assert done.code == 0, done.out + done.err
+    assert "6 events, 16 effects, each arrived exactly once; the ledger fits" in done.out
+    assert "known: nothing happens twice" in done.out
+    assert done.out.count("delivered") == 16
+    assert list(tmp_path.glob("postroom-demo-*")) == []
+    assert processes_of(tmp_path) == []
+
+
+def test_a_second_one_says_where_the_first_is_and_sigterm_ends_all(up: Running, tmp_path: Path) -> None:
+    with urllib.request.urlopen(f"{url_of(up)}/readyz", timeout=10) as answer:
+        assert json.load(answer)["status"] == "ok"
+    second = run("app.cli", "up", home=tmp_path, settings={"POSTROOM_STATE_DIR": str(tmp_path / "state")})
+
+    assert second.code == 1
+    assert f"pid {up.process.pid}" in second.err
+    assert url_of(up) in second.err
+
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(GONE_S) == 0, up.output
+    assert processes_of(tmp_path) == []
+
+
+def test_kill_minus_nine_leaves_no_process_behind(up: Running, tmp_path: Path) -> None:
+    assert len(processes_of(tmp_path)) > 3
+    up.process.kill()
+    up.process.wait(GONE_S)
+
+    assert wait_until(lambda: processes_of(tmp_path) == [], limit_s=GONE_S), processes_of(tmp_path)
+
+
+def test_it_ends_when_one_of_its_processes_does_and_shows_the_log(up: Running, tmp_path: Path) -> None:
+    subprocess.run(["kill", "-9", str(pid_of(up, "runner"))], check=True)
+
+    assert up.process.wait(GONE_S) == 1
+    assert "The process runner ended with status -9" in up.output
+    assert str(tmp_path / "state" / "logs" / "runner.log") in up.output
+    assert processes_of(tmp_path) == []
+
+
+def test_a_named_port_that_is_taken_is_refused_by_name(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = {"POSTROOM_STATE_DIR": str(tmp_path / "state"), "POSTROOM_PORT": str(port)}
+        done = run("app.cli", "up", home=tmp_path, settings=settings)
+
+    assert done.code == 1
+    assert f"Port {port} is taken" in done.err
+    assert processes_of(tmp_path) == []
+
+
+def test_it_is_not_for_prod(tmp_path: Path) -> None:
+    settings = {
+        "POSTROOM_STATE_DIR": str(tmp_path),
+        "POSTROOM_ENV": "prod",
+        "POSTROOM_DATABASE_URL": "postgresql://127.0.0.1:1/nowhere",
+        "POSTROOM_METRICS_TOKEN": "a-metrics-token",
+    }
+    done = run("app.cli", "up", home=tmp_path, settings=settings)
+
+    assert done.code == 2
+    assert "postroom serve" in done.err
