@@ -1,0 +1,41 @@
+"""The breakers: why they are open, and the hand that holds or releases one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from app.base.errors import InvalidInput
+from app.console.security import Form, field
+from app.console.visit import Visit
+from app.ops.tokens import Scope
+from app.resilience import store
+from app.resilience.breaker import CircuitState
+
+NAME_LENGTH_MAX: Final = 200
+ACTIONS: Final = ("open", "closed", "release")
+
+
+async def circuits(visit: Visit) -> Response:
+    async with visit.console.snapshot() as conn:
+        found = await store.list_circuits(conn)
+    return visit.page(
+        "circuits.html", active="circuits", rows=found, may_write=visit.may(Scope.CIRCUITS_WRITE)
+    )
+
+
+async def change(visit: Visit, form: Form) -> Response:
+    """Hold it open or closed until it is released; released it is closed."""
+    name, action, reason = field(form, "name"), field(form, "action"), field(form, "reason")
+    if not 1 <= len(name) <= NAME_LENGTH_MAX:
+        raise InvalidInput(f"name has 1 to {NAME_LENGTH_MAX} characters", field="name")
+    if action not in ACTIONS:
+        raise InvalidInput(f"action is one of {', '.join(ACTIONS)}", field="action")
+    state = None if action == "release" else CircuitState(action)
+    async with visit.console.transaction() as conn:
+        words = reason[:500] or f"{action} by {visit.session.actor}"
+        await store.mark_forced(conn, name=name, state=state, reason=words)
+        await visit.record(conn, f"circuit.{action}", name, reason=reason[:500])
+    done = "released" if action == "release" else f"held {action}"
+    return visit.back("/console/circuits", f"{name} is {done}.")

@@ -1,0 +1,103 @@
+"""What is wrong right now, by the names of the alerts, each with the page that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from app.console.filters import span
+from app.ops.gauges import Gauges
+from app.ops.jobs import CATALOG, RUNNER
+from app.outbox.model import Channel
+
+RUNNER_SILENT_S: Final = 300.0
+JOB_STALE_S: Final = 900.0
+LATE_S: Final = 300.0
+TRANSACTION_OLD_S: Final = 600.0
+TOKEN_DAYS_MIN: Final = 7.0
+PARTITION_DAYS_MIN: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`alert` names the alert and its page in docs/runbooks; `place` is where the console mends it."""
+
+    alert: str
+    severity: str
+    text: str
+    place: str | None = None
+
+
+def conditions(gauges: Gauges, *, now: datetime, dead_before: int | None) -> list[Condition]:
+    """The thresholds of monitoring/prometheus/rules, judged on one reading; without their waiting times.
+
+    `dead_before`: dead letters a quarter of an hour ago, if anybody counted.
+    """
+    return [
+        *_jobs(gauges, now.timestamp()),
+        *_queues(gauges, dead_before),
+        *_circuits(gauges),
+        *_vitals(gauges),
+    ]
+
+
+def _jobs(gauges: Gauges, now_s: float) -> Iterator[Condition]:
+    beat_s = gauges.jobs[RUNNER].beat_s if RUNNER in gauges.jobs else 0.0
+    if now_s - beat_s > RUNNER_SILENT_S:
+        text = f"the runner last beat {span(now_s - beat_s)} ago" if beat_s else "the runner never beat"
+        yield Condition("JobsRunnerSilent", "critical", f"Nothing is delivered: {text}.", "/console/jobs")
+        return
+    for name in CATALOG:
+        job = gauges.jobs.get(name)
+        if job is not None and job.success_s and now_s - job.success_s > JOB_STALE_S and name != "retention":
+            text = f"Job {name} last succeeded {span(now_s - job.success_s)} ago."
+            yield Condition("JobStale", "warning", text, "/console/jobs")
+        elif job is not None and job.failures:
+            yield Condition(
+                "JobStale", "warning", f"Job {name} failed {job.failures} times in a row.", "/console/jobs"
+            )
+
+
+def _queues(gauges: Gauges, dead_before: int | None) -> Iterator[Condition]:
+    for channel in Channel:
+        late_s = max((q.oldest_due_s for q in gauges.queues if q.channel == channel), default=0.0)
+        if late_s > LATE_S:
+            text = f"The oldest due {channel} delivery is {span(late_s)} late."
+            yield Condition(
+                "DeliveriesLate", "critical", text, f"/console/messages?status=pending&channel={channel}"
+            )
+    dead = sum(gauges.dead_letters.values())
+    if dead_before is not None and dead > dead_before:
+        text = f"{dead - dead_before} more dead letters than a quarter of an hour ago."
+        yield Condition("OutboxDeadLettersGrowing", "critical", text, "/console/dead-letters")
+
+
+def _circuits(gauges: Gauges) -> Iterator[Condition]:
+    for name, circuit in sorted(gauges.circuits.items()):
+        if circuit.state == "closed":
+            continue
+        alert = "CircuitOpenLong" if name in ("stripe", "email") else "DestinationCircuitOpenLong"
+        held = ", held by a person" if circuit.forced else ""
+        yield Condition(
+            alert,
+            "warning",
+            f"Breaker {name} is {circuit.state.replace('_', '-')}{held}.",
+            "/console/circuits",
+        )
+
+
+def _vitals(gauges: Gauges) -> Iterator[Condition]:
+    vitals = gauges.vitals
+    if vitals.drift:
+        yield Condition("LedgerDrift", "critical", f"The ledger does not add up: {vitals.drift} deliveries.")
+    if vitals.transaction_s > TRANSACTION_OLD_S:
+        text = f"A transaction has been open for {span(vitals.transaction_s)}."
+        yield Condition("TransactionHeldLong", "warning", text)
+    if vitals.token_days is not None and vitals.token_days < TOKEN_DAYS_MIN:
+        text = f"A token expires in {span(vitals.token_days * 86_400)}."
+        yield Condition("TokenExpiresSoon", "warning", text, "/console/tokens")
+    if vitals.partition_days < PARTITION_DAYS_MIN:
+        text = f"The attempt log has partitions for {vitals.partition_days:.0f} days only."
+        yield Condition("AttemptPartitionsRunOut", "warning", text, "/console/jobs")

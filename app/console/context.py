@@ -1,0 +1,57 @@
+"""What the console's pages work with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from app.base.clock import Clock
+from app.base.db import Connection, Pool
+from app.base.settings import Settings
+from app.console.rates import RateMeter
+from app.ops.failures import FailureLimiter
+from app.ops.gauges import GaugeReader
+from app.ops.readiness import Readiness
+from app.ops.token_verifier import TokenVerifier
+from app.outbox.model import Adapter, Channel
+
+ACQUIRE_TIMEOUT_S: Final = 5.0
+TIMEOUT_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """One application's parts. `gauges`, `readiness` and `verifier` are those that the API uses too."""
+
+    settings: Settings
+    clock: Clock
+    pool: Pool
+    adapters: Mapping[Channel, Adapter]
+    gauges: GaugeReader
+    readiness: Readiness
+    verifier: TokenVerifier
+    failures: FailureLimiter
+    rates: RateMeter
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction for a change and its audit row."""
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn,
+            conn.transaction(),
+        ):
+            yield conn
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A read-only view of one moment, so that what a page shows agrees with itself."""
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn,
+            conn.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield conn

@@ -1,0 +1,131 @@
+"""The dead-letter office: faults, letters, and the dry run before a replay."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.base.cursor import decode_cursor, encode_cursor
+from app.base.errors import InvalidInput
+from app.base.ids import parse_uuid
+from app.console import letter_store as store
+from app.console.filters import url_query
+from app.console.parameters import PAGE_ROWS, choice, number, text
+from app.console.security import Form, field
+from app.console.visit import Visit
+from app.ops import replay_runs
+from app.outbox.model import Cause, Channel
+from app.outbox.replay import COUNT_CAP, LetterFilter, preview
+
+PACES: Final = (0, 1, 5, 20, 100)
+CHOSEN_MAX: Final = 1_000
+PACE_MAX: Final = 10_000.0
+FILTERS: Final = ("channel", "cause", "fingerprint", "tenant", "destination")
+
+
+async def dead_letters(visit: Visit) -> Response:
+    """Without a fingerprint the faults come first; the letters below fit the filters."""
+    filters = _filters(visit.request)
+    after = decode_cursor(visit.request.query_params.get("cursor"), tuple[datetime, UUID, int])
+    wanted = store.LetterPage(**filters)
+    grouped = not (filters["fingerprint"] or filters["tenant"] or filters["destination"] or after)
+    async with visit.console.snapshot() as conn:
+        groups = (
+            await store.list_groups(conn, channel=filters["channel"], cause=filters["cause"])
+            if grouped
+            else []
+        )
+        rows = await store.list_letters(conn, wanted, after=after, limit=PAGE_ROWS + 1)
+        runs = await replay_runs.list_runs(conn)
+        progress = [await replay_runs.fetch_run(conn, run.id) for run in runs[:3]]
+    last = rows[PAGE_ROWS - 1] if len(rows) > PAGE_ROWS else None
+    return visit.page(
+        "dead_letters.html",
+        active="dead-letters",
+        filters=filters,
+        groups=groups,
+        groups_max=store.GROUPS_MAX,
+        rows=rows[:PAGE_ROWS],
+        progress=progress,
+        more=encode_cursor((last["died_at"], last["message_id"], last["n"])) if last else None,
+    )
+
+
+async def dry_run(visit: Visit) -> Response:
+    """What a replay would do: how many, to whom, for how long. Touches nothing."""
+    filters = _filters(visit.request)
+    ids = _chosen(visit.request.query_params.getlist("id"))
+    letters = letter_filter(filters, ids)
+    async with visit.console.snapshot() as conn:
+        found = await preview(conn, letters)
+        receivers = await store.count_receivers(conn, letters)
+    return visit.page(
+        "dry_run.html",
+        active="dead-letters",
+        filters=filters,
+        ids=ids,
+        found=found,
+        receivers=receivers,
+        count_cap=COUNT_CAP,
+        items_max=replay_runs.ITEMS_MAX,
+        paces=PACES,
+        place_back="/console/dead-letters" + url_query(filters),
+    )
+
+
+async def start(visit: Visit, form: Form) -> Response:
+    """Replay what matches now, at the pace that was chosen."""
+    filters: dict[str, str | None] = {name: field(form, name) or None for name in FILTERS}
+    ids = _chosen(form.get("id", []))
+    pace_per_s = number(form, "pace_own", low=0, high=PACE_MAX, default=-1)
+    if pace_per_s < 0:
+        pace_per_s = number(form, "pace", low=0, high=PACE_MAX, default=0)
+    letters = letter_filter(filters, ids)
+    async with visit.console.transaction() as conn:
+        progress = await replay_runs.start_run(
+            conn, letters, actor=visit.session.actor, pace_per_s=pace_per_s
+        )
+        detail: dict[str, Any] = {
+            "replayed": progress.run.items,
+            "pace_per_s": pace_per_s,
+            "filter": progress.run.wanted,
+        }
+        await visit.record(conn, "outbox.replay_many", str(progress.run.id), **detail)
+    return visit.back(f"/console/replays/{progress.run.id}", f"Replaying {progress.run.items} letters.")
+
+
+def letter_filter(filters: dict[str, str | None], ids: tuple[UUID, ...]) -> LetterFilter:
+    """Everything that is given must match; at least one must be. Stripe's only when something names them.
+
+    Errors: `InvalidInput`.
+    """
+    if not ids and not any(filters.values()):
+        raise InvalidInput("choose letters, a fault, or at least one filter: everything at once is too much")
+    named = ids or filters["channel"] or filters["fingerprint"]
+    return LetterFilter(
+        channel=filters["channel"],
+        cause=filters["cause"],
+        fingerprint=filters["fingerprint"],
+        tenant=filters["tenant"],
+        destination=filters["destination"],
+        message_ids=ids or None,
+        outbound_only=not named,
+    )
+
+
+def _filters(request: Request) -> dict[str, str | None]:
+    return {
+        "channel": choice(request, "channel", [channel.value for channel in Channel]),
+        "cause": choice(request, "cause", [cause.value for cause in Cause]),
+        **{name: text(request, name) for name in ("fingerprint", "tenant", "destination")},
+    }
+
+
+def _chosen(values: list[str]) -> tuple[UUID, ...]:
+    if len(values) > CHOSEN_MAX:
+        raise InvalidInput(f"at most {CHOSEN_MAX} letters can be chosen one by one", field="id")
+    return tuple(dict.fromkeys(parse_uuid(value) for value in values))

@@ -1,0 +1,141 @@
+"""The ledger as a list: search by whatever names a message, or filters in the url."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from starlette.responses import RedirectResponse, Response
+
+from app.base.cursor import decode_cursor, encode_cursor
+from app.base.db import Connection, Record
+from app.console import ledger_store as store
+from app.console.filters import url_query
+from app.console.parameters import PAGE_ROWS, choice, moment, text, uuid_or_none
+from app.console.visit import Visit
+from app.outbox.model import Channel
+from app.outbox.reading import Status
+
+WITHIN: Final = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+}
+OPEN: Final = (Status.PENDING, Status.RETRY, Status.PARKED)
+
+
+async def messages(visit: Visit) -> Response:
+    """`q` searches; without it the filters choose. What has not ended is listed by when it is due."""
+    filters = _filters(visit)
+    search = filters["q"]
+    if search:
+        return await _search(visit, str(search), filters)
+    if filters["status"] in OPEN:
+        return await _waiting(visit, filters)
+    if filters["status"] == Status.DEAD:
+        return RedirectResponse(
+            "/console/dead-letters" + _query(filters, "channel", "tenant"), status_code=303
+        )
+    return await _ledger(visit, filters)
+
+
+async def _search(visit: Visit, search: str, filters: dict[str, object]) -> Response:
+    as_id = uuid_or_none(search)
+    below_id = decode_cursor(visit.request.query_params.get("cursor"), UUID)
+    async with visit.console.snapshot() as conn:
+        rows = await store.search_messages(conn, search, as_id=as_id, below_id=below_id, limit=PAGE_ROWS + 1)
+        statuses = await store.fetch_standings(conn, rows)
+    if len(rows) == 1 and below_id is None:
+        return RedirectResponse(f"/console/messages/{rows[0]['id']}", status_code=303)
+    more = encode_cursor(rows[PAGE_ROWS - 1]["id"]) if len(rows) > PAGE_ROWS else None
+    return _page(visit, filters, rows=rows[:PAGE_ROWS], statuses=statuses, more=more)
+
+
+async def _ledger(visit: Visit, filters: dict[str, object]) -> Response:
+    request = visit.request
+    within = choice(request, "within", WITHIN)
+    since = moment(request, "from")
+    if within and since is None:
+        since = visit.console.clock.now() - WITHIN[within]
+    wanted = store.MessageFilter(
+        channel=choice(request, "channel", list(Channel)),
+        type=text(request, "type"),
+        tenant=text(request, "tenant"),
+        ended=str(filters["status"]) if filters["status"] else None,
+        created_from=since,
+        created_before=moment(request, "until"),
+    )
+    below_id = decode_cursor(request.query_params.get("cursor"), UUID)
+    async with visit.console.snapshot() as conn:
+        looked = await store.list_messages(conn, wanted, below_id=below_id, limit=PAGE_ROWS)
+        statuses = await store.fetch_standings(conn, looked.rows)
+    more = encode_cursor(looked.next_id) if looked.next_id else None
+    return _page(visit, filters, rows=looked.rows, statuses=statuses, more=more, exhausted=looked.exhausted)
+
+
+async def _waiting(visit: Visit, filters: dict[str, object]) -> Response:
+    request, status = visit.request, str(filters["status"])
+    position = decode_cursor(request.query_params.get("cursor"), tuple[datetime, int])
+    async with visit.console.snapshot() as conn:
+        rows = await _list_waiting(conn, visit, status, position or (store.BEGINNING, 0))
+    last = rows[PAGE_ROWS - 1] if len(rows) > PAGE_ROWS else None
+    more = encode_cursor((last["due_at"] or store.BEGINNING, last["seq"])) if last else None
+    return visit.page(
+        "waiting.html", active="messages", filters=filters, rows=rows[:PAGE_ROWS], more=more,
+        now=visit.console.clock.now(), statuses=tuple(Status), withins=tuple(WITHIN),
+    )  # fmt: skip
+
+
+async def _list_waiting(
+    conn: Connection, visit: Visit, status: str, after: tuple[datetime, int]
+) -> list[Record]:
+    parked = status == Status.PARKED
+    return await store.list_waiting(
+        conn,
+        channels=store.every_channel(choice(visit.request, "channel", list(Channel))),
+        states=["pending", "retry"] if parked else [status],
+        parked=parked,
+        tenant=text(visit.request, "tenant"),
+        type_=text(visit.request, "type"),
+        after=after,
+        limit=PAGE_ROWS + 1,
+    )
+
+
+def _page(
+    visit: Visit,
+    filters: dict[str, object],
+    *,
+    rows: list[Record],
+    statuses: dict[UUID, str],
+    more: str | None,
+    exhausted: bool = False,
+) -> Response:
+    return visit.page(
+        "messages.html",
+        active="messages",
+        filters=filters,
+        rows=rows,
+        standings=statuses,
+        more=more,
+        exhausted=exhausted,
+        looked_max=store.LOOKED_MAX,
+        statuses=tuple(Status),
+        withins=tuple(WITHIN),
+    )
+
+
+def _filters(visit: Visit) -> dict[str, object]:
+    request = visit.request
+    filters: dict[str, object] = {
+        name: text(request, name) for name in ("q", "channel", "type", "tenant", "within", "from", "until")
+    }
+    filters["status"] = choice(request, "status", [status.value for status in Status])
+    choice(request, "channel", [channel.value for channel in Channel])
+    return filters
+
+
+def _query(filters: dict[str, object], *names: str) -> str:
+    return url_query({name: filters[name] for name in names})

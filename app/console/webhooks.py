@@ -1,0 +1,127 @@
+"""Endpoints of customers: how they are, and what can be done for them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.responses import Response
+
+from app.base import json
+from app.base.cursor import decode_cursor, encode_cursor
+from app.base.errors import InvalidInput
+from app.console import letter_store
+from app.console.parameters import PAGE_ROWS, path_id, text
+from app.console.security import Form, field
+from app.console.visit import Visit
+from app.ops.single_message import PING_TYPE, send_ping
+from app.ops.tokens import Scope
+from app.resilience.store import list_circuits
+from app.webhooks import endpoints
+from app.webhooks.model import WAITING_COUNT_MAX, EndpointSecret
+from app.webhooks.payload import check_payload
+
+DEAD_CAP: Final = 1_000
+PLACE: Final = "/console/webhooks"
+
+
+async def webhooks(visit: Visit) -> Response:
+    tenant = text(visit.request, "tenant")
+    after = decode_cursor(visit.request.query_params.get("cursor"), UUID)
+    async with visit.console.snapshot() as conn:
+        found = await endpoints.list_endpoints(conn, tenant=tenant, after=after, limit=PAGE_ROWS + 1)
+        dead = await letter_store.count_of_endpoints(conn, [each.id for each in found], cap=DEAD_CAP)
+        circuits = {circuit.name: circuit for circuit in await list_circuits(conn)}
+    more = encode_cursor(found[PAGE_ROWS - 1].id) if len(found) > PAGE_ROWS else None
+    return visit.page(
+        "webhooks.html", active="webhooks", filters={"tenant": tenant}, rows=found[:PAGE_ROWS], dead=dead,
+        dead_cap=DEAD_CAP, waiting_cap=WAITING_COUNT_MAX, circuits=circuits, more=more,
+        may_write=visit.may(Scope.ENDPOINTS_WRITE),
+    )  # fmt: skip
+
+
+async def webhook(visit: Visit) -> Response:
+    return await _endpoint_page(visit, path_id(visit.request))
+
+
+async def create(visit: Visit, form: Form) -> Response:
+    """The new endpoint's page with its secret, which is shown this once."""
+    async with visit.console.transaction() as conn:
+        made = await endpoints.create_endpoint(
+            conn,
+            tenant=field(form, "tenant"),
+            url=field(form, "url"),
+            types=field(form, "types", "*").replace(",", " ").split() or ["*"],
+            description=field(form, "description"),
+            allow_private=visit.console.settings.webhook.allow_private,
+        )
+        await visit.record(conn, "endpoint.create", str(made.endpoint.id))
+    return await _endpoint_page(visit, made.endpoint.id, made=made)
+
+
+async def rotate(visit: Visit, _form: Form) -> Response:
+    """A new secret; the present one signs too for 24 h."""
+    endpoint_id = path_id(visit.request)
+    async with visit.console.transaction() as conn:
+        made = await endpoints.rotate_secret(conn, endpoint_id)
+        await visit.record(conn, "endpoint.rotate_secret", str(endpoint_id))
+    return await _endpoint_page(visit, endpoint_id, made=made)
+
+
+async def park(visit: Visit, form: Form) -> Response:
+    endpoint_id = path_id(visit.request)
+    async with visit.console.transaction() as conn:
+        reason = field(form, "reason") or f"parked by {visit.session.actor}"
+        await endpoints.park(conn, endpoint_id, reason=reason)
+        await visit.record(conn, "endpoint.park", str(endpoint_id), reason=reason)
+    return visit.back(f"{PLACE}/{endpoint_id}", "Parked: what is published for it waits.")
+
+
+async def resume(visit: Visit, _form: Form) -> Response:
+    endpoint_id = path_id(visit.request)
+    async with visit.console.transaction() as conn:
+        await endpoints.resume(conn, endpoint_id)
+        await visit.record(conn, "endpoint.resume", str(endpoint_id))
+    return visit.back(f"{PLACE}/{endpoint_id}", "Resumed: what waited is on its way.")
+
+
+async def ping(visit: Visit, form: Form) -> Response:
+    """A webhook to this endpoint alone: a ping, or an example of any type."""
+    endpoint_id = path_id(visit.request)
+    event_type, data = field(form, "type") or PING_TYPE, _data(field(form, "data"))
+    async with visit.console.transaction() as conn:
+        endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
+        check_payload(
+            {"tenant": endpoint.tenant, "type": event_type, "data": data},
+            allow_private=visit.console.settings.webhook.allow_private,
+        )
+        message_id = await send_ping(conn, endpoint_id, data=data, event_type=event_type)
+        await visit.record(conn, "endpoint.ping", str(endpoint_id), type=event_type, message=str(message_id))
+    return visit.back(f"/console/messages/{message_id}", f"{event_type} is on its way to this endpoint.")
+
+
+def _data(value: str) -> dict[str, Any]:
+    data = json.decode(value) if value else {"hello": "from Postroom"}
+    if not isinstance(data, dict):
+        raise InvalidInput("data is a JSON object", field="data")
+    return data
+
+
+async def _endpoint_page(visit: Visit, endpoint_id: UUID, *, made: EndpointSecret | None = None) -> Response:
+    async with visit.console.snapshot() as conn:
+        endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
+        dead = await letter_store.count_of_endpoints(conn, [endpoint_id], cap=DEAD_CAP)
+        circuits = {circuit.name: circuit for circuit in await list_circuits(conn)}
+    return visit.page(
+        "webhook.html",
+        active="webhooks",
+        place=f"{PLACE}/{endpoint_id}",
+        endpoint=endpoint,
+        dead=dead.get(str(endpoint_id), 0),
+        dead_cap=DEAD_CAP,
+        waiting_cap=WAITING_COUNT_MAX,
+        circuit=circuits.get(str(endpoint_id)),
+        secret=made.secret.get_secret_value() if made else None,
+        ping_type=PING_TYPE,
+        may_write=visit.may(Scope.ENDPOINTS_WRITE),
+    )

@@ -1,0 +1,108 @@
+"""Every page, light and dark, on a desk and on a phone: accessible, quiet, and within its window."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+from playwright.async_api import Browser, ViewportSize
+
+from app.dev.stripe_events import encode, signed, snapshot_event
+from app.outbox.model import Message
+from tests.console.browser import DESKTOP, PHONE, Tab, opened
+from tests.console.scene import HOSTILE, STRIPE_SECRET, Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    dark: bool
+    viewport: ViewportSize
+
+
+LOOKS = {"light": Look(False, DESKTOP), "dark": Look(True, DESKTOP), "phone": Look(False, PHONE)}
+
+
+async def _fill(scene: Scene) -> dict[str, str]:
+    """Something on every page. Returns: the pages by name."""
+    [first, *_] = await scene.webhooks("globex", 6)
+    await scene.webhooks("acme", 6)
+    mail = {"to": "ada@example.com", "subject": "Hi", "text": "Hello"}
+    await scene.publish(
+        [
+            Message(channel="email", payload=mail, tenant="acme", correlation_id=first),
+            Message(channel="email", payload={"no": HOSTILE}, tenant=HOSTILE, type=HOSTILE, key=HOSTILE),
+            Message(channel="export", payload={"dataset": "invoices", "record": {"n": 1}}),
+        ]
+    )
+    body = encode(snapshot_event("customer.created", {"id": "cus_console", "object": "customer"}))
+    answer = await scene.api.post("/v1/stripe/webhook", data=body, headers=signed(body, STRIPE_SECRET))
+    assert answer.status == 200, answer.text
+    await scene.let_die(6)
+    pool = scene.api.services.pool
+    await scene.wait_for("select count(*) from postroom.delivery", 0)
+    await pool.execute(
+        "update postroom.circuit set state = 'open', retry_at = now(), reason = $1 where name = 'email'",
+        HOSTILE,
+    )
+    endpoint = await pool.fetchval("select id from postroom.endpoint where tenant = 'globex'")
+    return {
+        "overview": "",
+        "messages": "/messages",
+        "search": "/messages?q=acme",
+        "waiting": "/messages?status=retry",
+        "message": f"/messages/{first}",
+        "dead-letters": "/dead-letters",
+        "dry-run": "/dead-letters/replay?channel=webhook",
+        "stripe": "/stripe",
+        "webhooks": "/webhooks",
+        "webhook": f"/webhooks/{endpoint}",
+        "jobs": "/jobs",
+        "job": "/jobs/canary",
+        "circuits": "/circuits",
+        "settings": "/settings",
+        "tokens": "/tokens",
+        "audit": "/audit",
+        "runbook": "/runbooks/DeliveriesLate",
+        "sign-in": "/sign-in",
+    }
+
+
+async def _faults(tab: Tab, name: str) -> list[str]:
+    found = [f"{name}: {line}" for line in await tab.violations()]
+    if overflow_px := await tab.overflow_px():
+        found.append(f"{name}: {overflow_px} px wider than the window")
+    found += [f"{name}: {fault}" for fault in tab.faults]
+    tab.faults.clear()
+    return found
+
+
+async def _look(scene: Scene, browser: Browser, name: str, look: Look, pages: dict[str, str]) -> list[str]:
+    """Every page once, seen so. Returns: what is wrong."""
+    faults: list[str] = []
+    async with opened(browser, dark=look.dark, viewport=look.viewport) as tab:
+        await tab.page.goto(await scene.link())
+        for page, path in pages.items():
+            answer = await tab.page.goto(f"{scene.url}/console{path}")
+            if answer is None or answer.status != 200 or "owned" in await tab.page.title():
+                faults.append(f"{name} {page}: answered {answer.status if answer else 'nothing'}")
+            faults += await _faults(tab, f"{name} {page}")
+            await tab.shoot(f"{name}-{page}")
+    return faults
+
+
+@pytest.mark.timeout(300)
+async def test_every_page_is_accessible_and_quiet(scene: Scene, browser: Browser) -> None:
+    pages = await _fill(scene)
+    found = await asyncio.gather(*(_look(scene, browser, name, look, pages) for name, look in LOOKS.items()))
+    assert [fault for faults in found for fault in faults] == []
+
+
+async def test_the_theme_that_was_chosen_stays(scene: Scene, browser: Browser) -> None:
+    async with opened(browser) as tab:
+        await tab.page.goto(await scene.link())
+        await tab.page.get_by_role("button", name="Dark theme").click()
+        assert await tab.page.get_attribute("html", "data-theme") == "dark"
+        await tab.page.goto(f"{scene.url}/console/jobs")
+        assert await tab.page.get_attribute("html", "data-theme") == "dark"
+        assert await tab.violations() == []
