@@ -1,0 +1,139 @@
+"""Names agree: what the service exports, what rules and dashboards read, what is documented."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+
+from app.base.settings import EmailSettings, ExportSettings, Settings
+from drill.certificate import write_certificate
+from monitoring.dashboards.__main__ import FOLDER as DASHBOARDS
+from tests.monitoring.expressions import added_up, metrics_in
+from tests.monitoring.promtool import RULES
+from tests.system.api_client import running_api
+
+PROMETHEUS_OWN: Final = {"up", "ALERTS"}
+HISTOGRAM_PARTS: Final = ("_bucket", "_count", "_sum")
+DOCUMENTED: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a running service exports: type by family, and every family that has samples."""
+
+    types: dict[str, str]
+    with_samples: set[str]
+    text: str
+
+    @property
+    def names(self) -> set[str]:
+        histograms = {name for name, kind in self.types.items() if kind == "histogram"}
+        return set(self.types) | {f"{name}{part}" for name in histograms for part in HISTOGRAM_PARTS}
+
+
+@pytest.fixture
+async def exported(dsn: str, tmp_path: Path) -> Exported:
+    certificate = tmp_path / "ca.pem"
+    write_certificate(certificate, ends_at=datetime.now(UTC) + timedelta(days=30))
+    settings = Settings(
+        state_dir=tmp_path,
+        email=EmailSettings(tls_ca=certificate),
+        exports=ExportSettings(url=(tmp_path / "exports").as_uri()),
+    )
+    async with running_api(dsn, settings) as api:
+        await api.get("/livez")
+        text = (await api.get("/metrics")).text
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    samples = set(re.findall(r"^([a-zA-Z_:][\w:]*)[{ ]", text, re.MULTILINE))
+    return Exported(
+        types, {name for name in types if any(sample.startswith(name) for sample in samples)}, text
+    )
+
+
+def read_expressions() -> Iterator[tuple[str, str]]:
+    """Where it stands, and the expression."""
+    for path in RULES:
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for rule in group["rules"]:
+                yield f"{path.name}: {rule.get('alert') or rule['record']}", rule["expr"]
+    for path in DASHBOARDS.glob("*.json"):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel.get("targets", ()):
+                yield f"{path.name}: {panel['title']}", target["expr"]
+
+
+def recorded() -> set[str]:
+    groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+    return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+
+
+async def test_whatever_rules_and_dashboards_read_is_exported(exported: Exported) -> None:
+    known = exported.names | recorded() | PROMETHEUS_OWN
+    unknown = {place: metrics_in(text) - known for place, text in read_expressions()}
+    assert {place: names for place, names in unknown.items() if names} == {}
+
+
+async def test_every_family_has_samples_from_the_start(exported: Exported) -> None:
+    assert set(exported.types) - exported.with_samples == set()
+
+
+async def test_readiness_is_exported_check_by_check(exported: Exported) -> None:
+    """The database is there and migrated, and no runner has ever beaten."""
+    found = dict(re.findall(r'^postroom_ready\{check="(\w+)"\} (\S+)$', exported.text, re.MULTILINE))
+    assert found == {"database": "1.0", "migrations": "1.0", "jobs": "0.0"}
+
+
+@pytest.mark.parametrize("status", ["200", "400", "413", "503"])
+async def test_answers_to_stripe_are_counted_from_0(exported: Exported, status: str) -> None:
+    """The first 503 would be invisible to increase() otherwise."""
+    labels = f'method="POST",route="/v1/stripe/webhook",status="{status}"'
+    assert f"postroom_http_requests_total{{{labels}}} 0.0" in exported.text
+
+
+async def test_whatever_is_exported_is_documented_and_nothing_else(exported: Exported) -> None:
+    text = DOCUMENTED.read_text().split("## Recorded by our rules")[0]
+    documented = {
+        name
+        for name in re.findall(r"`([a-z_]+)`", text)
+        if name.startswith(
+            ("job_last_", "outbox_", "email_", "stripe_", "circuit_s", "postroom_", "process_", "python_")
+        )
+    } - {"email_ca", "circuit_open"}
+    assert documented == set(exported.types)
+
+
+async def test_nothing_is_added_up_that_every_replica_shows(exported: Exported) -> None:
+    """Only what each process counts of its own may be."""
+    repeated = {
+        name for name in exported.types if not name.startswith(("postroom_http_", "process_", "python_"))
+    }
+    wrong = {place: added_up(text) & repeated for place, text in read_expressions()}
+    assert {place: names for place, names in wrong.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ('sum by (x) (outbox_queue_messages{status="dead"}) > 0', {"outbox_queue_messages"}),
+        ("sum(rate(stripe_webhook_events_total[5m]))", {"stripe_webhook_events_total"}),
+        ("sum(max by (outcome) (rate(stripe_webhook_events_total[5m])))", set()),
+        ("max(circuit_state)", set()),
+    ],
+)
+def test_adding_up_is_seen(expression: str, found: set[str]) -> None:
+    assert added_up(expression) == found
+
+
+def test_names_are_found_between_words_and_labels() -> None:
+    expression = (
+        'time() - max by (job) (job_last_success_timestamp{job!="jobs-runner"}) > 15 * 60 or absent(up)'
+    )
+    assert metrics_in(expression) == {"job_last_success_timestamp", "up"}
