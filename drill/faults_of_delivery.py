@@ -1,0 +1,151 @@
+"""Mail, webhooks, exports, and the sum of the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from app.base.db import transaction
+from app.outbox.model import Channel, Message
+from app.outbox.publisher import publish, publish_many
+from drill.scenario import Scenario, Scene
+
+BURST: Final = 150
+EXPORT_DISK: Final = "size=16m"
+FILLER: Final = "core.4711"
+
+
+async def change_mail_password(scene: Scene) -> None:
+    """The provider's password is not the one we have; so that a mail dies at once, it has one attempt."""
+    installation = scene.installation
+    installation.set("POSTROOM_EMAIL__URL", installation.mail_url("wrong"))
+    installation.set("POSTROOM_EMAIL__ATTEMPTS_MAX", "1")
+    await installation.restart("runner")
+    mail = {"to": "team@example.com", "subject": "News", "text": "Many at once."}
+    async with transaction(installation.pool) as conn:
+        await publish_many(conn, [Message(channel=Channel.EMAIL, payload=mail)] * BURST)
+
+
+async def allow_attempts_again(scene: Scene) -> None:
+    scene.installation.set("POSTROOM_EMAIL__ATTEMPTS_MAX", "12")
+
+
+def mail_variables(scene: Scene) -> Mapping[str, str]:
+    return {"NEW_EMAIL_URL": scene.installation.mail_url()}
+
+
+async def refuse_webhooks(scene: Scene) -> None:
+    scene.installation.stranger.behaviour = "gone"
+    payload: dict[str, Any] = {"url": scene.installation.stranger.url(), "type": "drill.sent", "data": {}}
+    async with transaction(scene.installation.pool) as conn:
+        await publish_many(conn, [Message(channel=Channel.WEBHOOK, payload=payload)] * 3)
+
+
+async def take_webhooks(scene: Scene) -> None:
+    scene.installation.stranger.behaviour = "ok"
+
+
+async def break_receiver(scene: Scene) -> None:
+    scene.installation.customer.behaviour = "status/500"
+
+
+async def mend_receiver(scene: Scene) -> None:
+    scene.installation.customer.behaviour = "ok"
+
+
+async def lose_delivery(scene: Scene) -> None:
+    """Somebody deletes a row by hand."""
+    message = Message(
+        channel=Channel.EMAIL,
+        payload={"to": "late@example.com", "subject": "Later", "text": "In an hour."},
+        deliver_at=datetime.now(UTC) + timedelta(hours=1),
+    )
+    async with transaction(scene.installation.pool) as conn:
+        published = await publish(conn, message)
+    await scene.installation.pool.execute("delete from postroom.delivery where message_id = $1", published.id)
+
+
+def cannot_mount() -> str | None:
+    """A small disk to fill needs the right to mount one."""
+    return (
+        None if os.geteuid() == 0 and os.environ.get("POSTROOM_DRILL_MOUNTS") else "needs the right to mount"
+    )
+
+
+def mount_exports(scene_exports: str) -> None:
+    """A small volume of its own for exports. Errors: `CalledProcessError`."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", EXPORT_DISK, "exports", scene_exports], check=True)
+
+
+async def fill_disk(scene: Scene) -> None:
+    await asyncio.to_thread(_fill, scene)
+
+
+def _fill(scene: Scene) -> None:
+    chunk = bytes(65_536)
+    try:
+        with (scene.installation.exports / FILLER).open("wb", buffering=0) as filler:
+            while filler.write(chunk):
+                continue
+    except OSError:
+        return  # full, which was the aim
+
+
+def disk_variables(scene: Scene) -> Mapping[str, str]:
+    exports = scene.installation.exports
+    return {"VOLUME_DIR": str(exports), "FILE": str(exports / FILLER)}
+
+
+SCENARIOS = (
+    Scenario(
+        name="mail-password-wrong",
+        fault="wrong SMTP password, and 150 mails at once",
+        alerts=("EmailDeadLettersGrowing", "CircuitOpenLong", "BacklogGrowing", "JobStale"),
+        break_it=change_mail_password,
+        mend_outside=allow_attempts_again,
+        variables=mail_variables,
+        also=frozenset({"OutboxDeadLettersGrowing", "JobsRunnerSilent", "DeliveriesLate"}),
+        labels={
+            "CircuitOpenLong": {"circuit": "email"},
+            "BacklogGrowing": {"channel": "email"},
+            "JobStale": {"job": "email-dlq"},
+        },
+    ),
+    Scenario(
+        name="webhooks-refused",
+        fault="a receiver answers 410 by mistake",
+        alerts=("OutboxDeadLettersGrowing",),
+        break_it=refuse_webhooks,
+        mend_outside=take_webhooks,
+        alone=True,
+        quick=True,
+    ),
+    Scenario(
+        name="receiver-down",
+        fault="a receiver answers 500",
+        alerts=("DestinationCircuitOpenLong",),
+        break_it=break_receiver,
+        mend_outside=mend_receiver,
+    ),
+    Scenario(
+        name="delivery-lost",
+        fault="a delivery is deleted by hand",
+        alerts=("LedgerDrift",),
+        break_it=lose_delivery,
+        quick=True,
+    ),
+    Scenario(
+        name="disk-full",
+        fault="the volume of exports is filled to the last byte",
+        alerts=("DiskNearlyFull",),
+        labels={"DiskNearlyFull": {"volume": "exports"}},
+        break_it=fill_disk,
+        variables=disk_variables,
+        also=frozenset({"DestinationCircuitOpenLong"}),
+        impossible=cannot_mount,
+    ),
+)

@@ -1,0 +1,86 @@
+"""What creeps up: held snapshots, partitions, tokens, certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from app.base.db import connect, transaction
+from app.ops.token_store import create_token
+from app.ops.tokens import Scope
+from drill.certificate import write_certificate
+from drill.scenario import Scenario, Scene
+
+
+async def hold_snapshot(scene: Scene) -> None:
+    conn = await connect(scene.installation.postgres.dsn, application="a forgotten report")
+    await conn.execute("begin isolation level repeatable read")
+    await conn.fetchval("select count(*) from postroom.message")
+    scene.leftovers.callback(conn.terminate)
+
+
+async def lose_partitions(scene: Scene) -> None:
+    """As if the job retention had not run for a week."""
+    scene.traffic.resting.add("retention")
+    names = await scene.installation.pool.fetch(
+        "select relname from pg_class where relname ~ '^attempt_[0-9]{8}$'"
+        " and to_date(right(relname, 8), 'YYYYMMDD') > current_date + 1"
+    )
+    for row in names:
+        await scene.installation.pool.execute(f'drop table postroom."{row["relname"]}"')
+
+
+async def ask_again(scene: Scene) -> None:
+    scene.traffic.resting.discard("retention")
+
+
+async def make_short_token(scene: Scene) -> None:
+    async with transaction(scene.installation.pool) as conn:
+        ends_at = datetime.now(UTC) + timedelta(days=3)
+        await create_token(conn, name="billing", scopes=(Scope.EVENTS_WRITE,), expires_at=ends_at)
+
+
+async def age_certificate(scene: Scene) -> None:
+    write_certificate(_new_certificate(scene), ends_at=datetime.now(UTC) + timedelta(days=365))
+    write_certificate(scene.installation.certificate, ends_at=datetime.now(UTC) + timedelta(days=3))
+
+
+def certificate_variables(scene: Scene) -> Mapping[str, str]:
+    return {"NEW_CERTIFICATE": str(_new_certificate(scene))}
+
+
+def _new_certificate(scene: Scene) -> Path:
+    return scene.installation.folder / "new-mail-server.pem"
+
+
+SCENARIOS = (
+    Scenario(
+        name="snapshot-held",
+        fault="a session sits idle in its transaction",
+        alerts=("TransactionHeldLong",),
+        break_it=hold_snapshot,
+    ),
+    Scenario(
+        name="partitions-missing",
+        fault="the attempt log as after a week without retention",
+        alerts=("AttemptPartitionsRunOut",),
+        break_it=lose_partitions,
+        mend_outside=ask_again,
+        quick=True,
+    ),
+    Scenario(
+        name="token-ending",
+        fault="an access token ends in 3 days",
+        alerts=("TokenExpiresSoon",),
+        break_it=make_short_token,
+        quick=True,
+    ),
+    Scenario(
+        name="certificate-ending",
+        fault="the mail server's certificate ends in 3 days",
+        alerts=("CertificateExpiresSoon",),
+        break_it=age_certificate,
+        variables=certificate_variables,
+    ),
+)

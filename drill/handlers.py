@@ -1,0 +1,19 @@
+"""The drill's handler: fails while the file named by POSTROOM_DRILL_BROKEN is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from app.stripe.effects import EffectTransaction
+from app.stripe.event import Event
+from app.stripe.handlers import on
+
+BROKEN = Path(os.environ["POSTROOM_DRILL_BROKEN"])
+
+
+@on("customer.updated")
+async def remember_customer(event: Event, tx: EffectTransaction) -> None:
+    if BROKEN.exists():  # noqa: ASYNC240  a file that the drill makes
+        raise RuntimeError("a fault that was deployed on purpose")
+    await tx.publish(channel="export", payload={"dataset": "customers", "record": {"id": event.object_id}})
