@@ -1,0 +1,78 @@
+"""`python -m chaos [--seed N] [--minutes M] [--seconds S]`: faults while it works.
+
+The last line on standard output is the result as JSON. Exit codes: 0 passed, 1 not, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from chaos.run import Options, run, say
+from chaos.small_disk import enter_namespace, mount, unmount
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, help="the same seed makes the same plan; a fresh one by default")
+    parser.add_argument("--minutes", type=float, default=0.0, help="how long faults are inflicted")
+    parser.add_argument("--seconds", type=float, default=0.0, help="the same; 60 when neither is given")
+    parser.add_argument("--per-s", type=float, default=8.0, help="publications a second at each entrance")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parse(arguments)
+    missing = enter_namespace("chaos", arguments)
+    seed = secrets.randbelow(1_000_000_000) if options.seed is None else options.seed
+    length_s = options.minutes * 60 + options.seconds or 60.0
+    folder = Path(tempfile.mkdtemp(prefix="postroom-chaos-"))
+    say(f"seed {seed}, {length_s:g} s of faults")
+    if missing is None:
+        mount(folder / "exports")
+    else:
+        (folder / "exports").mkdir()
+        say(f"disk_full is left out: {missing}")
+    chosen = Options(
+        seed=seed, length_s=length_s, per_s=options.per_s, folder=folder,
+        exports_dir=folder / "exports", disk_can_be_full=missing is None,
+    )  # fmt: skip
+    failed = True
+    try:
+        result = asyncio.run(_until_signalled(chosen))
+        failed = bool(result)
+        return 1 if failed else 0
+    finally:
+        if failed or options.keep:
+            say(f"logs and data are kept in {folder}")
+        else:
+            if missing is None:
+                unmount(chosen.exports_dir)
+            shutil.rmtree(folder)
+
+
+async def _until_signalled(options: Options) -> Sequence[str]:
+    """SIGTERM ends a run like Ctrl-C: everything that was started is ended."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    result = await run(options)
+    for failure in result.failures:
+        say(f"FAILED: {failure}")
+    print(result.report.line(), flush=True)
+    return result.failures
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main(sys.argv[1:]))
+    sys.exit(130)

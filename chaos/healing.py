@@ -1,0 +1,65 @@
+"""After the faults: time passes quickly, an operator replays, until nothing is left to do."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from app.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool, transaction
+from app.outbox.replay import LetterFilter, replay_many
+
+POLL_S: Final = 0.5
+HURRY_EVERY_S: Final = 1.5
+ACTOR: Final = "chaos"
+LETTERS_MAX: Final = 1_000
+HURRY: Final = (
+    "update postroom.delivery set due_at = now()"
+    " where state = 'retry' and worker is null and due_at > now() and due_at < 'infinity'",
+    "update postroom.circuit set retry_at = now() where retry_at > now() and not forced",
+)
+OPEN: Final = "select count(*) from postroom.delivery"
+WAITS: Final = (
+    "select channel, destination, state, attempts, worker, due_at - now() as due_in, last_reason"
+    " from postroom.delivery order by seq limit 10"
+)
+
+
+async def hurry(pool: Pool) -> None:
+    """Make due what waits to be tried again, and let breakers try: minutes become seconds."""
+    async with transaction(pool) as conn:
+        for statement in HURRY:
+            await conn.execute(statement)
+
+
+async def hurrying(pool: Pool) -> None:
+    """Until cancelled. A database that is away is the plan's own doing."""
+    while True:
+        with suppress(*DATABASE_AWAY, *DATABASE_BUSY):
+            await hurry(pool)
+        await asyncio.sleep(HURRY_EVERY_S)
+
+
+async def replay_letters(pool: Pool) -> int:
+    """Everything that died, as an operator would once all is mended. Returns: how many."""
+    count = 0
+    while True:
+        async with transaction(pool) as conn:
+            replayed = await replay_many(conn, LetterFilter(), actor=ACTOR, limit=LETTERS_MAX)
+        count += replayed
+        if replayed < LETTERS_MAX:
+            return count
+
+
+async def wait_for_quiet(pool: Pool, *, limit_s: float) -> bool:
+    """Until nothing is open. Returns: False, with what still waits on standard output, after `limit_s`."""
+    try:
+        async with asyncio.timeout(limit_s):
+            while await pool.fetchval(OPEN):
+                await hurry(pool)
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        for row in await pool.fetch(WAITS):
+            print(f"chaos: still open: {dict(row)}", flush=True)
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""The result of a run: its last line, and whether it passed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import msgspec
+
+from chaos.verdict import Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryTime:
+    """Seconds from a fault's end until a probe of every channel went through."""
+
+    p50: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The keys of the last line are a contract."""
+
+    published: int
+    delivered: int
+    lost: int
+    duplicates: int
+    phantoms: int
+    dead_unexplained: int
+    unknown_surfaced: int
+    ledger_drift: int
+    faults: Mapping[str, int]
+    recovery_s: RecoveryTime
+    seed: int
+
+    def line(self) -> str:
+        return msgspec.json.encode(asdict(self)).decode()
+
+
+def failures(report: Report, comparison: Comparison) -> list[str]:
+    """Why the run did not pass; empty when it did."""
+    found = [
+        f"{name} = {count}"
+        for name, count in (
+            ("lost", report.lost),
+            ("phantoms", report.phantoms),
+            ("dead_unexplained", report.dead_unexplained),
+            ("ledger_drift", report.ledger_drift),
+        )
+        if count
+    ]
+    if comparison.duplicates_unexplained:
+        found.append(f"duplicates that no cut attempt explains = {len(comparison.duplicates_unexplained)}")
+    if not report.published:
+        found.append("nothing was published: the run proves nothing")
+    return found

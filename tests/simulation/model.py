@@ -1,0 +1,141 @@
+"""The engine's state machine without a database: what the ledger must do, in plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from app.outbox.model import Abandoned, Outcome
+from app.outbox.policy import Settlement, Verdict, settle
+from app.resilience.backoff import Backoff
+
+Key = str
+NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One open delivery. `worker` and `claim_no` are the fence."""
+
+    key: Key
+    seq: int
+    ordering_key: str | None
+    due_at: float
+    state: str = "pending"
+    attempts: int = 0
+    claim_no: int = 0
+    worker: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a worker remembers of a claim."""
+
+    key: Key
+    worker: int
+    claim_no: int
+    attempts: int
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Time is a number of seconds that a test moves."""
+
+    backoff: Backoff
+    now: float = 0.0
+    open: dict[Key, Delivery] = field(default_factory=dict)
+    dead: dict[Key, Delivery] = field(default_factory=dict)
+    published: int = 0
+    delivered: int = 0
+    cancelled: int = 0
+    beats: dict[int, float] = field(default_factory=dict)
+    delivered_keys: list[Key] = field(default_factory=list)
+
+    def publish(self, key: Key, *, ordering_key: str | None, due_in_s: float) -> None:
+        self.published += 1
+        self.open[key] = Delivery(key, self.published, ordering_key, self.now + due_in_s)
+
+    def claimable(self) -> list[Delivery]:
+        return [
+            each
+            for each in self.open.values()
+            if each.worker is None and each.due_at <= self.now and not self._waits_for_another(each)
+        ]
+
+    def claim(self, worker: int, keys: Iterable[Key]) -> list[Held]:
+        """Claim exactly these; they must be claimable."""
+        allowed = {each.key for each in self.claimable()}
+        held = []
+        for key in keys:
+            assert key in allowed, f"{key} was claimed though it is not due, is held, or waits for another"
+            delivery = self.open[key]
+            delivery.worker, delivery.claim_no = worker, delivery.claim_no + 1
+            held.append(Held(key, worker, delivery.claim_no, delivery.attempts))
+        return held
+
+    def settle(self, held: Held, outcome: Outcome) -> tuple[bool, Settlement]:
+        """Returns: whether the claim was still held, and what was to be written."""
+        settlement = settle(outcome, attempts=held.attempts, backoff=self.backoff, jitter=0.5)
+        delivery = self.open.get(held.key)
+        if delivery is None or (delivery.worker, delivery.claim_no) != (held.worker, held.claim_no):
+            return False, settlement
+        match settlement.verdict:
+            case Verdict.DELIVERED:
+                self.delivered += 1
+                self.delivered_keys.append(self.open.pop(held.key).key)
+            case Verdict.DEAD:
+                delivery.attempts += 1
+                self.dead[held.key] = self.open.pop(held.key)
+            case Verdict.RETRY:
+                delivery.state, delivery.attempts = "retry", delivery.attempts + 1
+                self._put_back(delivery, settlement.delay_s)
+            case Verdict.DEFERRED:
+                self._put_back(delivery, settlement.delay_s)
+        return True, settlement
+
+    def rescue(self, *, worker: int, ttl_s: float) -> int:
+        """Free what workers without a beat, or unknown by now, hold; as abandoned."""
+        living = {each for each, beat in self.beats.items() if beat >= self.now - ttl_s}
+        freed = 0
+        for delivery in list(self.open.values()):
+            if delivery.worker is not None and delivery.worker not in living:
+                delivery.worker, delivery.claim_no = worker, delivery.claim_no + 1
+                held = Held(delivery.key, worker, delivery.claim_no, delivery.attempts)
+                self.settle(held, Abandoned())
+                freed += 1
+        self.beats = {each: beat for each, beat in self.beats.items() if each in living}
+        return freed
+
+    def replay(self, key: Key) -> bool:
+        letter = self.dead.pop(key, None)
+        if letter is None:
+            return False
+        self.open[key] = Delivery(key, letter.seq, letter.ordering_key, self.now)
+        return True
+
+    def cancel(self, key: Key) -> bool:
+        delivery = self.open.get(key)
+        if delivery is None or delivery.worker is not None:
+            return False
+        del self.open[key]
+        self.cancelled += 1
+        return True
+
+    def check(self) -> None:
+        """Conservation, and nothing delivered twice without a replay in between."""
+        assert self.published == self.delivered + len(self.open) + len(self.dead) + self.cancelled
+        assert not self.open.keys() & self.dead.keys()
+        assert len(self.delivered_keys) == len(set(self.delivered_keys)), "one delivery ended twice"
+        for delivery in self.open.values():
+            assert delivery.state == "retry" or delivery.attempts == 0
+            assert delivery.attempts < self.backoff.attempts_max
+
+    def _put_back(self, delivery: Delivery, delay_s: float) -> None:
+        delivery.worker = None
+        delivery.due_at = self.now + delay_s
+
+    def _waits_for_another(self, delivery: Delivery) -> bool:
+        return delivery.ordering_key is not None and any(
+            each.ordering_key == delivery.ordering_key and each.seq < delivery.seq
+            for each in self.open.values()
+        )
