@@ -1,0 +1,106 @@
+"""The compose file and the Dockerfile, as far as they can be judged without a container engine."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from app.base.settings import Settings
+from tests.deploy.files import DEPLOY, ROOT, assert_command_exists, documents, is_pinned
+
+FOLDER = DEPLOY / "compose"
+[COMPOSE] = documents(FOLDER / "compose.yaml")
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = ["migrate", "api", "runner"]
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+
+
+def instructions(name: str) -> list[str]:
+    joined = DOCKERFILE.replace("\\\n", " ")
+    return [line.removeprefix(f"{name} ") for line in joined.splitlines() if line.startswith(f"{name} ")]
+
+
+def test_everything_is_there_and_every_image_is_pinned() -> None:
+    assert set(SERVICES) == {"database", *OURS, "prometheus", "alertmanager", "grafana"}
+    for name, service in SERVICES.items():
+        assert is_pinned(service["image"]), name
+    [python] = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", DOCKERFILE, re.MULTILINE)
+    assert is_pinned(python)
+    assert not is_pinned("grafana/grafana:latest")
+    assert not is_pinned("postgres")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_services_run_commands_that_exist_and_may_do_nothing_else(name: str) -> None:
+    service = SERVICES[name]
+    assert_command_exists(service["command"])
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+
+
+def test_files_that_are_mounted_exist_and_volumes_are_declared() -> None:
+    for name, service in SERVICES.items():
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            if source.startswith("."):
+                assert (FOLDER / source).exists(), (name, source)
+            else:
+                assert source in COMPOSE["volumes"], (name, source)
+        for needed in service.get("depends_on", {}):
+            assert needed in SERVICES
+        for secret in service.get("secrets", []):
+            assert secret in COMPOSE["secrets"]
+
+
+def test_every_variable_stands_in_the_example() -> None:
+    needed = set(re.findall(r"\$\{([A-Z_]+)", (FOLDER / "compose.yaml").read_text()))
+    needed |= {secret["environment"] for secret in COMPOSE["secrets"].values()}
+    assert needed == set(re.findall(r"^([A-Z_]+)=", (FOLDER / "env.example").read_text(), re.MULTILINE))
+
+
+def test_nothing_is_open_to_the_outside_and_the_ports_are_those_that_are_listened_on() -> None:
+    for service in SERVICES.values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    port = Settings.model_fields["port"].default
+    assert SERVICES["api"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert instructions("EXPOSE") == [str(port)]
+    assert f"http://127.0.0.1:{port}/readyz?exclude=jobs" in SERVICES["api"]["healthcheck"]["test"][-1]
+
+
+def test_prometheus_differs_from_the_shipped_configuration_in_addresses_only() -> None:
+    ours = (FOLDER / "prometheus.yml").read_text()
+    for name, address in (
+        ("api:8000", "127.0.0.1:8000"),
+        ("alertmanager:9093", "127.0.0.1:9093"),
+        ("/run/secrets/metrics_token", "metrics_token"),
+    ):
+        assert ours.count(name) == 1
+        ours = ours.replace(name, address)
+    shipped = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
+    assert yaml.safe_load(ours) == shipped
+    assert set(COMPOSE["secrets"]) == {"metrics_token"}
+
+
+def test_the_image_is_made_of_locked_parts_and_runs_as_nobody_special() -> None:
+    assert instructions("USER") == ["10001:10001"]
+    installs = [part for line in instructions("RUN") for part in line.split("&&") if " install " in part]
+    packages = [part for part in installs if "pip install" in part]
+    assert len(packages) == 3
+    for line in packages:
+        assert "--require-hashes" in line or "--no-deps /dist/*.whl" in line, line
+
+
+def test_the_image_gets_all_that_the_wheel_is_made_of() -> None:
+    copies = [line.split()[:-1] for line in instructions("COPY") if not line.startswith("--from")]
+    copied = {source for sources in copies for source in sources}
+    let_through = (DEPLOY / "Dockerfile.dockerignore").read_text().split()
+    for source in copied:
+        assert (ROOT / source).exists(), source
+        assert {f"!{source}", f"!{source.split('/')[0]}"} & set(let_through), source
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(wheel["force-include"]) | set(wheel["packages"]) <= copied
