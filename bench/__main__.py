@@ -1,0 +1,72 @@
+"""`make bench [FULL=1] [ONLY=row,row] [PEERS=path/to/run]`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine
+
+import uvloop
+from rich.console import Console
+
+from app.base.log import configure_logging
+from bench.channels import measure_emails, measure_slow_neighbours, measure_webhooks
+from bench.history import measure_history
+from bench.intake import measure_ingest, measure_publish_over_insert
+from bench.queue import measure_backlog, measure_drain, measure_held_snapshot, measure_latency
+from bench.report import Report
+from bench.stage import Stage, open_stage, run
+
+Measure = Callable[[Stage, Report], Coroutine[None, None, None]]
+
+
+def rows(*, full: bool) -> dict[str, Measure]:
+    """Every measurement by the name that ONLY takes."""
+    rounds = 5 if full else 3
+    return {
+        "drain": lambda stage, report: measure_drain(stage, report, rounds=rounds),
+        "publish": lambda stage, report: measure_publish_over_insert(stage, report, rounds=rounds),
+        "latency": measure_latency,
+        "ingest": lambda stage, report: measure_ingest(stage, report, rounds=rounds),
+        "held": measure_held_snapshot,
+        "history": lambda stage, report: measure_history(
+            stage, report, rounds=rounds, finished=20_000_000 if full else 5_000_000
+        ),
+        "webhook": lambda stage, report: measure_webhooks(stage, report, rounds=rounds),
+        "email": lambda stage, report: measure_emails(stage, report, rounds=rounds),
+        "neighbours": lambda stage, report: measure_slow_neighbours(stage, report, rounds=rounds),
+        "backlog": lambda stage, report: measure_backlog(stage, report, rounds=rounds),
+    }
+
+
+def measure_peers(stage: Stage, report: Report, path: str) -> None:
+    """Run the peers' own script on the same server; its JSON lines become rows of the same table."""
+    for line in run(["bash", path], env=stage.environment(), timeout_s=1_200).splitlines():
+        if line.startswith("{"):
+            report.peers.append(json.loads(line))
+
+
+def main() -> int:
+    console = Console()
+    configure_logging(json_lines=False, level="WARNING")
+    report = Report()
+    chosen = rows(full=bool(os.environ.get("FULL")))
+    only = [name for name in os.environ.get("ONLY", "").split(",") if name]
+    if unknown := set(only) - set(chosen):
+        console.print(f"There is no row {', '.join(sorted(unknown))}. Known: {', '.join(chosen)}.")
+        return 2
+    with open_stage() as stage:
+        if peers := os.environ.get("PEERS"):
+            with console.status("measuring the peers"):
+                measure_peers(stage, report, peers)
+        for name in only or chosen:
+            with console.status(f"measuring: {name}"):
+                uvloop.run(chosen[name](stage, report))
+        report.write(version=stage.version)
+    report.show(console)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Rows about the ways out: the real adapters and engine over a bare loop that sends the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from email.message import EmailMessage
+from statistics import median
+from typing import Final
+
+import aiohttp
+import aiosmtplib
+from pydantic import SecretStr
+
+from app.base.clock import SystemClock
+from app.base.db import Pool, transaction
+from app.base.settings import EmailSettings, WebhookSettings
+from app.email.adapter import EmailAdapter
+from app.outbox.model import Message
+from app.outbox.publisher import publish_many
+from app.webhooks.adapter import WebhookAdapter
+from app.webhooks.endpoints import create_endpoint
+from app.worker.model import JobContext
+from bench.engine import Engine, open_engine
+from bench.report import Report
+from bench.service import open_process
+from bench.stage import Stage
+
+COUNT: Final = 5_000
+CONNECTIONS: Final = 20
+SECONDS: Final = 8.0
+DATA: Final = {"id": "in_1", "amount_paid": 4_200, "currency": "eur", "lines": ["x" * 60] * 10}
+
+
+async def measure_webhooks(stage: Stage, report: Report, *, rounds: int) -> None:
+    """`webhook_over_bare`: signed and kept in the ledger, over a bare loop posting the same bytes."""
+    ratios = []
+    async with open_process(["bench.sink", "http"], {}, r"ports (\d+)") as (_, found):
+        url = f"http://127.0.0.1:{found[1]}/"
+        for _ in range(rounds):
+            bare = await _post_bare(url)
+            ratios.append(await _deliver_webhooks(stage, [url]) / bare)
+    report.put("webhook_over_bare", median(ratios), spread=ratios)
+
+
+async def _post_bare(url: str) -> float:
+    body = b'{"type":"invoice.paid","timestamp":"2026-01-01T00:00:00Z","data":' + repr(DATA).encode() + b"}"
+    left = iter(range(COUNT))
+
+    async def post(session: aiohttp.ClientSession) -> None:
+        for _ in left:
+            async with session.post(url, data=body, headers={"content-type": "application/json"}) as answer:
+                await answer.read()
+
+    started = time.perf_counter()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
+        await asyncio.gather(*(post(session) for _ in range(CONNECTIONS)))
+    return COUNT / (time.perf_counter() - started)
+
+
+async def _deliver_webhooks(stage: Stage, urls: Sequence[str]) -> float:
+    """One message a delivery, spread over the receivers. Returns: deliveries a second."""
+    dsn = await stage.database()
+    async with open_engine(dsn, _webhooks) as engine:
+        await publish_to(engine.pool, urls, COUNT)
+        rate = await engine.drain()
+    await stage.drop(dsn)
+    return rate
+
+
+def _webhooks(pool: Pool) -> WebhookAdapter:
+    settings = WebhookSettings(allow_private=True, connections_per_host=CONNECTIONS)
+    return WebhookAdapter(pool=pool, clock=SystemClock(), settings=settings)
+
+
+async def publish_to(pool: Pool, urls: Sequence[str], count: int) -> None:
+    """A tenant a receiver, and `count` messages spread over them."""
+    async with transaction(pool) as conn:
+        for number, url in enumerate(urls):
+            await create_endpoint(conn, tenant=f"t{number}", url=url, allow_private=True)
+    for start in range(0, count, 1_000):
+        messages = [
+            Message(
+                channel="webhook",
+                payload={"tenant": f"t{n % len(urls)}", "type": "invoice.paid", "data": DATA},
+            )
+            for n in range(start, min(start + 1_000, count))
+        ]
+        async with transaction(pool) as conn:
+            await publish_many(conn, messages)
+
+
+async def measure_emails(stage: Stage, report: Report, *, rounds: int) -> None:
+    """`email_over_bare`: rendered and kept in the ledger, over a bare loop with as many connections."""
+    ratios = []
+    async with open_process(["bench.sink", "smtp"], {}, r"ports (\d+)") as (_, found):
+        port = int(found[1])
+        for _ in range(rounds):
+            bare = await _send_bare(port)
+            ratios.append(await _deliver_emails(stage, port) / bare)
+    report.put("email_over_bare", median(ratios), spread=ratios)
+
+
+async def _send_bare(port: int) -> float:
+    count = COUNT // 2
+    left = iter(range(count))
+
+    async def send() -> None:
+        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as smtp:
+            for number in left:
+                letter = EmailMessage()
+                letter["From"], letter["To"] = "postroom@example.com", "ada@example.com"
+                letter["Subject"] = f"Welcome {number}"
+                letter.set_content("Hello Ada,\n" + "welcome to all of it.\n" * 20)
+                letter.add_alternative("<p>Hello Ada</p>" * 60, subtype="html")
+                await smtp.send_message(letter)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(send() for _ in range(EmailSettings().connections_max)))
+    return count / (time.perf_counter() - started)
+
+
+async def _deliver_emails(stage: Stage, port: int) -> float:
+    dsn = await stage.database()
+
+    def adapter(pool: Pool) -> EmailAdapter:
+        settings = EmailSettings(url=SecretStr(f"smtp://127.0.0.1:{port}"))
+        return EmailAdapter(settings=settings, pool=pool, clock=SystemClock())
+
+    payload = {"to": "ada@example.com", "template": "welcome", "data": {"object": {"name": "Ada"}}}
+    async with open_engine(dsn, adapter) as engine:
+        for _ in range(0, COUNT // 2, 500):
+            async with transaction(engine.pool) as conn:
+                await publish_many(conn, [Message(channel="email", payload=payload)] * 500)
+        rate = await engine.drain()
+    await stage.drop(dsn)
+    return rate
+
+
+async def measure_slow_neighbours(stage: Stage, report: Report, *, rounds: int) -> None:
+    """`slow_neighbour_ratio`: to 20 good receivers while 5 others never answer, over without them."""
+    ratios = []
+    async with (
+        open_process(["bench.sink", "http", "20"], {}, r"ports ([\d ]+)") as (_, good),
+        open_process(["bench.sink", "silent", "5"], {}, r"ports ([\d ]+)") as (_, bad),
+    ):
+        goods = [f"http://127.0.0.1:{port}/" for port in good[1].split()]
+        bads = [f"http://127.0.0.1:{port}/" for port in bad[1].split()]
+        for _ in range(rounds):
+            alone = await _rate_to(stage, goods)
+            ratios.append(await _rate_to(stage, goods + bads) / alone)
+    report.put("slow_neighbour_ratio", median(ratios), spread=ratios)
+
+
+async def _rate_to(stage: Stage, urls: Sequence[str]) -> float:
+    """Deliveries a second to the good ones, over `SECONDS` of a backlog that does not end."""
+    dsn = await stage.database()
+    async with open_engine(dsn, _webhooks) as engine:
+        await publish_to(engine.pool, urls, int(len(urls) * 2_000))
+        context = JobContext()
+        task = asyncio.create_task(engine.run(context))
+        await asyncio.sleep(SECONDS)
+        delivered = await _delivered(engine)
+        context.stop.set()
+        engine.wakeup.wake_all()
+        await task
+    await stage.drop(dsn)
+    return delivered / SECONDS
+
+
+async def _delivered(engine: Engine) -> float:
+    count: int = await engine.pool.fetchval(
+        "select count(*) from postroom.attempt where channel = 'webhook' and outcome = 'delivered'"
+    )
+    return float(count)

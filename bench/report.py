@@ -1,0 +1,126 @@
+"""What a run found: figures with their goals, shown as a table and kept as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+RESULTS: Final = Path(__file__).parent / "results.json"
+NOISE_MAX: Final = 0.5
+"""A figure whose rounds lie further apart than this share of their median is not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a row must reach. `peer`: the goal comes from the peers of the same run."""
+
+    text: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+GOALS: Final = {
+    "drain_per_s": Goal("2 × Graphile Worker batched, 4 × pgqueuer"),
+    "publish_many_per_s": Goal("≥ pgqueuer's enqueue"),
+    "publish_over_insert": Goal("≥ 0.6", at_least=0.6),
+    "latency_ms_p50": Goal("below the best peer"),
+    "latency_ms_p99": Goal("below the best peer"),
+    "held_xmin_ratio": Goal("≥ 0.8", at_least=0.8),
+    "history_ratio": Goal("≥ 0.9", at_least=0.9),
+    "backlog_ratio": Goal("≥ 0.9", at_least=0.9),
+    "ingest_over_http": Goal("≥ 0.4", at_least=0.4),
+    "webhook_over_bare": Goal("≥ 0.6", at_least=0.6),
+    "email_over_bare": Goal("≥ 0.6", at_least=0.6),
+    "slow_neighbour_ratio": Goal("≥ 0.9", at_least=0.9),
+    "statements_per_event": Goal("≤ 0.1", at_most=0.1),
+    "wal_bytes_per_event": Goal("reported"),
+    "metrics_ms": Goal("≤ 25", at_most=25),
+    "readyz_ms": Goal("≤ 5", at_most=5),
+    "admin_page_ms": Goal("≤ 50", at_most=50),
+    "rss_mb": Goal("≤ 200", at_most=200),
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """Figures by key, in the order in which they were found."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    peers: list[dict[str, Any]] = field(default_factory=list)
+
+    def put(self, key: str, value: float, *, spread: Sequence[float] = ()) -> None:
+        """Keep a figure; one whose rounds disagree too much is replaced by a note that says so."""
+        middle = sorted(spread)[len(spread) // 2] if spread else 0.0
+        if spread and (max(spread) - min(spread)) > NOISE_MAX * middle:
+            shown = ", ".join(f"{each:.3g}" for each in spread)
+            self.notes[key] = f"too noisy to believe: {shown}"
+            self.figures.pop(key, None)
+            return
+        self.figures[key] = value
+
+    def skip(self, key: str, reason: str) -> None:
+        self.notes[key] = reason
+
+    def passed(self, key: str) -> bool | None:
+        """None where there is no figure, or no goal to hold it against."""
+        value, goal = self.figures.get(key), self._goal(key)
+        if value is None or (goal.at_least is None and goal.at_most is None):
+            return None
+        return not (
+            (goal.at_least is not None and value < goal.at_least)
+            or (goal.at_most is not None and value > goal.at_most)
+        )
+
+    def _goal(self, key: str) -> Goal:
+        goal = GOALS[key]
+        graphile = self._peer("graphile-worker batched", "drain_per_s")
+        pgqueuer = self._peer("pgqueuer", "drain_per_s")
+        if key == "drain_per_s" and graphile and pgqueuer:
+            return Goal(goal.text, at_least=max(2 * graphile, 4 * pgqueuer))
+        enqueue = self._peer("pgqueuer", "enqueue_per_s")
+        if key == "publish_many_per_s" and enqueue:
+            return Goal(goal.text, at_least=enqueue)
+        best = min((float(peer[key]) for peer in self.peers if key in peer), default=None)
+        return Goal(goal.text, at_most=best) if best is not None else goal
+
+    def _peer(self, name: str, key: str) -> float | None:
+        return next((float(p[key]) for p in self.peers if str(p["peer"]).startswith(name) and key in p), None)
+
+    def write(self, *, version: str) -> None:
+        """Write `bench/results.json`; the keys stand at the top."""
+        machine = {"cores": os.cpu_count(), "python": platform.python_version(), "postgresql": version}
+        content = {**self.figures, "peers": self.peers, "notes": self.notes, "machine": machine}
+        RESULTS.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def show(self, console: Console) -> None:
+        table = Table("row", "figure", "goal", "", title="Postroom, measured")
+        for key, goal in GOALS.items():
+            verdict = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}[self.passed(key)]
+            table.add_row(key, self._shown(key), self._goal_shown(key, goal), verdict)
+        for peer in self.peers:
+            rest = (
+                f"{name} {value:,}" for name, value in peer.items() if name not in ("peer", "jobs", "left")
+            )
+            table.add_row(f"[dim]{peer['peer']}[/]", f"[dim]{', '.join(rest)}[/]", "", "")
+        console.print(table)
+
+    def _shown(self, key: str) -> str:
+        value = self.figures.get(key)
+        if value is None:
+            return self.notes.get(key, "not measured")
+        return f"{value:,.3g}" if value < 1_000 else f"{value:,.0f}"
+
+    def _goal_shown(self, key: str, goal: Goal) -> str:
+        """The goal's own words, and the number that the peers of this run make of it."""
+        found = self._goal(key)
+        limit = found.at_least or found.at_most
+        return goal.text if limit is None or found == goal else f"{goal.text} ({limit:,.4g})"
