@@ -97,7 +97,7 @@ async def test_no_look_of_the_console_scans_a_table(pool: Pool) -> None:
         plan = "\n".join(row[0] for row in rows)
         scanned = re.findall(r"Seq Scan on (?:postroom\.)?(\w+)", plan)
         # A partition that holds no row yet is empty, not scanned.
-        scans += [f"{package} {name}: {table}\n{plan}" for table in scanned if _grows(table)]
+        scans += [f"{package} {name}: {table}\n{plan}" for table in scanned if grows(table)]
     assert scans == []
 
 
@@ -110,6 +110,6 @@ def test_every_query_of_the_console_is_looked_at() -> None:
     assert reading - looked == {"count_receivers"}
 
 
-def _grows(table: str) -> bool:
+def grows(table: str) -> bool:
     today = f"attempt_{datetime.now(UTC):%Y%m%d}"
     return table in GROWING or table == today

@@ -1,0 +1,89 @@
+"""Nothing that the engine, a scrape or a probe does reads a growing table from end to end.
+
+What PostgreSQL counted is believed, not what it would plan: so statements inside functions are seen too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.base.db import Pool, open_pool, transaction
+from app.ops.gauges import read_gauges
+from app.outbox import store
+from app.outbox.model import Cause
+from app.outbox.policy import Settlement, Verdict, delivered
+from app.outbox.replay import LetterFilter, replay_many, replay_one
+from app.outbox.store import BOTTOM
+from tests.engine import Engine, ScriptedAdapter, email
+from tests.plans.test_console_plans import FILL, grows
+
+SCANS = "select relname, seq_scan from pg_stat_user_tables where schemaname = 'postroom'"
+OTHERS = """
+select count(*) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+"""
+RETRY = Settlement(Verdict.RETRY, "retry", 60.0, "busy")
+DEAD = Settlement(Verdict.DEAD, "rejected", reason="gone", cause=Cause.PERMANENT)
+
+
+async def scans(dsn: str) -> dict[str, int]:
+    """Sequential scans of growing tables so far. Waits for connections to end: then theirs are counted."""
+    pool = await open_pool(dsn, connections_max=1)
+    try:
+        async with asyncio.timeout(30):
+            while await pool.fetchval(OTHERS):
+                await asyncio.sleep(0.05)
+        return {row["relname"]: row["seq_scan"] for row in await pool.fetch(SCANS) if grows(row["relname"])}
+    finally:
+        await pool.close()
+
+
+async def publish_and_deliver(dsn: str, pool: Pool) -> None:
+    """Every statement of the busy paths, and of callers who wait: publish, claim, settle, cancel, replay."""
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    [known, *_] = await engine.publish([email(key=f"plan{n}") for n in range(200)])
+    await engine.publish([email(key=f"plan{n}", ordering_key="one") for n in range(150, 250)])
+    await pool.fetchval("select postroom.publish('email', '{}', key => 'plan1')")
+    await pool.fetchval('select postroom.publish(\'webhook\', \'{"tenant": "t", "type": "a.b"}\')')
+    claims = await engine.claim(60)
+    ends = [(claim, delivered(), 1) for claim in claims[:40]]
+    mixed = [(claims[40], DEAD, 1), (claims[41], DEAD, 1), (claims[42], RETRY, 1)]
+    async with transaction(pool) as conn:
+        await store.settle_claims(conn, ends)
+        await store.settle_claims(conn, mixed)
+        await store.claim_around(
+            conn, channel="email", worker=engine.worker.id, first_max=50, retry_max=50,
+            floor=BOTTOM.above(claims), full=["elsewhere"], look_max=1_000,
+        )  # fmt: skip
+        await store.count_due(conn, channel="email", most=1_000)
+        await store.put_off(conn, channel="email", destinations=["elsewhere"], delay_s=1, batch_max=1_000)
+        await store.fetch_next_due_s(conn, channel="email")
+        await store.cancel_message(conn, message_id=known)
+        assert await replay_one(conn, claims[40].message_id, actor="test") == 1
+        permanent = LetterFilter(channel="email", cause="permanent")
+        assert await replay_many(conn, permanent, actor="test", limit=10) == 1
+
+
+async def scrape_and_probe(_dsn: str, pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        gauges = await read_gauges(conn)
+    assert sum(queue.waiting for queue in gauges.queues) > 10_000
+
+
+@pytest.mark.rows_by_hand
+@pytest.mark.parametrize("work", [publish_and_deliver, scrape_and_probe])
+async def test_no_busy_path_scans_a_growing_table(
+    dsn: str, pool: Pool, work: Callable[[str, Pool], Awaitable[None]]
+) -> None:
+    await pool.execute(FILL)
+    await pool.close()
+    before = await scans(dsn)
+    working = await open_pool(dsn)
+    await work(dsn, working)
+    await working.close()
+    after = await scans(dsn)
+    assert before.keys() >= {"message", "delivery", "dead_letter"}
+    assert {table: count - before[table] for table, count in after.items() if count > before[table]} == {}
