@@ -61,10 +61,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _until_signalled(options: Options) -> Sequence[str]:
-    """SIGTERM ends a run like Ctrl-C: everything that was started is ended."""
+    """SIGTERM and Ctrl-C end a run: everything that was started is ended.
+
+    Ctrl-C is taken by a handler of ours, for Python takes none where a shell made it be ignored.
+    """
     task = asyncio.current_task()
     if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     result = await run(options)
     for failure in result.failures:
         say(f"FAILED: {failure}")
@@ -73,6 +77,6 @@ async def _until_signalled(options: Options) -> Sequence[str]:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(main(sys.argv[1:]))
     sys.exit(130)
