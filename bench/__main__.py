@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine
 
 import uvloop
@@ -16,6 +17,7 @@ from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
 from bench.queue import measure_backlog, measure_drain, measure_held_snapshot, measure_latency
 from bench.report import Report
+from bench.runners import measure_two_runners
 from bench.stage import Stage, open_stage, run
 
 Measure = Callable[[Stage, Report], Coroutine[None, None, None]]
@@ -26,6 +28,7 @@ def rows(*, full: bool) -> dict[str, Measure]:
     rounds = 5 if full else 3
     return {
         "drain": lambda stage, report: measure_drain(stage, report, rounds=rounds),
+        "runners": lambda stage, report: measure_two_runners(stage, report, rounds=rounds),
         "publish": lambda stage, report: measure_publish_over_insert(stage, report, rounds=rounds),
         "latency": measure_latency,
         "ingest": lambda stage, report: measure_ingest(stage, report, rounds=rounds),
@@ -49,7 +52,7 @@ def measure_peers(stage: Stage, report: Report, path: str) -> None:
 
 def main() -> int:
     console = Console()
-    configure_logging(json_lines=False, level="WARNING")
+    configure_logging(json_lines=False, level="ERROR")
     report = Report()
     chosen = rows(full=bool(os.environ.get("FULL")))
     only = [name for name in os.environ.get("ONLY", "").split(",") if name]
@@ -61,8 +64,10 @@ def main() -> int:
             with console.status("measuring the peers"):
                 measure_peers(stage, report, peers)
         for name in only or chosen:
+            started = time.monotonic()
             with console.status(f"measuring: {name}"):
                 uvloop.run(chosen[name](stage, report))
+            console.print(f"measured {name} in {time.monotonic() - started:.0f} s")
         report.write(version=stage.version)
     report.show(console)
     return 0

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from statistics import median
 from typing import Final
+from uuid import uuid4
 
 import aiohttp
 import aiosmtplib
+import msgspec
 from pydantic import SecretStr
 
 from app.base.clock import SystemClock
 from app.base.db import Pool, transaction
 from app.base.settings import EmailSettings, WebhookSettings
 from app.email.adapter import EmailAdapter
-from app.outbox.model import Message
+from app.outbox.model import Claim, Message
 from app.outbox.publisher import publish_many
 from app.webhooks.adapter import WebhookAdapter
 from app.webhooks.endpoints import create_endpoint
+from app.webhooks.payload import Payload, build_body
+from app.webhooks.signing import generate_secret, sign
 from app.worker.model import JobContext
 from bench.engine import Engine, open_engine
 from bench.report import Report
@@ -45,18 +50,40 @@ async def measure_webhooks(stage: Stage, report: Report, *, rounds: int) -> None
 
 
 async def _post_bare(url: str) -> float:
-    body = b'{"type":"invoice.paid","timestamp":"2026-01-01T00:00:00Z","data":' + repr(DATA).encode() + b"}"
+    body, headers = _request()
     left = iter(range(COUNT))
 
     async def post(session: aiohttp.ClientSession) -> None:
         for _ in left:
-            async with session.post(url, data=body, headers={"content-type": "application/json"}) as answer:
+            async with session.post(url, data=body, headers=headers) as answer:
                 await answer.read()
 
     started = time.perf_counter()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
         await asyncio.gather(*(post(session) for _ in range(CONNECTIONS)))
     return COUNT / (time.perf_counter() - started)
+
+
+def _request() -> tuple[bytes, dict[str, str]]:
+    """What the adapter sends, made once: body, id, timestamp, signature."""
+    now = datetime.now(UTC)
+    data = msgspec.Raw(msgspec.json.encode(DATA))
+    claim = Claim(
+        message_id=uuid4(), n=0, worker=1, claim_no=1, channel="webhook", destination="sink",
+        endpoint_id=None, ordering_key=None, state="pending", attempts=0, due_at=now, seq=1,
+        type="invoice.paid", tenant="t0", key=None, correlation_id=str(uuid4()), traceparent=None,
+        payload="{}", created_at=now,
+    )  # fmt: skip
+    body = build_body(claim, Payload(data=data))
+    message_id, timestamp_s = str(claim.message_id), int(now.timestamp())
+    signature = sign(message_id=message_id, timestamp_s=timestamp_s, body=body, keys=[generate_secret()])
+    return body, {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp_s),
+        "webhook-signature": signature,
+        "postroom-correlation-id": claim.correlation_id,
+    }
 
 
 async def _deliver_webhooks(stage: Stage, urls: Sequence[str]) -> float:

@@ -37,11 +37,11 @@ class NoopAdapter:
     def __init__(self) -> None:
         self.waiting: dict[str, asyncio.Future[float]] = {}
         self.marks: list[float] = []
-        self._count = 0
+        self.count = 0
 
     async def deliver(self, claim: Claim) -> Answer:
-        self._count += 1
-        if self._count % 1_000 == 0:
+        self.count += 1
+        if self.count % 1_000 == 0:
             self.marks.append(time.perf_counter())
         if claim.key in self.waiting:
             self.waiting.pop(claim.key).set_result(time.perf_counter())

@@ -7,6 +7,7 @@ from typing import Final
 
 from app.base.db import open_pool
 from bench.engine import open_engine, publish
+from bench.memory import measure_memory
 from bench.queue import DRAIN_COUNT
 from bench.report import Report
 from bench.service import open_api, time_requests
@@ -55,6 +56,7 @@ async def measure_history(stage: Stage, report: Report, *, rounds: int, finished
     report.put("history_ratio", median(ratios), spread=ratios)
     await stage.drop(young)
     await _measure_looking(old, report)
+    await measure_memory(old, report)
     await stage.drop(old)
 
 

@@ -34,6 +34,7 @@ GOALS: Final = {
     "latency_ms_p50": Goal("below the best peer"),
     "latency_ms_p99": Goal("below the best peer"),
     "held_xmin_ratio": Goal("≥ 0.8", at_least=0.8),
+    "two_runners_ratio": Goal("≥ 1", at_least=1.0),
     "history_ratio": Goal("≥ 0.9", at_least=0.9),
     "backlog_ratio": Goal("≥ 0.9", at_least=0.9),
     "ingest_over_http": Goal("≥ 0.4", at_least=0.4),

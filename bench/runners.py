@@ -1,0 +1,90 @@
+"""`two_runners_ratio`: two processes that drain one queue together, over one alone."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from statistics import median
+from typing import Final
+
+import uvloop
+
+from app.base.db import open_pool
+from app.base.log import configure_logging
+from bench.engine import open_engine, publish
+from bench.report import Report
+from bench.stage import Stage
+
+COUNT: Final = 60_000
+WITHIN_S: Final = 120.0
+
+
+async def measure_two_runners(stage: Stage, report: Report, *, rounds: int) -> None:
+    """Each drains in a process of its own, as runners do. Alternating; every round on a fresh database."""
+    ratios = []
+    for _ in range(rounds):
+        alone = await _drain(stage, processes=1)
+        ratios.append(await _drain(stage, processes=2) / alone)
+    report.put("two_runners_ratio", median(ratios), spread=ratios)
+
+
+async def _drain(stage: Stage, *, processes: int) -> float:
+    """Deliveries a second, from the start of all until the last one ends."""
+    dsn = await stage.database()
+    pool = await open_pool(dsn)
+    await publish(pool, COUNT)
+    await pool.execute("checkpoint")
+    await pool.close()
+    pipe = asyncio.subprocess.PIPE
+    runners = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bench.runners", dsn, stdin=pipe, stdout=pipe
+        )
+        for _ in range(processes)
+    ]
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            for runner in runners:
+                await _line(runner)
+            started = time.perf_counter()
+            for runner in runners:
+                _start(runner)
+            counts = [int(await _line(runner)) for runner in runners]
+            taken_s = time.perf_counter() - started
+            await asyncio.gather(*(runner.wait() for runner in runners))
+    finally:
+        for runner in runners:
+            if runner.returncode is None:
+                runner.kill()
+    await stage.drop(dsn)
+    if sum(counts) != COUNT:
+        raise RuntimeError(f"{COUNT} were published, {counts} were delivered")
+    return COUNT / taken_s
+
+
+async def _line(runner: asyncio.subprocess.Process) -> str:
+    if runner.stdout is None or not (line := await runner.stdout.readline()):
+        raise RuntimeError("a draining process ended early")
+    return line.decode().strip()
+
+
+def _start(runner: asyncio.subprocess.Process) -> None:
+    if runner.stdin is None:
+        raise RuntimeError("a draining process cannot be told to start")
+    runner.stdin.write(b"go\n")
+
+
+async def _drain_here(dsn: str) -> None:
+    """In the child: say that it is ready, wait for a line, drain, say how many."""
+    async with open_engine(dsn) as engine:
+        await engine.pool.fetchval("select 1")
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        await engine.drain()
+        print(engine.noop.count, flush=True)
+
+
+if __name__ == "__main__":
+    configure_logging(json_lines=False, level="ERROR")
+    uvloop.run(_drain_here(sys.argv[1]))
