@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import socket
 from types import FrameType
 from typing import Final
@@ -22,6 +23,8 @@ log = get_logger(__name__)
 
 STOP_WITHIN_S: Final = 10
 BACKLOG: Final = 2_048
+GARBAGE_MIN: Final = 10_000
+"""Objects made and not freed until the next search: some dozens of requests in flight, not one."""
 
 
 class PortTaken(Conflict):
@@ -81,10 +84,18 @@ async def serve_http(settings: Settings, dsn: str, *, drain_s: float) -> None:
                 backlog=BACKLOG,
                 timeout_graceful_shutdown=STOP_WITHIN_S,
             )
+            _settle_memory()
             host, port = listener.getsockname()[:2]
             log.info("http.listening", host=host, port=port)
             await DrainingServer(config, readiness=readiness, drain_s=drain_s).serve([listener])
             log.info("http.stopped")
+
+
+def _settle_memory() -> None:
+    """Leave what was loaded out of every later search for cycles: it took a sixth of the time under load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_MIN, 10, 10)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -9,15 +9,13 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-import structlog
 
 from app.base.clock import Clock
-from app.base.db import DATABASE_AWAY, Connection, Pool, transaction
+from app.base.db import DATABASE_AWAY, Pool, transaction
 from app.base.errors import InvalidInput, PostroomError, Unavailable
 from app.base.log import get_logger
 from app.base.settings import StripeSettings
 from app.outbox.model import Channel, Message
-from app.outbox.publisher import publish_many
 from app.outbox.store import count_outcome
 from app.resilience.batcher import Batcher
 from app.stripe import store
@@ -37,6 +35,7 @@ class Received:
 
     message_id: UUID
     event_id: str
+    event_type: str
     duplicate: bool
 
 
@@ -88,20 +87,12 @@ class Ingest:
     async def take(self, arrival: Arrival) -> Received:
         """Store an event whose origin is proved already. Errors: `Unavailable`."""
         try:
-            received = await self._arrivals.submit(arrival)
+            return await self._arrivals.submit(arrival)
         except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
             log.warning("stripe.not_stored", error=type(error).__name__)
             raise Unavailable(
                 "the database cannot be written right now", retry_after_s=RETRY_AFTER_S
             ) from error
-        # On the request's own log line: a line more for each event is what a busy door cannot afford.
-        structlog.contextvars.bind_contextvars(
-            event_id=received.event_id,
-            event_type=arrival.event.type,
-            message_id=str(received.message_id),
-            duplicate=received.duplicate,
-        )
-        return received
 
     async def close(self) -> None:
         """Wait until everything taken in is stored."""
@@ -126,22 +117,13 @@ class Ingest:
         return received
 
     async def _commit(self, arrivals: Sequence[Arrival]) -> list[Received]:
-        async with asyncio.timeout(STORE_TIMEOUT_S), transaction(self._pool) as conn:
-            return await self._book(conn, arrivals)
-
-    async def _book(self, conn: Connection, arrivals: Sequence[Arrival]) -> list[Received]:
-        booked = await publish_many(conn, [_message(arrival) for arrival in arrivals])
-        rows = [
-            store.EventRow(a.event, p.id, self._state(a.event), a.secret, a.raw)
-            for a, p in zip(arrivals, booked, strict=True)
-            if p.new
-        ]
-        await store.insert_events(conn, rows)
-        duplicates = len(arrivals) - len(rows)
-        if duplicates:
-            await count_outcome(conn, name=COUNTER, label="duplicate", worker=self._worker, value=duplicates)
+        rows = [store.EventRow(a.event, _message(a), self._state(a.event), a.secret, a.raw) for a in arrivals]
+        # One statement is one transaction; asyncpg returns when PostgreSQL is ready again, after the commit.
+        async with asyncio.timeout(STORE_TIMEOUT_S), self._pool.acquire() as conn:
+            booked = await store.book_events(conn, rows, worker=self._worker)
         return [
-            Received(p.id, a.event.id, duplicate=not p.new) for a, p in zip(arrivals, booked, strict=True)
+            Received(p.id, a.event.id, a.event.type, duplicate=not p.new)
+            for a, p in zip(arrivals, booked, strict=True)
         ]
 
     def _state(self, event: Event) -> store.EventState:

@@ -9,11 +9,16 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from app.base import json
 from app.base.db import Connection, query
+from app.outbox.model import Message
+from app.outbox.publisher import Published
+from app.outbox.store import TALLY_SHARDS
 from app.stripe.event import Event
 
-_INSERT_EVENTS = query(__package__, "insert_events")
+_BOOK_EVENTS = query(__package__, "book_events")
 _FETCH_STANDING = query(__package__, "fetch_standing")
 _UPSERT_OBJECT = query(__package__, "upsert_object")
 _MARK_DELETED = query(__package__, "mark_deleted")
@@ -33,10 +38,10 @@ class EventState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One event to book. `secret` is the fingerprint of the one that matched; None for a backfill."""
+    """One event to book with its message. `secret`: fingerprint of the one that matched; None: a backfill."""
 
     event: Event
-    message_id: UUID
+    message: Message
     state: EventState
     secret: str | None
     raw: bytes
@@ -64,14 +69,18 @@ class ObjectRow:
     fetched: bool
 
 
-async def insert_events(conn: Connection, rows: Sequence[EventRow]) -> None:
-    """Book events; one that is known already stays as it is."""
+async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int) -> list[Published]:
+    """Publish the messages of events, keep the events beside them, count the duplicates; all or nothing.
+
+    Errors: `InvalidInput` for text that PostgreSQL cannot keep.
+    Transaction: the caller's; without one this is one, committed once it has returned.
+    """
     events = [row.event for row in rows]
-    await conn.execute(
-        _INSERT_EVENTS,
+    booked = await conn.fetch(
+        _BOOK_EVENTS,
+        json.encode([msgspec.to_builtins(row.message) for row in rows]),
         [e.account_key for e in events],
         [e.id for e in events],
-        [row.message_id for row in rows],
         ["backfill" if row.secret is None else "webhook" for row in rows],
         [row.state for row in rows],
         [e.type for e in events],
@@ -83,7 +92,9 @@ async def insert_events(conn: Connection, rows: Sequence[EventRow]) -> None:
         [e.created for e in events],
         [row.secret for row in rows],
         [row.raw for row in rows],
+        worker % TALLY_SHARDS,
     )
+    return [Published(row["id"], row["published"]) for row in booked]
 
 
 async def fetch_standing(conn: Connection, event: Event) -> Standing | None:
