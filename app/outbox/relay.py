@@ -73,11 +73,20 @@ class Relay:
         try:
             await self._pump(flight, settler, context)
         finally:
+            await self._land(flight, settling)
+        return flight.done_count
+
+    async def _land(self, flight: Flight, settling: asyncio.Task[None]) -> None:
+        try:
             await flight.land()
+        except RuntimeError:
+            # Settling broke: the claims are still ours, and the next run hands them back.
+            self._lost_claims.suspect()
+            raise
+        finally:
             settling.cancel()
             await asyncio.gather(settling, return_exceptions=True)
             await self._wakeup.awake_on(self._channel)
-        return flight.done_count
 
     async def _pump(self, flight: Flight, settler: Settler, context: JobContext) -> None:
         await self._lost_claims.begin()
