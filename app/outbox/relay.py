@@ -109,10 +109,10 @@ class Relay:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
         await self._lost_claims.look()
         closed = self._attempts.closed_off()
+        silent = [*flight.silent_destinations(), *closed]
         full = [*flight.full_destinations(), *closed]
-        stuck = [*flight.stuck_destinations(), *closed]
         try:
-            claims = await claimer.claim(flight.places_free, full=full, stuck=stuck)
+            claims = await claimer.claim(flight.places_free, full=full, silent=silent)
         except DATABASE_FAILURES:
             self._lost_claims.suspect()
             raise
