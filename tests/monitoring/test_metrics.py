@@ -91,7 +91,7 @@ async def test_readiness_is_exported_check_by_check(exported: Exported) -> None:
     assert found == {"database": "1.0", "migrations": "1.0", "jobs": "0.0"}
 
 
-@pytest.mark.parametrize("status", ["200", "400", "413", "503"])
+@pytest.mark.parametrize("status", ["200", "400", "413", "500", "503"])
 async def test_answers_to_stripe_are_counted_from_0(exported: Exported, status: str) -> None:
     """The first 503 would be invisible to increase() otherwise."""
     labels = f'method="POST",route="/v1/stripe/webhook",status="{status}"'
