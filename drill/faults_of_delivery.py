@@ -52,7 +52,9 @@ async def take_webhooks(scene: Scene) -> None:
 
 
 async def refused_variables(scene: Scene) -> Mapping[str, str]:
-    query = "select fingerprint from postroom.dead_letter where channel = 'webhook' order by died_at desc limit 1"
+    query = (
+        "select fingerprint from postroom.dead_letter where channel = 'webhook' order by died_at desc limit 1"
+    )
     return {"FINGERPRINT": await scene.installation.pool.fetchval(query)}
 
 

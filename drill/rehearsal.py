@@ -150,9 +150,7 @@ class Rehearsal:
         self.say(
             f"    {row.alert} fires after {row.fire_s:.0f} s{' (silenced by its cause)' * alert.suppressed}"
         )
-        row.told = "silenced" if alert.suppressed else await self._told(
-            scenario, row.alert, sent_before
-        )
+        row.told = "silenced" if alert.suppressed else await self._told(scenario, row.alert, sent_before)
 
     async def _told(self, scenario: Scenario, name: str, sent_before: Counter[tuple[str, str]]) -> str:
         """Who has got a message since the fault. An alert may be silenced before its message goes out."""

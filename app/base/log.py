@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -14,24 +14,38 @@ _SECRET_NAME = re.compile(
     r"secret|password|passwd|token|authorization|api_key|signature|cookie", re.IGNORECASE
 )
 _SECRET_VALUE = re.compile(
-    r"(whsec_|sk_live_|sk_test_|rk_live_|rk_test_|pr_)[A-Za-z0-9_+/=-]{6,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"(whsec_|sk_live_|sk_test_|rk_live_|rk_test_|pr_)[A-Za-z0-9_+/=-]{6,}"
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"|((?:password|passwd)(?:=|\s+'))[^&\s;,'\"]+",
+    re.IGNORECASE,
 )
 MASK = "[removed]"
 _TALKATIVE = ("alembic", "uvicorn")  # what they say at INFO, our own events say better
 
 
 def remove_secrets(text: str) -> str:
-    """Mask Stripe keys, signing secrets, Postroom tokens and passwords in urls."""
-    return _SECRET_VALUE.sub(lambda found: (found.group(1) or "") + MASK, text)
+    """Mask Stripe keys, signing secrets, Postroom tokens, and passwords in urls, DSNs and statements."""
+    return _SECRET_VALUE.sub(lambda found: (found[1] or found[2] or "") + MASK, text)
 
 
 def _scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if name != "event" and _SECRET_NAME.search(name):
-            event[name] = MASK
-        elif isinstance(value, str):
-            event[name] = remove_secrets(value)
+        if not name.startswith("_"):  # the log's own
+            event[name] = _scrubbed("" if name == "event" else name, value)
     return event
+
+
+def _scrubbed(name: str, value: object) -> object:
+    """However deep it lies: what is no text would be written as its own text later."""
+    if _SECRET_NAME.search(name):
+        return MASK
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _scrubbed(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_scrubbed("", inner) for inner in value]
+    return remove_secrets(str(value))
 
 
 def configure_logging(*, json_lines: bool, level: str = "INFO") -> None:

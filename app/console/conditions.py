@@ -68,6 +68,10 @@ def _queues(gauges: Gauges, dead_before: int | None) -> Iterator[Condition]:
             yield Condition(
                 "DeliveriesLate", "critical", text, f"/console/messages?status=pending&channel={channel}"
             )
+        parked = sum(q.parked for q in gauges.queues if q.channel == channel)
+        if parked:
+            text = f"{parked} {channel} deliveries wait for a person: their endpoint is parked."
+            yield Condition("DeliveriesParked", "warning", text, "/console/webhooks")
     dead = sum(gauges.dead_letters.values())
     if dead_before is not None and dead > dead_before:
         text = f"{dead - dead_before} more dead letters than a quarter of an hour ago."
