@@ -16,6 +16,7 @@ import yaml
 from app.base.settings import EmailSettings, ExportSettings, Settings
 from app.ops.jobs import CATALOG
 from drill.certificate import write_certificate
+from drill.pages import FOLDER as PAGES
 from monitoring.dashboards.__main__ import FOLDER as DASHBOARDS
 from tests.monitoring.expressions import matches, metrics_in, not_reduced, selectors_in
 from tests.monitoring.promtool import RULES
@@ -152,6 +153,25 @@ def test_whatever_alerts_read_is_missed_when_it_vanishes() -> None:
     assert read - missed == MAY_BE_MISSING
     jobs = [matchers for name, matchers in selectors_in(absent) if name == "job_last_success_timestamp"]
     assert {value for [(_, _, value)] in jobs} == set(CATALOG)
+
+
+async def test_every_metric_that_a_page_looks_for_is_exported(exported: Exported) -> None:
+    texts = {path.name: path.read_text() for path in (*PAGES.glob("*.md"), PAGES.parent / "runbook.md")}
+    looked_for = {
+        (name, f"^(?:{part})")
+        for name, text in texts.items()
+        for pattern in re.findall(r"grep -E '\^([^']*)'", text)
+        for part in alternatives(pattern)
+    }
+    assert len(looked_for) > 10
+    missing = {each for each in looked_for if not re.search(each[1], exported.text, re.MULTILINE)}
+    assert missing == set()
+
+
+def alternatives(pattern: str) -> list[str]:
+    """`(a|b)` and `x_(a|b)`, each alternative with what stands around it."""
+    found = re.fullmatch(r"([^(]*)\(([^)]*)\)(.*)", pattern)
+    return [f"{found[1]}{part}{found[3]}" for part in found[2].split("|")] if found else [pattern]
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,37 @@
-"""Pages whose commands could do harm: their very text, run on a database that has a past."""
+"""Commands of the pages, as they stand: each exists, and those that could do harm do none.
+
+`make drill FULL=1` runs all of them where something is broken; these tests find what is broken in the pages.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from app.base.db import Pool, transaction
+from app.base.settings import Settings
+from app.ops.jobs import CATALOG
 from app.ops.token_store import create_token, list_tokens
 from app.ops.tokens import Scope
 from app.outbox.ledger import check_ledger
 from app.outbox.model import Channel, Message
 from app.outbox.publisher import publish, publish_many
 from app.webhooks import endpoints
-from drill.pages import read_page
+from drill.pages import FOLDER, read_page
 from drill.shell import run_block
+from tests.deploy.files import assert_command_exists
 from tests.engine import Engine, ScriptedAdapter, email
+from tests.system.api_client import running_api
 from tests.system.commands import environment
 
 needs_psql = pytest.mark.skipif(
@@ -27,6 +39,7 @@ needs_psql = pytest.mark.skipif(
 )
 LOG_BEGINS_DAYS: Final = 90
 TENANT: Final = "acme"
+RUNBOOK: Final = FOLDER.parent / "runbook.md"
 
 
 async def paste(page: str, home: Path, dsn: str, **variables: str) -> str:
@@ -39,6 +52,72 @@ async def paste(page: str, home: Path, dsn: str, **variables: str) -> str:
         assert ran.succeeded, f"{block}\n{ran.output}"
         said += ran.output
     return said
+
+
+def blocks() -> Iterator[tuple[str, str]]:
+    """Every block of commands with the page it stands on."""
+    for path in (RUNBOOK, *sorted(FOLDER.glob("*.md"))):
+        for block in re.findall(r"^```sh\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL):
+            yield path.stem, block
+
+
+COMMANDS: Final = sorted(
+    {
+        (place, found.strip())
+        for place, block in blocks()
+        for found in re.findall(r"(?:^|\$\()((?:postroom|python -m) [^|>#\n]*)", block, re.MULTILINE)
+    }
+)
+STATEMENTS: Final = [
+    (place, found)
+    for place, block in blocks()
+    for found in re.findall(r'^psql "\$POSTROOM_DATABASE_URL"[^"]*"[^"]*"$', block, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize(("place", "command"), COMMANDS)
+def test_a_command_exists_with_its_options(place: str, command: str) -> None:
+    words = shlex.split(command)
+    assert_command_exists(words)
+    for before, word in pairwise(words):
+        if before == "--job" or (before == "run" and words[:2] == ["postroom", "jobs"]):
+            assert word in (*CATALOG, "$JOB"), f"no job is called {word}"
+
+
+@needs_psql
+@pytest.mark.rows_by_hand
+@pytest.mark.parametrize(("place", "command"), STATEMENTS, ids=lambda text: text[:40])
+async def test_a_statement_fits_the_schema(place: str, command: str, dsn: str) -> None:
+    own = {"PATH": os.environ["PATH"], "POSTROOM_DATABASE_URL": dsn}
+    ran = await run_block(command, environment=own)
+    assert ran.succeeded, ran.output
+
+
+async def test_every_address_is_served(dsn: str) -> None:
+    asked = {
+        ("POST" if "-X POST" in line else "GET", re.sub(r"\$\w+", "x", path))
+        for _, block in blocks()
+        for line in block.replace("\\\n", " ").splitlines()
+        for path in re.findall(r"\$POSTROOM(/[^\s\"?]*)", line)
+    }
+    async with running_api(dsn, Settings()) as api:
+        described = (await api.get("/openapi.json")).json["paths"]
+        for method, path in asked:
+            if path.startswith("/v1/"):
+                fits = [
+                    name
+                    for name in described
+                    if re.fullmatch(re.sub(r"\{\w+(:path)?\}", "[^/]+", name), path)
+                ]
+                assert any(method.lower() in described[name] for name in fits), f"{method} {path}"
+            else:
+                assert (await api.call(method, path)).status in (200, 503), f"{method} {path}"
+    assert {path for _, path in asked} >= {
+        "/readyz",
+        "/metrics",
+        "/v1/admin/circuits",
+        "/v1/admin/outbox/dead-letter",
+    }
 
 
 async def grow_old(pool: Pool) -> None:
