@@ -27,7 +27,8 @@ def dead_letter_cases(alert: str, series: str) -> tuple[Case, ...]:
     return (
         Case(alert, FIRES, "fires when one more died", "21m", 1, {series: "3x20 4x20"}),
         Case(alert, QUIET, "not while their number stands", "30m", 0, {series: "3x40"}),
-        Case(alert, QUIET, "ends 15 minutes after the last one", "40m", 0, {series: "3x20 4x40"}),
+        Case(alert, FIRES, "for 15 minutes after the last one", "34m", 1, {series: "3x20 4x40"}),
+        Case(alert, QUIET, "no longer than that", "37m", 0, {series: "3x20 4x40"}),
         Case(
             alert,
             REPLAY,
@@ -50,9 +51,12 @@ def dead_letter_cases(alert: str, series: str) -> tuple[Case, ...]:
     )
 
 
-def threshold_cases(alert: str, series: str, *, bad: str, good: str, at: str) -> tuple[Case, ...]:
-    """What every alert on a level must do; at `at` a level that is bad from the start fires."""
+def threshold_cases(
+    alert: str, series: str, *, bad: str, good: str, at: str, not_at: str
+) -> tuple[Case, ...]:
+    """Alerts on a level: a level that is bad from the start fires at `at`, not at `not_at`."""
     return (
+        Case(alert, QUIET, f"not at {bad} for a moment", not_at, 0, {series: f"{bad}x90"}),
         Case(alert, FIRES, f"fires at {bad}", at, 1, {series: f"{bad}x90"}),
         Case(alert, QUIET, f"not at {good}", at, 0, {series: f"{good}x90"}),
         Case(alert, ABSENT, "not when data is absent", at, 0, UP),
@@ -89,9 +93,15 @@ CASES: Final = (
         bad="301",
         good="300",
         at="3m",
+        not_at="0m",
     ),
     *threshold_cases(
-        "CircuitOpenLong", 'circuit_state{circuit="email",instance="a"}', bad="1", good="0", at="16m"
+        "CircuitOpenLong",
+        'circuit_state{circuit="email",instance="a"}',
+        bad="1",
+        good="0",
+        at="16m",
+        not_at="14m",
     ),
     Case(
         "CircuitOpenLong",
@@ -115,8 +125,11 @@ CASES: Final = (
         bad="2",
         good="0",
         at="16m",
+        not_at="14m",
     ),
-    *threshold_cases("LedgerDrift", 'postroom_ledger_drift{instance="a"}', bad="1", good="0", at="2m"),
+    *threshold_cases(
+        "LedgerDrift", 'postroom_ledger_drift{instance="a"}', bad="1", good="0", at="2m", not_at="0m"
+    ),
     Case(
         "LedgerDrift",
         FIRES,
@@ -129,7 +142,7 @@ CASES: Final = (
         "BacklogGrowing",
         FIRES,
         "fires when 10 minutes long too many wait",
-        "32m",
+        "49m",
         1,
         {BACKLOG: "5x20 200x40"},
     ),
@@ -141,6 +154,7 @@ CASES: Final = (
         0,
         {BACKLOG: "5x20 900 700 400 200 100 5x40"},
     ),
+    Case("BacklogGrowing", QUIET, "not for 9 minutes", "30m", 0, {BACKLOG: "5x20 200x40"}),
     Case("BacklogGrowing", QUIET, "not at a steady depth", "60m", 0, {BACKLOG: "5000x90"}),
     Case(
         "BacklogGrowing",
@@ -157,6 +171,7 @@ CASES: Final = (
         bad="601",
         good="600",
         at="3m",
+        not_at="0m",
     ),
     *threshold_cases(
         "DiskNearlyFull",
@@ -164,9 +179,15 @@ CASES: Final = (
         bad="0.09",
         good="0.1",
         at="4m",
+        not_at="1m",
     ),
     *threshold_cases(
-        "TokenExpiresSoon", 'postroom_token_expiry_days{instance="a"}', bad="6.9", good="7", at="6m"
+        "TokenExpiresSoon",
+        'postroom_token_expiry_days{instance="a"}',
+        bad="6.9",
+        good="7",
+        at="6m",
+        not_at="4m",
     ),
     Case(
         "TokenExpiresSoon",
@@ -182,6 +203,7 @@ CASES: Final = (
         bad="13.9",
         good="14",
         at="6m",
+        not_at="4m",
     ),
     Case(
         "CertificateExpiresSoon",
@@ -197,6 +219,7 @@ CASES: Final = (
         bad="1",
         good="0",
         at="6m",
+        not_at="4m",
     ),
     Case(
         "DeliveriesParked",

@@ -57,6 +57,10 @@ RESTED_ON: Final = {
 }
 
 CASES: Final = (
+    Case("PostroomDown", QUIET, "not for 2 minutes", "2m", 0, {'up{job="postroom",instance="a"}': "0x9"}),
+    Case("MetricsAbsent", QUIET, "not for 5 minutes", "5m", 0, UP),
+    Case("JobStale", QUIET, "not for a moment", "16m", 0, {EMAIL_DLQ: "0x20"}),
+    Case("AttemptPartitionsRunOut", QUIET, "not for a moment", "0m", 0, {PARTITIONS: "2x9"}),
     Case("Watchdog", FIRES, "always fires", "1m", 1, UP),
     Case("Watchdog", ABSENT, "fires without any data", "1m", 1),
     Case(

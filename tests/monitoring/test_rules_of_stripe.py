@@ -41,6 +41,48 @@ CASES: Final = (
     Case(
         "StripeWebhookErrors",
         FIRES,
+        "for as long as they are in its 10 minutes",
+        "12m",
+        1,
+        {stripe("error"): "0x3 20x30", stripe("processed"): "0+5x30"},
+    ),
+    Case(
+        "StripeWebhookErrors",
+        QUIET,
+        "no longer than that",
+        "16m",
+        0,
+        {stripe("error"): "0x3 20x30", stripe("processed"): "0+5x30"},
+    ),
+    Case("StripeCircuitOpened", FIRES, "for 15 minutes", "24m", 1, {OPENED: "4x10 5x30"}),
+    *(
+        case
+        for alert, failed, well in (
+            (BURN, attempts("retry"), attempts("delivered")),
+            (REFUSED, answered(503), answered(200)),
+        )
+        for case in (
+            Case(
+                alert,
+                QUIET,
+                "neither for 5 bad minutes after good hours",
+                "89m",
+                0,
+                {failed: "0x84 10+10x9", well: f"0+{100 if alert == REFUSED else 20}x99"},
+            ),
+            Case(
+                alert,
+                QUIET,
+                "neither for a bad hour that has been over for 35 minutes",
+                "96m",
+                0,
+                {failed: "0+2x60 120x60", well: "0+8x120"},
+            ),
+        )
+    ),
+    Case(
+        "StripeWebhookErrors",
+        FIRES,
         "fires above 10 %",
         "11m",
         1,
