@@ -62,6 +62,11 @@ async def list_letters(conn: Connection, wanted: LetterPage, *, after: Position 
     return looked(rows, ("died_at", "message_id", "n"), limit=limit)
 
 
+async def plan_for_values(conn: Connection) -> None:
+    """Before a statement that may filter by anything, in the caller's transaction."""
+    await conn.execute(_PLAN_FOR_VALUES)
+
+
 @dataclass(frozen=True, slots=True)
 class DryRun:
     """What a replay would take. `capped`: of the first `DRY_LOOKED_MAX` letters only; there may be more.
@@ -80,7 +85,7 @@ async def fetch_dry_run(conn: Connection, letters: LetterFilter) -> DryRun:
 
     Transaction: the caller's; from here on it plans each statement for its very values.
     """
-    await conn.execute(_PLAN_FOR_VALUES)
+    await plan_for_values(conn)
     rows = await conn.fetch(_DRY_RUN, *letters.parameters(), DRY_LOOKED_MAX, RECEIVERS_SHOWN_MAX)
     found = [row for row in rows if row["channel"]]
     total, receivers = (found[0]["total"], found[0]["receivers"]) if found else (0, 0)

@@ -176,4 +176,4 @@ def _row(page: str, text: str) -> str:
     """The first row of a table that holds the text."""
     rows = [row for row in re.findall(r"<tr.*?</tr>", page, re.DOTALL) if text in row]
     assert rows, f"no row says {text}"
-    return rows[0]
+    return str(rows[0])

@@ -20,14 +20,16 @@ with looked as materialized (
     where $4::text is null and $5::text is null or exists (select from postroom.message m
         where m.id = l.message_id and ($4::text is null or m.tenant = $4) and ($5::text is null or m.type = $5))
     group by l.channel, l.destination, l.endpoint_id
+), most as (
+    select matched.*, sum(count) over ()::bigint as total, count(*) over () as receivers
+    from matched order by count desc, destination limit $13
 )
-select m.channel, m.destination, m.count, m.message_id, m.reason, e.url, e.state as endpoint_state, c.state as circuit_state,
-    sum(m.count) over ()::bigint as total, count(*) over () as receivers, l.looked
+select m.channel, m.destination, m.count, m.message_id, m.reason, m.total, m.receivers, l.looked,
+    e.url, e.state as endpoint_state, c.state as circuit_state
 from (select count(*) as looked from looked) l
-left join matched m on true
+left join most m on true
 left join postroom.endpoint e on e.id = m.endpoint_id
 -- The engine's names: one breaker for all mail, one for Stripe, else one a destination.
 left join postroom.circuit c on c.name = case when m.channel in ('email', 'stripe') then m.channel
     else m.channel || ':' || m.destination end
 order by m.count desc, m.destination
-limit $13
