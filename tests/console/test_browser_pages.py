@@ -55,7 +55,7 @@ async def _fill(scene: Scene) -> dict[str, str]:
     started = await scene.api.post(
         "/v1/admin/endpoints", json={"tenant": "umbrella", "url": scene.good.url(), "description": HOSTILE}
     )
-    parked = started.json["id"]
+    parked = started.json["endpoint"]["id"]
     await scene.api.post(f"/v1/admin/endpoints/{parked}/park", json={"reason": HOSTILE})
     await scene.webhooks("umbrella", 3)
     async with visitor(scene.api) as guest:

@@ -12,14 +12,17 @@ import pytest
 from app.base.settings import Settings
 from app.console.audit_page import place_of
 from app.console.jobs import standing
+from app.console.routes import ACTIONS
 from app.console.runbooks import read, to_html
 from app.console.settings_page import setting_rows
 from app.ops.jobs import JobStatus
+from app.ops.tokens import Scope
 from tests.console.http import Visitor, visitor
 from tests.console.scene import Scene
 from tests.system.api_client import Api, running_api
 
 NOW = datetime.now(UTC)
+READERS = {"theme", "sign-out", "sign-out-everywhere", "reveal"}
 
 
 @pytest.fixture
@@ -170,6 +173,46 @@ def test_a_runbook_page_leads_to_the_next_one_and_has_its_tables() -> None:
 )
 def test_the_trail_leads_to_what_it_is_about(action: str, subject: str, place: str | None) -> None:
     assert place_of(action, subject) == (f"/console/{place}/{subject}" if place else None)
+
+
+async def test_who_may_only_read_is_shown_no_action_and_every_one_is_refused(
+    api: Api, somebody: Visitor
+) -> None:
+    pool = api.services.pool
+    message_ids = [
+        await pool.fetchval("select postroom.publish(channel => 'email', payload => '{}')") for _ in range(2)
+    ]
+    await pool.execute(
+        """with gone as (delete from postroom.delivery where message_id = $1 returning *)
+        insert into postroom.dead_letter
+            (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
+        select message_id, n, seq, channel, destination, 1, 'ours', 'f', 'r' from gone""",
+        message_ids[0],
+    )
+    made = await api.post("/v1/admin/endpoints", json={"tenant": "t", "url": "https://example.com/"})
+    endpoint_id = made.json["endpoint"]["id"]
+    pages = [
+        "", "/messages", *(f"/messages/{each}" for each in message_ids), "/dead-letters",
+        "/dead-letters/replay?channel=email", "/stripe", "/webhooks", f"/webhooks/{endpoint_id}", "/jobs",
+        "/jobs/canary", "/circuits", "/settings", "/tokens", "/audit",
+    ]  # fmt: skip
+    async with visitor(api) as reader:
+        await reader.sign_in(await api.make_token(Scope.ADMIN_READ, name="reader"))
+        for mighty, guest in ((True, somebody), (False, reader)):
+            shown = {
+                action for page in pages for action in _actions((await guest.get(f"/console{page}")).text)
+            }
+            assert bool(shown - READERS) == mighty, shown - READERS
+        for path, scope, _ in ACTIONS:
+            if scope != Scope.ADMIN_READ:
+                answer = await reader.post(f"/console{path}".format(id=message_ids[0], name="canary"))
+                assert (answer.status, str(scope) in answer.text) == (403, True), path
+
+
+def _actions(page: str) -> set[str]:
+    """The last word of the address of each form that changes something."""
+    forms = [form for form in re.findall(r"<form ([^>]*)>", page) if 'method="post"' in form]
+    return {found[1].rpartition("/")[2] for form in forms if (found := re.search(r'action="([^"]+)"', form))}
 
 
 def _row(page: str, text: str) -> str:
