@@ -18,7 +18,7 @@ from app.base.errors import InvalidPayload
 from app.base.log import get_logger
 from app.base.settings import WebhookSettings
 from app.base.tracing import read_traceparent
-from app.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait
+from app.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, unusable
 from app.webhooks import store
 from app.webhooks.answer import GONE, PRIVATE, judge_answer, judge_failure
 from app.webhooks.client import PrivateAddress, PublicResolver, open_session
@@ -101,7 +101,7 @@ class WebhookAdapter:
         except PrivateUrl:
             return PRIVATE
         except InvalidPayload as error:
-            return Rejected(error.detail, code=error.code)
+            return unusable(error)
         body = build_body(claim, payload)
         if claim.attempts == 0 and len(payload.data) > DATA_BYTES_WARNED:
             log.warning("webhook.large_payload", message_id=str(claim.message_id), size_bytes=len(body))
