@@ -68,7 +68,7 @@ class Scene:
             settings=self.settings,
             clock=clock,
             current=self.current,
-            effects=load_effects(routes=folder / "routes.toml", handlers=folder / "handlers.py"),
+            effects=load_effects(routes=folder / "routes.toml", handlers=folder / "handlers.py", checks={}),
         )
 
     async def receive(self, event: Mapping[str, Any]) -> Received:
