@@ -80,7 +80,6 @@ def _console(context: Context) -> list[BaseRoute]:
         clock=context.clock,
         pool=context.pool,
         adapters=context.adapters,
-        gauges=context.gauges,
         readiness=context.readiness,
         verifier=context.verifier,
     )

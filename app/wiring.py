@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from app.base.clock import Clock, SystemClock
 from app.base.db import DATABASE_AWAY, Pool, open_pool
-from app.base.errors import Unavailable
+from app.base.errors import SettingsInvalid, Unavailable
 from app.base.log import get_logger
 from app.base.settings import Settings
 from app.email.adapter import EmailAdapter
@@ -21,6 +21,7 @@ from app.resilience.backoff import Backoff, Exponential, Schedule
 from app.resilience.circuits import Circuits
 from app.stripe.client import StripeApi
 from app.stripe.current import CurrentObjects
+from app.stripe.effects import Effects
 from app.stripe.ingest import Ingest
 from app.stripe.loader import load_effects
 from app.stripe.processor import StripeAdapter
@@ -85,32 +86,64 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
     stack.push_async_callback(ingest.close)
     stripe_api = StripeApi(settings.stripe)
     stack.push_async_callback(stripe_api.close)
-    adapters: dict[Channel, Adapter] = {
-        Channel.STRIPE: StripeAdapter(
-            pool=pool,
-            settings=settings.stripe,
-            clock=clock,
-            current=CurrentObjects(api=stripe_api, circuits=circuits),
-            effects=load_effects(routes=settings.routes, handlers=settings.handlers),
-        ),
-        Channel.EMAIL: EmailAdapter(settings=settings.email, pool=pool, clock=clock),
-        Channel.WEBHOOK: WebhookAdapter(pool=pool, clock=clock, settings=settings.webhook),
-        Channel.EXPORT: ExportAdapter(
-            pool=pool, clock=clock, settings=settings.exports, state_dir=settings.state_dir
-        ),
-    }
-    for adapter in adapters.values():
-        await adapter.start()
-        stack.push_async_callback(adapter.close)
+    adapters, effects = await _ways_out(settings, pool, clock, stack)
+    stripe = StripeAdapter(
+        pool=pool,
+        settings=settings.stripe,
+        clock=clock,
+        current=CurrentObjects(api=stripe_api, circuits=circuits),
+        effects=effects,
+    )
+    await stripe.start()
+    stack.push_async_callback(stripe.close)
     return Services(
         settings=settings,
         dsn=dsn,
         pool=pool,
         clock=clock,
         circuits=circuits,
-        adapters=adapters,
+        adapters={Channel.STRIPE: stripe, **adapters},
         stripe_ingest=ingest,
     )
+
+
+async def _ways_out(
+    settings: Settings, pool: Pool, clock: Clock, stack: AsyncExitStack
+) -> tuple[dict[Channel, Adapter], Effects]:
+    """The outbound adapters, started, and what Stripe events cause on them.
+
+    Errors: `SettingsInvalid` with the faults of all of them.
+    """
+    makers: dict[Channel, Callable[[], Adapter]] = {
+        Channel.EMAIL: lambda: EmailAdapter(settings=settings.email, pool=pool, clock=clock),
+        Channel.WEBHOOK: lambda: WebhookAdapter(pool=pool, clock=clock, settings=settings.webhook),
+        Channel.EXPORT: lambda: ExportAdapter(
+            pool=pool, clock=clock, settings=settings.exports, state_dir=settings.state_dir
+        ),
+    }
+    adapters: dict[Channel, Adapter] = {}
+    effects, faults = Effects(), list[str]()
+    for channel, make in makers.items():
+        with _gathered(faults):
+            adapter = make()
+            await adapter.start()
+            stack.push_async_callback(adapter.close)
+            adapters[channel] = adapter
+    with _gathered(faults):
+        checks = {channel: adapter.check for channel, adapter in adapters.items()}
+        effects = load_effects(routes=settings.routes, handlers=settings.handlers, checks=checks)
+    if faults:
+        raise SettingsInvalid(faults)
+    return adapters, effects
+
+
+@contextmanager
+def _gathered(faults: list[str]) -> Iterator[None]:
+    """Add what is wrong with the settings to the list, and go on."""
+    try:
+        yield
+    except SettingsInvalid as error:
+        faults += error.faults
 
 
 @asynccontextmanager

@@ -32,7 +32,8 @@ from bench.report import Report
 from bench.service import open_process
 from bench.stage import Stage
 
-COUNT: Final = 5_000
+COUNT: Final = 20_000
+EMAILS: Final = 5_000
 CONNECTIONS: Final = 20
 SECONDS: Final = 8.0
 DATA: Final = {"id": "in_1", "amount_paid": 4_200, "currency": "eur", "lines": ["x" * 60] * 10}
@@ -130,7 +131,7 @@ async def measure_emails(stage: Stage, report: Report, *, rounds: int) -> None:
 
 
 async def _send_bare(port: int) -> float:
-    count = COUNT // 2
+    count = EMAILS
     left = iter(range(count))
 
     async def send() -> None:
@@ -157,7 +158,7 @@ async def _deliver_emails(stage: Stage, port: int) -> float:
 
     payload = {"to": "ada@example.com", "template": "welcome", "data": {"object": {"name": "Ada"}}}
     async with open_engine(dsn, adapter) as engine:
-        for _ in range(0, COUNT // 2, 500):
+        for _ in range(0, EMAILS, 500):
             async with transaction(engine.pool) as conn:
                 await publish_many(conn, [Message(channel="email", payload=payload)] * 500)
         rate = await engine.drain()

@@ -117,9 +117,8 @@ async def _drill(chosen: Sequence[Scenario], folder: Path, report: Path | None) 
         try:
             rows, failures = await _rehearse_all(rehearsal, chosen, background)
         finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            died = await end_background(background)
+        failures += died
     say("over")
     print(f"\n{table(rows)}\n")
     if report is not None:
@@ -128,6 +127,14 @@ async def _drill(chosen: Sequence[Scenario], folder: Path, report: Path | None) 
     for failure in failures:
         print(f"FAILED {failure}")
     return bool(failures)
+
+
+async def end_background(background: Sequence[asyncio.Task[None]]) -> list[str]:
+    """Returns: who did not last until now. Without them a drill proves less than it says."""
+    for task in background:
+        task.cancel()
+    ended = await asyncio.gather(*background, return_exceptions=True)
+    return [f"something in the background died: {error!r}" for error in ended if isinstance(error, Exception)]
 
 
 def _actions(rehearsal: Rehearsal) -> control.Actions:

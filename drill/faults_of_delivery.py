@@ -12,9 +12,11 @@ from typing import Any, Final
 from app.base.db import transaction
 from app.outbox.model import Channel, Message
 from app.outbox.publisher import publish, publish_many
+from app.webhooks import endpoints
 from drill.scenario import Scenario, Scene
 
 BURST: Final = 150
+STRANGER: Final = "stranger"
 EXPORT_DISK: Final = "size=16m"
 FILLER: Final = "core.4711"
 
@@ -34,7 +36,7 @@ async def allow_attempts_again(scene: Scene) -> None:
     scene.installation.set("POSTROOM_EMAIL__ATTEMPTS_MAX", "12")
 
 
-def mail_variables(scene: Scene) -> Mapping[str, str]:
+async def mail_variables(scene: Scene) -> Mapping[str, str]:
     return {"NEW_EMAIL_URL": scene.installation.mail_url()}
 
 
@@ -47,6 +49,30 @@ async def refuse_webhooks(scene: Scene) -> None:
 
 async def take_webhooks(scene: Scene) -> None:
     scene.installation.stranger.behaviour = "ok"
+
+
+async def refused_variables(scene: Scene) -> Mapping[str, str]:
+    query = (
+        "select fingerprint from postroom.dead_letter where channel = 'webhook' order by died_at desc limit 1"
+    )
+    return {"FINGERPRINT": await scene.installation.pool.fetchval(query)}
+
+
+async def park_endpoint(scene: Scene) -> None:
+    """An endpoint whose receiver answers 410 by mistake."""
+    scene.installation.stranger.behaviour = "gone"
+    async with transaction(scene.installation.pool) as conn:
+        made = await endpoints.create_endpoint(
+            conn, tenant=STRANGER, url=scene.installation.stranger.url(), allow_private=True
+        )
+        payload = {"tenant": STRANGER, "type": "drill.sent", "data": {}}
+        await publish_many(conn, [Message(channel=Channel.WEBHOOK, payload=payload)] * 3)
+    scene.installation.stranger.secrets.append(made.secret.get_secret_value())
+
+
+async def parked_variables(scene: Scene) -> Mapping[str, str]:
+    query = "select id::text from postroom.endpoint where tenant = $1"
+    return {"ENDPOINT": await scene.installation.pool.fetchval(query, STRANGER)}
 
 
 async def break_receiver(scene: Scene) -> None:
@@ -95,7 +121,7 @@ def _fill(scene: Scene) -> None:
         return  # full, which was the aim
 
 
-def disk_variables(scene: Scene) -> Mapping[str, str]:
+async def disk_variables(scene: Scene) -> Mapping[str, str]:
     exports = scene.installation.exports
     return {"VOLUME_DIR": str(exports), "FILE": str(exports / FILLER)}
 
@@ -121,8 +147,17 @@ SCENARIOS = (
         alerts=("OutboxDeadLettersGrowing",),
         break_it=refuse_webhooks,
         mend_outside=take_webhooks,
+        variables=refused_variables,
         alone=True,
         quick=True,
+    ),
+    Scenario(
+        name="endpoint-parked",
+        fault="an endpoint's receiver answers 410 by mistake",
+        alerts=("DeliveriesParked",),
+        break_it=park_endpoint,
+        mend_outside=take_webhooks,
+        variables=parked_variables,
     ),
     Scenario(
         name="receiver-down",

@@ -24,7 +24,7 @@ async def roll_secret(scene: Scene) -> None:
     scene.installation.stripe_secret = ROLLED_SECRET
 
 
-def rolled_variables(_: Scene) -> Mapping[str, str]:
+async def rolled_variables(_: Scene) -> Mapping[str, str]:
     return {"NEW_STRIPE_SECRETS": f"{ROLLED_SECRET},{STRIPE_SECRET}"}
 
 

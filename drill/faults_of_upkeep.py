@@ -41,12 +41,17 @@ async def make_short_token(scene: Scene) -> None:
         await create_token(conn, name="billing", scopes=(Scope.EVENTS_WRITE,), expires_at=ends_at)
 
 
+async def token_variables(scene: Scene) -> Mapping[str, str]:
+    query = "select id::text from postroom.token where name = 'billing' order by id limit 1"
+    return {"OLD_ID": await scene.installation.pool.fetchval(query)}
+
+
 async def age_certificate(scene: Scene) -> None:
     write_certificate(_new_certificate(scene), ends_at=datetime.now(UTC) + timedelta(days=365))
     write_certificate(scene.installation.certificate, ends_at=datetime.now(UTC) + timedelta(days=3))
 
 
-def certificate_variables(scene: Scene) -> Mapping[str, str]:
+async def certificate_variables(scene: Scene) -> Mapping[str, str]:
     return {"NEW_CERTIFICATE": str(_new_certificate(scene))}
 
 
@@ -74,6 +79,7 @@ SCENARIOS = (
         fault="an access token ends in 3 days",
         alerts=("TokenExpiresSoon",),
         break_it=make_short_token,
+        variables=token_variables,
         quick=True,
     ),
     Scenario(

@@ -123,11 +123,14 @@ class Rehearsal:
 
     async def _rehearse(self, scenario: Scenario, rows: Mapping[str, Row]) -> None:
         self.say(f"  {scenario.name}: {scenario.fault}")
+        sent_before = Counter(self.scene.watch.sent)
         await scenario.break_it(self.scene)
         started_s = time.monotonic()
-        await asyncio.gather(*(self._fires(scenario, rows[name], started_s) for name in scenario.alerts))
+        await asyncio.gather(
+            *(self._fires(scenario, rows[name], started_s, sent_before) for name in scenario.alerts)
+        )
         pages = [read_page(name) for name in scenario.alerts]
-        variables = {**scenario.variables(self.scene), **await self._labels(scenario)}
+        variables = {**await scenario.variables(self.scene), **await self._labels(scenario)}
         for page in pages:
             await self._paste(page, page.diagnosis, variables, rows[page.alert])
         await scenario.mend_outside(self.scene)
@@ -137,7 +140,9 @@ class Rehearsal:
         await asyncio.gather(*(self._ends(scenario, rows[name], mended_s) for name in scenario.alerts))
         self.say(f"  {scenario.name}: over")
 
-    async def _fires(self, scenario: Scenario, row: Row, started_s: float) -> None:
+    async def _fires(
+        self, scenario: Scenario, row: Row, started_s: float, sent_before: Counter[tuple[str, str]]
+    ) -> None:
         alert = await self._held(scenario, row.alert, within_s=FIRES_WITHIN_S)
         if alert.unreadable:
             raise Failed(f"{row.alert} cannot be read: {', '.join(alert.unreadable)}")
@@ -145,13 +150,15 @@ class Rehearsal:
         self.say(
             f"    {row.alert} fires after {row.fire_s:.0f} s{' (silenced by its cause)' * alert.suppressed}"
         )
-        row.told = "silenced" if alert.suppressed else await self._told(scenario, row.alert)
+        row.told = "silenced" if alert.suppressed else await self._told(scenario, row.alert, sent_before)
 
-    async def _told(self, scenario: Scenario, name: str) -> str:
-        """Who got the message. An alert may be silenced before its message goes out."""
+    async def _told(self, scenario: Scenario, name: str, sent_before: Counter[tuple[str, str]]) -> str:
+        """Who has got a message since the fault. An alert may be silenced before its message goes out."""
         deadline = time.monotonic() + TOLD_WITHIN_S
         while time.monotonic() < deadline:
-            told = sorted(receiver for receiver, alert in self.scene.watch.sent if alert == name)
+            told = sorted(
+                receiver for receiver, alert in self.scene.watch.sent - sent_before if alert == name
+            )
             if told:
                 return " ".join(told)
             held = _matching(await self.scene.watch.alerts(), scenario, name)

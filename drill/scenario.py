@@ -23,14 +23,14 @@ class Scene:
 
 
 Step = Callable[[Scene], Awaitable[None]]
-Variables = Callable[[Scene], Mapping[str, str]]
+Variables = Callable[[Scene], Awaitable[Mapping[str, str]]]
 
 
 async def nothing(_: Scene) -> None:
     """What is broken is mended by the page alone."""
 
 
-def no_variables(_: Scene) -> Mapping[str, str]:
+async def no_variables(_: Scene) -> Mapping[str, str]:
     return {}
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from app.base.clock import SystemClock
 from app.base.db import Pool, transaction
 from app.outbox import store
-from app.outbox.model import Answer, Channel, Claim, Delivered, Message
+from app.outbox.model import Adapter, Answer, Channel, Claim, Delivered, Message
 from app.outbox.publisher import publish_many
 from app.outbox.relay import Relay
 from app.outbox.rescuer import Rescuer
@@ -50,10 +50,10 @@ class ScriptedAdapter:
     async def close(self) -> None: ...
 
 
-class Engine:
-    """One worker with one channel."""
+class AdapterEngine:
+    """One worker with one channel, and whatever way out it has."""
 
-    def __init__(self, dsn: str, pool: Pool, adapter: ScriptedAdapter) -> None:
+    def __init__(self, dsn: str, pool: Pool, adapter: Adapter) -> None:
         self.pool = pool
         self.adapter = adapter
         self.clock = SystemClock()
@@ -61,15 +61,15 @@ class Engine:
         self.wakeup = Wakeup(dsn=dsn, pool=pool, worker=self.worker)
         self.backoff = Exponential(attempts_max=3, base_s=60)
 
-    async def start(self) -> Engine:
+    async def start(self) -> Self:
         await self.worker.register()
-        circuits = Circuits(pool=self.pool, clock=self.clock, worker=self.worker.id)
+        self.circuits = Circuits(pool=self.pool, clock=self.clock, worker=self.worker.id)
         self.relay = Relay(
             pool=self.pool,
             clock=self.clock,
             worker=self.worker,
             wakeup=self.wakeup,
-            circuits=circuits,
+            circuits=self.circuits,
             adapter=self.adapter,
             backoff=self.backoff,
         )
@@ -100,6 +100,13 @@ class Engine:
         async with transaction(self.pool) as conn:
             for statement in TRAVEL:
                 await conn.execute(statement, seconds)
+        await self.circuits.listed()  # what it remembers of them is old now
+
+
+class Engine(AdapterEngine):
+    """The same with a way out that answers as told."""
+
+    adapter: ScriptedAdapter
 
 
 TRAVEL = (

@@ -49,7 +49,7 @@ def parse_events(body: bytes) -> tuple[list[Event], bool]:
         field = found[1].lstrip(".") if found else None
         raise InvalidPayload(_PATH.sub("", text), field=field or "body") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidInput(f"not JSON: {error}", field="body") from None
+        raise json.refusal(body, error) from None
     if not 1 <= len(events) <= EVENTS_MAX:
         raise InvalidPayload(f"send 1 to {EVENTS_MAX} events at once, not {len(events)}", field="body")
     return events, many

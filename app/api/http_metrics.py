@@ -16,8 +16,8 @@ from prometheus_client import (
 
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 COUNTED_FROM_0: Final = {
-    "/v1/stripe/webhook": ("200", "400", "413", "503"),
-    "/v1/events": ("201", "400", "422", "503"),
+    "/v1/stripe/webhook": ("200", "400", "413", "500", "503"),
+    "/v1/events": ("201", "400", "422", "500", "503"),
     "/readyz": ("200", "503"),
 }
 """A counter whose first sample is 1 is invisible to `increase()`."""

@@ -76,7 +76,16 @@ async def open_pool(
         command_timeout=COMMAND_TIMEOUT_S,
         statement_cache_size=0 if pooler else 256,
         server_settings={} if pooler else {"application_name": application},
+        reset=_keep,
     )
+
+
+async def _keep(_conn: Connection) -> None:
+    """Given back, a connection is used as it is: an open transaction has been rolled back by then.
+
+    Nothing of ours outlives a transaction (settings and advisory locks end with it, listeners have
+    connections of their own), so the usual RESET ALL would be a way there and back for nothing.
+    """
 
 
 async def connect(

@@ -37,6 +37,13 @@ class InvalidInput(PostroomError):
     status = 400
     title = "The request cannot be used"
 
+    @property
+    def told(self) -> str:
+        """Field and fault in one line; the field once, where the fault begins with it anyway."""
+        if self.field is None or self.detail.startswith(f"{self.field} "):
+            return self.detail
+        return f"{self.field}: {self.detail}"
+
 
 class InvalidPayload(InvalidInput):
     """A payload that its channel cannot send."""

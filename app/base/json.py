@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -39,9 +40,20 @@ def decode(text: str | bytes) -> Any:
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidInput(f"not JSON: {error}") from None
+        raise refusal(text, error) from None
     check(value)
     return value
+
+
+def refusal(text: str | bytes, error: Exception) -> InvalidInput:
+    """Why the fast parser refused a text. It calls a lone surrogate "truncated", so ask the patient one."""
+    try:
+        check(json.loads(text))
+    except InvalidInput as found:
+        return found
+    except (ValueError, RecursionError):
+        pass
+    return InvalidInput(f"not JSON: {error}", field="body")
 
 
 def check(value: object, depth: int = 0, where: str = "$") -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -15,18 +15,27 @@ _SECRET_NAME = re.compile(
     r"secret|password|passwd|token|authorization|api_key|signature|cookie", re.IGNORECASE
 )
 _SECRET_VALUE = re.compile(
-    r"(whsec_|sk_live_|sk_test_|rk_live_|rk_test_|pr_)[A-Za-z0-9_+/=-]{6,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"(whsec_|sk_live_|sk_test_|rk_live_|rk_test_|pr_)[A-Za-z0-9_+/=-]{6,}"
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"|((?:password|passwd)(?:=|\s+'))[^&\s;,'\"]+",
+    re.IGNORECASE,
 )
+# Whatever matches has one of them, and to look for them is ten times cheaper.
+_SECRET_MARKS = ("whsec_", "k_live_", "k_test_", "pr_", "://", "passw")
 MASK = "[removed]"
 _RENDERED = "rendered_by_structlog"
 _TALKATIVE = ("alembic", "uvicorn")  # what they say at INFO, our own events say better
 
 
 def remove_secrets(text: str) -> str:
-    """Mask Stripe keys, signing secrets, Postroom tokens and passwords in urls."""
-    if "_" not in text and "://" not in text:  # each has one of the two, and the search is slow
+    """Mask Stripe keys, signing secrets, Postroom tokens, and passwords in urls, DSNs and statements."""
+    folded = text.casefold()
+    for mark in _SECRET_MARKS:
+        if mark in folded:
+            break
+    else:
         return text
-    return _SECRET_VALUE.sub(lambda found: (found.group(1) or "") + MASK, text)
+    return _SECRET_VALUE.sub(lambda found: (found[1] or found[2] or "") + MASK, text)
 
 
 @lru_cache(maxsize=1_024)
@@ -36,11 +45,24 @@ def _names_secret(name: str) -> bool:
 
 def _scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if name != "event" and _names_secret(name):
-            event[name] = MASK
-        elif isinstance(value, str):
-            event[name] = remove_secrets(value)
+        if not name.startswith("_"):  # the log's own
+            event[name] = _scrubbed("" if name == "event" else name, value)
     return event
+
+
+def _scrubbed(name: str, value: object) -> object:
+    """However deep it lies: what is no text would be written as its own text later."""
+    if _names_secret(name):
+        return MASK
+    if isinstance(value, str):  # nearly always; what an abstract class is asked takes longer
+        return remove_secrets(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _scrubbed(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_scrubbed("", inner) for inner in value]
+    return remove_secrets(str(value))
 
 
 class _Lines(logging.Formatter):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.base.errors import SettingsInvalid
+
+UP_ENVIRONMENT: Final = "environment"
+"""The file in the state folder that holds the settings of a running `postroom up`."""
 
 
 class Environment(StrEnum):
@@ -160,7 +163,15 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsInvalid([_fault(e["loc"], e["msg"]) for e in error.errors()]) from None
+        faults = [_fault(e["loc"], e["msg"]) for e in error.errors()]
+        if os.environ.get("POSTROOM_ENV") == Environment.PROD and all(e["loc"] for e in error.errors()):
+            # pydantic looks at single fields first, and at what is missing only when they are all right.
+            faults += [
+                f"{name}: needed with POSTROOM_ENV=prod"
+                for name in ("POSTROOM_DATABASE_URL", "POSTROOM_METRICS_TOKEN")
+                if name not in os.environ
+            ]
+        raise SettingsInvalid(faults) from None
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:

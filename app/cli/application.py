@@ -75,8 +75,7 @@ def main() -> int:
             "The settings are not usable:", *(f"  {fault}" for fault in error.faults), code=WRONG_USE
         )
     except (InvalidInput, TooLarge) as error:
-        where = f"{error.field}: " if error.field else ""
-        return _fail(f"{where}{error.detail}", code=WRONG_USE)
+        return _fail(error.told if isinstance(error, InvalidInput) else error.detail, code=WRONG_USE)
     except PostroomError as error:
         return _fail(error.detail)
     except PostgresError as error:

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.responses import Response
 
-from app.base.cursor import decode_cursor, encode_cursor
-from app.console.parameters import PAGE_ROWS, text
+from app.base import json
+from app.base.cursor import decode_cursor
+from app.console import event_store as store
+from app.console.parameters import PAGE_ROWS, text, uuid_or_none
 from app.console.visit import Visit
-from app.ops import audit
+from app.ops.jobs import CATALOG
+
+FOLDERS: Final = {
+    "outbox.replay_many": "replays",
+    "replay": "replays",
+    "outbox": "messages",
+    "message": "messages",
+    "endpoint": "webhooks",
+}
 
 
 async def trail(visit: Visit) -> Response:
     filters = {name: text(visit.request, name) for name in ("actor", "action")}
     below_id = decode_cursor(visit.request.query_params.get("cursor"), int)
     async with visit.console.snapshot() as conn:
-        rows = await audit.list_(
-            conn, below_id=below_id, actor=filters["actor"], action=filters["action"], limit=PAGE_ROWS + 1
+        found = await store.list_trail(
+            conn, actor=filters["actor"], action=filters["action"], below_id=below_id, limit=PAGE_ROWS
         )
-    more = encode_cursor(rows[PAGE_ROWS - 1].id) if len(rows) > PAGE_ROWS else None
-    return visit.page("audit.html", active="audit", filters=filters, rows=rows[:PAGE_ROWS], more=more)
+    return visit.page(
+        "audit.html",
+        active="audit",
+        filters=filters,
+        found=found,
+        details={row["id"]: json.decode(row["detail"]) for row in found.rows},
+        places={row["id"]: place_of(row["action"], row["subject"]) for row in found.rows},
+        looked_max=store.TRAIL_LOOKED_MAX,
+    )
+
+
+def place_of(action: str, subject: str) -> str | None:
+    """The page of what an entry is about, where the console has one."""
+    if action.startswith("job.") and subject in CATALOG:
+        return f"/console/jobs/{subject}"
+    folder = FOLDERS.get(action) or FOLDERS.get(action.partition(".")[0])
+    return f"/console/{folder}/{subject}" if folder and uuid_or_none(subject) else None

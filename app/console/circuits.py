@@ -6,7 +6,10 @@ from typing import Final
 
 from starlette.responses import Response
 
+from app.base.cursor import decode_cursor, encode_cursor
 from app.base.errors import InvalidInput
+from app.console.parameters import PAGE_ROWS, choice
+from app.console.receivers import fetch_receivers, list_circuits
 from app.console.security import Form, field
 from app.console.visit import Visit
 from app.ops.tokens import Scope
@@ -18,10 +21,20 @@ ACTIONS: Final = ("open", "closed", "release")
 
 
 async def circuits(visit: Visit) -> Response:
+    filters = {"state": choice(visit.request, "state", [state.value for state in CircuitState])}
+    after = decode_cursor(visit.request.query_params.get("cursor"), str) or ""
     async with visit.console.snapshot() as conn:
-        found = await store.list_circuits(conn)
+        found = await list_circuits(conn, state=filters["state"], after=after, limit=PAGE_ROWS + 1)
+        receivers = await fetch_receivers(conn, [row["name"] for row in found])
     return visit.page(
-        "circuits.html", active="circuits", rows=found, may_write=visit.may(Scope.CIRCUITS_WRITE)
+        "circuits.html",
+        active="circuits",
+        filters=filters,
+        states=tuple(CircuitState),
+        rows=found[:PAGE_ROWS],
+        receivers=receivers,
+        more=encode_cursor(found[PAGE_ROWS - 1]["name"]) if len(found) > PAGE_ROWS else None,
+        may_write=visit.may(Scope.CIRCUITS_WRITE),
     )
 
 

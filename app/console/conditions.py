@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from app.console.filters import span
+from app.console.receivers import Receiver
 from app.ops.gauges import Gauges
 from app.ops.jobs import CATALOG, RUNNER
 from app.outbox.model import Channel
@@ -18,6 +19,8 @@ LATE_S: Final = 300.0
 TRANSACTION_OLD_S: Final = 600.0
 TOKEN_DAYS_MIN: Final = 7.0
 PARTITION_DAYS_MIN: Final = 3.0
+NAMED_MAX: Final = 3
+SHARED_CIRCUITS: Final = ("email", "stripe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,18 @@ class Condition:
     place: str | None = None
 
 
-def conditions(gauges: Gauges, *, now: datetime, dead_before: int | None) -> list[Condition]:
+def conditions(
+    gauges: Gauges, *, now: datetime, more_dead: int | None, receivers: Mapping[str, Receiver]
+) -> list[Condition]:
     """The thresholds of monitoring/prometheus/rules, judged on one reading; without their waiting times.
 
-    `dead_before`: dead letters a quarter of an hour ago, if anybody counted.
+    `more_dead`: how many more dead letters than a quarter of an hour ago, if anybody counted.
+    `receivers`: those behind the breakers' names, as far as they are known.
     """
     return [
         *_jobs(gauges, now.timestamp()),
-        *_queues(gauges, dead_before),
-        *_circuits(gauges),
+        *_queues(gauges, more_dead),
+        *_circuits(gauges, receivers),
         *_vitals(gauges),
     ]
 
@@ -60,7 +66,7 @@ def _jobs(gauges: Gauges, now_s: float) -> Iterator[Condition]:
             )
 
 
-def _queues(gauges: Gauges, dead_before: int | None) -> Iterator[Condition]:
+def _queues(gauges: Gauges, more_dead: int | None) -> Iterator[Condition]:
     for channel in Channel:
         late_s = max((q.oldest_due_s for q in gauges.queues if q.channel == channel), default=0.0)
         if late_s > LATE_S:
@@ -68,24 +74,31 @@ def _queues(gauges: Gauges, dead_before: int | None) -> Iterator[Condition]:
             yield Condition(
                 "DeliveriesLate", "critical", text, f"/console/messages?status=pending&channel={channel}"
             )
-    dead = sum(gauges.dead_letters.values())
-    if dead_before is not None and dead > dead_before:
-        text = f"{dead - dead_before} more dead letters than a quarter of an hour ago."
+        parked = sum(q.parked for q in gauges.queues if q.channel == channel)
+        if parked:
+            text = f"{parked} {channel} deliveries wait for a person: their endpoint is parked."
+            yield Condition("DeliveriesParked", "warning", text, "/console/webhooks")
+    if more_dead is not None and more_dead > 0:
+        text = f"{more_dead} more dead letters than a quarter of an hour ago."
         yield Condition("OutboxDeadLettersGrowing", "critical", text, "/console/dead-letters")
 
 
-def _circuits(gauges: Gauges) -> Iterator[Condition]:
-    for name, circuit in sorted(gauges.circuits.items()):
-        if circuit.state == "closed":
-            continue
-        alert = "CircuitOpenLong" if name in ("stripe", "email") else "DestinationCircuitOpenLong"
-        held = ", held by a person" if circuit.forced else ""
-        yield Condition(
-            alert,
-            "warning",
-            f"Breaker {name} is {circuit.state.replace('_', '-')}{held}.",
-            "/console/circuits",
-        )
+def _circuits(gauges: Gauges, receivers: Mapping[str, Receiver]) -> Iterator[Condition]:
+    """One for each breaker that many depend on, one for all of single receivers together."""
+    troubled = sorted(name for name, circuit in gauges.circuits.items() if circuit.state != "closed")
+    for name in troubled:
+        if name in SHARED_CIRCUITS:
+            circuit = gauges.circuits[name]
+            held = ", held by a person" if circuit.forced else ""
+            why = f": {circuit.reason}" if circuit.reason else ""
+            text = f"Breaker {name} is {circuit.state.replace('_', '-')}{held}{why}."
+            yield Condition("CircuitOpenLong", "warning", text, "/console/circuits")
+    single = [name for name in troubled if name not in SHARED_CIRCUITS]
+    if single:
+        named = ", ".join(receivers[n].url if n in receivers else n for n in single[:NAMED_MAX])
+        more = f" and {len(single) - NAMED_MAX} more" if len(single) > NAMED_MAX else ""
+        text = f"{len(single)} {'receiver fails' if len(single) == 1 else 'receivers fail'}: {named}{more}."
+        yield Condition("DestinationCircuitOpenLong", "warning", text, "/console/circuits")
 
 
 def _vitals(gauges: Gauges) -> Iterator[Condition]:

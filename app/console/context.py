@@ -20,11 +20,15 @@ from app.outbox.model import Adapter, Channel
 
 ACQUIRE_TIMEOUT_S: Final = 5.0
 TIMEOUT_S: Final = 20.0
+COUNTED_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """One application's parts. `gauges`, `readiness` and `verifier` are those that the API uses too."""
+    """One application's parts. `readiness` and `verifier` are those that the API uses too.
+
+    `gauges` counts less far than that of the metrics: a person who waits for a page needs no more.
+    """
 
     settings: Settings
     clock: Clock

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.base.cursor import decode_cursor, encode_cursor
+from app.base.cursor import decode_cursor
+from app.base.db import Connection
 from app.base.errors import InvalidInput
 from app.base.ids import parse_uuid
 from app.console import letter_store as store
@@ -18,11 +19,15 @@ from app.console.parameters import PAGE_ROWS, choice, number, text
 from app.console.security import Form, field
 from app.console.visit import Visit
 from app.ops import replay_runs
+from app.ops.replay_runs import Progress, ReplayRun, RunState
 from app.outbox.model import Cause, Channel
-from app.outbox.replay import COUNT_CAP, LetterFilter, preview
+from app.outbox.replay import LetterFilter
 
 PACES: Final = (0, 1, 5, 20, 100)
 CHOSEN_MAX: Final = 1_000
+RUNS_SHOWN_MAX: Final = 3
+PROGRESS_ITEMS_MAX: Final = 2_000
+LINGER: Final = timedelta(minutes=15)
 PACE_MAX: Final = 10_000.0
 FILTERS: Final = ("channel", "cause", "fingerprint", "tenant", "destination")
 
@@ -39,20 +44,35 @@ async def dead_letters(visit: Visit) -> Response:
             if grouped
             else []
         )
-        rows = await store.list_letters(conn, wanted, after=after, limit=PAGE_ROWS + 1)
-        runs = await replay_runs.list_runs(conn)
-        progress = [await replay_runs.fetch_run(conn, run.id) for run in runs[:3]]
-    last = rows[PAGE_ROWS - 1] if len(rows) > PAGE_ROWS else None
+        found = await store.list_letters(conn, wanted, after=after, limit=PAGE_ROWS)
+        runs = await _under_way(visit, conn)
     return visit.page(
         "dead_letters.html",
         active="dead-letters",
         filters=filters,
         groups=groups,
         groups_max=store.GROUPS_MAX,
-        rows=rows[:PAGE_ROWS],
-        progress=progress,
-        more=encode_cursor((last["died_at"], last["message_id"], last["n"])) if last else None,
+        found=found,
+        looked_max=store.LOOKED_MAX,
+        runs=runs,
     )
+
+
+async def _under_way(visit: Visit, conn: Connection) -> list[tuple[ReplayRun, Progress | None]]:
+    """The latest replays that are not over, as far as can be told without looking at every letter of many."""
+    now = visit.console.clock.now()
+    found: list[tuple[ReplayRun, Progress | None]] = []
+    for run in await replay_runs.list_runs(conn, limit=RUNS_SHOWN_MAX):
+        if run.items <= PROGRESS_ITEMS_MAX:
+            progress = await replay_runs.fetch_run(conn, run.id)
+            if not progress.over or run.state == RunState.PAUSED:
+                found.append((run, progress))
+            continue
+        takes_s = run.items / run.pace_per_s if run.pace_per_s else 0.0
+        ends_at = run.changed_at + timedelta(seconds=takes_s) + LINGER
+        if run.state == RunState.PAUSED or (run.state == RunState.RUNNING and now < ends_at):
+            found.append((run, None))
+    return found
 
 
 async def dry_run(visit: Visit) -> Response:
@@ -61,16 +81,13 @@ async def dry_run(visit: Visit) -> Response:
     ids = _chosen(visit.request.query_params.getlist("id"))
     letters = letter_filter(filters, ids)
     async with visit.console.snapshot() as conn:
-        found = await preview(conn, letters)
-        receivers = await store.count_receivers(conn, letters)
+        found = await store.fetch_dry_run(conn, letters)
     return visit.page(
         "dry_run.html",
         active="dead-letters",
         filters=filters,
         ids=ids,
         found=found,
-        receivers=receivers,
-        count_cap=COUNT_CAP,
         items_max=replay_runs.ITEMS_MAX,
         paces=PACES,
         place_back="/console/dead-letters" + url_query(filters),

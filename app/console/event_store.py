@@ -1,4 +1,4 @@
-"""Stripe's events and the runs of jobs, as the console reads them."""
+"""Stripe's events, the runs of jobs and the audit trail, as the console reads them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from datetime import datetime
 from typing import Final
 
 from app.base.db import Connection, Record, query
+from app.console.looked import Looked, looked
 
 LOOKED_MAX: Final = 2_000
 SUMMED_MAX: Final = 5_000
+TRAIL_LOOKED_MAX: Final = 10_000
 
 _EVENTS = query(__package__, "list_stripe_events")
 _SUMMARY = query(__package__, "fetch_stripe_summary")
 _RUNS = query(__package__, "list_job_runs")
+_TRAIL = query(__package__, "list_trail")
 
 
 async def list_events(
@@ -22,10 +25,11 @@ async def list_events(
     type_: str | None,
     after: tuple[datetime, str] | None,
     limit: int,
-) -> list[Record]:
-    """Newest first, as long as their raw bodies are kept."""
-    looked_max = LOOKED_MAX if state or type_ else limit
-    return list(await conn.fetch(_EVENTS, *(after or (None, None)), looked_max, state, type_, limit))
+) -> Looked:
+    """Newest first, as long as their raw bodies are kept; of the newest `LOOKED_MAX` that may fit."""
+    looked_max = LOOKED_MAX if state or type_ else limit + 1
+    rows = await conn.fetch(_EVENTS, *(after or (None, None)), looked_max, state, type_, limit + 1)
+    return looked(rows, ("received_at", "event_id"), limit=limit)
 
 
 async def fetch_summary(conn: Connection) -> Record:
@@ -39,3 +43,12 @@ async def fetch_summary(conn: Connection) -> Record:
 async def list_job_runs(conn: Connection, job: str, *, limit: int) -> list[Record]:
     """Newest first."""
     return list(await conn.fetch(_RUNS, job, limit))
+
+
+async def list_trail(
+    conn: Connection, *, actor: str | None, action: str | None, below_id: int | None, limit: int
+) -> Looked:
+    """The audit trail, newest first; of the newest `TRAIL_LOOKED_MAX` that may fit. `detail` is JSON text."""
+    looked_max = TRAIL_LOOKED_MAX if actor or action else limit + 1
+    rows = await conn.fetch(_TRAIL, below_id, actor, action, looked_max, limit + 1)
+    return looked(rows, ("id",), limit=limit)

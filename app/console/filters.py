@@ -53,7 +53,8 @@ def span(seconds: float | None) -> str:
 
 
 def milliseconds(value: int | None) -> str:
-    return "–" if value is None else span(value / 1000)
+    """A measured length: one that rounds to nothing was still there."""
+    return "–" if value is None else span(value / 1000) if value else "<1 ms"
 
 
 def count(value: int, cap: int | None = None) -> str:
@@ -78,6 +79,11 @@ def visible(text: object, length_max: int = TEXT_SHOWN_MAX) -> str:
     whole = str(text)
     shown = "".join(_mark(c) for c in whole[:length_max])
     return shown + f"… ({len(whole) - length_max:,} more characters)" if len(whole) > length_max else shown
+
+
+def breakable(text: object, length_max: int = 200) -> Markup:
+    """A dotted name that may break behind its dots."""
+    return Markup(".<wbr>").join(escape(part) for part in visible(text, length_max).split("."))
 
 
 def pretty(value: Any) -> str:

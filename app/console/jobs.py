@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from starlette.responses import Response
 
 from app.base.db import Record
 from app.console.charts import Chart, Series, stacked
+from app.console.conditions import JOB_STALE_S, RUNNER_SILENT_S
 from app.console.event_store import list_job_runs
 from app.console.security import Form
 from app.console.visit import Visit
-from app.ops.jobs import CATALOG, RUNNER, list_jobs, request_run, unknown_job
+from app.ops.jobs import CATALOG, RUNNER, JobStatus, list_jobs, request_run, unknown_job
 from app.ops.tokens import Scope
 from app.worker.store import mark_job_paused
 
 RUNS_SHOWN: Final = 60
 PLACE: Final = "/console/jobs"
+
+
+def standing(job: JobStatus, now: datetime) -> str:
+    """In one word how a job is, judged as the alerts judge it; silence comes before everything else."""
+    beat_at, every_s = job.last_heartbeat_at, job.every_s or 0.0
+    if job.paused:
+        return "paused"
+    if beat_at is None:
+        return "never ran"
+    if (now - beat_at).total_seconds() > max(RUNNER_SILENT_S, 3 * every_s):
+        return "silent"
+    if job.consecutive_failures:
+        return "failing"
+    succeeded_at = job.last_success_at
+    if succeeded_at and (now - succeeded_at).total_seconds() > max(JOB_STALE_S, 3 * every_s):
+        return "stale"
+    return "running" if job.running_since and every_s > 1.5 else "well"
 
 
 async def jobs(visit: Visit) -> Response:
@@ -26,7 +45,13 @@ async def jobs(visit: Visit) -> Response:
             job.name: await list_job_runs(conn, job.name, limit=30) for job in found if job.name != RUNNER
         }
     return visit.page(
-        "jobs.html", active="jobs", jobs=found, runner=RUNNER, runs=runs, may_run=visit.may(Scope.JOBS_RUN)
+        "jobs.html",
+        active="jobs",
+        jobs=found,
+        standings={job.name: standing(job, visit.console.clock.now()) for job in found},
+        runner=RUNNER,
+        runs=runs,
+        may_run=visit.may(Scope.JOBS_RUN),
     )
 
 
@@ -40,6 +65,7 @@ async def job(visit: Visit) -> Response:
         "job.html",
         active="jobs",
         job=found,
+        standing=standing(found, visit.console.clock.now()),
         runs=runs,
         chart=_durations(runs),
         may_run=visit.may(Scope.JOBS_RUN),

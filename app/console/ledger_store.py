@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from app.base.db import Connection, Record, query
+from app.console.looked import Looked, looked
 from app.outbox.model import Channel
 from app.outbox.reading import LedgerEntry, first_id_at
 
@@ -25,6 +26,7 @@ _LIST_TENANT = query(__package__, "list_tenant_messages")
 _LIST_WAITING = query(__package__, "list_waiting")
 _LIST_PARKED = query(__package__, "list_parked")
 _STANDINGS = query(__package__, "list_standings")
+_TOPICS = query(__package__, "list_topics")
 _CHAIN_ATTEMPTS = query(__package__, "list_chain_attempts")
 _CHAIN_DELIVERIES = query(__package__, "list_chain_deliveries")
 _CHAIN_LETTERS = query(__package__, "list_chain_letters")
@@ -43,16 +45,6 @@ class MessageFilter:
     ended: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What a bounded look found. `next_id`: where the next page starts; `exhausted`: the look ended at its
-    limit before the page was full, so older ones may follow."""
-
-    rows: list[Record]
-    next_id: UUID | None
-    exhausted: bool
 
 
 async def search_messages(
@@ -75,11 +67,7 @@ async def list_messages(
         rows = await conn.fetch(_LIST_TENANT, *terms, wanted.tenant)
     else:
         rows = await conn.fetch(_LIST, *terms)
-    if len(rows) > limit:
-        return Looked(rows[:limit], rows[limit - 1]["id"], exhausted=False)
-    if rows and rows[0]["looked"] >= looked_max and narrow:
-        return Looked(rows, rows[0]["looked_upto"], exhausted=True)
-    return Looked(rows, None, exhausted=False)
+    return looked(rows, ("id",), limit=limit)
 
 
 async def list_waiting(
@@ -92,17 +80,24 @@ async def list_waiting(
     type_: str | None = None,
     after: tuple[datetime, int] = (BEGINNING, 0),
     limit: int,
-) -> list[Record]:
-    """Deliveries that have not ended, the longest due first."""
-    looked_max = WAITING_LOOKED_MAX if tenant or type_ else limit
-    statement = _LIST_PARKED if parked else _LIST_WAITING
-    return list(await conn.fetch(statement, channels, states, *after, looked_max, tenant, type_, limit))
+) -> Looked:
+    """Deliveries that have not ended, the longest due first; the parked ones by their number."""
+    looked_max = WAITING_LOOKED_MAX if tenant or type_ else limit + 1
+    statement, columns = (_LIST_PARKED, ("seq",)) if parked else (_LIST_WAITING, ("due_at", "seq"))
+    rows = await conn.fetch(statement, channels, states, *after, looked_max, tenant, type_, limit + 1)
+    return looked(rows, columns, limit=limit)
 
 
 async def fetch_standings(conn: Connection, rows: Sequence[Record]) -> dict[UUID, str]:
     """How each message of a page stands. `rows` have `id` and `created_at`."""
     found = await conn.fetch(_STANDINGS, [r["id"] for r in rows], [r["created_at"] for r in rows])
     return {row["id"]: row["status"] for row in found}
+
+
+async def fetch_topics(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """What messages without a type are about: the template or the dataset; nothing personal."""
+    rows = await conn.fetch(_TOPICS, ids)
+    return {row["id"]: row["topic"] for row in rows if row["topic"]}
 
 
 @dataclass(frozen=True, slots=True)

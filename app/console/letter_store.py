@@ -10,19 +10,21 @@ from uuid import UUID
 
 from app.base.db import Connection, Record, query
 from app.console.ledger_store import every_channel
+from app.console.looked import Looked, looked
 from app.outbox.replay import LetterFilter
 
 GROUPS_MAX: Final = 100
 GROUPED_MAX: Final = 100_000
-LOOKED_MAX: Final = 5_000
-RECEIVERS_COUNTED_MAX: Final = 20_000
+LOOKED_MAX: Final = 2_000
+DRY_LOOKED_MAX: Final = 20_000
 RECEIVERS_SHOWN_MAX: Final = 12
 
 _GROUPS = query(__package__, "list_letter_groups")
 _LETTERS = query(__package__, "list_letters")
 _BY_FINGERPRINT = query(__package__, "list_letters_by_fingerprint")
 _BY_DESTINATION = query(__package__, "list_letters_by_destination")
-_RECEIVERS = query(__package__, "count_receivers")
+_DRY_RUN = query(__package__, "fetch_dry_run")
+_PLAN_FOR_VALUES = query(__package__, "plan_for_values")
 _OF_ENDPOINTS = query(__package__, "count_endpoint_letters")
 
 Position = tuple[datetime, UUID, int]
@@ -44,27 +46,50 @@ async def list_groups(conn: Connection, *, channel: str | None, cause: str | Non
     return list(await conn.fetch(_GROUPS, channel, cause, GROUPS_MAX, GROUPED_MAX))
 
 
-async def list_letters(
-    conn: Connection, wanted: LetterPage, *, after: Position | None, limit: int
-) -> list[Record]:
-    """Newest first."""
+async def list_letters(conn: Connection, wanted: LetterPage, *, after: Position | None, limit: int) -> Looked:
+    """Newest first, of the newest `LOOKED_MAX` of each channel that may fit."""
     narrow = any((wanted.cause, wanted.tenant, wanted.destination, wanted.fingerprint))
     terms = (
         every_channel(wanted.channel), wanted.cause, wanted.tenant, wanted.destination,
-        *(after or (None, None, None)), LOOKED_MAX if narrow else limit, limit,
+        *(after or (None, None, None)), LOOKED_MAX if narrow else limit + 1, limit + 1,
     )  # fmt: skip
     if wanted.fingerprint:
-        return list(await conn.fetch(_BY_FINGERPRINT, *terms, wanted.fingerprint))
-    if wanted.destination:
-        return list(await conn.fetch(_BY_DESTINATION, *terms, None))
-    return list(await conn.fetch(_LETTERS, *terms))
+        rows = await conn.fetch(_BY_FINGERPRINT, *terms, wanted.fingerprint)
+    elif wanted.destination:
+        rows = await conn.fetch(_BY_DESTINATION, *terms, None)
+    else:
+        rows = await conn.fetch(_LETTERS, *terms)
+    return looked(rows, ("died_at", "message_id", "n"), limit=limit)
 
 
-async def count_receivers(conn: Connection, letters: LetterFilter) -> list[Record]:
-    """Who would get the letters, the most first, and whether anything stands in the way."""
-    return list(
-        await conn.fetch(_RECEIVERS, *letters.parameters(), RECEIVERS_COUNTED_MAX, RECEIVERS_SHOWN_MAX)
-    )
+async def plan_for_values(conn: Connection) -> None:
+    """Before a statement that may filter by anything, in the caller's transaction."""
+    await conn.execute(_PLAN_FOR_VALUES)
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a replay would take. `capped`: of the first `DRY_LOOKED_MAX` letters only; there may be more.
+
+    `rows`: the receivers with the most letters, with what stands in the way; at most `RECEIVERS_SHOWN_MAX`.
+    """
+
+    letters: int
+    receivers: int
+    capped: bool
+    rows: list[Record]
+
+
+async def fetch_dry_run(conn: Connection, letters: LetterFilter) -> DryRun:
+    """How many, to whom, and whether anything stands in the way; touches nothing.
+
+    Transaction: the caller's; from here on it plans each statement for its very values.
+    """
+    await plan_for_values(conn)
+    rows = await conn.fetch(_DRY_RUN, *letters.parameters(), DRY_LOOKED_MAX, RECEIVERS_SHOWN_MAX)
+    found = [row for row in rows if row["channel"]]
+    total, receivers = (found[0]["total"], found[0]["receivers"]) if found else (0, 0)
+    return DryRun(total, receivers, rows[0]["looked"] >= DRY_LOOKED_MAX, found)
 
 
 async def count_of_endpoints(conn: Connection, endpoint_ids: Sequence[UUID], *, cap: int) -> dict[str, int]:

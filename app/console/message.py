@@ -13,6 +13,7 @@ from app.console import ledger_store as store
 from app.console.filters import visible
 from app.console.parameters import path_id
 from app.console.payload_view import curl_command, mail_content
+from app.console.receivers import fetch_receivers
 from app.console.security import PREVIEW_POLICY, Form, protect
 from app.console.timeline import moments, nexts
 from app.console.visit import Visit
@@ -98,16 +99,22 @@ async def _page(
     chain = sorted([story.message, *story.chain], key=lambda entry: entry.id)
     rows = await store.fetch_chain_rows(conn, chain)
     own = story.message.id
+    open_rows = [row for row in rows.deliveries if row["message_id"] == own and row["worker"] is None]
+    receivers = await fetch_receivers(conn, [row["destination"] for row in (*rows.deliveries, *rows.letters)])
+    topics = await store.fetch_topics(conn, [entry.id for entry in chain])
     return visit.page(
         "message.html",
         active="messages",
         story=story,
         message=story.message,
         chain=chain,
-        moments=moments(chain, rows),
+        moments=moments(chain, rows, topics),
         nexts=nexts(rows),
         letters=[row for row in rows.letters if row["message_id"] == own],
-        waiting=any(row["message_id"] == own for row in rows.deliveries),
+        receivers=receivers,
+        topic=story.message.type or topics.get(own, "message"),
+        may_hasten=any(not row["parked"] for row in open_rows) and visit.may(Scope.OUTBOX_REPLAY),
+        may_cancel=bool(open_rows) and visit.may(Scope.OUTBOX_CANCEL),
         place=f"/console/messages/{own}",
         revealed=revealed,
         subject=_subject(story) if revealed else None,

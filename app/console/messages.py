@@ -9,10 +9,12 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 
 from app.base.cursor import decode_cursor, encode_cursor
-from app.base.db import Connection, Record
+from app.base.db import Connection
 from app.console import ledger_store as store
 from app.console.filters import url_query
+from app.console.looked import Looked
 from app.console.parameters import PAGE_ROWS, choice, moment, text, uuid_or_none
+from app.console.receivers import fetch_receivers
 from app.console.visit import Visit
 from app.outbox.model import Channel
 from app.outbox.reading import Status
@@ -47,10 +49,11 @@ async def _search(visit: Visit, search: str, filters: dict[str, object]) -> Resp
     async with visit.console.snapshot() as conn:
         rows = await store.search_messages(conn, search, as_id=as_id, below_id=below_id, limit=PAGE_ROWS + 1)
         statuses = await store.fetch_standings(conn, rows)
+        topics = await store.fetch_topics(conn, [row["id"] for row in rows])
     if len(rows) == 1 and below_id is None:
         return RedirectResponse(f"/console/messages/{rows[0]['id']}", status_code=303)
     more = encode_cursor(rows[PAGE_ROWS - 1]["id"]) if len(rows) > PAGE_ROWS else None
-    return _page(visit, filters, rows=rows[:PAGE_ROWS], statuses=statuses, more=more)
+    return _page(visit, filters, Looked(rows[:PAGE_ROWS], more), statuses, topics)
 
 
 async def _ledger(visit: Visit, filters: dict[str, object]) -> Response:
@@ -69,28 +72,30 @@ async def _ledger(visit: Visit, filters: dict[str, object]) -> Response:
     )
     below_id = decode_cursor(request.query_params.get("cursor"), UUID)
     async with visit.console.snapshot() as conn:
-        looked = await store.list_messages(conn, wanted, below_id=below_id, limit=PAGE_ROWS)
-        statuses = await store.fetch_standings(conn, looked.rows)
-    more = encode_cursor(looked.next_id) if looked.next_id else None
-    return _page(visit, filters, rows=looked.rows, statuses=statuses, more=more, exhausted=looked.exhausted)
+        found = await store.list_messages(conn, wanted, below_id=below_id, limit=PAGE_ROWS)
+        statuses = await store.fetch_standings(conn, found.rows)
+        topics = await store.fetch_topics(conn, [row["id"] for row in found.rows])
+    return _page(visit, filters, found, statuses, topics)
 
 
 async def _waiting(visit: Visit, filters: dict[str, object]) -> Response:
     request, status = visit.request, str(filters["status"])
-    position = decode_cursor(request.query_params.get("cursor"), tuple[datetime, int])
+    cursor = request.query_params.get("cursor")
+    if status == Status.PARKED:
+        after = (store.BEGINNING, decode_cursor(cursor, int) or 0)
+    else:
+        after = decode_cursor(cursor, tuple[datetime, int]) or (store.BEGINNING, 0)
     async with visit.console.snapshot() as conn:
-        rows = await _list_waiting(conn, visit, status, position or (store.BEGINNING, 0))
-    last = rows[PAGE_ROWS - 1] if len(rows) > PAGE_ROWS else None
-    more = encode_cursor((last["due_at"] or store.BEGINNING, last["seq"])) if last else None
+        found = await _list_waiting(conn, visit, status, after)
+        receivers = await fetch_receivers(conn, [row["destination"] for row in found.rows])
+        topics = await store.fetch_topics(conn, [row["id"] for row in found.rows])
     return visit.page(
-        "waiting.html", active="messages", filters=filters, rows=rows[:PAGE_ROWS], more=more,
-        now=visit.console.clock.now(), statuses=tuple(Status), withins=tuple(WITHIN),
+        "waiting.html", active="messages", filters=filters, found=found, receivers=receivers, topics=topics,
+        looked_max=store.WAITING_LOOKED_MAX, statuses=tuple(Status), withins=tuple(WITHIN),
     )  # fmt: skip
 
 
-async def _list_waiting(
-    conn: Connection, visit: Visit, status: str, after: tuple[datetime, int]
-) -> list[Record]:
+async def _list_waiting(conn: Connection, visit: Visit, status: str, after: tuple[datetime, int]) -> Looked:
     parked = status == Status.PARKED
     return await store.list_waiting(
         conn,
@@ -100,27 +105,24 @@ async def _list_waiting(
         tenant=text(visit.request, "tenant"),
         type_=text(visit.request, "type"),
         after=after,
-        limit=PAGE_ROWS + 1,
+        limit=PAGE_ROWS,
     )
 
 
 def _page(
     visit: Visit,
     filters: dict[str, object],
-    *,
-    rows: list[Record],
+    found: Looked,
     statuses: dict[UUID, str],
-    more: str | None,
-    exhausted: bool = False,
+    topics: dict[UUID, str],
 ) -> Response:
     return visit.page(
         "messages.html",
         active="messages",
         filters=filters,
-        rows=rows,
+        found=found,
         standings=statuses,
-        more=more,
-        exhausted=exhausted,
+        topics=topics,
         looked_max=store.LOOKED_MAX,
         statuses=tuple(Status),
         withins=tuple(WITHIN),

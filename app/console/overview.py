@@ -14,10 +14,13 @@ from app.base.db import Connection
 from app.base.errors import Unavailable
 from app.console.charts import Chart, Series, by_step, regular_times, stacked
 from app.console.conditions import conditions
+from app.console.context import COUNTED_MAX
+from app.console.jobs import standing
 from app.console.ledger_store import count_recent_messages
+from app.console.receivers import fetch_receivers
 from app.console.visit import Visit
 from app.ops.flow import FlowStep, list_flow
-from app.ops.gauges import COUNTED_MAX, Gauges
+from app.ops.gauges import Gauges
 from app.ops.jobs import list_jobs
 from app.outbox.model import Cause, Channel
 
@@ -25,6 +28,7 @@ MINUTE_S: Final = 60.0
 QUARTER_S: Final = 900.0
 PUBLISHED_CAP: Final = 20_000
 RATE_WINDOWS_S: Final = (60.0, 5.0)
+CIRCUITS_SHOWN_MAX: Final = 8
 
 GOOD: Final = ("delivered",)
 AGAIN: Final = ("retry", "unknown", "abandoned")
@@ -57,22 +61,30 @@ async def overview(visit: Visit) -> Response:
         day_since = _quarter(now) - timedelta(seconds=QUARTER_S * 95)
         day = await list_flow(conn, since=day_since, step_s=QUARTER_S, labels=_labels())
         jobs = await list_jobs(conn)
-        published_per_s = await _published_per_s(conn, now)
+        published = await _published(conn, now)
+        troubled = [name for name, circuit in gauges.circuits.items() if circuit.state != "closed"]
+        receivers = await fetch_receivers(conn, troubled[:CIRCUITS_SHOWN_MAX])
     return visit.page(
         "overview.html",
         active="overview",
-        conditions=conditions(gauges, now=now, dead_before=_dead_before(hour)),
+        conditions=conditions(gauges, now=now, more_dead=_more_dead(hour), receivers=receivers),
         gauges=gauges,
         counted_max=COUNTED_MAX,
         rows=channel_rows(gauges, hour),
+        capped=any(depth.waiting >= COUNTED_MAX for depth in gauges.queues),
         dead_by_cause=[
             (cause.value, sum(n for (_, k), n in gauges.dead_letters.items() if k == cause))
             for cause in Cause
         ],
         dead=sum(gauges.dead_letters.values()),
+        dead_capped=any(n >= COUNTED_MAX for n in gauges.dead_letters.values()),
         jobs=jobs,
-        published_per_s=published_per_s,
-        delivered_per_s=console.rates.delivered_per_s() or _last_minutes(hour),
+        standings={job.name: standing(job, now) for job in jobs},
+        published=published,
+        delivered=console.rates.delivered() or _last_minutes(hour),
+        circuits=sorted(gauges.circuits.values(), key=lambda c: (c.state == "closed", c.name)),
+        circuits_max=CIRCUITS_SHOWN_MAX,
+        receivers=receivers,
         charts=[
             attempts_chart("Attempts in the last hour", hour, since=hour_since, step_s=MINUTE_S, steps=60),
             attempts_chart("Attempts in the last day", day, since=day_since, step_s=QUARTER_S, steps=96),
@@ -125,13 +137,13 @@ def attempts_chart(
     return stacked(title, series, times=regular_times(since, step_s=step_s, steps_count=steps))
 
 
-async def _published_per_s(conn: Connection, now: datetime) -> float:
+async def _published(conn: Connection, now: datetime) -> tuple[float, float]:
     """Messages a second over the last minute; when those are too many to count, over the last seconds."""
     for window_s in RATE_WINDOWS_S:
         count = await count_recent_messages(conn, since=now - timedelta(seconds=window_s), cap=PUBLISHED_CAP)
         if count < PUBLISHED_CAP:
-            return count / window_s
-    return PUBLISHED_CAP / RATE_WINDOWS_S[-1]
+            return count / window_s, window_s
+    return PUBLISHED_CAP / RATE_WINDOWS_S[-1], RATE_WINDOWS_S[-1]
 
 
 def _labels() -> list[str]:
@@ -139,17 +151,17 @@ def _labels() -> list[str]:
     return ["level/dead", *(f"{channel}/{outcome}" for channel in Channel for outcome in outcomes)]
 
 
-def _dead_before(hour: Sequence[FlowStep]) -> int | None:
-    """Dead letters about a quarter of an hour ago, from the levels that were kept."""
+def _more_dead(hour: Sequence[FlowStep]) -> int | None:
+    """How many more dead letters than about a quarter of an hour ago, from the levels that were kept."""
     levels = {step.step: step.value for step in hour if step.label == "level/dead"}
     kept = [levels[step] for step in range(44, 60) if step in levels]
-    return kept[0] if kept else None
+    return kept[-1] - kept[0] if kept else None
 
 
-def _last_minutes(hour: Sequence[FlowStep]) -> float:
+def _last_minutes(hour: Sequence[FlowStep]) -> tuple[float, float]:
     """Deliveries a second over the last two full minutes; good until two readings are at hand."""
     total = sum(s.value for s in hour if s.step in (57, 58) and s.label.endswith("/delivered"))
-    return total / (2 * MINUTE_S)
+    return total / (2 * MINUTE_S), 2 * MINUTE_S
 
 
 def _quarter(now: datetime) -> datetime:

@@ -46,7 +46,18 @@ def make_environment(files: dict[str, bytes]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("ago", "exact_time", "span", "milliseconds", "count", "rate", "visible", "pretty", "short"):
+    for name in (
+        "ago",
+        "exact_time",
+        "span",
+        "milliseconds",
+        "count",
+        "rate",
+        "visible",
+        "breakable",
+        "pretty",
+        "short",
+    ):
         environment.filters[name] = getattr(filters, name)
     versions = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in files.items()}
     environment.globals.update(

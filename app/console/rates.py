@@ -15,7 +15,7 @@ READINGS_MAX: Final = 64
 
 
 class RateMeter:
-    """Remembers the readings of the last minute. `per_s` is None until two of them are far enough apart."""
+    """Remembers the readings of the last minute. None until two of them are far enough apart."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -29,13 +29,14 @@ class RateMeter:
         while now_s - self._readings[0][0] > WINDOW_S:
             self._readings.popleft()
 
-    def delivered_per_s(self) -> float | None:
+    def delivered(self) -> tuple[float, float] | None:
+        """Deliveries a second, and over how many seconds."""
         if not self._readings:
             return None
         (first_s, first), (last_s, last) = self._readings[0], self._readings[-1]
         if last_s - first_s < SPAN_MIN_S:
             return None
-        return max(0, last - first) / (last_s - first_s)
+        return max(0, last - first) / (last_s - first_s), last_s - first_s
 
 
 def delivered(gauges: Gauges) -> int:

@@ -24,7 +24,7 @@ from app.console import (
     tokens,
     webhooks,
 )
-from app.console.context import Console
+from app.console.context import COUNTED_MAX, Console
 from app.console.live import Live
 from app.console.messages import messages
 from app.console.oidc import OidcClient
@@ -95,17 +95,16 @@ def console_routes(
     clock: Clock,
     pool: Pool,
     adapters: Mapping[Channel, Adapter],
-    gauges: GaugeReader,
     readiness: Readiness,
     verifier: TokenVerifier,
 ) -> list[BaseRoute]:
-    """Everything under /console. `gauges`, `readiness` and `verifier` are shared with the API."""
+    """Everything under /console. `readiness` and `verifier` are shared with the API."""
     console = Console(
         settings=settings,
         clock=clock,
         pool=pool,
         adapters=adapters,
-        gauges=gauges,
+        gauges=GaugeReader(pool=pool, clock=clock, counted_max=COUNTED_MAX),
         readiness=readiness,
         verifier=verifier,
         failures=FailureLimiter(clock=clock, failures_max=FAILURES_MAX),

@@ -15,7 +15,7 @@ from app.base.errors import NotFound
 from app.console.visit import Visit
 
 _NAME: Final = re.compile(r"[A-Z][A-Za-z]{1,60}")
-_INLINE: Final = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*")
+_INLINE: Final = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([A-Z][A-Za-z]{1,60})\.md\)")
 
 
 async def runbook(visit: Visit) -> Response:
@@ -35,7 +35,7 @@ def read(name: str) -> str:
 
 
 def to_html(text: str) -> Markup:
-    """The little Markdown that the pages use: headings, code, lists, paragraphs. Escapes all."""
+    """The little Markdown of the pages: headings, code, lists, tables, links to each other. Escapes all."""
     parts: list[Markup] = []
     for index, block in enumerate(re.split(r"^```\w*\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)):
         if index % 2:
@@ -59,9 +59,32 @@ def _block(text: str) -> Markup:
             else Markup("<h{}>{}</h{}>").format(size, _inline(heading.lstrip("# ")), size)
         )
         return title + _block(rest)
+    if lines.startswith("|"):
+        return _table([line.strip("| ").split(" | ") for line in lines.splitlines()])
     if lines.startswith("- "):
         return Markup("<ul><li>{}</li></ul>").format(_inline(lines[2:]))
     return Markup("<p>{}</p>").format(_inline(lines))
+
+
+def _table(rows: list[list[str]]) -> Markup:
+    """The second row only separates the head from the rest."""
+    head, _, *body = rows
+    cells = Markup("").join(Markup('<th scope="col">{}</th>').format(_inline(cell)) for cell in head)
+    lines = Markup("").join(
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(Markup("<td>{}</td>").format(_inline(cell)) for cell in row)
+        )
+        for row in body
+    )
+    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(cells, lines)
+
+
+def _marked(code: str | None, strong: str | None, link: str | None, page: str | None) -> Markup:
+    if code:
+        return Markup("<code>{}</code>").format(code)
+    if strong:
+        return Markup("<strong>{}</strong>").format(strong)
+    return Markup('<a href="/console/runbooks/{}">{}</a>').format(page, link)
 
 
 def _inline(text: str) -> Markup:
@@ -69,7 +92,6 @@ def _inline(text: str) -> Markup:
     end = 0
     for found in _INLINE.finditer(text):
         parts.append(escape(text[end : found.start()]))
-        pattern = Markup("<code>{}</code>") if found[1] else Markup("<strong>{}</strong>")
-        parts.append(pattern.format(found[1] or found[2]))
+        parts.append(_marked(*found.groups()))
         end = found.end()
     return Markup("").join([*parts, escape(text[end:])])

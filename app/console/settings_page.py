@@ -56,7 +56,8 @@ def _rows(model: BaseModel, prefix: str) -> Iterator[SettingRow]:
 
 
 def _shown(name: str, value: Any) -> str:
-    if value is None or value in ("", (), {}):
+    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if plain is None or plain in ("", (), {}):
         return "not set"
     if isinstance(value, SecretStr) or name in UNSHOWN:
         return HIDDEN

@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from app.base.cursor import decode_cursor, encode_cursor
+from app.base.cursor import decode_cursor
 from app.console import event_store as store
 from app.console.parameters import PAGE_ROWS, choice, text
 from app.console.visit import Visit
@@ -21,19 +21,19 @@ async def stripe(visit: Visit) -> Response:
     filters = {"state": choice(request, "state", STATES), "type": text(request, "type")}
     after = decode_cursor(request.query_params.get("cursor"), tuple[datetime, str])
     async with visit.console.snapshot() as conn:
-        rows = await store.list_events(
-            conn, state=filters["state"], type_=filters["type"], after=after, limit=PAGE_ROWS + 1
+        found = await store.list_events(
+            conn, state=filters["state"], type_=filters["type"], after=after, limit=PAGE_ROWS
         )
         summary = await store.fetch_summary(conn)
     gauges = await visit.console.gauges.read()
     tallies = gauges.tallies if gauges else {}
-    last = rows[PAGE_ROWS - 1] if len(rows) > PAGE_ROWS else None
     return visit.page(
         "stripe.html",
         active="stripe",
         filters=filters,
         states=STATES,
-        rows=rows[:PAGE_ROWS],
+        found=found,
+        looked_max=store.LOOKED_MAX,
         summary=summary,
         summed_max=store.SUMMED_MAX,
         outcomes=[
@@ -42,5 +42,4 @@ async def stripe(visit: Visit) -> Response:
         circuit=gauges.circuits.get("stripe") if gauges else None,
         configured=bool(visit.console.settings.stripe.webhook_secrets),
         may_replay=visit.may(Scope.OUTBOX_REPLAY),
-        more=encode_cursor((last["received_at"], last["event_id"])) if last else None,
     )

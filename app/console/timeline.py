@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -54,9 +54,9 @@ class Next:
     reason: str | None
 
 
-def moments(chain: Sequence[LedgerEntry], rows: ChainRows) -> list[Moment]:
-    """Publications, attempts and deaths, oldest first."""
-    found = [_published(entry) for entry in chain]
+def moments(chain: Sequence[LedgerEntry], rows: ChainRows, topics: Mapping[UUID, str]) -> list[Moment]:
+    """Publications, attempts and deaths, oldest first. `topics`: what stands for a type that is missing."""
+    found = [_published(entry, entry.type or topics.get(entry.id, "")) for entry in chain]
     found += [_attempted(row) for row in rows.attempts]
     found += [_died(row) for row in rows.letters]
     # What a transaction publishes has one time: the order of ids is the order of causes.
@@ -80,10 +80,10 @@ def nexts(rows: ChainRows) -> list[Next]:
     ]
 
 
-def _published(entry: LedgerEntry) -> Moment:
+def _published(entry: LedgerEntry, topic: str) -> Moment:
     what = "received" if entry.channel == "stripe" else "published"
     fan_out = f", to {entry.deliveries} receivers" if entry.deliveries != 1 else ""
-    return Moment(entry.created_at, entry.channel, entry.id, -1, what, "calm", f"{entry.type}{fan_out}")
+    return Moment(entry.created_at, entry.channel, entry.id, -1, what, "calm", f"{topic}{fan_out}")
 
 
 def _attempted(row: Record) -> Moment:

@@ -98,6 +98,7 @@ class Desk:
             if session is None:
                 place = request.url.path + ("?" + request.url.query if request.url.query else "")
                 return RedirectResponse("/console/sign-in?" + urlencode({"next": place}), status_code=303)
+            request.state.session = session
             _require(session, scope)
             return await page(Visit(self.console, self.templates, request, session))
 
@@ -111,6 +112,7 @@ class Desk:
             session = await self.session(request)
             if session is None:
                 return RedirectResponse("/console/sign-in", status_code=303)
+            request.state.session = session
             form = await read_form(request)
             if not hmac.compare_digest(field(form, "csrf").encode(), session.csrf_token.encode()):
                 raise NotAllowed("this form is too old, or not from this session: reload the page")
@@ -146,7 +148,8 @@ class Desk:
             return await fetch_session(conn, secret)
 
     def error_page(self, request: Request, error: PostroomError) -> Response:
-        values = {**common_values(request), "session": None, "error": error}
+        session = getattr(request.state, "session", None)
+        values = {**common_values(request), "session": session, "active": "", "error": error}
         return HTMLResponse(render(self.templates, "error.html", values), status_code=error.status)
 
 

@@ -10,18 +10,20 @@ from starlette.responses import Response
 from app.base import json
 from app.base.cursor import decode_cursor, encode_cursor
 from app.base.errors import InvalidInput
-from app.console import letter_store
+from app.console import ledger_store, letter_store
 from app.console.parameters import PAGE_ROWS, path_id, text
+from app.console.receivers import fetch_breakers
 from app.console.security import Form, field
 from app.console.visit import Visit
 from app.ops.single_message import PING_TYPE, send_ping
 from app.ops.tokens import Scope
-from app.resilience.store import list_circuits
+from app.outbox.model import Channel
 from app.webhooks import endpoints
 from app.webhooks.model import WAITING_COUNT_MAX, EndpointSecret
 from app.webhooks.payload import check_payload
 
 DEAD_CAP: Final = 1_000
+RECENT_SHOWN: Final = 8
 PLACE: Final = "/console/webhooks"
 
 
@@ -29,13 +31,14 @@ async def webhooks(visit: Visit) -> Response:
     tenant = text(visit.request, "tenant")
     after = decode_cursor(visit.request.query_params.get("cursor"), UUID)
     async with visit.console.snapshot() as conn:
+        await letter_store.plan_for_values(conn)
         found = await endpoints.list_endpoints(conn, tenant=tenant, after=after, limit=PAGE_ROWS + 1)
         dead = await letter_store.count_of_endpoints(conn, [each.id for each in found], cap=DEAD_CAP)
-        circuits = {circuit.name: circuit for circuit in await list_circuits(conn)}
+        breakers = await fetch_breakers(conn, [each.id for each in found])
     more = encode_cursor(found[PAGE_ROWS - 1].id) if len(found) > PAGE_ROWS else None
     return visit.page(
         "webhooks.html", active="webhooks", filters={"tenant": tenant}, rows=found[:PAGE_ROWS], dead=dead,
-        dead_cap=DEAD_CAP, waiting_cap=WAITING_COUNT_MAX, circuits=circuits, more=more,
+        dead_cap=DEAD_CAP, waiting_cap=WAITING_COUNT_MAX, breakers=breakers, more=more,
         may_write=visit.may(Scope.ENDPOINTS_WRITE),
     )  # fmt: skip
 
@@ -111,7 +114,13 @@ async def _endpoint_page(visit: Visit, endpoint_id: UUID, *, made: EndpointSecre
     async with visit.console.snapshot() as conn:
         endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
         dead = await letter_store.count_of_endpoints(conn, [endpoint_id], cap=DEAD_CAP)
-        circuits = {circuit.name: circuit for circuit in await list_circuits(conn)}
+        breakers = await fetch_breakers(conn, [endpoint_id])
+        letters = await letter_store.list_letters(
+            conn, letter_store.LetterPage(destination=str(endpoint_id)), after=None, limit=1
+        )
+        wanted = ledger_store.MessageFilter(channel=Channel.WEBHOOK, tenant=endpoint.tenant)
+        recent = await ledger_store.list_messages(conn, wanted, below_id=None, limit=RECENT_SHOWN)
+        standings = await ledger_store.fetch_standings(conn, recent.rows)
     return visit.page(
         "webhook.html",
         active="webhooks",
@@ -120,7 +129,11 @@ async def _endpoint_page(visit: Visit, endpoint_id: UUID, *, made: EndpointSecre
         dead=dead.get(str(endpoint_id), 0),
         dead_cap=DEAD_CAP,
         waiting_cap=WAITING_COUNT_MAX,
-        circuit=circuits.get(str(endpoint_id)),
+        circuit=breakers.get(endpoint_id),
+        letter=letters.rows[0] if letters.rows else None,
+        recent=recent.rows,
+        standings=standings,
+        types=[each for each in endpoint.types if "*" not in each],
         secret=made.secret.get_secret_value() if made else None,
         ping_type=PING_TYPE,
         may_write=visit.may(Scope.ENDPOINTS_WRITE),

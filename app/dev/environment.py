@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import shlex
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from app.base.errors import Conflict
-from app.base.settings import Settings
+from app.base.settings import UP_ENVIRONMENT, Settings
 from app.dev.surroundings import Surroundings
 
 PORTS_TRIED: Final = 50
@@ -64,6 +66,27 @@ def child_environment(
     if settings.routes is None:
         environment["POSTROOM_ROUTES"] = str(DEMO_ROUTES)
     return environment
+
+
+@contextmanager
+def kept_for_shells(environment: Mapping[str, str], state_dir: Path) -> Iterator[Path]:
+    """While it lasts, a file that gives a second terminal the settings of these processes.
+
+    Readable by its owner only: it may hold passwords.
+    """
+    path = state_dir / UP_ENVIRONMENT
+    path.unlink(missing_ok=True)
+    lines = [
+        f"{name}={shlex.quote(value)}\n"
+        for name, value in sorted(environment.items())
+        if name.startswith("POSTROOM_")
+    ]
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.writelines(lines)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _is_free(host: str, port: int) -> bool:

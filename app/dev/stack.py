@@ -15,7 +15,7 @@ from app.base.db import Pool, open_pool
 from app.base.errors import Unavailable
 from app.base.migrate import head, migrate
 from app.base.settings import Settings
-from app.dev.environment import child_environment, choose_port, stripe_secret
+from app.dev.environment import child_environment, choose_port, kept_for_shells, stripe_secret
 from app.dev.process import ChildProcess
 from app.dev.screen import Screen
 from app.dev.surroundings import Surroundings, admin_token, open_surroundings, register_receiver
@@ -33,6 +33,7 @@ class Stack:
     pool: Pool
     stripe_secret: str
     token_path: Path
+    settings_path: Path
     surroundings: Surroundings
     children: tuple[ChildProcess, ...]
 
@@ -81,9 +82,12 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
         environment = child_environment(
             settings, dsn=dsn, port=port, secret=secret, surroundings=surroundings
         )
+        settings_path = stack.enter_context(kept_for_shells(environment, settings.state_dir))
         children = await _start_children(settings.state_dir, environment, stack)
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-        running = Stack(f"http://{host}:{port}", pool, secret, token_path, surroundings, tuple(children))
+        running = Stack(
+            f"http://{host}:{port}", pool, secret, token_path, settings_path, surroundings, tuple(children)
+        )
         with screen.step("starting the API and the runner"):
             await _wait_until_ready(running)
         for child in children:

@@ -133,5 +133,6 @@ async def show_addresses(stack: Stack, settings: Settings, screen: Screen) -> No
     screen.row("webhooks", f"to {stack.surroundings.receiver.url()} for the tenant {TENANT}")
     screen.row("exports", exports)
     screen.row("Stripe", f"{stack.url}/v1/stripe/webhook")
+    screen.row("settings", f"set -a; . {stack.settings_path}; set +a   gives another terminal what runs here")
     screen.row("doctor", f"{Path(sys.executable).with_name('postroom')} doctor")
     screen.say()

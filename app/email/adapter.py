@@ -36,6 +36,7 @@ from app.outbox.model import (
     Trip,
     Unknown,
     Wait,
+    unusable,
 )
 
 _BASE64_GROWTH = 1.4
@@ -122,8 +123,8 @@ class EmailAdapter:
         try:
             email = self._parse(claim.body())
         except InvalidInput as error:
-            where = f"{error.field}: " if error.field else ""
-            return Rejected(f"payload: {where}{address.mask(error.detail)}", code="payload")
+            dead = unusable(error)
+            return replace(dead, reason=address.mask(dead.reason))
         wanted = await self._wanted(claim, email)
         if not isinstance(wanted, _Wanted):
             return wanted

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.base.errors import InvalidInput
 from app.exports.model import FILE_BYTES_MAX, Group, check_payload
-from app.outbox.model import Claim, Rejected
+from app.outbox.model import Claim, Rejected, unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,5 @@ def sort_claims(claims: Sequence[Claim]) -> Batch:
             batch.records[claim.message_id] = check_payload(claim.body())
             batch.sizes_bytes[claim.message_id] = len(claim.payload.encode())
         except InvalidInput as error:
-            batch.rejected[claim.message_id] = Rejected(
-                f"{error.field}: {error.detail}", code="invalid_payload"
-            )
+            batch.rejected[claim.message_id] = unusable(error)
     return batch

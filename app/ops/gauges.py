@@ -54,7 +54,7 @@ class Vitals:
 
     `partition_days`: for how many days ahead the attempt log has partitions. `data_dir`: the server's
     folder, where it runs on this machine and our role may see it.
-    `published`, `drift` and `checked_s` (Unix time, 0 for never) are the canary's last finding.
+    `published`, `open`, `drift` and `checked_s` (Unix time, 0 for never) are the canary's last finding.
     """
 
     transaction_s: float
@@ -64,13 +64,14 @@ class Vitals:
     partition_days: float
     data_dir: str | None
     published: int
+    open: int
     drift: int
     checked_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """One reading. Counts of waiting deliveries stop at `COUNTED_MAX` a channel and state."""
+    """One reading. Counts of waiting and dead deliveries stop at a cap, by channel and state or cause."""
 
     queues: tuple[QueueDepth, ...]
     dead_letters: dict[tuple[str, str], int]
@@ -80,10 +81,10 @@ class Gauges:
     vitals: Vitals
 
 
-async def read_gauges(conn: Connection) -> Gauges:
+async def read_gauges(conn: Connection, *, counted_max: int = COUNTED_MAX) -> Gauges:
     """Read everything. Transaction: the caller's; repeatable read makes the numbers agree."""
-    queues = await conn.fetch(_DELIVERIES, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
-    dead = await conn.fetch(_DEAD_LETTERS, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
+    queues = await conn.fetch(_DELIVERIES, counted_max, timeout=STATEMENT_TIMEOUT_S)
+    dead = await conn.fetch(_DEAD_LETTERS, counted_max, timeout=STATEMENT_TIMEOUT_S)
     tallies = await conn.fetch(_TALLIES, timeout=STATEMENT_TIMEOUT_S)
     jobs = await conn.fetch(_JOB_TIMES, timeout=STATEMENT_TIMEOUT_S)
     vitals = await conn.fetchrow(_VITALS, WORKER_SILENT_S, timeout=STATEMENT_TIMEOUT_S)
@@ -102,8 +103,9 @@ async def read_gauges(conn: Connection) -> Gauges:
 class GaugeReader:
     """Promise: one reading at a time, kept 2 s; None, never old numbers, while the database is away."""
 
-    def __init__(self, *, pool: Pool, clock: Clock) -> None:
+    def __init__(self, *, pool: Pool, clock: Clock, counted_max: int = COUNTED_MAX) -> None:
         self._pool = pool
+        self._counted_max = counted_max
         self._cached: Cached[Gauges | None] = Cached(self._read, ttl_s=CACHE_S, clock=clock)
 
     async def read(self) -> Gauges | None:
@@ -116,7 +118,7 @@ class GaugeReader:
                 self._pool.acquire() as conn,
                 conn.transaction(isolation="repeatable_read", readonly=True),
             ):
-                return await read_gauges(conn)
+                return await read_gauges(conn, counted_max=self._counted_max)
         except (*DATABASE_AWAY, *DATABASE_BUSY) as error:
             log.warning("metrics.database_away", error=type(error).__name__)
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +10,25 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from app.base.settings import Settings
+from app.base.settings import UP_ENVIRONMENT, Settings
 from app.ops.findings import Finding, error, ok, warning
+from app.ops.setting_names import unknown_names
 
 FREE_BYTES_MIN: Final = 1_000_000_000
 FREE_SHARE_MIN: Final = 0.05
 
 
 def check_settings(settings: Settings) -> Iterator[Finding]:
-    """What is unset or dangerous."""
+    """What is unset, misspelt or dangerous."""
+    for name, meant in unknown_names(os.environ).items():
+        hint = f"; did you mean {meant}?" if meant else ""
+        yield warning("settings", f"{name} is no setting{hint}", f"unset {name}")
+    running = settings.state_dir / UP_ENVIRONMENT
+    if settings.database_url is None and running.is_file():
+        yield warning(
+            "settings", "postroom up has settings that this shell lacks", f"set -a; . {running}; set +a"
+        )
+        return
     if settings.email.url is None:
         yield warning(
             "settings", "no way out for mail: emails wait", "export POSTROOM_EMAIL__URL=smtp://host:587"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from app.base.db import DATABASE_AWAY, DATABASE_FAILURES
@@ -24,6 +23,7 @@ from app.outbox.model import (
     Unknown,
     Wait,
 )
+from app.outbox.time_limit import TimeLimit
 from app.resilience.breaker import Trip
 from app.resilience.circuits import Circuits
 
@@ -39,6 +39,7 @@ class Attempts:
     def __init__(self, *, adapter: Adapter, circuits: Circuits) -> None:
         self._adapter = adapter
         self._circuits = circuits
+        self._limit = TimeLimit(adapter.timeout_s)
         self._batched = adapter if isinstance(adapter, BatchAdapter) else None
 
     def circuit_of(self, claim: Claim) -> str:
@@ -69,12 +70,14 @@ class Attempts:
             answers = await (traced(self._try, claims) if is_on() else self._try(claims))
         finally:
             if circuit:
-                await self._record(circuit, answers)
+                trip, reason = worst_trip(answers)
+                if trip is not None or not self._circuits.is_untroubled(circuit):
+                    await self._record(circuit, trip, reason)
         return answers
 
     async def _try(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         try:
-            async with asyncio.timeout(self._adapter.timeout_s):
+            with self._limit:
                 if self._batched is not None:
                     return await self._batched.deliver_batch(claims)
                 return [await self._adapter.deliver(claims[0])]
@@ -92,10 +95,7 @@ class Attempts:
             reason = f"{type(error).__name__} in the {self._adapter.channel} adapter"
             return [RetryLater(reason, code="internal", cause=Cause.OURS, trip=Trip.NO)] * len(claims)
 
-    async def _record(self, circuit: str, answers: Sequence[Answer]) -> None:
-        trip, reason = worst_trip(answers)
-        if trip is None and self._circuits.is_untroubled(circuit):
-            return
+    async def _record(self, circuit: str, trip: Trip | None, reason: str) -> None:
         try:
             await self._circuits.record(circuit, trip, reason)
         except DATABASE_FAILURES as error:

@@ -17,6 +17,8 @@ BOTTOM_AGAIN_S: Final = 5.0
 LOOK_MAX: Final = 1_000
 """How far a claim looks behind destinations that may have no more, before it puts them off."""
 PUT_OFF_S: Final = 2.0
+VAIN_S: Final = 0.05
+"""After a look that found work for full destinations only, while those are full."""
 
 
 class Claimer:
@@ -34,11 +36,13 @@ class Claimer:
         self._floor = BOTTOM
         self._bottom_at = clock.monotonic()
         self._retries_wait = True
+        self._vain: frozenset[str] = frozenset()
+        self._vain_at = float("-inf")
 
-    async def claim(self, free: int, *, full: Sequence[str] = (), stuck: Sequence[str] = ()) -> list[Claim]:
+    async def claim(self, free: int, *, full: Sequence[str] = (), silent: Sequence[str] = ()) -> list[Claim]:
         """At most `free` deliveries, none to a destination in `full`; empty when nothing else is due.
 
-        Where nothing else is in view, due deliveries to `stuck` destinations are put off.
+        Where nothing else is in view, due deliveries to `silent` destinations are put off.
         """
         wanted = min(CLAIM_MAX, free)
         if wanted <= 0:
@@ -46,7 +50,7 @@ class Claimer:
         if self._clock.monotonic() - self._bottom_at > BOTTOM_AGAIN_S:
             self._start_over()
         if full:
-            return await self._claim_around(wanted, full, stuck)
+            return await self._claim_around(wanted, full, silent)
         claims = await self._claim(wanted)
         if not claims and self._floor is not BOTTOM:
             self._start_over()
@@ -68,8 +72,11 @@ class Claimer:
         self._retries_wait = any(claim.state == "retry" for claim in claims)
         return claims
 
-    async def _claim_around(self, wanted: int, full: Sequence[str], stuck: Sequence[str]) -> list[Claim]:
+    async def _claim_around(self, wanted: int, full: Sequence[str], silent: Sequence[str]) -> list[Claim]:
         """The floor stays, for it would pass over what is left alone. Who clogs the view is put off."""
+        now = self._clock.monotonic()
+        if now - self._vain_at < VAIN_S and self._vain.issubset(full):
+            return []
         first_max, retry_max = self._shares(wanted)
         async with self._pool.acquire() as conn:
             claims = await store.claim_around(
@@ -82,13 +89,15 @@ class Claimer:
                 full=full,
                 look_max=LOOK_MAX,
             )
+            if not claims:
+                self._vain, self._vain_at = frozenset(full), now
             if (
                 not claims
-                and stuck
+                and silent
                 and await store.count_due(conn, channel=self._channel, most=LOOK_MAX) >= LOOK_MAX
             ):
                 await store.put_off(
-                    conn, channel=self._channel, destinations=stuck, delay_s=PUT_OFF_S, batch_max=LOOK_MAX
+                    conn, channel=self._channel, destinations=silent, delay_s=PUT_OFF_S, batch_max=LOOK_MAX
                 )
         return claims
 

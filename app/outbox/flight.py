@@ -4,46 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from typing import Final
 
 from app.base.clock import Clock
-from app.outbox.attempts import Attempts
+from app.outbox.attempts import Attempts, worst_trip
+from app.outbox.destination import WIDTH_START, Destination
 from app.outbox.model import Adapter, Answer, BatchAdapter, Claim, Deferred, Outcome, Settled, Unknown, Wait
 from app.outbox.policy import settle
 from app.outbox.settler import Settler
 from app.resilience.backoff import Backoff
 
 LAND_WITHIN_S: Final = 20.0
-STUCK_S: Final = 1.0
+SHED_S: Final = 2.0
+"""What waited for a silent destination is put off for so long."""
 
 
 class Flight:
     """Claims between the moment they are taken and the moment they are settled.
 
     Promise: at most `places_max` are held. A destination that has its share of them (a quarter, or what
-    it may have in flight if that is more) is named as full, so that the next claim leaves it alone.
+    it may have in flight if that is more) is named as full, so that the next claim leaves it alone; one
+    that does not answer is left with what is under way to it.
     """
 
     def __init__(
         self, *, adapter: Adapter, attempts: Attempts, backoff: Backoff, clock: Clock, settler: Settler
     ) -> None:
-        batch_max = adapter.batch_max if isinstance(adapter, BatchAdapter) else 1
         self.places_max = adapter.concurrency_max
-        self._batch_max = batch_max
-        self._destination_max = adapter.per_destination_max
-        self._share_max = max(self._destination_max, self.places_max // 4)
+        self._batch_max = adapter.batch_max if isinstance(adapter, BatchAdapter) else 1
+        self._width_max = max(1, adapter.per_destination_max // self._batch_max)
+        self._share_max = max(adapter.per_destination_max, self.places_max // 8)
+        self._shared = adapter.per_destination_max < self.places_max
         self._claim_max = max(1, self._batch_max, self.places_max // 4)
         self._attempts = attempts
         self._backoff = backoff
         self._clock = clock
         self._settler = settler
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: dict[str, deque[Claim]] = defaultdict(deque)
-        self._flying: Counter[str] = Counter()
-        self._lanes: Counter[str] = Counter()
-        self._full_since: dict[str, float] = {}
+        self._destinations: dict[str, Destination] = {}
         self._held = 0
         self._settled_elsewhere = 0
 
@@ -63,18 +62,18 @@ class Flight:
 
     def full_destinations(self) -> list[str]:
         """Those that have their share of the places already."""
-        full = [name for name in self._waiting if self._taken_by(name) >= self._share_max]
         now = self._clock.monotonic()
-        self._full_since = {name: self._full_since.get(name, now) for name in full}
-        return full
+        return [name for name, each in self._destinations.items() if each.is_full(now, self._share_max)]
 
-    def stuck_destinations(self) -> list[str]:
-        """Those that have been full for so long that the others must not wait for them."""
+    def silent_destinations(self) -> list[str]:
+        """Those that do not answer, so that no other must wait for them. What waited for them is put off."""
+        if not self._shared:
+            return []
         now = self._clock.monotonic()
-        return [name for name, since in self._full_since.items() if now - since >= STUCK_S]
-
-    def _taken_by(self, name: str) -> int:
-        return len(self._waiting[name]) + self._flying[name]
+        silent = [name for name, each in self._destinations.items() if each.is_silent(now)]
+        for name in silent:
+            self._hand_back(self._destinations[name], SHED_S)
+        return silent
 
     @property
     def done_count(self) -> int:
@@ -83,19 +82,26 @@ class Flight:
 
     def start(self, claims: Sequence[Claim]) -> None:
         """Queue claims by destination and send off what may go."""
-        names = dict.fromkeys(claim.destination for claim in claims)
+        touched: dict[str, Destination] = {}
         for claim in claims:
-            self._waiting[claim.destination].append(claim)
+            name = claim.destination
+            destination = touched.get(name) or self._destinations.get(name) or self._open(name)
+            destination.waiting.append(claim)
+            touched[name] = destination
         self._held += len(claims)
-        for name in names:
-            self._send_off(name)
+        for name, destination in touched.items():
+            self._send_off(name, destination)
+
+    def _open(self, name: str) -> Destination:
+        width = min(WIDTH_START, self._width_max) if self._shared else self._width_max
+        destination = Destination(width, self._width_max, heard_at=self._clock.monotonic())
+        self._destinations[name] = destination
+        return destination
 
     async def land(self) -> None:
         """Hand back what only waited, let what is at the adapter end, wait until all is settled."""
-        for queue in self._waiting.values():
-            while queue:
-                self._held -= 1
-                self._settle(queue.popleft(), Deferred(Wait.DESTINATION_FULL, "handed back", 0.0), 0)
+        for destination in self._destinations.values():
+            self._hand_back(destination, 0.0)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=LAND_WITHIN_S)
             for task in late:
@@ -104,55 +110,68 @@ class Flight:
         while self._settler.unsettled:
             await self._settler.freed()
 
-    def _send_off(self, name: str) -> None:
+    def _hand_back(self, destination: Destination, after_s: float) -> None:
+        while destination.waiting:
+            self._held -= 1
+            claim = destination.waiting.popleft()
+            self._settle(claim, Deferred(Wait.DESTINATION_FULL, "handed back", after_s), 0)
+
+    def _send_off(self, name: str, destination: Destination) -> None:
         """Open one more lane to a destination, if it may have one and something waits."""
-        lanes = self._lanes[name]
-        if not self._waiting[name]:
-            if not lanes:
-                del self._waiting[name], self._lanes[name], self._flying[name]
+        if not destination.waiting:
+            if not destination.lanes:
+                self._destinations.pop(name, None)
             return
-        if lanes * self._batch_max >= self._destination_max:
+        if destination.lanes >= destination.width:
             return
-        self._lanes[name] += 1
-        task = asyncio.create_task(self._lane(name))
+        destination.lanes += 1
+        task = asyncio.create_task(self._lane(name, destination))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _lane(self, name: str) -> None:
+    async def _lane(self, name: str, destination: Destination) -> None:
         """Deliver one batch after the other until nothing waits for this destination.
 
         Each lane opens the next one before it waits for the receiver, so that a quick receiver is
         served by few lanes and a slow one soon has as many as it may.
         """
-        queue = self._waiting[name]
+        queue = destination.waiting
         opened_next = False
         try:
             while queue:
                 batch = [queue.popleft() for _ in range(min(len(queue), self._batch_max))]
                 if queue and not opened_next:
                     opened_next = True
-                    self._send_off(name)
-                await self._deliver(name, batch)
+                    self._send_off(name, destination)
+                if await self._deliver(destination, batch) and queue:
+                    self._send_off(name, destination)
         finally:
-            self._lanes[name] -= 1
-            self._send_off(name)
+            destination.lanes -= 1
+            self._send_off(name, destination)
 
-    async def _deliver(self, name: str, batch: Sequence[Claim]) -> None:
-        self._flying[name] += len(batch)
+    async def _deliver(self, destination: Destination, batch: Sequence[Claim]) -> bool:
+        """Returns: whether the destination may have more under way than before."""
+        if not destination.flying:
+            destination.heard_at = self._clock.monotonic()
+        destination.flying += len(batch)
         started = self._clock.monotonic()
         answers: Sequence[Answer] = [Unknown("cut off while it was being delivered")] * len(batch)
         try:
             answers = await self._attempts.batch(batch)
         finally:
-            duration_ms = int((self._clock.monotonic() - started) * 1000)
-            self._flying[name] -= len(batch)
+            now = self._clock.monotonic()
+            destination.flying -= len(batch)
             self._held -= len(batch)
-            for claim, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Settled):
-                    self._settled_elsewhere += 1
-                    self._settler.free_place()
-                else:
-                    self._settle(claim, answer, duration_ms)
+            self._end(batch, answers, int((now - started) * 1000))
+        return destination.answered(now, well=worst_trip(answers)[0] is None)
+
+    def _end(self, batch: Sequence[Claim], answers: Sequence[Answer], duration_ms: int) -> None:
+        for claim, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Settled):
+                self._settled_elsewhere += 1
+                self._settler.free_place()
+            else:
+                self._settle(claim, answer, duration_ms)
 
     def _settle(self, claim: Claim, outcome: Outcome, duration_ms: int) -> None:
         jitter = random.random()  # noqa: S311  jitter, not a secret

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from app.base import json
-from app.base.errors import InvalidPayload
+from app.base.errors import InvalidInput, InvalidPayload
 from app.resilience.breaker import Trip as Trip
 
 
@@ -122,6 +122,11 @@ class Rejected:
     code: str | None = None
     detail: str | None = None
     cause: Cause = Cause.PERMANENT
+
+
+def unusable(error: InvalidInput) -> Rejected:
+    """What became of a payload that could never be sent, and that nobody checked: SQL published it."""
+    return Rejected(error.told, code=InvalidPayload.code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,11 +73,20 @@ class Relay:
         try:
             await self._pump(flight, settler, context)
         finally:
+            await self._land(flight, settling)
+        return flight.done_count
+
+    async def _land(self, flight: Flight, settling: asyncio.Task[None]) -> None:
+        try:
             await flight.land()
+        except RuntimeError:
+            # Settling broke: the claims are still ours, and the next run hands them back.
+            self._lost_claims.suspect()
+            raise
+        finally:
             settling.cancel()
             await asyncio.gather(settling, return_exceptions=True)
             await self._wakeup.awake_on(self._channel)
-        return flight.done_count
 
     async def _pump(self, flight: Flight, settler: Settler, context: JobContext) -> None:
         await self._lost_claims.begin()
@@ -100,10 +109,10 @@ class Relay:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
         await self._lost_claims.look()
         closed = self._attempts.closed_off()
+        silent = [*flight.silent_destinations(), *closed]
         full = [*flight.full_destinations(), *closed]
-        stuck = [*flight.stuck_destinations(), *closed]
         try:
-            claims = await claimer.claim(flight.places_free, full=full, stuck=stuck)
+            claims = await claimer.claim(flight.places_free, full=full, silent=silent)
         except DATABASE_FAILURES:
             self._lost_claims.suspect()
             raise

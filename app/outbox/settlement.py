@@ -18,11 +18,11 @@ async def settle_within(
 ) -> bool:
     """Settle a claim as delivered in the caller's transaction, fence included.
 
-    Call it first: False means that the claim was taken from this worker, and the caller must
-    roll back whatever it did. `count` is one more counter (name, label) to raise with it.
+    False means that the claim was taken from this worker, and the caller must roll back whatever it
+    did. `count` is one more counter (name, label) to raise with it.
     """
     settlement = delivered(outcome.code, outcome.detail)
-    if not await store.settle_claims(conn, [(claim, settlement, duration_ms)]):
+    if await store.settle_claims(conn, [(claim, settlement, duration_ms)]):
         return False
     if count is not None:
         await store.count_outcome(conn, name=count[0], label=count[1], worker=claim.worker)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from app.base.db import DATABASE_FAILURES, Pool, transaction
+from app.base.db import DATABASE_FAILURES, Pool
 from app.base.log import get_logger
 from app.outbox import store
 from app.outbox.model import Claim
 from app.outbox.policy import Settlement, Verdict
 
 log = get_logger(__name__)
+_lines = logging.getLogger(__name__)
 
 BATCH_MAX: Final = 1_000
 AGAIN_S: Final = 0.5
@@ -33,6 +36,7 @@ class Settler:
         self._waiting: list[Ended] = []
         self._filled = asyncio.Event()
         self._freed = asyncio.Event()
+        self._failure: BaseException | None = None
         self.unsettled = 0
         self.settled_count = 0
 
@@ -46,12 +50,26 @@ class Settler:
         self._freed.set()
 
     async def freed(self) -> None:
-        """Wait until something more has ended."""
+        """Wait until something more has ended. Errors: `RuntimeError` when settling itself broke."""
         self._freed.clear()
-        await self._freed.wait()
+        if self._failure is None:
+            await self._freed.wait()
+        if self._failure is not None:
+            raise RuntimeError("settling broke; what is held is handed back") from self._failure
 
     async def run(self) -> None:
-        """Settle until cancelled; cancel it only when `unsettled` is 0."""
+        """Settle until cancelled; cancel it only when `unsettled` is 0.
+
+        Nothing but a fault of ours ends it otherwise; `freed` then tells whoever waits for it.
+        """
+        try:
+            await self._settle_on()
+        except Exception as failure:
+            self._failure = failure
+            self._freed.set()
+            raise
+
+    async def _settle_on(self) -> None:
         while True:
             await self._filled.wait()
             batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
@@ -62,28 +80,34 @@ class Settler:
             self._freed.set()
 
     async def _settle(self, batch: list[Ended]) -> None:
-        held = await self._written(batch)
-        self.settled_count += len(held)
+        lost = await self._written(batch)
+        self.settled_count += len(batch) - len(lost)
+        for message_id, n in lost:
+            log.warning("delivery.lost_claim", message_id=str(message_id), n=n)
+        said = _lines.isEnabledFor(logging.INFO)  # once a batch: a busy queue builds no lines in vain
         for claim, settlement, duration_ms in batch:
-            if (claim.message_id, claim.n) not in held:
-                log.warning("delivery.lost_claim", message_id=str(claim.message_id), n=claim.n)
+            if lost and (claim.message_id, claim.n) in lost:
+                continue
+            if settlement.verdict is Verdict.DELIVERED:
+                if said:
+                    _log_attempt(log.info, claim, settlement, duration_ms)
             elif settlement.verdict is not Verdict.DEFERRED:
-                _log_attempt(claim, settlement, duration_ms)
+                _log_attempt(log.warning, claim, settlement, duration_ms)
 
     async def _written(self, batch: list[Ended]) -> set[tuple[UUID, int]]:
         while True:
             try:
-                async with transaction(self._pool) as conn:
+                # One statement: it commits by itself, without the way there and back of a BEGIN and a COMMIT.
+                async with self._pool.acquire() as conn:
                     return await store.settle_claims(conn, batch)
             except DATABASE_FAILURES as error:
                 log.warning("settle.not_written", waiting=len(batch), error=repr(error))
                 await asyncio.sleep(AGAIN_S)
 
 
-def _log_attempt(claim: Claim, settlement: Settlement, duration_ms: int) -> None:
+def _log_attempt(say: Callable[..., object], claim: Claim, settlement: Settlement, duration_ms: int) -> None:
     """One wide line an attempt; never payloads."""
-    level = log.info if settlement.verdict is Verdict.DELIVERED else log.warning
-    level(
+    say(
         "delivery.attempt",
         message_id=str(claim.message_id),
         n=claim.n,

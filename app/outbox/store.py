@@ -128,11 +128,12 @@ async def settle_claims(conn: Connection, ended: Sequence[Ended]) -> set[tuple[U
     """Write the next state of each claim, its attempt row and the counters.
 
     `ended`: claims of one channel, each with its settlement and its duration in ms.
-    Returns: (message id, n) of those that were still held under their claim; the rest were lost.
+    Returns: (message id, n) of those that were lost: no longer held under their claim, and left alone.
     """
     if not ended:
         return set()
-    if all(settlement.verdict is Verdict.DELIVERED for _, settlement, _ in ended):
+    worker = ended[0][0].worker
+    if all(each.verdict is Verdict.DELIVERED and claim.worker == worker for claim, each, _ in ended):
         rows = await conn.fetch(_SETTLE_DELIVERED, *_delivered_columns(ended))
     else:
         rows = await conn.fetch(_SETTLE, *_columns(ended))
@@ -144,14 +145,18 @@ def _delivered_columns(ended: Sequence[Ended]) -> tuple[object, ...]:
     return (
         [c.message_id for c in claims],
         [c.n for c in claims],
-        [c.worker for c in claims],
+        claims[0].worker,
         [c.claim_no for c in claims],
-        [settlement.code for _, settlement, _ in ended],
-        [settlement.detail for _, settlement, _ in ended],
+        _unless_empty([settlement.code for _, settlement, _ in ended]),
+        _unless_empty([settlement.detail for _, settlement, _ in ended]),
         [duration_ms for _, _, duration_ms in ended],
         claims[0].channel,
         claims[0].worker % TALLY_SHARDS,
     )
+
+
+def _unless_empty(column: list[str | None]) -> list[str | None] | None:
+    return column if any(column) else None
 
 
 def _columns(ended: Sequence[Ended]) -> tuple[object, ...]:

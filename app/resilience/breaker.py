@@ -36,7 +36,3 @@ class BreakerPolicy:
 
     def trips(self, strikes: int, trip: Trip) -> bool:
         return trip is Trip.NOW or (trip is Trip.STRIKE and strikes >= self.strikes_max)
-
-    def period_s(self, openings: int) -> float:
-        """How long it stays open after `openings` openings in a row, from 1."""
-        return min(self.open_max_s, self.open_s * 2.0 ** min(max(openings, 1) - 1, 20))

@@ -8,16 +8,19 @@ from app.base.errors import SettingsInvalid
 from app.stripe.effects import Effects
 from app.stripe.handlers import Registry, load_handlers
 from app.stripe.routes import Routes
-from app.stripe.routes_file import load_routes
+from app.stripe.routes_file import Checks, load_routes
 
 
-def load_effects(*, routes: Path | None, handlers: Path | None) -> Effects:
-    """Errors: `SettingsInvalid` with the faults of both files."""
+def load_effects(*, routes: Path | None, handlers: Path | None, checks: Checks) -> Effects:
+    """`checks`: what each channel would refuse of a route.
+
+    Errors: `SettingsInvalid` with the faults of both files.
+    """
     faults: list[str] = []
     loaded_routes, loaded_handlers = Routes(), Registry()
     try:
         if routes is not None:
-            loaded_routes = load_routes(routes)
+            loaded_routes = load_routes(routes, checks)
     except SettingsInvalid as error:
         faults += error.faults
     try:

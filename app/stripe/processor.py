@@ -84,7 +84,9 @@ class StripeAdapter:
         try:
             event = parse(claim.body())
         except InvalidInput as error:
-            return Rejected(f"this is no Stripe event: {error.detail}", cause=Cause.OURS)
+            return Rejected(
+                f"this is no Stripe event: {error.told}", code=InvalidPayload.code, cause=Cause.OURS
+            )
         try:
             return await self._process(claim, event)
         except EffectFailed as failure:

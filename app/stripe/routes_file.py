@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import TemplateSyntaxError
 
-from app.base.errors import SettingsInvalid
+from app.base.errors import InvalidPayload, SettingsInvalid
 from app.outbox.model import OUTBOUND, Channel
 from app.stripe.expressions import compile_value, is_expression
 from app.stripe.routes import DEFAULTS, EMAIL_DATA, RECIPIENTS, Effect, Route, Routes
@@ -34,13 +34,27 @@ FIELDS: Final = {
     Channel.EXPORT: ("dataset", "record"),
 }
 CONTENT: Final = ("template", "text", "html")
+STAND_INS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("to", "cc", "bcc", "reply_to"), "ann@example.com"),
+    **dict.fromkeys(("subject", "text", "html", "tenant", "type", "dataset"), "x"),
+    "url": "https://example.com/",
+    "data": {},
+    "record": {},
+    "attachments": [],
+}
+"""What expressions could become: with them a channel can judge what is written out beside them."""
+
+Checks = Mapping[Channel, Callable[[dict[str, Any]], None]]
+"""What each channel refuses; see `Adapter.check`."""
 
 _HEADER = re.compile(r"^\s*\[\[\s*route\s*\]\]")
 _NAME = re.compile(r"[A-Za-z0-9_.*-]{1,100}")
 
 
-def load_routes(path: Path) -> Routes:
-    """Errors: `SettingsInvalid`, one fault a line: file, line, what is wrong, and the known names."""
+def load_routes(path: Path, checks: Checks) -> Routes:
+    """`checks`: a template, dataset or url that a channel would refuse is refused here already.
+
+    Errors: `SettingsInvalid`, one fault a line: file, line, what is wrong, and the known names."""
     try:
         source = path.read_text(encoding="utf-8")
         document = tomllib.loads(source)
@@ -51,14 +65,15 @@ def load_routes(path: Path) -> Routes:
     except tomllib.TOMLDecodeError as error:
         line = found[1] if (found := re.search(r"line (\d+)", str(error))) else "1"
         raise SettingsInvalid([f"{path}:{line}: not TOML: {error}"]) from None
-    return _Reader(path, source.splitlines()).read(document)
+    return _Reader(path, source.splitlines(), checks).read(document)
 
 
 class _Reader:
     """Gathers the faults of one file while it reads."""
 
-    def __init__(self, path: Path, lines: Sequence[str]) -> None:
+    def __init__(self, path: Path, lines: Sequence[str], checks: Checks) -> None:
         self._path = path
+        self._checks = checks
         self._lines = lines
         self._headers = [number for number, line in enumerate(lines, 1) if _HEADER.match(line)]
         self._faults: list[str] = []
@@ -138,7 +153,21 @@ class _Reader:
         filled: dict[str, Any] = {**DEFAULTS.get(channel, {}), **fields}
         if channel is Channel.EMAIL and "template" in fields:
             filled.setdefault("data", EMAIL_DATA)
+        self._check_sample(nth, channel, filled)
         return Effect(channel, {name: self._compile(nth, name, value) for name, value in filled.items()})
+
+    def _check_sample(self, nth: int, channel: Channel, fields: dict[str, Any]) -> None:
+        """Whether the channel could send it, whatever the expressions become."""
+        if _varies(fields.get("template")):  # which one it will be is known later: words take its place
+            fields = {name: fields[name] for name in fields.keys() - {"template", "data"}}
+            fields |= {"subject": "x", "text": "x"}
+        sample = {name: STAND_INS[name] if _varies(value) else value for name, value in fields.items()}
+        try:
+            if channel in self._checks:
+                self._checks[channel](sample)
+        except InvalidPayload as error:
+            key = re.split(r"[.\[]", error.field or "")[0]
+            self._fault(self._line(nth, key if key in fields else channel), f"{channel}: {error.told}")
 
     def _compile(self, nth: int, key: str, value: Any) -> Any:
         try:
@@ -165,6 +194,19 @@ class _Reader:
 
     def _fault(self, line: int, text: str) -> None:
         self._faults.append(f"{self._path}:{line}: {text}")
+
+
+def _varies(value: Any) -> bool:
+    """Whether an event decides what it becomes."""
+    match value:
+        case str():
+            return "{{" in value or "{%" in value
+        case dict():
+            return any(map(_varies, value.values()))
+        case list():
+            return any(map(_varies, value))
+        case _:
+            return False
 
 
 def _toml_name(kind: type) -> str:

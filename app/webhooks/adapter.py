@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from app.base.errors import InvalidPayload
 from app.base.log import get_logger
 from app.base.settings import WebhookSettings
 from app.base.tracing import read_traceparent
-from app.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait
+from app.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, unusable
 from app.webhooks import store
 from app.webhooks.answer import GONE, PRIVATE, judge_answer, judge_failure
 from app.webhooks.client import PrivateAddress, PublicResolver, open_session
@@ -27,10 +28,11 @@ from app.webhooks.payload import DATA_BYTES_WARNED, Payload, build_body, check_p
 from app.webhooks.signing import sign
 from app.webhooks.url import PrivateUrl, parse_url
 
-CONCURRENCY_MAX = 200
+CONCURRENCY_MAX = 400
 RESPONSE_TIMEOUT_S = 5.0
 _MARGIN_S = 15.0
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
+_PLAIN = re.compile(r"[!-~]+")
 
 log = get_logger(__name__)
 
@@ -99,7 +101,7 @@ class WebhookAdapter:
         except PrivateUrl:
             return PRIVATE
         except InvalidPayload as error:
-            return Rejected(error.detail, code=error.code)
+            return unusable(error)
         body = build_body(claim, payload)
         if claim.attempts == 0 and len(payload.data) > DATA_BYTES_WARNED:
             log.warning("webhook.large_payload", message_id=str(claim.message_id), size_bytes=len(body))
@@ -125,7 +127,10 @@ class WebhookAdapter:
             ),
         }
         if claim.correlation_id:
-            headers["postroom-correlation-id"] = quote(claim.correlation_id, safe=_PRINTABLE)
+            plain = _PLAIN.fullmatch(claim.correlation_id)
+            headers["postroom-correlation-id"] = (
+                claim.correlation_id if plain else quote(claim.correlation_id, safe=_PRINTABLE)
+            )
         if traceparent := read_traceparent(claim.traceparent):
             headers["traceparent"] = traceparent
         return headers
@@ -158,9 +163,15 @@ async def read_excerpt(response: aiohttp.ClientResponse) -> str:
     The status is the answer, so a body that is late, broken or endless changes nothing. The
     client closes the connection of an answer that was not read to its end.
     """
+    if response.content.is_eof():  # all of it came with the head, as short answers do: nothing to wait for
+        return _text(response.content.read_nowait(RESPONSE_BYTES_MAX))
     kept = bytearray()
     with suppress(aiohttp.ClientError, TimeoutError):
         async with asyncio.timeout(RESPONSE_TIMEOUT_S):
             while len(kept) <= RESPONSE_BYTES_MAX and (chunk := await response.content.readany()):
                 kept += chunk
-    return kept[:RESPONSE_BYTES_MAX].decode("utf-8", "replace").replace("\x00", "\ufffd")
+    return _text(bytes(kept[:RESPONSE_BYTES_MAX]))
+
+
+def _text(kept: bytes) -> str:
+    return kept.decode("utf-8", "replace").replace("\x00", "\ufffd")

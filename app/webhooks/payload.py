@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from app.base.errors import InvalidPayload
+from app.base import json
+from app.base.errors import InvalidInput, InvalidPayload
 from app.outbox.model import Claim
 from app.webhooks.url import parse_url
 
@@ -51,7 +52,11 @@ def check_payload(payload: dict[str, Any], *, allow_private: bool) -> None:
     check_type(payload.get("type"))
     if "data" not in payload:
         raise InvalidPayload("data is missing", field="data")
-    _check_size(len(_encode(payload["data"])))
+    try:
+        size_bytes = len(json.encode(payload["data"]).encode())
+    except InvalidInput as error:
+        raise InvalidPayload(error.detail, field="data") from None
+    _check_size(size_bytes)
 
 
 def check_type(value: object) -> str:

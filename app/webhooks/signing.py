@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
 
 from pydantic import SecretStr
 
@@ -17,6 +18,7 @@ PREFIX = "whsec_"
 KEY_BYTES_MIN = 24
 KEY_BYTES_MAX = 64
 _KEY_BYTES = 32
+_KEYS_KEPT_MAX = 4_000
 
 
 def generate_secret() -> SecretStr:
@@ -24,6 +26,7 @@ def generate_secret() -> SecretStr:
     return SecretStr(PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
 
 
+@lru_cache(maxsize=_KEYS_KEPT_MAX)  # asked for at each delivery
 def decode_secret(secret: SecretStr) -> bytes:
     """The key that signs: the decoded bytes, not the text.
 

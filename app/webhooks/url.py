@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address
 
 from yarl import URL
@@ -11,6 +12,7 @@ from app.base.errors import InvalidPayload
 from app.webhooks.address import is_public
 
 URL_CHARACTERS_MAX = 2_000
+URLS_KEPT_MAX = 2_000
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _HOST_NAME = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
@@ -27,6 +29,11 @@ def parse_url(text: object, *, allow_private: bool) -> URL:
     """
     if not isinstance(text, str) or not text:
         raise _fault("must be a text such as https://example.com/hooks")
+    return _parse(text, allow_private)
+
+
+@lru_cache(maxsize=URLS_KEPT_MAX)  # a receiver's url is asked about at each delivery
+def _parse(text: str, allow_private: bool) -> URL:
     if len(text) > URL_CHARACTERS_MAX:
         raise _fault(f"must have at most {URL_CHARACTERS_MAX} characters")
     if _UNPRINTABLE.search(text) or "\\" in text:

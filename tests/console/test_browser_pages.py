@@ -11,6 +11,7 @@ from playwright.async_api import Browser, ViewportSize
 from app.dev.stripe_events import encode, signed, snapshot_event
 from app.outbox.model import Message
 from tests.console.browser import DESKTOP, PHONE, Tab, opened
+from tests.console.http import visitor
 from tests.console.scene import HOSTILE, STRIPE_SECRET, Scene
 
 
@@ -20,6 +21,7 @@ class Look:
     viewport: ViewportSize
 
 
+LONG_ID = "sub_1Vez5s3mtmkoFQOvikFmp9nK0123456789"
 LOOKS = {"light": Look(False, DESKTOP), "dark": Look(True, DESKTOP), "phone": Look(False, PHONE)}
 
 
@@ -35,9 +37,13 @@ async def _fill(scene: Scene) -> dict[str, str]:
             Message(channel="export", payload={"dataset": "invoices", "record": {"n": 1}}),
         ]
     )
-    body = encode(snapshot_event("customer.created", {"id": "cus_console", "object": "customer"}))
-    answer = await scene.api.post("/v1/stripe/webhook", data=body, headers=signed(body, STRIPE_SECRET))
-    assert answer.status == 200, answer.text
+    for type_, id_ in (
+        ("customer.created", "cus_console"),
+        ("customer.subscription.trial_will_end", LONG_ID),
+    ):
+        body = encode(snapshot_event(type_, {"id": id_, "object": type_.split(".")[-2]}))
+        answer = await scene.api.post("/v1/stripe/webhook", data=body, headers=signed(body, STRIPE_SECRET))
+        assert answer.status == 200, answer.text
     await scene.let_die(6)
     pool = scene.api.services.pool
     await scene.wait_for("select count(*) from postroom.delivery", 0)
@@ -46,12 +52,25 @@ async def _fill(scene: Scene) -> dict[str, str]:
         HOSTILE,
     )
     endpoint = await pool.fetchval("select id from postroom.endpoint where tenant = 'globex'")
+    started = await scene.api.post(
+        "/v1/admin/endpoints", json={"tenant": "umbrella", "url": scene.good.url(), "description": HOSTILE}
+    )
+    parked = started.json["endpoint"]["id"]
+    await scene.api.post(f"/v1/admin/endpoints/{parked}/park", json={"reason": HOSTILE})
+    await scene.webhooks("umbrella", 3)
+    async with visitor(scene.api) as guest:
+        await guest.sign_in(scene.api.token)
+        replay = await guest.post("/console/dead-letters/start", [("channel", "email"), ("pace", "1")])
+        assert replay.status == 303, replay.text
     return {
         "overview": "",
         "messages": "/messages",
         "search": "/messages?q=acme",
         "waiting": "/messages?status=retry",
+        "parked": "/messages?status=parked",
         "message": f"/messages/{first}",
+        "replay": replay.headers["Location"].removeprefix("/console"),
+        "webhook-parked": f"/webhooks/{parked}",
         "dead-letters": "/dead-letters",
         "dry-run": "/dead-letters/replay?channel=webhook",
         "stripe": "/stripe",

@@ -36,7 +36,7 @@ async def test_a_broken_receivers_letters_are_found_mended_and_replayed(
         assert await scene.api.services.pool.fetchval("select count(*) from postroom.dead_letter") == 60
 
         scene.broken.behaviour = "ok"
-        await page.get_by_label("or a second:").fill("15")
+        await page.get_by_label("Another pace:").fill("15")
         await page.get_by_role("button", name="Replay 60").click()
         await expect(page.locator("h1")).to_contain_text("Replay running")
         await page.get_by_role("button", name="Pause").click()

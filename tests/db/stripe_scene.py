@@ -68,7 +68,7 @@ class Scene:
             settings=self.settings,
             clock=clock,
             current=self.current,
-            effects=load_effects(routes=folder / "routes.toml", handlers=folder / "handlers.py"),
+            effects=load_effects(routes=folder / "routes.toml", handlers=folder / "handlers.py", checks={}),
         )
 
     async def receive(self, event: Mapping[str, Any]) -> Received:
@@ -85,7 +85,7 @@ class Scene:
         if not isinstance(answer, Settled):
             settlement = policy.settle(answer, attempts=claim.attempts, backoff=BACKOFF, jitter=0.0)
             async with transaction(self.pool) as conn:
-                assert await settle_claims(conn, [(claim, settlement, 1)])
+                assert not await settle_claims(conn, [(claim, settlement, 1)])
         return answer
 
     async def work(self) -> list[Answer]:

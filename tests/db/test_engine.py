@@ -34,7 +34,7 @@ async def count(pool: Pool, table: str) -> int:
 async def settle_one(engine: Engine, claim: Claim, outcome: Delivered) -> bool:
     settlement = settle(outcome, attempts=claim.attempts, backoff=engine.backoff, jitter=0.5)
     async with transaction(engine.pool) as conn:
-        return bool(await store.settle_claims(conn, [(claim, settlement, 1)]))
+        return not await store.settle_claims(conn, [(claim, settlement, 1)])
 
 
 async def test_what_is_published_is_delivered_once(engine: Engine, pool: Pool) -> None:

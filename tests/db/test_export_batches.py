@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,26 +33,9 @@ from app.outbox.model import (
 )
 from app.outbox.publisher import publish_many
 from tests.claims import make_claim
+from tests.watched_storage import WatchedStorage
 
 Make = Callable[..., ExportAdapter]
-
-
-class WatchedStorage:
-    """A real folder that counts what is written and can do something before and after."""
-
-    def __init__(self, root: Path) -> None:
-        self.folder = FolderStorage(root)
-        self.paths: list[str] = []
-        self.before: Callable[[], Awaitable[object]] | None = None
-        self.after: Callable[[], Awaitable[object]] | None = None
-
-    async def put(self, path: str, content: bytes) -> None:
-        self.paths.append(path)
-        if self.before is not None:
-            await self.before()
-        await self.folder.put(path, content)
-        if self.after is not None:
-            await self.after()
 
 
 @pytest.fixture

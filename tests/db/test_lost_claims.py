@@ -8,7 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from app.base.db import DATABASE_FAILURES, Pool, open_pool
+from app.base.db import DATABASE_FAILURES, Connection, Pool, open_pool
+from app.outbox import store
 from app.outbox.jobs import relay_job
 from app.worker.model import JobContext
 from chaos.link import Link
@@ -120,3 +121,19 @@ async def test_when_two_relays_fail_at_once_none_leaves_claims_behind(
         await each.drain()
     assert await pool.fetchval("select count(*) from postroom.delivery") == 0
     assert sum(len(each.adapter.seen) for each in every) == 30
+
+
+async def test_a_fault_of_ours_while_settling_ends_the_run_and_the_next_one_goes_on(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await engine.publish(email(f"k{n}") for n in range(5))
+
+    async def broken(_conn: Connection, _ended: object) -> set[object]:
+        raise TypeError("a fault of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "settle_claims", broken)
+        with pytest.raises(RuntimeError, match="settling broke"):
+            await asyncio.wait_for(engine.drain(), 20)
+    assert await asyncio.wait_for(engine.drain(), 20) == 5

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.base.db import Pool
-from app.base.settings import EmailSettings, Settings
+from app.base.settings import UP_ENVIRONMENT, EmailSettings, Settings
 from app.ops import doctor
 from app.ops.findings import Finding, Level
 
@@ -54,6 +54,16 @@ async def test_it_names_who_holds_a_long_transaction(dsn: str, tmp_path: Path) -
         await holder.close()
     assert f"pg_terminate_backend({pid})" in str(findings[0].command)
     assert "forgotten report" in findings[0].text
+
+
+async def test_a_misspelt_setting_and_those_of_a_running_stack_are_named(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTROOM_EMAIL__FORM", "a@example.com")
+    (tmp_path / UP_ENVIRONMENT).touch()
+    misspelt, lacking = about(await doctor.diagnose(Settings(state_dir=tmp_path), dsn), "settings")
+    assert "did you mean POSTROOM_EMAIL__FROM?" in misspelt.text
+    assert lacking.command == f"set -a; . {tmp_path / UP_ENVIRONMENT}; set +a"
 
 
 @pytest.mark.rows_by_hand

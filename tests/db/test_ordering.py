@@ -12,7 +12,7 @@ from tests.engine import Engine, ScriptedAdapter, email
 async def end(engine: Engine, claim: Claim, outcome: Outcome) -> None:
     settlement = settle(outcome, attempts=claim.attempts, backoff=engine.backoff, jitter=0.5)
     async with transaction(engine.pool) as conn:
-        assert await store.settle_claims(conn, [(claim, settlement, 1)])
+        assert not await store.settle_claims(conn, [(claim, settlement, 1)])
 
 
 async def claimed(engine: Engine) -> list[str | None]:

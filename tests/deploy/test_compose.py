@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,28 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 def instructions(name: str) -> list[str]:
     joined = DOCKERFILE.replace("\\\n", " ")
     return [line.removeprefix(f"{name} ") for line in joined.splitlines() if line.startswith(f"{name} ")]
+
+
+def check_schema(path: Path) -> subprocess.CompletedProcess[str]:
+    """Against the Compose Specification's own schema, which the program brings along."""
+    return subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_file_fits_the_schema_of_compose() -> None:
+    done = check_schema(FOLDER / "compose.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_schema_sees_a_wrong_field(tmp_path: Path) -> None:
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((FOLDER / "compose.yaml").read_text().replace("depends_on:", "depend_on:", 1))
+    assert check_schema(wrong).returncode == 1
 
 
 def test_everything_is_there_and_every_image_is_pinned() -> None:

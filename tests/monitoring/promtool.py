@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,6 @@ import yaml
 
 MONITORING: Final = Path(__file__).parents[2] / "monitoring"
 RULES: Final = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
-ABSENT: Final[Mapping[str, str]] = {}
 
 needs_prometheus = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="needs promtool: apt-get install prometheus"
@@ -22,6 +22,19 @@ needs_prometheus = pytest.mark.skipif(
 needs_alertmanager = pytest.mark.skipif(
     shutil.which("amtool") is None, reason="needs amtool: apt-get install prometheus-alertmanager"
 )
+
+
+class Situation(StrEnum):
+    """What every alert must be tried in, or say why it cannot be."""
+
+    FIRES = "fires"
+    QUIET = "does not fire"
+    ABSENT = "data absent"
+    REPLAY = "after a replay"
+    RESTART = "after a restart"
+
+
+FIRES, QUIET, ABSENT, REPLAY, RESTART = Situation
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,7 @@ class Case:
     """
 
     alert: str
+    situation: Situation
     name: str
     at: str
     firing: int

@@ -127,6 +127,22 @@ def test_the_dashboards_are_current() -> None:
     assert stale() == [], "run: python -m monitoring.dashboards"
 
 
+@needs_prometheus
+def test_every_query_of_a_dashboard_is_promql(tmp_path: Path) -> None:
+    """Nobody else reads them before somebody looks at an empty panel."""
+    queries = [
+        target["expr"]
+        for path in sorted(DASHBOARDS.glob("*.json"))
+        for panel in json.loads(path.read_text())["panels"]
+        for target in panel.get("targets", ())
+    ]
+    assert len(queries) > 30
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}))
+    run("promtool", "check", "rules", str(path))
+
+
 def test_a_dashboard_that_was_edited_by_hand_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from drill.__main__ import end_background
 from drill.pages import FOLDER, count_commands, read_page
 from drill.scaling import scale_duration, scale_expression, scale_rules
 from drill.shell import run_block
@@ -96,3 +98,16 @@ async def test_a_step_that_hangs_is_ended() -> None:
     ran = await run_block("sleep 60", environment={"PATH": os.environ["PATH"]}, timeout_s=0.5)
     assert ran.exit_code is None
     assert not ran.succeeded
+
+
+async def test_what_dies_in_the_background_fails_the_drill() -> None:
+    async def die() -> None:
+        raise RuntimeError("no more traffic")
+
+    async def last() -> None:
+        await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(die()), asyncio.create_task(last())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    [said] = await end_background(tasks)
+    assert "no more traffic" in said

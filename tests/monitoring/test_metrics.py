@@ -14,13 +14,17 @@ import pytest
 import yaml
 
 from app.base.settings import EmailSettings, ExportSettings, Settings
+from app.ops.jobs import CATALOG
 from drill.certificate import write_certificate
+from drill.pages import FOLDER as PAGES
 from monitoring.dashboards.__main__ import FOLDER as DASHBOARDS
-from tests.monitoring.expressions import added_up, metrics_in
+from tests.monitoring.expressions import matches, metrics_in, not_reduced, selectors_in
 from tests.monitoring.promtool import RULES
 from tests.system.api_client import running_api
 
 PROMETHEUS_OWN: Final = {"up", "ALERTS"}
+MAY_BE_MISSING: Final = {"postroom_certificate_expiry_days"}
+"""Rightly, where the settings name no certificate."""
 HISTOGRAM_PARTS: Final = ("_bucket", "_count", "_sum")
 DOCUMENTED: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -91,7 +95,7 @@ async def test_readiness_is_exported_check_by_check(exported: Exported) -> None:
     assert found == {"database": "1.0", "migrations": "1.0", "jobs": "0.0"}
 
 
-@pytest.mark.parametrize("status", ["200", "400", "413", "503"])
+@pytest.mark.parametrize("status", ["200", "400", "413", "500", "503"])
 async def test_answers_to_stripe_are_counted_from_0(exported: Exported, status: str) -> None:
     """The first 503 would be invisible to increase() otherwise."""
     labels = f'method="POST",route="/v1/stripe/webhook",status="{status}"'
@@ -110,13 +114,64 @@ async def test_whatever_is_exported_is_documented_and_nothing_else(exported: Exp
     assert documented == set(exported.types)
 
 
-async def test_nothing_is_added_up_that_every_replica_shows(exported: Exported) -> None:
-    """Only what each process counts of its own may be."""
-    repeated = {
-        name for name in exported.types if not name.startswith(("postroom_http_", "process_", "python_"))
+async def test_every_selector_finds_a_series(exported: Exported) -> None:
+    """A label or a value that nobody exports makes an alert silent and a panel empty."""
+    series = [
+        (name, dict(re.findall(r'(\w+)="([^"]*)"', labels)))
+        for name, labels in re.findall(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? \S+$", exported.text, re.MULTILINE)
+    ]
+    empty = {
+        f"{place}: {name}{matchers}"
+        for place, text in read_expressions()
+        for name, matchers in selectors_in(text)
+        if name in exported.names
+        and not any(name == known and matches(matchers, labels) for known, labels in series)
     }
-    wrong = {place: added_up(text) & repeated for place, text in read_expressions()}
+    assert empty == set()
+
+
+async def test_replicas_that_show_the_same_are_one(exported: Exported) -> None:
+    """Only what each process counts of its own may be added up."""
+    repeated = {
+        name for name in exported.names if not name.startswith(("postroom_http_", "process_", "python_"))
+    }
+    wrong = {place: not_reduced(text) & repeated for place, text in read_expressions()}
     assert {place: names for place, names in wrong.items() if names} == {}
+
+
+def test_whatever_alerts_read_is_missed_when_it_vanishes() -> None:
+    """Each metric, and each value that an alert asks for by name, stands in MetricsAbsent."""
+    rules = [
+        rule
+        for path in RULES
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    [absent] = [rule["expr"] for rule in rules if rule.get("alert") == "MetricsAbsent"]
+    missed = metrics_in(absent)
+    read = set().union(*(metrics_in(rule["expr"]) for rule in rules)) - recorded()
+    assert read - missed == MAY_BE_MISSING
+    jobs = [matchers for name, matchers in selectors_in(absent) if name == "job_last_success_timestamp"]
+    assert {value for [(_, _, value)] in jobs} == set(CATALOG)
+
+
+async def test_every_metric_that_a_page_looks_for_is_exported(exported: Exported) -> None:
+    texts = {path.name: path.read_text() for path in (*PAGES.glob("*.md"), PAGES.parent / "runbook.md")}
+    looked_for = {
+        (name, f"^(?:{part})")
+        for name, text in texts.items()
+        for pattern in re.findall(r"grep -E '\^([^']*)'", text)
+        for part in alternatives(pattern)
+    }
+    assert len(looked_for) > 10
+    missing = {each for each in looked_for if not re.search(each[1], exported.text, re.MULTILINE)}
+    assert missing == set()
+
+
+def alternatives(pattern: str) -> list[str]:
+    """`(a|b)` and `x_(a|b)`, each alternative with what stands around it."""
+    found = re.fullmatch(r"([^(]*)\(([^)]*)\)(.*)", pattern)
+    return [f"{found[1]}{part}{found[3]}" for part in found[2].split("|")] if found else [pattern]
 
 
 @pytest.mark.parametrize(
@@ -124,12 +179,36 @@ async def test_nothing_is_added_up_that_every_replica_shows(exported: Exported) 
     [
         ('sum by (x) (outbox_queue_messages{status="dead"}) > 0', {"outbox_queue_messages"}),
         ("sum(rate(stripe_webhook_events_total[5m]))", {"stripe_webhook_events_total"}),
+        ("sum(abs(postroom_ledger_drift)) > 0", {"postroom_ledger_drift"}),
+        ("sum(max_over_time(circuit_state[5m]))", {"circuit_state"}),
+        ("sum(1 * circuit_state)", {"circuit_state"}),
+        ("max(sum(circuit_state))", {"circuit_state"}),
+        ("circuit_state > 0", {"circuit_state"}),
+        ("max(up) + circuit_state", {"circuit_state"}),
         ("sum(max by (outcome) (rate(stripe_webhook_events_total[5m])))", set()),
         ("max(circuit_state)", set()),
+        ('absent(circuit_state{circuit="email"})', set()),
     ],
 )
-def test_adding_up_is_seen(expression: str, found: set[str]) -> None:
-    assert added_up(expression) == found
+def test_what_a_second_replica_would_change_is_seen(expression: str, found: set[str]) -> None:
+    assert not_reduced(expression) == found
+
+
+@pytest.mark.parametrize(
+    ("matcher", "labels", "matched"),
+    [
+        (("status", "=", "dead"), {"status": "dead"}, True),
+        (("status", "=", "dead"), {"status": "died"}, False),
+        (("status", "=~", "5.."), {"status": "503"}, True),
+        (("status", "=~", "50"), {"status": "503"}, False),
+        (("status", "!=", "dead"), {}, True),
+        (("status", "!~", "d.*"), {"status": "dead"}, False),
+    ],
+)
+def test_a_selector_matches_as_in_prometheus(
+    matcher: tuple[str, str, str], labels: dict[str, str], matched: bool
+) -> None:
+    assert matches([matcher], labels) is matched
 
 
 def test_names_are_found_between_words_and_labels() -> None:

@@ -18,7 +18,7 @@ from app.outbox.policy import Settlement, Verdict, delivered
 from app.outbox.replay import LetterFilter, replay_many, replay_one
 from app.outbox.store import BOTTOM
 from tests.engine import Engine, ScriptedAdapter, email
-from tests.plans.test_console_plans import FILL, grows
+from tests.plans.ledger_of_size import FILL, grows
 
 SCANS = "select relname, seq_scan from pg_stat_user_tables where schemaname = 'postroom'"
 OTHERS = """

@@ -183,7 +183,7 @@ def test_no_routes_file_breaks_the_start(tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.getbasetemp() / "hostile-routes.toml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
-        load_routes(path)
+        load_routes(path, checks={})
     except SettingsInvalid as refused:
         assert refused.faults  # noqa: PT017 - as above
 

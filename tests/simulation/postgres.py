@@ -99,8 +99,8 @@ class PostgresStore:
         async def write(conn: Any) -> set[Any]:
             return {message_id for message_id, _ in await store.settle_claims(conn, batch)}
 
-        settled = self._within(write)
-        return {held.key for held, _ in ended if self._ids[held.key] in settled}
+        lost = self._within(write)
+        return {held.key for held, _ in ended if self._ids[held.key] not in lost}
 
     def beat(self, worker: int) -> bool:
         async def beat(conn: Any) -> bool:

@@ -84,7 +84,11 @@ async def test_many_callers_at_once_each_get_their_own_id(api: Api) -> None:
         (b'{"channel": "email", "payload": {}, "deliver_at": "2026-01-01T00:00:00"}', 422, "deliver_at"),
         (b'[{"channel": "email", "payload": {}, "key": ""}]', 422, "[0].key"),
         (b'{"channel": "export", "payload": {"dataset": "a", "record": {"x": "\\u0000"}}}', 422, None),
-        (b'{"channel": "export", "payload": {"dataset": "a", "record": {"x": "\\ud800"}}}', 400, "body"),
+        (
+            b'{"channel": "export", "payload": {"dataset": "a", "record": {"x": "\\ud800"}}}',
+            400,
+            "$.payload.record.x",
+        ),
         (
             b'{"channel": "webhook", "payload": {"url": "http://127.0.0.1/x", "type": "a", "data": {}}}',
             422,

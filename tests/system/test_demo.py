@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -74,6 +75,28 @@ def test_a_second_one_says_where_the_first_is_and_sigterm_ends_all(up: Running, 
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(GONE_S) == 0, up.output
     assert processes_of(tmp_path) == []
+
+
+def test_a_second_terminal_gets_its_settings_for_the_runbooks_commands(up: Running, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "environment"
+    assert f". {path}" in up.output
+    assert path.stat().st_mode & 0o777 == 0o600
+    lines = [line.partition("=") for line in path.read_text().splitlines()]
+    settings = {name: shlex.split(value)[0] for name, _, value in lines}
+
+    doctor = run("app.cli", "doctor", home=tmp_path, settings=settings)
+    assert doctor.code == 0, doctor.out
+    assert "emails wait" not in doctor.out
+    letter = '{"to": "ann@example.com", "subject": "Hello", "text": "from a second terminal"}'
+    assert run("app.cli", "publish", "email", "--payload", letter, home=tmp_path, settings=settings).code == 0
+    drained = run("app.jobs.run", "--job", "outbox-delivery", "--once", home=tmp_path, settings=settings)
+    assert drained.code == 0, drained.err
+    mails = tmp_path / "state" / "mail"
+    assert wait_until(lambda: len(list(mails.glob("*.eml"))) == 1, limit_s=READY_S)
+
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(GONE_S) == 0, up.output
+    assert not path.exists()
 
 
 def test_kill_minus_nine_leaves_no_process_behind(up: Running, tmp_path: Path) -> None:

@@ -337,9 +337,12 @@ async def test_a_hostile_subject_from_data_opens_no_header(
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        ({"to": "ann@example.com\r\nBcc: eve@example.com", "subject": "s", "text": "t"}, "payload: to: "),
-        ({"to": "ann@example.com", "subject": "a\nBcc: x", "text": "t"}, "payload: subject: "),
-        ("[1]", "payload: payload: the payload is no JSON object"),
+        (
+            {"to": "ann@example.com\r\nBcc: eve@example.com", "subject": "s", "text": "t"},
+            "to holds a line break",
+        ),
+        ({"to": "ann@example.com", "subject": "a\nBcc: x", "text": "t"}, "subject holds a line break"),
+        ("[1]", "payload: the payload is no JSON object"),
         ({"to": "ann@example.com", "template": "nope"}, "template 'nope' is unknown"),
         (
             {"to": "ann@example.com", "template": "receipt", "data": {}},

@@ -24,7 +24,7 @@ def test_a_bad_claim_is_rejected_alone_and_named() -> None:
         ]
     )
     assert list(batch.records) == [UUID(int=1)]
-    assert batch.rejected[UUID(int=2)].reason.startswith("dataset: ")
+    assert batch.rejected[UUID(int=2)].reason.startswith("dataset must ")
     assert batch.rejected[UUID(int=3)].reason.startswith("payload: ")
 
 

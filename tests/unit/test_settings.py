@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from app.base.errors import SettingsInvalid
 from app.base.settings import Settings, load_settings
+from app.ops.setting_names import unknown_names
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 SECRET = "postgresql://user:hunter2@host/db"
@@ -48,6 +49,34 @@ def test_prod_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) 
     [fault] = refused.value.faults
     for name in ("POSTROOM_DATABASE_URL", "POSTROOM_METRICS_TOKEN", "POSTROOM_STRIPE__WEBHOOK_SECRETS"):
         assert name in fault
+
+
+def test_prod_names_what_is_missing_beside_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTROOM_ENV", "prod")
+    monkeypatch.setenv("POSTROOM_PORT", "eighty")
+    with pytest.raises(SettingsInvalid) as refused:
+        load_settings()
+    assert [fault.partition(":")[0] for fault in refused.value.faults] == [
+        "POSTROOM_PORT",
+        "POSTROOM_DATABASE_URL",
+        "POSTROOM_METRICS_TOKEN",
+    ]
+
+
+def test_a_name_that_is_no_setting_is_found_with_the_one_that_was_meant() -> None:
+    environment = {
+        "POSTROOM_EMAIL__FORM": "a@example.com",
+        "POSTROOM_ROUTE": "routes.toml",
+        "POSTROOM_NONSENSE_OF_SOMEBODY": "1",
+        **dict.fromkeys(("POSTROOM_PORT", "POSTROOM_EMAIL__FROM", "POSTROOM_EXPORTS__OPTIONS__REGION"), "x"),
+        **dict.fromkeys(("POSTROOM_TEST_FLAVOUR", "POSTROOM_API_SERVICE_HOST", "POSTROOM_PORT_80_TCP"), "x"),
+        "HOME": "/root",
+    }
+    assert unknown_names(environment) == {
+        "POSTROOM_EMAIL__FORM": "POSTROOM_EMAIL__FROM",
+        "POSTROOM_NONSENSE_OF_SOMEBODY": None,
+        "POSTROOM_ROUTE": "POSTROOM_ROUTES",
+    }
 
 
 def test_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,6 @@ def test_a_fault_is_refused_with_its_place(tmp_path: Path, text: str, expected: 
 def test_the_faults_of_both_files_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "routes.toml").write_text("[[route]]\n", encoding="utf-8")
     with pytest.raises(SettingsInvalid) as refusal:
-        load_effects(routes=tmp_path / "routes.toml", handlers=tmp_path / "absent.py")
+        load_effects(routes=tmp_path / "routes.toml", handlers=tmp_path / "absent.py", checks={})
     assert any("routes.toml:1" in fault for fault in refusal.value.faults)
     assert any("absent.py" in fault for fault in refusal.value.faults)

@@ -34,7 +34,7 @@ INVOICE = {
 def routes(tmp_path: Path, text: str) -> Routes:
     path = tmp_path / "routes.toml"
     path.write_text(text, encoding="utf-8")
-    return load_routes(path)
+    return load_routes(path, checks={})
 
 
 def drafts(loaded: Routes, object: dict[str, Any] = INVOICE, type: str = "invoice.paid") -> list[Draft]:
@@ -182,7 +182,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 def test_broken_toml_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     assert "routes.toml:2: not TOML" in faults(tmp_path, "[[route]]\non = \n")
     with pytest.raises(SettingsInvalid, match="cannot be read"):
-        load_routes(tmp_path / "absent.toml")
+        load_routes(tmp_path / "absent.toml", checks={})
 
 
 def test_names_stay_when_a_route_for_another_event_is_put_in_front(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ let again = false;
 
 function showPulse(on) {
   const pulse = document.querySelector("[data-pulse]");
-  if (!pulse || pulse.classList.contains("on") === on) return;
+  if (!pulse || (!pulse.hidden && pulse.classList.contains("on") === on)) return;
+  pulse.hidden = false; // a page that has nothing live shows none
   pulse.classList.toggle("on", on);
   pulse.title = on ? "Live" : "Not live";
   pulse.querySelector(".sr").textContent = on ? "Live updates are on" : "Live updates are off";
@@ -48,7 +49,8 @@ function connect() {
 }
 
 function disconnect() {
-  source?.close();
+  if (!source) return;
+  source.close();
   source = null;
   showPulse(false);
 }
@@ -84,6 +86,7 @@ function swap(fresh) {
     addCopyButtons(part);
   }
   tellTimes();
+  addChooseAll();
   countChosen();
 }
 
@@ -170,7 +173,25 @@ function onKey(event) {
 
 // --- small things ------------------------------------------------------------------------------
 
+function addChooseAll() {
+  const place = document.querySelector("[data-choose-all]");
+  if (!place || place.querySelector("input")) return;
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.ariaLabel = "Choose all on this page";
+  box.addEventListener("change", () => {
+    for (const each of document.querySelectorAll("tr[data-row] input[type=checkbox]")) each.checked = box.checked;
+  });
+  place.replaceChildren(box);
+}
+
 function countChosen() {
+  const boxes = [...document.querySelectorAll("tr[data-row] input[type=checkbox]")];
+  const all = document.querySelector("[data-choose-all] input");
+  if (all) {
+    all.checked = boxes.length > 0 && boxes.every((box) => box.checked);
+    all.indeterminate = !all.checked && boxes.some((box) => box.checked);
+  }
   const count = new Set([...document.querySelectorAll("tr[data-row] input[type=checkbox]:checked")].map((box) => box.value)).size;
   for (const button of document.querySelectorAll("[data-chosen]")) {
     button.disabled = count === 0;
@@ -206,4 +227,7 @@ document.addEventListener("change", countChosen);
 document.addEventListener("click", closeOthers);
 setInterval(tellTimes, RELATIVE_MS);
 addCopyButtons(document);
+addChooseAll();
 countChosen();
+// On a phone the navigation is a strip that may hide where one is.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

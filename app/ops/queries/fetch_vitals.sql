@@ -1,7 +1,9 @@
 -- What the server and the workers are like. $1 seconds after which a silent worker counts as dead
 select
+    -- A vacuum holds no snapshot that others wait for, however long it takes.
     coalesce((select extract(epoch from now() - min(xact_start)) from pg_stat_activity
-        where datname = current_database() and pid <> pg_backend_pid()), 0)::float8 as transaction_s,
+        where datname = current_database() and pid <> pg_backend_pid()
+            and backend_type is distinct from 'autovacuum worker'), 0)::float8 as transaction_s,
     (select count(*) from postroom.worker where beat_at > now() - make_interval(secs => $1)) as workers,
     pg_database_size(current_database()) as database_bytes,
     (select extract(epoch from min(expires_at) - now()) / 86400 from postroom.token
@@ -14,5 +16,6 @@ select
     (select setting from pg_settings where name = 'data_directory'
         and coalesce(inet_server_addr(), '127.0.0.1') <<= any ('{127.0.0.0/8,::1/128}'::inet[])) as data_dir,
     coalesce((select published from postroom.ledger_check), 0) as published,
+    coalesce((select open from postroom.ledger_check), 0) as open,
     coalesce((select drift from postroom.ledger_check), 0) as drift,
     coalesce((select extract(epoch from checked_at) from postroom.ledger_check), 0)::float8 as checked_s

@@ -1,4 +1,5 @@
 -- Like `claim_due`, around destinations that may have no more just now, among the oldest $10 of each kind.
+-- Only what is chosen is locked: whoever looks in vain, again and again, must leave no trace in the table.
 -- $1 … $8 as in `claim_due`, $9 destinations to leave alone, $10 how many to look at
 with fresh as materialized (
     select d.ctid as place, d.destination, d.due_at, d.seq
@@ -11,7 +12,6 @@ with fresh as materialized (
                 and e.destination = d.destination and e.seq < d.seq))
     order by d.due_at, d.seq
     limit $10
-    for update skip locked
 ), again as materialized (
     select d.ctid as place, d.destination, d.due_at, d.seq
     from postroom.delivery d
@@ -23,15 +23,19 @@ with fresh as materialized (
                 and e.destination = d.destination and e.seq < d.seq))
     order by d.due_at, d.seq
     limit $10
-    for update skip locked
 ), chosen as (
     (select place from fresh where destination <> all ($9::text[]) order by due_at, seq limit $3)
     union all
     (select place from again where destination <> all ($9::text[]) order by due_at, seq limit $4)
+), locked as materialized (
+    select d.ctid as place
+    from postroom.delivery d
+    where d.ctid = any (array(select place from chosen)) and d.worker is null and d.due_at <= now()
+    for update skip locked
 ), claimed as (
     update postroom.delivery d
     set worker = $2, claim_no = d.claim_no + 1, claimed_at = now()
-    where d.ctid = any (array(select place from chosen))
+    where d.ctid = any (array(select place from locked))
         and (select set_config('synchronous_commit', 'off', true)) = 'off'
     returning d.*
 )

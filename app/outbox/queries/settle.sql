@@ -1,5 +1,5 @@
 -- Settle what ended: one statement for a batch. Only what this worker still holds under this very
--- claim is touched; the rows that come back are the ones that were.
+-- claim is touched; the rows that come back were lost to another one.
 -- $1 message ids, $2 n, $3 workers, $4 claim numbers, $5 verdicts, $6 outcomes, $7 delays in seconds,
 -- $8 codes, $9 reasons, $10 details, $11 causes, $12 fingerprints, $13 durations in ms, $14 shard
 with input as materialized (
@@ -61,4 +61,7 @@ with input as materialized (
     select name, label, $14, value from counts order by name, label
     on conflict (name, label, shard) do update set value = t.value + excluded.value
 )
-select message_id, n from settled
+select i.message_id, i.n
+from input i
+where (select count(*) from settled) < cardinality($1::uuid[])
+    and not exists (select from settled s where s.message_id = i.message_id and s.n = i.n)

@@ -1,12 +1,12 @@
 -- Settle what was delivered: the busy path of `settle`, for a batch in which nothing else happened.
--- Only what this worker still holds under this very claim is touched; the rows that come back are those.
--- $1 message ids, $2 n, $3 workers, $4 claim numbers, $5 codes, $6 details, $7 durations in ms,
--- $8 channel, $9 shard
+-- Only what this worker still holds under this very claim is touched; the rows that come back were lost.
+-- $1 message ids, $2 n, $3 worker, $4 claim numbers, $5 codes, $6 details (null: none has one),
+-- $7 durations in ms, $8 channel, $9 shard
 with ended as (
     delete from postroom.delivery d
-    using unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::integer[])
-        as i(message_id, n, worker, claim_no, code, detail, duration_ms)
-    where d.message_id = i.message_id and d.n = i.n and d.worker = i.worker and d.claim_no = i.claim_no
+    using unnest($1::uuid[], $2::smallint[], $4::integer[], $5::text[], $6::text[], $7::integer[])
+        as i(message_id, n, claim_no, code, detail, duration_ms)
+    where d.message_id = i.message_id and d.n = i.n and d.worker = $3 and d.claim_no = i.claim_no
     returning d.message_id, d.n, d.attempts, d.worker, i.code, i.detail, i.duration_ms
 ), logged as (
     insert into postroom.attempt (message_id, n, channel, attempt, worker, outcome, code, detail, duration_ms)
@@ -20,4 +20,7 @@ with ended as (
     where done.value > 0 and (count.name <> 'email_outcome' or $8 = 'email')
     on conflict (name, label, shard) do update set value = t.value + excluded.value
 )
-select message_id, n from ended
+select i.message_id, i.n
+from unnest($1::uuid[], $2::smallint[]) as i(message_id, n)
+where (select count(*) from ended) < cardinality($1::uuid[])
+    and not exists (select from ended e where e.message_id = i.message_id and e.n = i.n)

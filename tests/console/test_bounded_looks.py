@@ -1,0 +1,120 @@
+"""A page that looked at a part of a table says so, and its way on neither skips nor repeats."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.base.settings import Settings
+from app.console import event_store, ledger_store, letter_store
+from tests.console.http import Visitor, visitor
+from tests.system.api_client import running_api
+
+ROW = re.compile(r"<tr data-row>.*?</tr>", re.DOTALL)
+NEXT = re.compile(r'rel="next" href="([^"]+)">([^<]+)<')
+PAGES_MAX = 60
+FILL = """
+insert into postroom.message (id, channel, type, tenant, key, payload, deliveries, created_at)
+select postroom.uuid7(), case n % 3 when 0 then 'email' when 1 then 'webhook' else 'export' end,
+    case n % 40 when 5 then 'rare' else 'usual' end, case n % 40 when 5 then 'small' else 'big' end, 'k' || n, '{}', 1, now()
+from generate_series(1, 400) n;
+insert into postroom.delivery (message_id, channel, destination, state, attempts, due_at)
+select id, channel, 'there', 'pending', 0,
+    case when substr(key, 2)::int % 2 = 0 then 'infinity' else now() + substr(key, 2)::int * interval '1 s' end
+from postroom.message where substr(key, 2)::int <= 200;
+-- The channels die at different paces, so that a look ends at another time in each.
+insert into postroom.dead_letter (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason, died_at)
+select id, 0, 1, channel, 'host' || substr(key, 2)::int % 2, 8, 'ours', 'fault' || substr(key, 2)::int % 2, 'r',
+    now() - substr(key, 2)::int * case channel when 'email' then interval '1 s' else interval '1 h' end
+from postroom.message where substr(key, 2)::int > 200;
+insert into postroom.stripe_event (account, event_id, message_id, source, state, type, object_id, thin, event_created,
+    secret, raw, received_at)
+select 'self', 'evt_' || n, postroom.uuid7(), 'webhook', 'received', case n % 40 when 5 then 'rare' else 'usual' end,
+    'cus_1', false, now(), 's', 'x', now() - n / 10 * interval '1 s' from generate_series(1, 300) n;
+insert into postroom.audit (actor, action)
+select case n % 40 when 5 then 'rare' else 'usual' end, 'a' from generate_series(1, 300) n;
+"""  # noqa: E501
+
+
+@pytest.fixture
+async def somebody(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Visitor]:
+    """Signed in where every look is short: 30 rows."""
+    for module, name in (
+        (ledger_store, "LOOKED_MAX"), (ledger_store, "WAITING_LOOKED_MAX"), (letter_store, "LOOKED_MAX"),
+        (event_store, "LOOKED_MAX"), (event_store, "TRAIL_LOOKED_MAX"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, 30)
+    async with running_api(dsn, Settings(state_dir=tmp_path)) as api, visitor(api) as guest:
+        await api.services.pool.execute(FILL)
+        await guest.sign_in(api.token)
+        yield guest
+
+
+async def _walk(guest: Visitor, path: str) -> tuple[list[str], list[str]]:
+    """Every row from the first page to the last, and what the ways on were called."""
+    rows: list[str] = []
+    ways: list[str] = []
+    for _ in range(PAGES_MAX):
+        answer = await guest.get(path)
+        assert answer.status == 200, answer.text
+        rows += ROW.findall(answer.text)
+        found = NEXT.search(answer.text)
+        if found is None:
+            return rows, ways
+        path = html.unescape(found[1])
+        ways.append(found[2])
+        assert ("may fit too" in answer.text) == ("further" in found[2])
+    raise AssertionError(f"no end after {PAGES_MAX} pages")
+
+
+def _names(rows: list[str]) -> list[str]:
+    """What each row is about: the address that it links to."""
+    return [found[1] for row in rows if (found := re.search(r'href="([^"]+)"', row))]
+
+
+@pytest.mark.rows_by_hand
+@pytest.mark.parametrize(
+    ("path", "count"),
+    [
+        ("/console/messages?type=rare", 10),
+        ("/console/messages?tenant=big&type=usual", 390),
+        ("/console/messages?type=nosuch", 0),
+        ("/console/messages?status=pending", 100),
+        ("/console/messages?status=pending&tenant=small", 5),
+        ("/console/messages?status=pending&tenant=big", 95),
+        ("/console/messages?status=parked", 100),
+        ("/console/messages?status=parked&type=usual", 100),
+        ("/console/dead-letters?tenant=small", 5),
+        ("/console/dead-letters?tenant=big", 195),
+        ("/console/dead-letters?tenant=nosuch", 0),
+        ("/console/dead-letters?destination=host1&tenant=big", 95),
+        ("/console/dead-letters?fingerprint=fault0&tenant=big", 100),
+        ("/console/stripe?type=rare", 8),
+        ("/console/stripe?type=usual", 292),
+    ],
+)
+async def test_every_row_that_fits_is_met_once(somebody: Visitor, path: str, count: int) -> None:
+    rows, ways = await _walk(somebody, path)
+    names = _names(rows)
+    assert (len(names), len(set(names))) == (count, count)
+    if path.endswith(("rare", "small", "nosuch")):
+        assert "Look further →" in ways
+
+
+@pytest.mark.rows_by_hand
+async def test_the_trail_is_followed_to_its_end(somebody: Visitor) -> None:
+    rows, ways = await _walk(somebody, "/console/audit?actor=rare")
+    assert len(rows) == 8
+    assert "Look further →" in ways
+
+
+@pytest.mark.rows_by_hand
+async def test_nothing_found_so_far_is_not_nothing(somebody: Visitor) -> None:
+    first = await somebody.get("/console/messages?type=nosuch")
+    assert "No message so far fits." in first.text
+    waiting = await somebody.get("/console/messages?status=pending&tenant=nosuch")
+    assert "Nothing that fits waits here so far." in waiting.text

@@ -1,0 +1,222 @@
+"""What a page says is so: breakers by their receivers, jobs that fell silent, who is signed in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app.base.settings import Settings
+from app.console.audit_page import place_of
+from app.console.jobs import standing
+from app.console.routes import ACTIONS
+from app.console.runbooks import read, to_html
+from app.console.settings_page import setting_rows
+from app.ops.jobs import JobStatus
+from app.ops.tokens import Scope
+from tests.console.http import Visitor, visitor
+from tests.console.scene import Scene
+from tests.system.api_client import Api, running_api
+
+NOW = datetime.now(UTC)
+READERS = {"theme", "sign-out", "sign-out-everywhere", "reveal"}
+
+
+@pytest.fixture
+async def api(dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
+    async with running_api(dsn, Settings(state_dir=tmp_path)) as running:
+        yield running
+
+
+@pytest.fixture
+async def somebody(api: Api) -> AsyncIterator[Visitor]:
+    async with visitor(api) as guest:
+        await guest.sign_in(api.token)
+        yield guest
+
+
+async def test_the_breaker_of_a_receiver_is_told_wherever_the_receiver_is(scene: Scene) -> None:
+    scene.broken.behaviour = "status/503"
+    await scene.webhooks("globex", 12)
+    await scene.wait_for(
+        "select count(*) from postroom.circuit where name like 'webhook:%' and state <> 'closed'", 1
+    )
+    pool = scene.api.services.pool
+    endpoint_id = await pool.fetchval("select id from postroom.endpoint where tenant = 'globex'")
+    await pool.execute("update postroom.delivery set attempts = 7, due_at = now() where state = 'retry'")
+    await pool.execute(
+        """with gone as (delete from postroom.delivery where worker is null returning *)
+        insert into postroom.dead_letter (message_id, n, seq, channel, destination, endpoint_id, attempts,
+            cause, fingerprint, reason)
+        select message_id, n, seq, channel, destination, endpoint_id, 8, 'passing', 'f', 'answered 503'
+        from gone"""
+    )
+    async with visitor(scene.api) as guest:
+        await guest.sign_in(scene.api.token)
+        overview = (await guest.get("/console")).text
+        assert f"1 receiver fails: {scene.broken.url()}." in overview
+        row = _row((await guest.get("/console/webhooks")).text, scene.broken.url())
+        assert re.search(r'data-label="Breaker"><span class="tag (bad|warn)">', row), row
+        page = (await guest.get(f"/console/webhooks/{endpoint_id}")).text
+        assert re.search(r"<dt>Breaker</dt><dd><span class=\"tag (bad|warn)\">", page)
+        assert "answered 503" in page
+        assert scene.broken.url() in _row((await guest.get("/console/circuits")).text, f"{endpoint_id}")
+        dry = _row((await guest.get("/console/dead-letters/replay?channel=webhook")).text, scene.broken.url())
+        assert re.search(r"breaker <span class=\"tag (bad|warn)\">", dry), dry
+
+
+async def test_a_mail_is_named_by_its_template_and_a_timeline_by_its_day(api: Api, somebody: Visitor) -> None:
+    message_id = await api.services.pool.fetchval(
+        """select postroom.publish(channel => 'email', payload =>
+            '{"to": "a@example.com", "template": "welcome", "data": {}}')"""
+    )
+    assert "welcome" in _row((await somebody.get("/console/messages")).text, str(message_id))
+    page = (await somebody.get(f"/console/messages/{message_id}")).text
+    assert "<bdi>welcome</bdi>" in page
+    assert f"<strong>{datetime.now(UTC):%Y-%m-%d}</strong>" in page
+    assert "a@example.com" not in page
+
+
+async def test_what_is_parked_cannot_be_hastened(api: Api, somebody: Visitor) -> None:
+    pool = api.services.pool
+    message_id = await pool.fetchval("select postroom.publish(channel => 'email', payload => '{}')")
+    assert "Deliver now" in (await somebody.get(f"/console/messages/{message_id}")).text
+    await pool.execute("update postroom.delivery set due_at = 'infinity'")
+    page = (await somebody.get(f"/console/messages/{message_id}")).text
+    assert "Deliver now" not in page
+    assert "Cancel" in page
+
+
+async def test_many_open_breakers_are_one_line_and_their_page_is_paged(api: Api, somebody: Visitor) -> None:
+    await api.services.pool.execute(
+        """insert into postroom.circuit (name, state, reason, opened_at, retry_at)
+        select 'webhook:host' || lpad(n::text, 3, '0'), 'open', 'down', now(), now()
+        from generate_series(1, 120) n"""
+    )
+    overview = (await somebody.get("/console")).text
+    assert "120 receivers fail: webhook:host001, webhook:host002, webhook:host003 and 117 more." in overview
+    assert len(overview) < 60_000
+    first = (await somebody.get("/console/circuits?state=open")).text
+    cursor = re.search(r"cursor=([\w-]+)", first)
+    assert cursor is not None
+    second = (await somebody.get(f"/console/circuits?state=open&cursor={cursor[1]}")).text
+    assert ("host050" in first, "host051" in first, "host051" in second) == (True, False, True)
+
+
+async def test_a_wrong_filter_does_not_take_the_way_back_away(api: Api, somebody: Visitor) -> None:
+    answer = await somebody.get("/console/messages?channel=fax")
+    assert answer.status == 400
+    assert 'href="/console/dead-letters"' in answer.text
+    assert "Sign out" in answer.text
+    async with visitor(api) as stranger:
+        assert "Sign out" not in (await stranger.get("/console/static/x/none.css")).text
+
+
+async def test_retries_and_pending_are_counted_apart(api: Api, somebody: Visitor) -> None:
+    pool = api.services.pool
+    for _ in range(3):
+        await pool.execute("select postroom.publish(channel => 'email', payload => '{}')")
+    await pool.execute(
+        """update postroom.delivery set state = 'retry', attempts = 1
+        where message_id = (select message_id from postroom.delivery limit 1)"""
+    )
+    page = (await somebody.get("/console")).text
+    assert ">2 pending</a>" in page
+    assert ">1 retry</a>" in page
+
+
+@pytest.mark.parametrize(
+    ("job", "word"),
+    [
+        (JobStatus("j"), "never ran"),
+        (JobStatus("j", last_heartbeat_at=NOW, last_success_at=NOW, every_s=30), "well"),
+        (JobStatus("j", last_heartbeat_at=NOW - timedelta(minutes=6), every_s=30), "silent"),
+        (JobStatus("j", last_heartbeat_at=NOW - timedelta(minutes=12), every_s=600), "well"),
+        (JobStatus("j", last_heartbeat_at=NOW - timedelta(hours=1), paused=True), "paused"),
+        (JobStatus("j", last_heartbeat_at=NOW, consecutive_failures=2), "failing"),
+        (JobStatus("j", last_heartbeat_at=NOW, last_success_at=NOW - timedelta(minutes=16)), "stale"),
+        (JobStatus("j", last_heartbeat_at=NOW, running_since=NOW, every_s=30), "running"),
+    ],
+)
+def test_a_job_that_fell_silent_is_not_well(job: JobStatus, word: str) -> None:
+    assert standing(job, NOW) == word
+
+
+def test_a_secret_that_is_not_set_is_not_said_to_be() -> None:
+    rows = {row.name: row.value for row in setting_rows(Settings())}
+    assert rows["POSTROOM_OIDC__CLIENT_SECRET"] == "not set"
+
+
+def test_a_runbook_page_leads_to_the_next_one_and_has_its_tables() -> None:
+    page = to_html(read("JobStale"))
+    assert '<a href="/console/runbooks/JobsRunnerSilent">JobsRunnerSilent</a>' in page
+    assert "<td><code>canary</code></td>" in page
+    assert "](" not in page
+    assert "<a" not in to_html("[x](javascript:alert) [y](//evil.md) [z](../Secret.md)")
+
+
+@pytest.mark.parametrize(
+    ("action", "subject", "place"),
+    [
+        ("message.reveal", "no id", None),
+        ("message.reveal", "01a21046-f2a3-76f9-ae60-3be9d80aad80", "messages"),
+        ("outbox.replay_many", "01a21046-f2a3-76f9-ae60-3be9d80aad80", "replays"),
+        ("replay.undo", "01a21046-f2a3-76f9-ae60-3be9d80aad80", "replays"),
+        ("endpoint.park", "01a21046-f2a3-76f9-ae60-3be9d80aad80", "webhooks"),
+        ("job.run", "canary", "jobs"),
+        ("job.run", "../x", None),
+        ("token.create", "01a21046-f2a3-76f9-ae60-3be9d80aad80", None),
+    ],
+)
+def test_the_trail_leads_to_what_it_is_about(action: str, subject: str, place: str | None) -> None:
+    assert place_of(action, subject) == (f"/console/{place}/{subject}" if place else None)
+
+
+async def test_who_may_only_read_is_shown_no_action_and_every_one_is_refused(
+    api: Api, somebody: Visitor
+) -> None:
+    pool = api.services.pool
+    message_ids = [
+        await pool.fetchval("select postroom.publish(channel => 'email', payload => '{}')") for _ in range(2)
+    ]
+    await pool.execute(
+        """with gone as (delete from postroom.delivery where message_id = $1 returning *)
+        insert into postroom.dead_letter
+            (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
+        select message_id, n, seq, channel, destination, 1, 'ours', 'f', 'r' from gone""",
+        message_ids[0],
+    )
+    made = await api.post("/v1/admin/endpoints", json={"tenant": "t", "url": "https://example.com/"})
+    endpoint_id = made.json["endpoint"]["id"]
+    pages = [
+        "", "/messages", *(f"/messages/{each}" for each in message_ids), "/dead-letters",
+        "/dead-letters/replay?channel=email", "/stripe", "/webhooks", f"/webhooks/{endpoint_id}", "/jobs",
+        "/jobs/canary", "/circuits", "/settings", "/tokens", "/audit",
+    ]  # fmt: skip
+    async with visitor(api) as reader:
+        await reader.sign_in(await api.make_token(Scope.ADMIN_READ, name="reader"))
+        for mighty, guest in ((True, somebody), (False, reader)):
+            shown = {
+                action for page in pages for action in _actions((await guest.get(f"/console{page}")).text)
+            }
+            assert bool(shown - READERS) == mighty, shown - READERS
+        for path, scope, _ in ACTIONS:
+            if scope != Scope.ADMIN_READ:
+                answer = await reader.post(f"/console{path}".format(id=message_ids[0], name="canary"))
+                assert (answer.status, str(scope) in answer.text) == (403, True), path
+
+
+def _actions(page: str) -> set[str]:
+    """The last word of the address of each form that changes something."""
+    forms = [form for form in re.findall(r"<form ([^>]*)>", page) if 'method="post"' in form]
+    return {found[1].rpartition("/")[2] for form in forms if (found := re.search(r'action="([^"]+)"', form))}
+
+
+def _row(page: str, text: str) -> str:
+    """The first row of a table that holds the text."""
+    rows = [row for row in re.findall(r"<tr.*?</tr>", page, re.DOTALL) if text in row]
+    assert rows, f"no row says {text}"
+    return str(rows[0])

@@ -1,0 +1,67 @@
+"""What cannot work is refused before anything starts, all of it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from app.base.errors import SettingsInvalid
+from app.base.settings import EmailSettings, ExportSettings, Settings
+from app.wiring import open_services
+
+ROUTES = """
+[[route]]
+on = "invoice.paid"
+email = { template = "reciept", to = "{{ object.customer_email }}" }
+webhook = { tenant = "acme", type = "invoice paid" }
+export = { dataset = "Invoices" }
+
+[[route]]
+on = "invoice.voided"
+email = { template = "{{ object.metadata.template }}", to = "team at example.com" }
+webhook = { url = "http://127.0.0.1/hook" }
+
+[[route]]
+on = "invoice.payment_failed"
+email = { template = "payment_failed", to = ["{{ object.customer_email }}", "team@example.com"] }
+webhook = { tenant = "{{ object.customer }}", data = { id = "{{ object.id }}" } }
+export = { dataset = "invoices", record = { id = "{{ object.id }}" } }
+"""
+
+
+async def faults(dsn: str, folder: Path, **changes: Any) -> list[str]:
+    routes = folder / "routes.toml"
+    routes.write_text(ROUTES)
+    with pytest.raises(SettingsInvalid) as refused:
+        async with open_services(Settings(state_dir=folder, routes=routes, **changes), dsn):
+            pytest.fail("it started")
+    return [fault.removeprefix(f"{routes}") for fault in refused.value.faults]
+
+
+async def test_a_route_that_its_channel_could_never_send_is_refused_with_its_line(
+    dsn: str, tmp_path: Path
+) -> None:
+    template, type_, dataset, to, url = await faults(dsn, tmp_path)
+    assert template == (
+        ":4: email: template: unknown template 'reciept'; known are payment_failed, receipt, "
+        "subscription_changed, welcome"
+    )
+    assert type_.startswith(":5: webhook: type must have")
+    assert dataset.startswith(":6: export: dataset must be")
+    assert to.startswith(":10: email: to is no email address")
+    assert url == ":11: webhook: url names a private address"
+
+
+async def test_the_faults_of_all_parts_come_together(dsn: str, tmp_path: Path) -> None:
+    found = await faults(
+        dsn,
+        tmp_path,
+        email=EmailSettings(url=SecretStr("http://mail.example")),
+        exports=ExportSettings(url="ftp://example.com"),
+        handlers=tmp_path / "absent.py",
+    )
+    for name in ("POSTROOM_EMAIL__URL", "POSTROOM_EXPORTS__URL", "absent.py", ":11: webhook: url"):
+        assert any(name in fault for fault in found), (name, found)
