@@ -67,25 +67,30 @@ class StripeWebhook:
             return await self._ingest.receive(body, signature, traceparent)
 
     async def _read(self, receive: Receive) -> bytes:
-        """The body, counted while it streams in. Errors: `TooLarge`; `InvalidInput` when it stalls."""
-        chunks: list[bytes] = []
-        taken = 0
-        more = True
+        """The body, counted while it streams in. Errors: `TooLarge`; `InvalidInput` when it trickles."""
+        body, more = await self._next(receive, 0)  # waited for no longer than `BodyLimit` lets it stall
+        if not more:
+            return body
+        chunks = [body]
+        taken = len(body)
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    chunk = message.get("body", b"")
+                    chunk, more = await self._next(receive, taken)
                     taken += len(chunk)
-                    if taken > self._bytes_max:
-                        raise self._too_large()
                     chunks.append(chunk)
-                    more = message.get("more_body", False)
         except TimeoutError:
             raise InvalidInput(f"the body did not arrive within {BODY_TIMEOUT_S:g} s", field="body") from None
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return b"".join(chunks)
+
+    async def _next(self, receive: Receive, taken: int) -> tuple[bytes, bool]:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
+        if taken + len(chunk) > self._bytes_max:
+            raise self._too_large()
+        return chunk, message.get("more_body", False)
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the body is larger than {self._bytes_max} bytes", field="body")

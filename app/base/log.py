@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 _SECRET_NAME = re.compile(
     r"secret|password|passwd|token|authorization|api_key|signature|cookie", re.IGNORECASE
@@ -23,7 +26,6 @@ _SECRET_VALUE = re.compile(
 # Whatever matches has one of them, and to look for them is ten times cheaper.
 _SECRET_MARKS = ("whsec_", "k_live_", "k_test_", "pr_", "://", "passw")
 MASK = "[removed]"
-_RENDERED = "rendered_by_structlog"
 _TALKATIVE = ("alembic", "uvicorn")  # what they say at INFO, our own events say better
 
 
@@ -65,45 +67,51 @@ def _scrubbed(name: str, value: object) -> object:
     return remove_secrets(str(value))
 
 
-class _Lines(logging.Formatter):
-    """Passes on the lines that structlog made; makes lines of what others told the standard library."""
+_encode_json = json.JSONEncoder(default=repr).encode
 
-    def __init__(self, others: logging.Formatter) -> None:
-        super().__init__()
-        self._others = others
 
-    def format(self, record: logging.LogRecord) -> str:
-        return str(record.msg) if hasattr(record, _RENDERED) else self._others.format(record)
+def _to_json(event: MutableMapping[str, Any], **_options: object) -> str:
+    return _encode_json(event)
+
+
+class _Lines:
+    """Writes our lines to standard error, past the standard library, whose record costs as much as all else.
+
+    Non-promise: what cannot be written is lost, and nothing fails for it.
+    """
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def configure_logging(*, json_lines: bool, level: str = "INFO") -> None:
     """Send structlog and the standard library's log to standard error in one form."""
-    _skip_what_no_line_shows()
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         _scrub,
     ]
     renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_to_json)
         if json_lines
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, renderer, _hand_over],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, renderer],
+        logger_factory=lambda *_names: _Lines(),
+        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        _Lines(
-            structlog.stdlib.ProcessorFormatter(
-                foreign_pre_chain=shared,
-                processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-            )
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
@@ -113,18 +121,6 @@ def configure_logging(*, json_lines: bool, level: str = "INFO") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _hand_over(_logger: object, _method: str, line: Any) -> tuple[tuple[str], dict[str, Any]]:
-    return (line,), {"extra": {_RENDERED: True}}
-
-
-def _skip_what_no_line_shows() -> None:
-    """The caller, thread and process of each record: to find them takes as long as to write the line."""
-    logging._srcfile = None  # as the documentation of logging has it
-    logging.logThreads = False
-    logging.logProcesses = False
-    logging.logMultiprocessing = False
-
-
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+def get_logger(name: str) -> FilteringBoundLogger:
+    logger: FilteringBoundLogger = structlog.get_logger(name)
     return logger

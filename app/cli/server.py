@@ -15,6 +15,7 @@ from app.base.errors import Conflict
 from app.base.log import get_logger
 from app.base.migrate import migrate
 from app.base.settings import Settings
+from app.cli.http_protocol import JoinedHttpProtocol
 from app.main import create_app
 from app.ops.readiness import CheckStatus, Readiness
 from app.wiring import open_services
@@ -76,7 +77,7 @@ async def serve_http(settings: Settings, dsn: str, *, drain_s: float) -> None:
                 await _look_at_schema(readiness)
             config = uvicorn.Config(
                 application,
-                http="httptools",
+                http=JoinedHttpProtocol,
                 ws="none",
                 log_config=None,
                 access_log=False,
