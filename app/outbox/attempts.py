@@ -48,11 +48,11 @@ class Attempts:
             return f"{claim.channel}:{claim.destination}"
         return self._adapter.circuit
 
-    def closed_off(self) -> list[str]:
-        """Destinations whose own breaker lets nothing through for now."""
+    async def closed_off(self) -> dict[str, float]:
+        """Destinations whose own breaker lets nothing through for now, and for how many seconds more."""
         if self._adapter.circuit is not None:
-            return []
-        return self._circuits.not_yet(f"{self._adapter.channel}:")
+            return {}
+        return await self._circuits.not_yet(f"{self._adapter.channel}:")
 
     async def batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         """Try claims of one destination together; one answer each, in order."""
