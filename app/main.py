@@ -79,6 +79,7 @@ def _console(context: Context) -> list[BaseRoute]:
         settings=context.settings,
         clock=context.clock,
         pool=context.pool,
+        keyring=context.keyring,
         adapters=context.adapters,
         readiness=context.readiness,
         verifier=context.verifier,
@@ -96,7 +97,8 @@ def _context(services: Services) -> Context:
         gauges=GaugeReader(pool=pool, clock=clock),
         machine=MachineReader(settings=services.settings, clock=clock),
         verifier=TokenVerifier(pool=pool, clock=clock),
-        intake=EventIntake(pool=pool),
+        intake=EventIntake(pool=pool, keyring=services.keyring),
+        keyring=services.keyring,
         started_s=clock.monotonic(),
     )
 

@@ -12,6 +12,7 @@ from app.base.clock import Clock, SystemClock
 from app.base.db import DATABASE_AWAY, Pool, open_pool
 from app.base.errors import SettingsInvalid, Unavailable
 from app.base.log import get_logger
+from app.base.sealing import Keyring
 from app.base.settings import Settings
 from app.email.adapter import EmailAdapter
 from app.exports.adapter import ExportAdapter
@@ -45,6 +46,7 @@ class Services:
     circuits: Circuits
     adapters: Mapping[Channel, Adapter]
     stripe_ingest: Ingest
+    keyring: Keyring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +83,20 @@ async def open_services(settings: Settings, dsn: str, *, worker: int = 0) -> Asy
 
 async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack: AsyncExitStack) -> Services:
     clock = SystemClock()
+    keyring = settings.encryption.keyring()
     circuits = Circuits(pool=pool, clock=clock, worker=worker)
-    ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, worker=worker)
+    ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, worker=worker, keyring=keyring)
     stack.push_async_callback(ingest.close)
     stripe_api = StripeApi(settings.stripe)
     stack.push_async_callback(stripe_api.close)
-    adapters, effects = await _ways_out(settings, pool, clock, stack)
+    adapters, effects = await _ways_out(settings, pool, clock, stack, keyring)
     stripe = StripeAdapter(
         pool=pool,
         settings=settings.stripe,
         clock=clock,
         current=CurrentObjects(api=stripe_api, circuits=circuits),
         effects=effects,
+        keyring=keyring,
     )
     await stripe.start()
     stack.push_async_callback(stripe.close)
@@ -104,11 +108,12 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
         circuits=circuits,
         adapters={Channel.STRIPE: stripe, **adapters},
         stripe_ingest=ingest,
+        keyring=keyring,
     )
 
 
 async def _ways_out(
-    settings: Settings, pool: Pool, clock: Clock, stack: AsyncExitStack
+    settings: Settings, pool: Pool, clock: Clock, stack: AsyncExitStack, keyring: Keyring
 ) -> tuple[dict[Channel, Adapter], Effects]:
     """The outbound adapters, started, and what Stripe events cause on them.
 
@@ -118,7 +123,11 @@ async def _ways_out(
         Channel.EMAIL: lambda: EmailAdapter(settings=settings.email, pool=pool, clock=clock),
         Channel.WEBHOOK: lambda: WebhookAdapter(pool=pool, clock=clock, settings=settings.webhook),
         Channel.EXPORT: lambda: ExportAdapter(
-            pool=pool, clock=clock, settings=settings.exports, state_dir=settings.state_dir
+            pool=pool,
+            clock=clock,
+            settings=settings.exports,
+            state_dir=settings.state_dir,
+            keyring=keyring,
         ),
     }
     adapters: dict[Channel, Adapter] = {}
@@ -183,6 +192,7 @@ async def open_worker(
                     circuits=services.circuits,
                     adapter=adapter,
                     backoff=chosen[channel],
+                    keyring=services.keyring,
                 )
                 for channel, adapter in services.adapters.items()
             },

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.base.errors import SettingsInvalid
+from app.base.sealing import Keyring, keyring_of, parse_keys
 
 UP_ENVIRONMENT: Final = "environment"
 """The file in the state folder that holds the settings of a running `postroom up`."""
@@ -93,6 +94,23 @@ class RetentionSettings(BaseModel):
     attempt_days: int = Field(default=90, ge=1)
 
 
+class EncryptionSettings(BaseModel):
+    """Payloads at rest. `keys`: `name:base64` of 32 bytes each; the first one seals, all open."""
+
+    keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
+            parse_keys(value)
+        return value
+
+    def keyring(self) -> Keyring:
+        return keyring_of(self.keys)
+
+
 class OidcSettings(BaseModel):
     """Signing in to the console through an OpenID Connect provider; `issuer` absent means not.
 
@@ -128,6 +146,7 @@ class Settings(BaseSettings):
     webhook: WebhookSettings = WebhookSettings()
     exports: ExportSettings = ExportSettings()
     retention: RetentionSettings = RetentionSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     oidc: OidcSettings = OidcSettings()
 
     @property

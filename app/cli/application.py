@@ -14,6 +14,7 @@ from app.base.log import configure_logging, remove_secrets
 from app.cli import (
     dead_letter,
     doctor,
+    encryption,
     endpoint,
     erase,
     jobs,
@@ -59,6 +60,7 @@ def build() -> typer.Typer:
     application.add_typer(endpoint.group, name="endpoint")
     application.add_typer(token.group, name="token")
     application.add_typer(suppression.group, name="suppression")
+    application.add_typer(encryption.group, name="encryption")
     erase.register(application)
     doctor.register(application)
     version.register(application)

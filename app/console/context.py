@@ -10,6 +10,7 @@ from typing import Final
 
 from app.base.clock import Clock
 from app.base.db import Connection, Pool
+from app.base.sealing import Keyring
 from app.base.settings import Settings
 from app.console.rates import RateMeter
 from app.ops.failures import FailureLimiter
@@ -33,6 +34,7 @@ class Console:
     settings: Settings
     clock: Clock
     pool: Pool
+    keyring: Keyring
     adapters: Mapping[Channel, Adapter]
     gauges: GaugeReader
     readiness: Readiness

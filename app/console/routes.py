@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from app.base.clock import Clock
 from app.base.db import Pool
 from app.base.errors import NotFound
+from app.base.sealing import Keyring
 from app.base.settings import Settings
 from app.console import (
     audit_page,
@@ -94,6 +95,7 @@ def console_routes(
     settings: Settings,
     clock: Clock,
     pool: Pool,
+    keyring: Keyring,
     adapters: Mapping[Channel, Adapter],
     readiness: Readiness,
     verifier: TokenVerifier,
@@ -103,6 +105,7 @@ def console_routes(
         settings=settings,
         clock=clock,
         pool=pool,
+        keyring=keyring,
         adapters=adapters,
         gauges=GaugeReader(pool=pool, clock=clock, counted_max=COUNTED_MAX),
         readiness=readiness,

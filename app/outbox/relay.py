@@ -8,6 +8,7 @@ from typing import Final
 
 from app.base.clock import Clock
 from app.base.db import DATABASE_FAILURES, Pool
+from app.base.sealing import NO_KEYS, Keyring
 from app.outbox import store
 from app.outbox.attempts import Attempts
 from app.outbox.claimer import Claimer
@@ -44,6 +45,7 @@ class Relay:
         circuits: Circuits,
         adapter: Adapter,
         backoff: Backoff,
+        keyring: Keyring = NO_KEYS,
     ) -> None:
         self._pool = pool
         self._clock = clock
@@ -51,7 +53,7 @@ class Relay:
         self._wakeup = wakeup
         self._adapter = adapter
         self._backoff = backoff
-        self._attempts = Attempts(adapter=adapter, circuits=circuits)
+        self._attempts = Attempts(adapter=adapter, circuits=circuits, keyring=keyring)
         self._channel = str(adapter.channel)
         self._left_some_alone = False
         self._lost_claims = LostClaims(pool=pool, worker=worker, channel=self._channel, clock=clock)

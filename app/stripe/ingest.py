@@ -15,6 +15,7 @@ from app.base.clock import Clock
 from app.base.db import DATABASE_AWAY, Connection, Pool, transaction
 from app.base.errors import InvalidInput, PostroomError, Unavailable
 from app.base.log import get_logger
+from app.base.sealing import NO_KEYS, Keyring
 from app.base.settings import StripeSettings
 from app.outbox.model import Channel, Message
 from app.outbox.publisher import publish_many
@@ -58,8 +59,17 @@ class Ingest:
     Non-promise: it processes nothing.
     """
 
-    def __init__(self, *, pool: Pool, settings: StripeSettings, clock: Clock, worker: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        settings: StripeSettings,
+        clock: Clock,
+        worker: int = 0,
+        keyring: Keyring = NO_KEYS,
+    ) -> None:
         self._pool = pool
+        self._keyring = keyring
         self._settings = settings
         self._worker = worker
         self._verifier = SignatureVerifier(
@@ -130,13 +140,14 @@ class Ingest:
             return await self._book(conn, arrivals)
 
     async def _book(self, conn: Connection, arrivals: Sequence[Arrival]) -> list[Received]:
-        booked = await publish_many(conn, [_message(arrival) for arrival in arrivals])
+        messages = [_message(arrival) for arrival in arrivals]
+        booked = await publish_many(conn, messages, keyring=self._keyring)
         rows = [
             store.EventRow(a.event, p.id, self._state(a.event), a.secret, a.raw)
             for a, p in zip(arrivals, booked, strict=True)
             if p.new
         ]
-        await store.insert_events(conn, rows)
+        await store.insert_events(conn, rows, self._keyring)
         duplicates = len(arrivals) - len(rows)
         if duplicates:
             await count_outcome(conn, name=COUNTER, label="duplicate", worker=self._worker, value=duplicates)

@@ -11,7 +11,9 @@ from uuid import UUID
 
 from app.base import json
 from app.base.db import Connection, query
+from app.base.sealing import Keyring
 from app.stripe.event import Event
+from app.stripe.sealed import seal_object, seal_raw
 
 _INSERT_EVENTS = query(__package__, "insert_events")
 _FETCH_STANDING = query(__package__, "fetch_standing")
@@ -64,7 +66,7 @@ class ObjectRow:
     fetched: bool
 
 
-async def insert_events(conn: Connection, rows: Sequence[EventRow]) -> None:
+async def insert_events(conn: Connection, rows: Sequence[EventRow], keyring: Keyring) -> None:
     """Book events; one that is known already stays as it is."""
     events = [row.event for row in rows]
     await conn.execute(
@@ -82,7 +84,7 @@ async def insert_events(conn: Connection, rows: Sequence[EventRow]) -> None:
         [e.thin for e in events],
         [e.created for e in events],
         [row.secret for row in rows],
-        [row.raw for row in rows],
+        [seal_raw(row.message_id, row.raw, keyring) for row in rows],
     )
 
 
@@ -94,7 +96,7 @@ async def fetch_standing(conn: Connection, event: Event) -> Standing | None:
     return Standing(**{**row, "state": EventState(row["state"])})
 
 
-async def upsert_object(conn: Connection, row: ObjectRow) -> None:
+async def upsert_object(conn: Connection, row: ObjectRow, keyring: Keyring) -> None:
     """Mirror a state, unless the mirror has a newer one."""
     event = row.event
     await conn.execute(
@@ -102,7 +104,7 @@ async def upsert_object(conn: Connection, row: ObjectRow) -> None:
         event.account_key,
         event.object_id,
         event.object_type or "",
-        json.encode(row.data),
+        seal_object(event.account_key, event.object_id or "", json.encode(row.data), keyring),
         row.deleted,
         row.as_of,
         event.id,

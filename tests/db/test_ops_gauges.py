@@ -12,7 +12,16 @@ from app.outbox.model import Message
 from app.outbox.publisher import publish_many
 from tests.conftest import run_sql
 
-JOBS = ("outbox-delivery", "stripe-events", "email-dlq", "lease-rescue", "retention", "canary", "jobs-runner")
+JOBS = (
+    "outbox-delivery",
+    "stripe-events",
+    "email-dlq",
+    "lease-rescue",
+    "retention",
+    "canary",
+    "sealing",
+    "jobs-runner",
+)
 CONTRACT = {
     "job_last_heartbeat_timestamp": ("job", JOBS),
     "job_last_success_timestamp": ("job", JOBS),

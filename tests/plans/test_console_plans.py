@@ -39,8 +39,8 @@ DRY = letter_store.DRY_LOOKED_MAX
 TOUCHED_MAX = max(LEDGER, DRY, COUNTED_MAX, PUBLISHED_CAP) + 1_000
 
 LOOKS: list[tuple[str, str, list[Any]]] = [
-    (CONSOLE, "search_messages", ["tenant7", None, None, ROWS]),
-    (CONSOLE, "search_messages", ["a7@example.com", None, SOME_ID, ROWS]),
+    (CONSOLE, "search_messages", ["tenant7", None, None, ROWS, ["tenant7"]]),
+    (CONSOLE, "search_messages", ["a7@example.com", None, SOME_ID, ROWS, ["a7@example.com", "0" * 64]]),
     (CONSOLE, "list_messages", ["email", None, None, None, LEDGER, None, ROWS]),
     (CONSOLE, "list_messages", [None, "nosuch", None, None, LEDGER, None, ROWS]),
     (CONSOLE, "list_messages", [None, "type.7", SOME_ID, SOME_ID, LEDGER, "cancelled", ROWS]),
