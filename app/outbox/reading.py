@@ -129,8 +129,8 @@ class MessageStory:
 
 
 def first_id_at(moment: datetime) -> UUID:
-    """The smallest message id (UUIDv7) that a message of this moment can have."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+    """The smallest message id (UUIDv7) that a message of this moment can have; ids begin with 1970."""
+    return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
 
 
 async def list_messages(

@@ -178,3 +178,10 @@ async def test_the_document_names_every_admin_path(api: Api) -> None:
     assert {"/v1/admin/jobs/status", "/v1/admin/outbox/{event_id}/replay"} <= set(document["paths"])
     operation = document["paths"]["/v1/admin/outbox/replay"]["post"]
     assert operation["security"] == [{"HTTPBearer": []}]
+
+
+async def test_a_time_before_all_ids_is_the_beginning(api: Api) -> None:
+    answer = await api.get(
+        "/v1/admin/outbox?created_from=1900-01-01T00:00:00Z&created_before=9999-12-31T00:00:00Z"
+    )
+    assert (answer.status, answer.json["items"]) == (200, [])
