@@ -10,6 +10,7 @@ import typer
 
 from app.base.db import DATABASE_AWAY
 from app.base.errors import InvalidInput, PostroomError, SettingsInvalid, TooLarge
+from app.base.foreign_text import visible
 from app.base.log import configure_logging, remove_secrets
 from app.cli import (
     dead_letter,
@@ -97,5 +98,5 @@ def main() -> int:
 
 
 def _fail(*lines: str, code: int = FAILED) -> int:
-    print(*lines, sep="\n", file=sys.stderr)
+    print(*map(visible, lines), sep="\n", file=sys.stderr)
     return code

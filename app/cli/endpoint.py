@@ -193,8 +193,8 @@ def _show(endpoint: Endpoint, as_json: bool) -> None:
     out = console()
     for name in endpoint.__slots__:
         value = getattr(endpoint, name)
-        shown = " ".join(value) if isinstance(value, tuple) else cell(value)
-        out.print(f"{name.replace('_', ' '):22} {shown}")
+        shown = cell(" ".join(value) if isinstance(value, tuple) else value)
+        out.print(f"{name.replace('_', ' '):22} {shown}", markup=False)
 
 
 def _show_secret(made: EndpointSecret, as_json: bool) -> None:
