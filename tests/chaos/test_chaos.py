@@ -8,10 +8,12 @@ import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import SUMMARY
 from tests.system.commands import ROOT, processes_of
 from tests.system.local_postgres_processes import wait_until
 
@@ -31,7 +33,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.timeout(RUN_WITHIN_S + 60)
 @pytest.mark.parametrize("seed", [FIXED_SEED, None], ids=["fixed", "fresh"])
-def test_nothing_is_lost_and_nothing_is_made_up(seed: int | None, tmp_path: Path) -> None:
+def test_nothing_is_lost_and_nothing_is_made_up(
+    seed: int | None, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
     done = subprocess.run(
         command(chosen, LENGTH_S), cwd=ROOT, env=environment(tmp_path), capture_output=True,
@@ -41,6 +45,7 @@ def test_nothing_is_lost_and_nothing_is_made_up(seed: int | None, tmp_path: Path
     assert done.returncode == 0, (
         f"repeat with: make chaos SEED={chosen} SECONDS={LENGTH_S}\n{done.stderr[-3_000:]}"
     )
+    record_property(SUMMARY, done.stdout.splitlines()[-1])
     result = json.loads(done.stdout.splitlines()[-1])
     assert [result[name] for name in ("lost", "phantoms", "ledger_drift", "dead_unexplained")] == [0, 0, 0, 0]
     assert result["published"] == result["delivered"] > 100
