@@ -181,7 +181,7 @@ when = "{{ object.amount_paid > 0 and object.lines.data[0].id }}"
 optional = true
 export = { dataset = "invoices", record = { sum = "{{ object.amount_paid * 2 }}", of = "{{ object['x'] }}" } }
 """)
-    return load_routes(path)
+    return load_routes(path, checks={})
 
 
 @QUICK
