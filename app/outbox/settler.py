@@ -20,7 +20,7 @@ _lines = logging.getLogger(__name__)
 BATCH_MAX: Final = 1_000
 BUSY_MIN: Final = 20
 LINGER_S: Final = 0.005
-"""After a batch of `BUSY_MIN` the next one gathers for a moment more: a commit costs as much for five as for fifty."""
+"""After a batch of `BUSY_MIN` the next one gathers a moment more: five cost a commit, as fifty do."""
 AGAIN_S: Final = 0.5
 
 Ended = tuple[Claim, Settlement, int]
