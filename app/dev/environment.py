@@ -72,11 +72,13 @@ def child_environment(
 def kept_for_shells(environment: Mapping[str, str], state_dir: Path) -> Iterator[Path]:
     """While it lasts, a file that gives a second terminal the settings of these processes.
 
-    Readable by its owner only: it may hold passwords.
+    Readable by its owner only: it may hold passwords. Left behind by a `kill -9`, it says so when it is read.
     """
     path = state_dir / UP_ENVIRONMENT
     path.unlink(missing_ok=True)
-    lines = [
+    told = f"postroom up (pid {os.getpid()}) runs no longer; these settings lead nowhere"
+    lines = [f"kill -0 {os.getpid()} 2>/dev/null || echo {shlex.quote(told)} >&2\n"]
+    lines += [
         f"{name}={shlex.quote(value)}\n"
         for name, value in sorted(environment.items())
         if name.startswith("POSTROOM_")
