@@ -27,6 +27,15 @@ async def test_a_database_that_is_away_is_the_first_finding(tmp_path: Path) -> N
     assert (findings[0].subject, findings[0].level) == ("database", Level.ERROR)
     assert len(findings) > 1
     assert "hidden-password" not in str(findings)
+    assert findings[0].command == "postroom up"
+
+
+async def test_settings_of_a_stack_that_ended_are_dropped_before_the_next_one(tmp_path: Path) -> None:
+    """`postroom up` would take the address that does not answer, and fail for it."""
+    dsn = "postgresql://postroom@127.0.0.1:1/postroom"
+    named = Settings(state_dir=tmp_path, database_url=SecretStr(dsn))
+    away = (await doctor.diagnose(named, dsn))[0]
+    assert away.command == "unset $(env | grep -o '^POSTROOM_[A-Z_]*'); postroom up"
 
 
 async def test_a_fresh_database_lacks_only_a_runner(dsn: str, tmp_path: Path) -> None:
