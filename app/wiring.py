@@ -20,6 +20,7 @@ from app.outbox.model import Adapter, Channel
 from app.outbox.relay import Relay
 from app.resilience.backoff import Backoff, Exponential, Schedule
 from app.resilience.circuits import Circuits
+from app.stripe.backfill import Backfill
 from app.stripe.client import StripeApi
 from app.stripe.current import CurrentObjects
 from app.stripe.effects import Effects
@@ -153,6 +154,26 @@ def _gathered(faults: list[str]) -> Iterator[None]:
         yield
     except SettingsInvalid as error:
         faults += error.faults
+
+
+@asynccontextmanager
+async def open_backfill(settings: Settings, dsn: str) -> AsyncIterator[Backfill]:
+    """What a backfill needs, and no more: a wrong routes file or way out does not stand in its way."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(
+            dsn,
+            connections_max=settings.database_connections_max,
+            pooler=settings.database_pooler,
+            application="postroom backfill",
+        )
+        stack.push_async_callback(_close_pool, pool)
+        clock = SystemClock()
+        ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock)
+        stack.push_async_callback(ingest.close)
+        api = StripeApi(settings.stripe)
+        stack.push_async_callback(api.close)
+        circuits = Circuits(pool=pool, clock=clock, worker=0)
+        yield Backfill(pool=pool, api=api, ingest=ingest, circuits=circuits, clock=clock)
 
 
 @asynccontextmanager

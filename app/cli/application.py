@@ -23,6 +23,7 @@ from app.cli import (
     publish,
     replay,
     serve,
+    stripe,
     suppression,
     token,
     up,
@@ -59,6 +60,7 @@ def build() -> typer.Typer:
     replay.register(application)
     application.add_typer(jobs.group, name="jobs")
     application.add_typer(endpoint.group, name="endpoint")
+    application.add_typer(stripe.group, name="stripe")
     application.add_typer(token.group, name="token")
     application.add_typer(suppression.group, name="suppression")
     application.add_typer(encryption.group, name="encryption")

@@ -55,9 +55,18 @@ async def diagnose(settings: Settings, dsn: str) -> list[Finding]:
                 conn.terminate()
     except (*DATABASE_AWAY, asyncpg.PostgresError) as away:
         text = remove_secrets(str(away)) or "no answer"
-        findings.append(error("database", f"away: {type(away).__name__}: {text}", "postroom up"))
+        findings.append(error("database", f"away: {type(away).__name__}: {text}", _bring_back(settings)))
     findings += [*check_settings(settings), *check_disks(settings)]
     return findings
+
+
+def _bring_back(settings: Settings) -> str:
+    """In a shell that still has the settings of a `postroom up` that ended, these lead nowhere."""
+    if settings.database_url is None:
+        return "postroom up"
+    if settings.prod:
+        return 'psql "$POSTROOM_DATABASE_URL" -c "select 1"'
+    return "unset $(env | grep -o '^POSTROOM_[A-Z_]*'); postroom up"
 
 
 async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) -> None:

@@ -50,7 +50,8 @@ create table postroom.replay_item (
 ) with (fillfactor = 70);
 
 -- What happened in each minute, sampled from the counters. `label` is published, a channel with an
--- outcome (email/delivered), or a level (level/open, level/dead), of which the last of the minute stays.
+-- outcome (email/delivered), or a level (level/open, level/dead, and level/dead/stripe of these), of which
+-- the last of the minute stays.
 create table postroom.flow (
     minute timestamptz not null,
     label text not null check (length(label) <= 60),

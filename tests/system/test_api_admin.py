@@ -173,6 +173,12 @@ async def test_wrong_questions_get_a_clear_answer(
     assert (answer.status, answer.json.get("field")) == (status, field), answer.text
 
 
+async def test_a_body_that_is_missing_is_named(api: Api) -> None:
+    answer = await api.post("/v1/admin/tokens")
+    assert (answer.status, answer.json["field"]) == (422, "body")
+    assert answer.json["detail"] == "body: Field required"
+
+
 async def test_the_document_names_every_admin_path(api: Api) -> None:
     document = (await api.get("/openapi.json")).json
     assert {"/v1/admin/jobs/status", "/v1/admin/outbox/{event_id}/replay"} <= set(document["paths"])
