@@ -20,7 +20,7 @@ from app.api.health import health_routes
 from app.api.metrics import metrics
 from app.api.middleware import RequestScope
 from app.api.openapi import openapi
-from app.api.stripe_webhook import stripe_webhook
+from app.api.stripe_webhook import StripeWebhook
 from app.base.migrate import head, known_revisions
 from app.console.routes import console_routes
 from app.ops.gauges import GaugeReader
@@ -45,7 +45,7 @@ def create_app(*, services: Services, more_routes: Sequence[BaseRoute] = ()) -> 
         routes=[
             Route(
                 STRIPE_PATH,
-                stripe_webhook(services.stripe_ingest, services.settings.stripe),
+                StripeWebhook(services.stripe_ingest, services.settings.stripe),
                 methods=["POST"],
             ),
             Route(EVENTS_PATH, publish_events, methods=["POST"]),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,9 +41,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         bytes_max = self._limits.get(scope["path"], DEFAULT_BYTES_MAX)
-        headers = Headers(scope=scope)
         text = f"a request to this path may have {bytes_max} bytes at most"
-        error = _refusal(headers, bytes_max, text)
+        error = _refusal(scope["headers"], bytes_max, text)
         if error is not None:
             request_id = scope.get("state", {}).get("request_id")
             response = problem_response(error, request_id=request_id)
@@ -73,11 +71,18 @@ class BodyLimit:
         await self._app(scope, receive_within, send)
 
 
-def _refusal(headers: Headers, bytes_max: int, text: str) -> PostroomError | None:
-    """What the headers alone already tell."""
-    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+def _refusal(headers: Iterable[tuple[bytes, bytes]], bytes_max: int, text: str) -> PostroomError | None:
+    """What the headers alone already tell. The first of a name counts."""
+    encoding = announced = None
+    for name, value in headers:
+        if name == b"content-length" and announced is None:
+            announced = value
+        elif name == b"content-encoding" and encoding is None:
+            encoding = value
+    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
         return PackedBody("send it without Content-Encoding", field="Content-Encoding")
-    announced = headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > ANNOUNCED_DIGITS_MAX or int(announced) > bytes_max):
+    if announced is None or not announced.isdigit():
+        return None
+    if len(announced) > ANNOUNCED_DIGITS_MAX or int(announced) > bytes_max:
         return TooLarge(text, field="body")
     return None

@@ -48,6 +48,8 @@ class HttpMetrics:
             buckets=BUCKETS_S,
             registry=self.registry,
         )
+        # Found by their labels once, not at every request. As bounded as the labels, which hold enumerations.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._in_progress = Gauge(
             "postroom_http_requests_in_progress", "Requests being answered.", registry=self.registry
         )
@@ -58,5 +60,11 @@ class HttpMetrics:
     def ended(self, *, method: str, route: str, status: int, duration_s: float) -> None:
         """`route` is the template, never the path itself: labels hold enumerations only."""
         self._in_progress.dec()
-        self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
-        self._latency.labels(route).observe(duration_s)
+        labels = (method if method in METHODS else "other", route, status)
+        children = self._children.get(labels)
+        if children is None:
+            children = self._requests.labels(labels[0], route, str(status)), self._latency.labels(route)
+            self._children[labels] = children
+        requests, latency = children
+        requests.inc()
+        latency.observe(duration_s)

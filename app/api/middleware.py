@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,17 +19,24 @@ from app.base.log import get_logger
 
 log = get_logger(__name__)
 
+Header: TypeAlias = tuple[bytes, bytes]
+
 QUIET: Final = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
+LOG_FIELDS: Final = "log_fields"
+"""Where in `scope["state"]` an endpoint leaves a dict of what its request's log line shall say besides."""
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SECURITY_HEADERS: Final = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    ("Referrer-Policy", "no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
 )
 
 
 class RequestScope:
-    """Outermost: whatever happens inside, there is an answer, a log line and a count."""
+    """Outermost: whatever happens inside, there is an answer, a log line and a count.
+
+    Every request passes here, so it works on the raw headers: Starlette's copies take as long as a query.
+    """
 
     def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
         self._app = app
@@ -41,31 +48,33 @@ class RequestScope:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        given_by_us = ((b"x-request-id", request_id.encode()), *_SECURITY_HEADERS)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(message, request_id)
+                message["headers"] = _complete(message.get("headers", ()), given_by_us)
             await send(message)
 
         started_s = time.perf_counter()
         self._metrics.started()
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            with structlog.contextvars.bound_contextvars(request_id=request_id):
-                try:
-                    await self._app(scope, receive, send_with_headers)
-                except ClientDisconnect:
-                    log.info("http.client_gone", path=scope["path"])
-                except Exception:
-                    log.exception("http.failed", method=scope["method"], path=scope["path"])
-                    if status:
-                        raise
-                    error = PostroomError("the log names the cause under this request id")
-                    await problem_response(error, request_id=request_id)(scope, receive, send_with_headers)
-                _log_access(scope, status, time.perf_counter() - started_s)
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except ClientDisconnect:
+                log.info("http.client_gone", path=scope["path"])
+            except Exception:
+                log.exception("http.failed", method=scope["method"], path=scope["path"])
+                if status:
+                    raise
+                error = PostroomError("the log names the cause under this request id")
+                await problem_response(error, request_id=request_id)(scope, receive, send_with_headers)
+            _log_access(scope, status, time.perf_counter() - started_s)
         finally:
+            structlog.contextvars.reset_contextvars(**bound)
             self._metrics.ended(
                 method=scope["method"],
                 route=route_template(scope),
@@ -83,15 +92,19 @@ def route_template(scope: Scope) -> str:
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else new_request_id()
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given: str = value.decode("latin-1")
+            return given if _REQUEST_ID.fullmatch(given) else new_request_id()
+    return new_request_id()
 
 
-def _add_headers(message: Message, request_id: str) -> None:
-    headers = MutableHeaders(scope=message)
-    headers["X-Request-Id"] = request_id
-    for name, value in _SECURITY_HEADERS:
-        headers.setdefault(name, value)
+def _complete(headers: Iterable[Header], ours: Sequence[Header]) -> list[Header]:
+    """The answer's headers and ours; of the security headers, what the endpoint chose itself stands."""
+    completed = list(headers)
+    present = {name.lower() for name, _ in completed}
+    completed.extend(header for header in ours if header[0] not in present)
+    return completed
 
 
 def _log_access(scope: Scope, status: int, duration_s: float) -> None:
@@ -104,4 +117,5 @@ def _log_access(scope: Scope, status: int, duration_s: float) -> None:
         route=route_template(scope),
         status=status,
         duration_ms=round(duration_s * 1000, 1),
+        **scope["state"].get(LOG_FIELDS, {}),
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 _SECRET_NAME = re.compile(
     r"secret|password|passwd|token|authorization|api_key|signature|cookie", re.IGNORECASE
@@ -19,13 +23,26 @@ _SECRET_VALUE = re.compile(
     r"|((?:password|passwd)(?:=|\s+'))[^&\s;,'\"]+",
     re.IGNORECASE,
 )
+# Whatever matches has one of them, and to look for them is ten times cheaper.
+_SECRET_MARKS = ("whsec_", "k_live_", "k_test_", "pr_", "://", "passw")
 MASK = "[removed]"
 _TALKATIVE = ("alembic", "uvicorn")  # what they say at INFO, our own events say better
 
 
 def remove_secrets(text: str) -> str:
     """Mask Stripe keys, signing secrets, Postroom tokens, and passwords in urls, DSNs and statements."""
+    folded = text.casefold()
+    for mark in _SECRET_MARKS:
+        if mark in folded:
+            break
+    else:
+        return text
     return _SECRET_VALUE.sub(lambda found: (found[1] or found[2] or "") + MASK, text)
+
+
+@lru_cache(maxsize=1_024)
+def _names_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def _scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -37,8 +54,10 @@ def _scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 def _scrubbed(name: str, value: object) -> object:
     """However deep it lies: what is no text would be written as its own text later."""
-    if _SECRET_NAME.search(name):
+    if _names_secret(name):
         return MASK
+    if isinstance(value, str):  # nearly always; what an abstract class is asked takes longer
+        return remove_secrets(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
@@ -48,28 +67,44 @@ def _scrubbed(name: str, value: object) -> object:
     return remove_secrets(str(value))
 
 
+_encode_json = json.JSONEncoder(default=repr).encode
+
+
+def _to_json(event: MutableMapping[str, Any], **_options: object) -> str:
+    return _encode_json(event)
+
+
+class _Lines:
+    """Writes our lines to standard error, past the standard library, whose record costs as much as all else.
+
+    Non-promise: what cannot be written is lost, and nothing fails for it.
+    """
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+
+    debug = info = warning = error = critical = exception = msg
+
+
 def configure_logging(*, json_lines: bool, level: str = "INFO") -> None:
     """Send structlog and the standard library's log to standard error in one form."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         _scrub,
     ]
     renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_to_json)
         if json_lines
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, renderer],
+        logger_factory=lambda *_names: _Lines(),
+        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -86,6 +121,6 @@ def configure_logging(*, json_lines: bool, level: str = "INFO") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+def get_logger(name: str) -> FilteringBoundLogger:
+    logger: FilteringBoundLogger = structlog.get_logger(name)
     return logger

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,7 +17,8 @@ EPOCH: Final = datetime.fromtimestamp(0, UTC)
 EVENT_ID_MAX: Final = 255
 TEXT_MAX: Final = 200
 DEPTH_MAX: Final = 50
-_LARGE_NUMBER: Final = re.compile(rb"\d{18}|\d[eE]")
+INTEGER_MIN: Final = -(2**63)
+INTEGER_MAX: Final = 2**63 - 1
 CUT: Final = "[nested too deep to keep here; see the raw body]"
 
 
@@ -84,7 +84,8 @@ def decode(raw: bytes) -> dict[str, Any]:
     """
     try:
         value = msgspec.json.decode(raw)
-        clean = b"\\u" not in raw and not _is_deep(value, DEPTH_MAX) and not _LARGE_NUMBER.search(raw)
+        escaped = b"\\" in raw and b"\\u" in raw  # one byte is looked for ten times faster than two
+        clean = not escaped and _is_plain(value, DEPTH_MAX)
     except (msgspec.DecodeError, RecursionError):
         value, clean = _decode_leniently(raw), False
     if not isinstance(value, dict):
@@ -93,13 +94,30 @@ def decode(raw: bytes) -> dict[str, Any]:
     return cleaned
 
 
-def _is_deep(value: Any, left: int) -> bool:
-    """Whether containers are nested deeper than `left`."""
-    if isinstance(value, dict):
+def _is_plain(value: Any, left: int) -> bool:
+    """Whether `_clean` would change nothing, in a body without escapes: what nearly every event is.
+
+    A container may be nested `left` deep. Exact types are enough: this is what the decoder made.
+    """
+    if type(value) is dict:
         value = value.values()
-    elif not isinstance(value, list):
+    elif type(value) is not list:
+        return True
+    if left <= 0:
         return False
-    return left <= 0 or any(_is_deep(item, left - 1) for item in value if isinstance(item, dict | list))
+    for item in value:
+        kind = type(item)
+        if kind is str:
+            continue
+        if kind is int:
+            if not INTEGER_MIN <= item <= INTEGER_MAX:
+                return False
+        elif kind is float:
+            if not math.isfinite(item):
+                return False
+        elif (kind is dict or kind is list) and not _is_plain(item, left - 1):
+            return False
+    return True
 
 
 def parse(body: dict[str, Any]) -> Event:
@@ -148,7 +166,7 @@ def _clean(value: Any, depth: int) -> Any:
         return [_clean(item, depth + 1) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+    if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
         return str(value)
     return value
 

@@ -9,7 +9,6 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-import structlog
 
 from app.base.clock import Clock
 from app.base.db import DATABASE_AWAY, Connection, Pool, transaction
@@ -18,7 +17,7 @@ from app.base.log import get_logger
 from app.base.sealing import NO_KEYS, Keyring
 from app.base.settings import StripeSettings
 from app.outbox.model import Channel, Message
-from app.outbox.publisher import publish_many
+from app.outbox.publisher import Published, publish_many
 from app.outbox.store import count_outcome
 from app.resilience.batcher import Batcher
 from app.stripe import store
@@ -38,6 +37,7 @@ class Received:
 
     message_id: UUID
     event_id: str
+    event_type: str
     duplicate: bool
 
 
@@ -98,20 +98,12 @@ class Ingest:
     async def take(self, arrival: Arrival) -> Received:
         """Store an event whose origin is proved already. Errors: `Unavailable`."""
         try:
-            received = await self._arrivals.submit(arrival)
+            return await self._arrivals.submit(arrival)
         except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
             log.warning("stripe.not_stored", error=type(error).__name__)
             raise Unavailable(
                 "the database cannot be written right now", retry_after_s=RETRY_AFTER_S
             ) from error
-        # On the request's own log line: a line more for each event is what a busy door cannot afford.
-        structlog.contextvars.bind_contextvars(
-            event_id=received.event_id,
-            event_type=arrival.event.type,
-            message_id=str(received.message_id),
-            duplicate=received.duplicate,
-        )
-        return received
 
     async def close(self) -> None:
         """Wait until everything taken in is stored."""
@@ -136,24 +128,29 @@ class Ingest:
         return received
 
     async def _commit(self, arrivals: Sequence[Arrival]) -> list[Received]:
-        async with asyncio.timeout(STORE_TIMEOUT_S), transaction(self._pool) as conn:
-            return await self._book(conn, arrivals)
-
-    async def _book(self, conn: Connection, arrivals: Sequence[Arrival]) -> list[Received]:
-        messages = [_message(arrival) for arrival in arrivals]
-        booked = await publish_many(conn, messages, keyring=self._keyring)
-        rows = [
-            store.EventRow(a.event, p.id, self._state(a.event), a.secret, a.raw)
-            for a, p in zip(arrivals, booked, strict=True)
-            if p.new
-        ]
-        await store.insert_events(conn, rows, self._keyring)
-        duplicates = len(arrivals) - len(rows)
-        if duplicates:
-            await count_outcome(conn, name=COUNTER, label="duplicate", worker=self._worker, value=duplicates)
+        rows = [store.EventRow(a.event, _message(a), self._state(a.event), a.secret, a.raw) for a in arrivals]
+        async with asyncio.timeout(STORE_TIMEOUT_S):
+            if self._keyring.current is None:
+                # One statement is one transaction; asyncpg returns when PostgreSQL is ready again, after the
+                # commit.
+                async with self._pool.acquire() as conn:
+                    booked = await store.book_events(conn, rows, worker=self._worker)
+            else:
+                async with transaction(self._pool) as conn:
+                    booked = await self._book_sealed(conn, rows)
         return [
-            Received(p.id, a.event.id, duplicate=not p.new) for a, p in zip(arrivals, booked, strict=True)
+            Received(p.id, a.event.id, a.event.type, duplicate=not p.new)
+            for a, p in zip(arrivals, booked, strict=True)
         ]
+
+    async def _book_sealed(self, conn: Connection, rows: Sequence[store.EventRow]) -> list[Published]:
+        """Several statements, for what is sealed is bound to the id that its message gets first."""
+        booked = await publish_many(conn, [row.message for row in rows], keyring=self._keyring)
+        new = [(row, each.id) for row, each in zip(rows, booked, strict=True) if each.new]
+        await store.insert_events(conn, new, self._keyring)
+        if known := len(rows) - len(new):
+            await count_outcome(conn, name=COUNTER, label="duplicate", worker=self._worker, value=known)
+        return booked
 
     def _state(self, event: Event) -> store.EventState:
         if quarantined(event, self._settings):

@@ -1,14 +1,17 @@
-"""Is it from Stripe? Asked first, before anything in the body is looked at."""
+"""Is it from Stripe? Asked first, before anything in the body is looked at.
+
+Stripe's library does the same in three times the time and looks at the past only; a test compares the two.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pydantic import SecretStr
-from stripe import SignatureVerificationError, WebhookSignature
 
 from app.base.clock import Clock
 from app.base.errors import InvalidInput
@@ -50,16 +53,20 @@ class SignatureVerifier:
         """Returns: the fingerprint of the secret that matched. Errors: `SignatureInvalid`."""
         if not header:
             raise SignatureInvalid("the header Stripe-Signature is missing", field="Stripe-Signature")
-        if not header.isascii():
-            raise SignatureInvalid("the header Stripe-Signature is malformed", field="Stripe-Signature")
+        try:
+            signed_at, signatures = _read(header)
+        except (ValueError, IndexError, StopIteration):
+            raise SignatureInvalid(
+                "the header Stripe-Signature is malformed", field="Stripe-Signature"
+            ) from None
         # Only what the signature covers is worth a look: the timestamp is judged after it matched.
-        matched = next((s.fingerprint for s in self._secrets if _matches(body, header, s.secret)), None)
+        matched = self._match(b"%d.%b" % (signed_at, body), signatures)
         if matched is None:
             raise SignatureInvalid(
                 "no signature in the header matches the body under any webhook secret",
                 field="Stripe-Signature",
             )
-        away_s = self._clock.now().timestamp() - _signed_at(header)
+        away_s = self._clock.now().timestamp() - signed_at
         if abs(away_s) > self._tolerance_s:
             side = "past" if away_s > 0 else "future"
             raise SignatureInvalid(
@@ -67,22 +74,25 @@ class SignatureVerifier:
             )
         return matched
 
+    def _match(self, signed: bytes, signatures: Sequence[str]) -> str | None:
+        for each in self._secrets:
+            expected = hmac.digest(each.secret.get_secret_value().encode(), signed, "sha256").hex()
+            if any(hmac.compare_digest(expected, signature) for signature in signatures):
+                return each.fingerprint
+        return None
+
 
 def fingerprint(secret: SecretStr) -> str:
     """A short name for a secret that does not give it away."""
     return hashlib.sha256(secret.get_secret_value().encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
-def _matches(body: bytes, header: str, secret: SecretStr) -> bool:
-    try:
-        # Without a tolerance: the library looks at the past only, and at the machine's clock.
-        WebhookSignature.verify_header(body, header, secret.get_secret_value())
-    except (SignatureVerificationError, UnicodeDecodeError):
-        return False
-    return True
+def _read(header: str) -> tuple[int, list[str]]:
+    """The timestamp and the signatures, split as Stripe's own library does: the first `t` counts.
 
-
-def _signed_at(header: str) -> int:
-    """The timestamp, split exactly as the library does: another reading would let a second `t=` in."""
+    Errors: `ValueError`, `IndexError` or `StopIteration` for what is no such header.
+    """
+    if not header.isascii():
+        raise ValueError("not ASCII")
     items = [item.split("=", 2) for item in header.split(",")]
-    return int(next(item[1] for item in items if item[0] == "t"))
+    return int(next(item[1] for item in items if item[0] == "t")), [i[1] for i in items if i[0] == "v1"]

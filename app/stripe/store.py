@@ -9,12 +9,18 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from app.base import json
 from app.base.db import Connection, query
 from app.base.sealing import Keyring
+from app.outbox.model import Message
+from app.outbox.publisher import Published
+from app.outbox.store import TALLY_SHARDS
 from app.stripe.event import Event
 from app.stripe.sealed import seal_object, seal_raw
 
+_BOOK_EVENTS = query(__package__, "book_events")
 _INSERT_EVENTS = query(__package__, "insert_events")
 _FETCH_STANDING = query(__package__, "fetch_standing")
 _UPSERT_OBJECT = query(__package__, "upsert_object")
@@ -35,10 +41,10 @@ class EventState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One event to book. `secret` is the fingerprint of the one that matched; None for a backfill."""
+    """One event to book with its message. `secret`: fingerprint of the one that matched; None: a backfill."""
 
     event: Event
-    message_id: UUID
+    message: Message
     state: EventState
     secret: str | None
     raw: bytes
@@ -66,14 +72,37 @@ class ObjectRow:
     fetched: bool
 
 
-async def insert_events(conn: Connection, rows: Sequence[EventRow], keyring: Keyring) -> None:
-    """Book events; one that is known already stays as it is."""
-    events = [row.event for row in rows]
+async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int) -> list[Published]:
+    """Publish the messages of events, keep the events beside them, count the duplicates; all or nothing.
+
+    Errors: `InvalidInput` for text that PostgreSQL cannot keep.
+    Transaction: the caller's; without one this is one, committed once it has returned.
+    """
+    booked = await conn.fetch(
+        _BOOK_EVENTS,
+        json.encode([msgspec.to_builtins(row.message) for row in rows]),
+        *_columns(rows),
+        [row.raw for row in rows],
+        worker % TALLY_SHARDS,
+    )
+    return [Published(row["id"], row["published"]) for row in booked]
+
+
+async def insert_events(conn: Connection, rows: Sequence[tuple[EventRow, UUID]], keyring: Keyring) -> None:
+    """Keep events beside their messages, sealed; one that is known already stays as it is."""
     await conn.execute(
         _INSERT_EVENTS,
+        [message_id for _, message_id in rows],
+        *_columns([row for row, _ in rows]),
+        [seal_raw(message_id, row.raw, keyring) for row, message_id in rows],
+    )
+
+
+def _columns(rows: Sequence[EventRow]) -> list[list[Any]]:
+    events = [row.event for row in rows]
+    return [
         [e.account_key for e in events],
         [e.id for e in events],
-        [row.message_id for row in rows],
         ["backfill" if row.secret is None else "webhook" for row in rows],
         [row.state for row in rows],
         [e.type for e in events],
@@ -84,8 +113,7 @@ async def insert_events(conn: Connection, rows: Sequence[EventRow], keyring: Key
         [e.thin for e in events],
         [e.created for e in events],
         [row.secret for row in rows],
-        [seal_raw(row.message_id, row.raw, keyring) for row in rows],
-    )
+    ]
 
 
 async def fetch_standing(conn: Connection, event: Event) -> Standing | None:

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from app.api.stripe_webhook import stripe_webhook
+from app.api.stripe_webhook import StripeWebhook
 from app.base.db import Pool, open_pool
 from app.dev.stripe_events import encode, signed, snapshot_event
 from tests.db.stripe_scene import SECRET, Scene
@@ -62,7 +62,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextlib.asynccontextmanager
 async def served(scene: Scene) -> AsyncIterator[str]:
     """The route in a real server on a free port."""
-    app = Starlette(routes=[Route(PATH, stripe_webhook(scene.ingest, scene.settings), methods=["POST"])])
+    app = Starlette(routes=[Route(PATH, StripeWebhook(scene.ingest, scene.settings), methods=["POST"])])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
     task = asyncio.create_task(server.serve())
     try:
