@@ -185,7 +185,9 @@ begin
     insert into postroom.delivery (message_id, channel, destination, due_at)
     values (new_id, publish.channel, postroom.destination(publish.channel, publish.payload),
         coalesce(publish.deliver_at, now()));
-    perform postroom.wake(publish.channel);
+    if exists (select from postroom.sleeper s where s.channel = publish.channel) then
+        perform pg_notify('postroom', publish.channel);
+    end if;
     return new_id;
 end
 $$;
