@@ -17,7 +17,7 @@ log = get_logger(__name__)
 CACHE_S: Final = 2.0
 STATEMENT_TIMEOUT_S: Final = 2.0
 TIMEOUT_S: Final = 5.0
-COUNTED_MAX: Final = 100_000
+COUNTED_MAX: Final = 10_000
 WORKER_SILENT_S: Final = 30.0
 
 _DELIVERIES = query(__package__, "count_deliveries")
@@ -70,7 +70,10 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """One reading. Counts of waiting deliveries stop at `COUNTED_MAX` a channel and state."""
+    """One reading. Each channel and state, or channel and cause, is counted up to `COUNTED_MAX`.
+
+    Where there is more, the count is the canary's last one, and never below `COUNTED_MAX`.
+    """
 
     queues: tuple[QueueDepth, ...]
     dead_letters: dict[tuple[str, str], int]

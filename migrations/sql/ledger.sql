@@ -140,8 +140,19 @@ create table postroom.ledger_check (
     open bigint not null,
     dead bigint not null,
     cancelled bigint not null,
+    database_bytes bigint not null default 0,
     drift bigint generated always as (published - delivered - open - dead - cancelled) stored
 );
+
+-- What the canary counted at its last finding, by channel: exact, for gauges over what is too much to count
+-- at each scrape. `label` is the state of deliveries, the cause of dead letters. No row: there was none.
+create table postroom.ledger_count (
+    kind text not null check (kind in ('waiting', 'parked', 'dead')),
+    channel text not null,
+    label text not null,
+    count bigint not null check (count > 0),
+    primary key (kind, channel, label)
+) with (fillfactor = 50);
 
 -- How far retention has emptied payloads.
 create table postroom.retention_mark (

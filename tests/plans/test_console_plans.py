@@ -82,6 +82,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (CONSOLE, "count_endpoint_letters", [["host7"], 1000]),
     (CONSOLE, "fetch_session", [b"x" * 32, 43_200.0, 604_800.0]),
     (OPS, "count_dead_letters", [1000]),
+    (OPS, "count_deliveries", [1000]),
     (OPS, "list_flow", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),
     (OPS, "list_audit", [None, None, None, 51]),
     (OPS, "fetch_replay_run", [SOME_ID]),
