@@ -82,6 +82,7 @@ def _console(context: Context) -> list[BaseRoute]:
         pool=context.pool,
         keyring=context.keyring,
         adapters=context.adapters,
+        gauges=context.gauges,
         readiness=context.readiness,
         verifier=context.verifier,
     )

@@ -21,7 +21,6 @@ from app.outbox.model import Adapter, Channel
 
 ACQUIRE_TIMEOUT_S: Final = 5.0
 TIMEOUT_S: Final = 20.0
-COUNTED_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

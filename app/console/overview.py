@@ -14,13 +14,12 @@ from app.base.db import Connection
 from app.base.errors import Unavailable
 from app.console.charts import Chart, Series, by_step, regular_times, stacked
 from app.console.conditions import Growth, conditions
-from app.console.context import COUNTED_MAX
 from app.console.jobs import standing
 from app.console.ledger_store import count_recent_messages
 from app.console.receivers import fetch_receivers
 from app.console.visit import Visit
 from app.ops.flow import FlowStep, list_flow
-from app.ops.gauges import Gauges
+from app.ops.gauges import COUNTED_MAX, Gauges
 from app.ops.jobs import list_jobs
 from app.outbox.model import Cause, Channel
 
@@ -39,7 +38,7 @@ DEAD_STRIPE: Final = "level/dead/stripe"
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:
-    """One channel at a glance. Counts stop at `COUNTED_MAX`."""
+    """One channel at a glance. Large counts are the canary's, see `Gauges`."""
 
     channel: str
     pending: int
@@ -71,7 +70,6 @@ async def overview(visit: Visit) -> Response:
         active="overview",
         conditions=conditions(gauges, now=now, growth=_growth(hour), receivers=receivers),
         gauges=gauges,
-        counted_max=COUNTED_MAX,
         rows=channel_rows(gauges, hour),
         capped=any(depth.waiting >= COUNTED_MAX for depth in gauges.queues),
         dead_by_cause=[

@@ -68,5 +68,5 @@ create index message_tenant on postroom.message (tenant, id) where tenant <> '';
 create index message_address on postroom.message (lower(payload ->> 'to'), id)
     where channel = 'email' and jsonb_typeof(payload -> 'to') = 'string';
 -- Few rows, so these cost nothing: counting by cause, and what died at one receiver.
-create index dead_letter_cause on postroom.dead_letter (channel, cause);
+create index dead_letter_cause on postroom.dead_letter (channel, cause, died_at);
 create index dead_letter_destination on postroom.dead_letter (destination, died_at);

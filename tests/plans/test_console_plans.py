@@ -19,8 +19,8 @@ import pytest
 from app.base.db import Pool, query
 from app.base.settings import Settings
 from app.console import event_store, ledger_store, letter_store
-from app.console.context import COUNTED_MAX
 from app.console.overview import PUBLISHED_CAP
+from app.ops.gauges import COUNTED_MAX
 from app.outbox.reading import first_id_at
 from tests.console.http import Visitor, visitor
 from tests.plans.ledger_of_size import FILL, grows
