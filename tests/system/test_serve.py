@@ -11,12 +11,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from app.base.db import Pool
 from app.base.migrate import migrate
+from app.dev.stripe_events import encode, signed, snapshot_event
 from tests.system.commands import Running, run
 from tests.system.local_postgres_processes import wait_until
 
@@ -132,3 +133,43 @@ def test_a_routes_file_with_a_typo_is_refused_at_start(dsn: str, tmp_path: Path)
     assert done.code == 2
     assert f"{routes}:2" in done.err
     assert "invoice.paid" in done.err
+
+
+def address(running: Running) -> tuple[str, int]:
+    [line] = [line for line in running.output.splitlines() if "http.listening" in line]
+    return "127.0.0.1", int(json.loads(line)["port"])
+
+
+def test_an_event_is_named_on_the_one_line_of_its_request(serve: Serve) -> None:
+    secret = "whsec_of_the_line"
+    running = serve(POSTROOM_LOG_JSON="true", POSTROOM_STRIPE__WEBHOOK_SECRETS=secret)
+    body = encode(snapshot_event("invoice.paid", {"id": "in_1", "object": "invoice"}, event_id="evt_line"))
+    url = "http://{}:{}/v1/stripe/webhook".format(*address(running))
+    asked = urllib.request.Request(url, body, {**signed(body, secret), "X-Request-Id": "of-the-line"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        told = json.load(answer)
+    assert wait_until(lambda: running.says("of-the-line"), limit_s=10)
+    [line] = [json.loads(line) for line in running.output.splitlines() if "evt_line" in line]
+    assert (line["event"], line["request_id"], line["status"]) == ("http.request", "of-the-line", 200)
+    assert (line["event_type"], line["message_id"], line["duplicate"]) == ("invoice.paid", told["id"], False)
+
+
+def test_answers_come_whole_and_in_order_however_they_are_asked_for(serve: Serve) -> None:
+    running = serve(POSTROOM_LOG_JSON="true")
+    paths = ["/livez", "/v1/nowhere", "/openapi.json", "/healthz"]
+    asked = [f"GET {path} HTTP/1.1\r\nHost: a\r\n" for path in paths]
+    with socket.create_connection(address(running), timeout=10) as client:
+        client.sendall(("\r\n".join(asked) + "Connection: close\r\n\r\n").encode())  # all at once
+        with client.makefile("rb") as said:
+            answers = [read_answer(said) for _ in paths]
+            assert said.read() == b""
+    assert [status for status, _ in answers] == [200, 404, 200, 200]
+    assert [answers[0][1]["status"], answers[1][1]["status"]] == ["ok", 404]
+    assert "openapi" in answers[2][1]
+    assert "version" in answers[3][1]
+
+
+def read_answer(said: BinaryIO) -> tuple[int, Any]:
+    status = int(said.readline().split()[1])
+    headers = dict(line.rstrip().lower().split(b": ", 1) for line in iter(said.readline, b"\r\n"))
+    return status, json.loads(said.read(int(headers[b"content-length"])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from app.base import json
 from app.base.errors import InvalidInput
 from app.dev.stripe_events import encode, snapshot_event, thin_event
 from app.stripe.address import address
-from app.stripe.event import CUT, decode, parse
+from app.stripe.event import CUT, DEPTH_MAX, _clean, decode, parse
 
 
 def test_a_snapshot_event_is_read() -> None:
@@ -110,3 +111,19 @@ _JSON = st.recursive(
 def test_every_signed_object_with_an_id_can_be_kept(body: dict[str, Any]) -> None:
     event = parse(decode(encode({**body, "id": "evt_1"})))
     assert json.encode(event.body)
+
+
+_NUMBERS = st.integers(-(2**64), 2**64) | st.sampled_from([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 1e308])
+_PLAIN = st.recursive(
+    st.none() | st.booleans() | _NUMBERS | st.sampled_from(["", "x", "\x7f", "ä", "\\"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), _PLAIN), st.integers(DEPTH_MAX - 3, DEPTH_MAX + 1))
+def test_only_what_needs_no_cleaning_is_kept_uncleaned(value: dict[str, Any], depth: int) -> None:
+    for _ in range(depth):
+        value = {"deeper": value}
+    raw = msgspec.json.encode(value)
+    assert decode(raw) == _clean(msgspec.json.decode(raw), 0)
