@@ -17,6 +17,10 @@ UP_ENVIRONMENT: Final = "environment"
 """The file in the state folder that holds the settings of a running `postroom up`."""
 
 
+STRIPE_IS_ON: Final = ("POSTROOM_STRIPE__API_KEY", "POSTROOM_ROUTES", "POSTROOM_HANDLERS")
+"""Each of these alone says that Stripe's events are awaited."""
+
+
 class Environment(StrEnum):
     DEV = "dev"
     PROD = "prod"
@@ -157,15 +161,13 @@ class Settings(BaseSettings):
     def _complete_in_prod(self) -> Self:
         if not self.prod:
             return self
+        stripe_is_on = self.stripe.api_key or self.routes or self.handlers
         missing = [
             name
             for name, absent in (
                 ("POSTROOM_DATABASE_URL", self.database_url is None),
                 ("POSTROOM_METRICS_TOKEN", self.metrics_token is None),
-                (
-                    "POSTROOM_STRIPE__WEBHOOK_SECRETS",
-                    self.stripe.api_key is not None and not self.stripe.webhook_secrets,
-                ),
+                ("POSTROOM_STRIPE__WEBHOOK_SECRETS", stripe_is_on and not self.stripe.webhook_secrets),
             )
             if absent
         ]
@@ -185,11 +187,10 @@ def load_settings() -> Settings:
         faults = [_fault(e["loc"], e["msg"]) for e in error.errors()]
         if os.environ.get("POSTROOM_ENV") == Environment.PROD and all(e["loc"] for e in error.errors()):
             # pydantic looks at single fields first, and at what is missing only when they are all right.
-            faults += [
-                f"{name}: needed with POSTROOM_ENV=prod"
-                for name in ("POSTROOM_DATABASE_URL", "POSTROOM_METRICS_TOKEN")
-                if name not in os.environ
-            ]
+            needed = ["POSTROOM_DATABASE_URL", "POSTROOM_METRICS_TOKEN"]
+            if any(name in os.environ for name in STRIPE_IS_ON):
+                needed.append("POSTROOM_STRIPE__WEBHOOK_SECRETS")
+            faults += [f"{name}: needed with POSTROOM_ENV=prod" for name in needed if name not in os.environ]
         raise SettingsInvalid(faults) from None
 
 

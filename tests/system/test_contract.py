@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import typer
 
 from app.api.admin import create_admin
+from app.base import json
 from app.base.db import Pool
 from app.base.settings import Settings, load_settings
+from app.cli.application import build
 from app.ops.jobs import CATALOG
 from app.ops.tokens import Scope
 from tests.system.api_client import Answer, Api, running_api
-from tests.system.commands import ROOT
+from tests.system.commands import ROOT, run
 
 TARGETS: Final = ("setup", "run", "demo", "test", "check", "bench", "chaos", "drill", "ci", "help")
 JOBS: Final = {"outbox-delivery", "stripe-events", "email-dlq", "lease-rescue", "retention", "canary"}
@@ -98,6 +103,21 @@ select message_id, n, seq, channel, destination, 1, 'ours', 'f', 'ours' from gon
 MAIL: Final = """select postroom.publish('email', '{"to": "ann@example.com", "subject": "s", "text": "t"}')"""
 
 
+RECORD: Final = {"dataset": "orders", "record": {"id": 42, "name": "größe"}}
+NAMED: Final = {
+    "key": "order:42",
+    "tenant": "acme",
+    "type": "order.paid",
+    "correlation_id": "checkout-7",
+    "ordering_key": "order-42",
+    "deliver_at": "2031-05-01T12:00:00+00:00",
+}
+PUBLISH: Final = """
+select postroom.publish(channel => 'export', payload => $1::jsonb, key => $2, tenant => $3, type => $4,
+    correlation_id => $5, ordering_key => $6, deliver_at => $7)
+"""
+
+
 @pytest.fixture
 async def api(dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     async with running_api(dsn, Settings(state_dir=tmp_path)) as running:
@@ -154,6 +174,21 @@ def test_every_setting_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> N
     ] == list(SETTINGS.values())
 
 
+def test_every_command_that_lists_takes_json() -> None:
+    def listing(group: Any, name: str) -> Iterator[tuple[str, Any]]:
+        for child in group.commands.values():
+            whole = f"{name} {child.name}"
+            if hasattr(child, "commands"):
+                yield from listing(child, whole)
+            if child.name in ("list", "status", "doctor") or whole in (" jobs", " endpoint"):
+                yield whole, child
+
+    found = dict(listing(typer.main.get_command(build()), ""))
+    assert set(found) >= {" jobs", " endpoint", " dead-letter list", " token list", " doctor"}
+    for name, command in found.items():
+        assert "--json" in [option for each in command.params for option in each.opts], name
+
+
 def test_jobs_and_scopes_have_their_names() -> None:
     assert set(CATALOG) == JOBS
     assert set(Scope) >= SCOPES
@@ -171,6 +206,42 @@ async def test_every_path_answers(api: Api) -> None:
     assert (await api.get("/console")).status == 200
     assert (await api.post("/v1/stripe/webhook")).status in (400, 503)
     assert (await api.post("/v1/events", json=[])).status == 422
+
+
+WAYS: Final = ("sql", "http", "cli")
+
+
+@pytest.mark.parametrize("first", WAYS)
+async def test_three_ways_to_publish_mean_one_thing(api: Api, dsn: str, tmp_path: Path, first: str) -> None:
+    """The same row whichever way it came; the same key by another way is the first id and no second row."""
+    pool = api.services.pool
+
+    async def publish(way: str) -> str:
+        if way == "sql":
+            moment = datetime.fromisoformat(NAMED["deliver_at"])
+            return str(await pool.fetchval(PUBLISH, json.encode(RECORD), *[*NAMED.values()][:-1], moment))
+        if way == "http":
+            sent = {"channel": "export", "payload": RECORD, **NAMED}
+            return str((await api.post("/v1/events", json=sent)).json["id"])
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in NAMED.items()]
+        command = ("publish", "export", "--payload", json.encode(RECORD), *options)
+        settings = {"POSTROOM_DATABASE_URL": dsn, "POSTROOM_STATE_DIR": str(tmp_path)}
+        return (
+            await asyncio.to_thread(run, "app.cli", *command, home=tmp_path, settings=settings)
+        ).out.strip()
+
+    ids = {await publish(first), *[await publish(way) for way in WAYS if way != first]}
+    [row] = await pool.fetch(
+        "select m.id::text, m.channel, m.payload #>> '{}' as payload, m.key, m.tenant, m.type, "
+        "m.correlation_id, d.ordering_key, d.due_at from postroom.message m "
+        "join postroom.delivery d on d.message_id = m.id"
+    )
+    assert ids == {row["id"]}
+    assert json.decode(row["payload"]) == RECORD
+    due_at = row["due_at"].isoformat()
+    assert (row["channel"], due_at) == ("export", NAMED["deliver_at"])
+    shown = {name: row[name] for name in NAMED if name != "deliver_at"}
+    assert shown == {name: value for name, value in NAMED.items() if name != "deliver_at"}
 
 
 def test_no_change_is_missing_here() -> None:
