@@ -7,13 +7,14 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
 VENV := .venv
+AUDIT := $(VENV)/audit
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 PYTEST_ARGS ?= -n 2
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help setup run demo test check bench chaos drill ci lock
+.PHONY: help setup run demo test check bench chaos drill audit ci lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -65,6 +66,12 @@ chaos: setup ## faults while it works, then nothing lost (SEED=n, MINUTES=m, SEC
 drill: setup ## every alert broken, fired, mended by its page (FULL=1 for all, ONLY=NAME for one)
 	@exec $(BIN)/python -m drill $(if $(filter 1,$(FULL)),--full) $(if $(ONLY),--only $(ONLY))
 
+audit: setup ## ask an advisory service about every locked dependency; needs the network, so not in ci
+	@test -x $(AUDIT)/bin/pip-audit || $(BIN)/uv venv --quiet $(AUDIT)
+	@$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r locks/audit.lock
+	@for lock in runtime dev; do \
+	  $(AUDIT)/bin/pip-audit --strict --requirement locks/$$lock.lock --require-hashes --disable-pip --progress-spinner off; done
+
 ci: ## what .ci/run calls: setup, check, test, drill
 	@$(MAKE) setup
 	@$(MAKE) check
@@ -75,3 +82,4 @@ lock: setup ## resolve the dependencies anew and write locks/
 	@$(LOCK) pyproject.toml --output-file locks/runtime.lock
 	@$(LOCK) pyproject.toml --extra dev --output-file locks/dev.lock
 	@printf '%s\n' uv hatchling | $(LOCK) - --output-file locks/bootstrap.lock
+	@printf '%s\n' pip-audit | $(LOCK) - --output-file locks/audit.lock

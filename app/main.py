@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
-from app.api.admin import create_admin, openapi
+from app.api.admin import create_admin
 from app.api.auth import Gate
 from app.api.body_limit import BodyLimit
 from app.api.context import Context
@@ -19,6 +19,7 @@ from app.api.events import BODY_BYTES_MAX, publish_events
 from app.api.health import health_routes
 from app.api.metrics import metrics
 from app.api.middleware import RequestScope
+from app.api.openapi import openapi
 from app.api.stripe_webhook import StripeWebhook
 from app.base.migrate import head, known_revisions
 from app.console.routes import console_routes
@@ -79,7 +80,9 @@ def _console(context: Context) -> list[BaseRoute]:
         settings=context.settings,
         clock=context.clock,
         pool=context.pool,
+        keyring=context.keyring,
         adapters=context.adapters,
+        gauges=context.gauges,
         readiness=context.readiness,
         verifier=context.verifier,
     )
@@ -96,7 +99,8 @@ def _context(services: Services) -> Context:
         gauges=GaugeReader(pool=pool, clock=clock),
         machine=MachineReader(settings=services.settings, clock=clock),
         verifier=TokenVerifier(pool=pool, clock=clock),
-        intake=EventIntake(pool=pool),
+        intake=EventIntake(pool=pool, keyring=services.keyring),
+        keyring=services.keyring,
         started_s=clock.monotonic(),
     )
 

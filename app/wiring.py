@@ -12,6 +12,7 @@ from app.base.clock import Clock, SystemClock
 from app.base.db import DATABASE_AWAY, Pool, open_pool
 from app.base.errors import SettingsInvalid, Unavailable
 from app.base.log import get_logger
+from app.base.sealing import Keyring
 from app.base.settings import Settings
 from app.email.adapter import EmailAdapter
 from app.exports.adapter import ExportAdapter
@@ -19,6 +20,7 @@ from app.outbox.model import Adapter, Channel
 from app.outbox.relay import Relay
 from app.resilience.backoff import Backoff, Exponential, Schedule
 from app.resilience.circuits import Circuits
+from app.stripe.backfill import Backfill
 from app.stripe.client import StripeApi
 from app.stripe.current import CurrentObjects
 from app.stripe.effects import Effects
@@ -45,6 +47,7 @@ class Services:
     circuits: Circuits
     adapters: Mapping[Channel, Adapter]
     stripe_ingest: Ingest
+    keyring: Keyring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +84,20 @@ async def open_services(settings: Settings, dsn: str, *, worker: int = 0) -> Asy
 
 async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack: AsyncExitStack) -> Services:
     clock = SystemClock()
+    keyring = settings.encryption.keyring()
     circuits = Circuits(pool=pool, clock=clock, worker=worker)
-    ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, worker=worker)
+    ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, worker=worker, keyring=keyring)
     stack.push_async_callback(ingest.close)
     stripe_api = StripeApi(settings.stripe)
     stack.push_async_callback(stripe_api.close)
-    adapters, effects = await _ways_out(settings, pool, clock, stack)
+    adapters, effects = await _ways_out(settings, pool, clock, stack, keyring)
     stripe = StripeAdapter(
         pool=pool,
         settings=settings.stripe,
         clock=clock,
         current=CurrentObjects(api=stripe_api, circuits=circuits),
         effects=effects,
+        keyring=keyring,
     )
     await stripe.start()
     stack.push_async_callback(stripe.close)
@@ -104,11 +109,12 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
         circuits=circuits,
         adapters={Channel.STRIPE: stripe, **adapters},
         stripe_ingest=ingest,
+        keyring=keyring,
     )
 
 
 async def _ways_out(
-    settings: Settings, pool: Pool, clock: Clock, stack: AsyncExitStack
+    settings: Settings, pool: Pool, clock: Clock, stack: AsyncExitStack, keyring: Keyring
 ) -> tuple[dict[Channel, Adapter], Effects]:
     """The outbound adapters, started, and what Stripe events cause on them.
 
@@ -118,7 +124,11 @@ async def _ways_out(
         Channel.EMAIL: lambda: EmailAdapter(settings=settings.email, pool=pool, clock=clock),
         Channel.WEBHOOK: lambda: WebhookAdapter(pool=pool, clock=clock, settings=settings.webhook),
         Channel.EXPORT: lambda: ExportAdapter(
-            pool=pool, clock=clock, settings=settings.exports, state_dir=settings.state_dir
+            pool=pool,
+            clock=clock,
+            settings=settings.exports,
+            state_dir=settings.state_dir,
+            keyring=keyring,
         ),
     }
     adapters: dict[Channel, Adapter] = {}
@@ -144,6 +154,26 @@ def _gathered(faults: list[str]) -> Iterator[None]:
         yield
     except SettingsInvalid as error:
         faults += error.faults
+
+
+@asynccontextmanager
+async def open_backfill(settings: Settings, dsn: str) -> AsyncIterator[Backfill]:
+    """What a backfill needs, and no more: a wrong routes file or way out does not stand in its way."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(
+            dsn,
+            connections_max=settings.database_connections_max,
+            pooler=settings.database_pooler,
+            application="postroom backfill",
+        )
+        stack.push_async_callback(_close_pool, pool)
+        clock = SystemClock()
+        ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock)
+        stack.push_async_callback(ingest.close)
+        api = StripeApi(settings.stripe)
+        stack.push_async_callback(api.close)
+        circuits = Circuits(pool=pool, clock=clock, worker=0)
+        yield Backfill(pool=pool, api=api, ingest=ingest, circuits=circuits, clock=clock)
 
 
 @asynccontextmanager
@@ -183,6 +213,7 @@ async def open_worker(
                     circuits=services.circuits,
                     adapter=adapter,
                     backoff=chosen[channel],
+                    keyring=services.keyring,
                 )
                 for channel, adapter in services.adapters.items()
             },

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from statistics import median
@@ -35,7 +37,11 @@ from bench.stage import Stage
 COUNT: Final = 20_000
 EMAILS: Final = 5_000
 CONNECTIONS: Final = 20
-SECONDS: Final = 8.0
+SECONDS: Final = 5.0
+GOOD: Final = 20
+SILENT: Final = 5
+BACKLOG_EACH: Final = 4_000
+PORTS: Final = r"ports ([\d ]+)"
 DATA: Final = {"id": "in_1", "amount_paid": 4_200, "currency": "eur", "lines": ["x" * 60] * 10}
 
 
@@ -169,29 +175,42 @@ async def _deliver_emails(stage: Stage, port: int) -> float:
 async def measure_slow_neighbours(stage: Stage, report: Report, *, rounds: int) -> None:
     """`slow_neighbour_ratio`: to 20 good receivers while 5 others never answer, over without them."""
     ratios = []
-    async with (
-        open_process(["bench.sink", "http", "20"], {}, r"ports ([\d ]+)") as (_, good),
-        open_process(["bench.sink", "silent", "5"], {}, r"ports ([\d ]+)") as (_, bad),
-    ):
-        goods = [f"http://127.0.0.1:{port}/" for port in good[1].split()]
-        bads = [f"http://127.0.0.1:{port}/" for port in bad[1].split()]
+    async with open_process(["bench.sink", "http", str(GOOD)], {}, PORTS) as (_, good):
         for _ in range(rounds):
-            alone = await _rate_to(stage, goods)
-            ratios.append(await _rate_to(stage, goods + bads) / alone)
+            alone = await _rate_beside(stage, _urls(good), [])
+            # A process a round: when it ends, so do the attempts that wait for it.
+            async with AsyncExitStack() as silent:
+                started = open_process(["bench.sink", "silent", str(SILENT)], {}, PORTS)
+                _, bad = await silent.enter_async_context(started)
+                ratios.append(await _rate_beside(stage, _urls(good), _urls(bad), silent.aclose) / alone)
     report.put("slow_neighbour_ratio", median(ratios), spread=ratios)
 
 
-async def _rate_to(stage: Stage, urls: Sequence[str]) -> float:
-    """Deliveries a second to the good ones, over `SECONDS` of a backlog that does not end."""
+def _urls(found: re.Match[str]) -> list[str]:
+    return [f"http://127.0.0.1:{port}/" for port in found[1].split()]
+
+
+async def _rate_beside(
+    stage: Stage,
+    good: Sequence[str],
+    bad: Sequence[str],
+    end_bad: Callable[[], Awaitable[None]] | None = None,
+) -> float:
+    """Deliveries a second over `SECONDS`, out of a backlog that does not end."""
     dsn = await stage.database()
     async with open_engine(dsn, _webhooks) as engine:
-        await publish_to(engine.pool, urls, int(len(urls) * 2_000))
+        count = (len(good) + len(bad)) * BACKLOG_EACH
+        await publish_to(engine.pool, [*good, *bad], count)
         context = JobContext()
         task = asyncio.create_task(engine.run(context))
         await asyncio.sleep(SECONDS)
         delivered = await _delivered(engine)
+        if delivered >= len(good) * BACKLOG_EACH * 0.9:
+            raise RuntimeError("the backlog was too small: raise BACKLOG_EACH")
         context.stop.set()
         engine.wakeup.wake_all()
+        if end_bad:
+            await end_bad()
         await task
     await stage.drop(dsn)
     return delivered / SECONDS

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from app.base.clock import SystemClock
 from app.base.db import Pool, open_pool
+from app.base.json import encode
 from app.outbox.model import Adapter, Answer, Channel, Claim, Delivered
 from app.outbox.relay import Relay
 from app.resilience.backoff import Exponential
@@ -18,11 +19,7 @@ from app.worker.heartbeat import Worker
 from app.worker.model import JobContext
 from app.worker.wakeup import Wakeup
 
-PUBLISH_MANY: Final = """
-select count(*) from postroom.publish_many((
-    select jsonb_agg(jsonb_build_object('channel', 'email', 'key', $1 || i,
-        'payload', jsonb_build_object('to', 'ada@example.com', 'template', 'welcome', 'n', i)))
-    from generate_series(1, $2) i))"""
+PUBLISH_MANY: Final = "select count(*) from postroom.publish_many($1::text::jsonb)"
 
 
 class NoopAdapter:
@@ -108,8 +105,16 @@ async def open_engine(dsn: str, adapter: Callable[[Pool], Adapter] | None = None
 
 
 async def publish(pool: Pool, count: int, *, batch: int = 1_000, prefix: str = "k") -> float:
-    """Publish by the SQL function, with keys. Returns: messages a second."""
+    """Publish by the SQL function, with keys; JSON by the client. Returns: messages a second."""
     started = time.perf_counter()
     for start in range(0, count, batch):
-        await pool.execute(PUBLISH_MANY, f"{prefix}{start}:", min(batch, count - start), timeout=60)
+        messages = [
+            {
+                "channel": "email",
+                "key": f"{prefix}{number}",
+                "payload": {"to": "ada@example.com", "template": "welcome", "n": number},
+            }
+            for number in range(start, min(start + batch, count))
+        ]
+        await pool.execute(PUBLISH_MANY, encode(messages), timeout=60)
     return count / (time.perf_counter() - started)

@@ -14,6 +14,7 @@ from typing import Final
 
 import aiohttp
 
+from app.base import sealing
 from app.base.db import open_pool, transaction
 from app.base.migrate import migrate
 from app.dev.stripe_api import StripeStandIn
@@ -172,6 +173,8 @@ def _environment(
         "POSTROOM_STRIPE__API_BASE": stripe_url,
         "POSTROOM_STRIPE__TIMEOUT_S": "3",
         "POSTROOM_ROUTES": str(Path(__file__).with_name("routes.toml")),
+        # Payloads are sealed where whoever started the run has keys.
+        **{name: text for name, text in os.environ.items() if name == sealing.SETTING},
     }
 
 

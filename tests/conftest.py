@@ -16,6 +16,16 @@ from app.base.migrate import migrate
 from app.outbox.ledger import fetch_balance
 from app.postgres.server import LocalPostgres
 
+SUMMARY = "summary"
+"""A property of a test that is printed when all have run, also of one that passed on another process."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == SUMMARY:
+                terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {line}")
+
 
 def on_database(dsn: str, name: str) -> str:
     parts = urlsplit(dsn)

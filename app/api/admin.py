@@ -1,12 +1,10 @@
-"""The admin API: FastAPI with every admin resource, and its OpenAPI document."""
+"""The admin API: FastAPI with every admin resource."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from app.api import (
     audit,
@@ -20,11 +18,8 @@ from app.api import (
     suppressions,
     tokens,
 )
-from app.api.auth import admit
-from app.api.context import context_of
 from app.api.error_handlers import error_handlers
 from app.api.health import VERSION
-from app.ops.tokens import Scope
 
 # `dead_letters` and `replay` come before `outbox`: its `{event_id}` would take their paths.
 ROUTERS: Final = (
@@ -56,11 +51,3 @@ def create_admin() -> FastAPI:
     for router in ROUTERS:
         admin.include_router(router)
     return admin
-
-
-async def openapi(request: Request) -> Response:
-    """The OpenAPI document; outside of dev it needs `admin:read`."""
-    if context_of(request).settings.prod:
-        await admit(request, Scope.ADMIN_READ)
-    admin: FastAPI = request.app.state.admin
-    return JSONResponse(admin.openapi())

@@ -15,6 +15,7 @@ from app.api.event_intake import EventIntake
 from app.api.http_metrics import HttpMetrics
 from app.base.clock import Clock
 from app.base.db import Connection, Pool
+from app.base.sealing import Keyring
 from app.base.settings import Settings
 from app.ops.gauges import GaugeReader
 from app.ops.machine import MachineReader
@@ -39,6 +40,7 @@ class Context:
     machine: MachineReader
     verifier: TokenVerifier
     intake: EventIntake
+    keyring: Keyring
     started_s: float
     http_metrics: HttpMetrics = field(default_factory=HttpMetrics)
 

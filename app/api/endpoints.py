@@ -173,7 +173,7 @@ async def rotate_secret(
     """A new signing secret; for 24 h the present one signs too."""
     async with context.transaction() as conn:
         rotated = await endpoints.rotate_secret(conn, endpoint_id, secret=body.secret)
-        await _record(conn, caller, "endpoint.rotate_secret", endpoint_id)
+        await _record(conn, caller, "endpoint.rotate", endpoint_id)
     return _with_secret(rotated)
 
 

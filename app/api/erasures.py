@@ -39,4 +39,5 @@ async def erase(body: NewErasure, context: ContextDependency, caller: Eraser) ->
         after=body.resume_after,
         time_max_s=TIME_MAX_S,
         request_id=caller.request_id,
+        keyring=context.keyring,
     )

@@ -96,7 +96,8 @@ def error_handlers() -> dict[Any, Any]:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location if part not in ("body", "query", "path"))
+    named = [str(part) for part in location if part not in ("body", "query", "path")]
+    return ".".join(named) or str(location[0])
 
 
 def _answer(request: Request, error: PostroomError) -> Response:

@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 
 from app.base.db import DATABASE_AWAY, Pool, transaction
+from app.base.sealing import NO_KEYS, Keyring
 from app.outbox.model import Message
 from app.outbox.publisher import Published, publish_many
 from app.resilience.batcher import Batcher
@@ -28,8 +29,9 @@ class EventIntake:
     again one by one, so that only its own sender sees the error. Large ones go alone.
     """
 
-    def __init__(self, *, pool: Pool) -> None:
+    def __init__(self, *, pool: Pool, keyring: Keyring = NO_KEYS) -> None:
         self._pool = pool
+        self._keyring = keyring
         self._batcher: Batcher[Request, Result] = Batcher(self._flush, batch_max=REQUESTS_MAX, flushers_max=2)
 
     async def publish(self, messages: Request) -> Result:
@@ -66,4 +68,4 @@ class EventIntake:
 
     async def _store(self, messages: Request) -> Result:
         async with asyncio.timeout(TIMEOUT_S), transaction(self._pool) as conn:
-            return await publish_many(conn, messages)
+            return await publish_many(conn, messages, keyring=self._keyring)

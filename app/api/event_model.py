@@ -12,6 +12,7 @@ import msgspec
 from app.base import json
 from app.base.errors import InvalidInput, InvalidPayload
 from app.outbox.model import OUTBOUND, Adapter, Channel, Message
+from app.outbox.sealed import SEALED
 
 EVENTS_MAX: Final = 1_000
 _PATH: Final = re.compile(r" - at `\$(.*)`$")
@@ -82,6 +83,8 @@ def _check(event: Event, adapters: Mapping[Channel, Adapter]) -> None:
     for name in ("key", "tenant", "type", "correlation_id", "ordering_key", "traceparent"):
         json.check(getattr(event, name), where=name)
     json.check(event.payload, where="payload")
+    if SEALED in event.payload:
+        raise InvalidPayload(f"{SEALED} is the name of what Postroom sealed itself", field=SEALED)
     adapters[Channel(event.channel)].check(_completed(event))
 
 

@@ -60,7 +60,7 @@ async def list_messages(
 async def fetch_message(event_id: UUID, context: ContextDependency, _: Reader) -> MessageStory:
     """One message: its deliveries, attempts, dead letters, and what belongs to the same chain."""
     async with context.snapshot() as conn:
-        return await reading.fetch_message(conn, event_id)
+        return await reading.fetch_message(conn, event_id, keyring=context.keyring)
 
 
 @router.post("/{event_id}/cancel")

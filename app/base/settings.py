@@ -11,9 +11,14 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.base.errors import SettingsInvalid
+from app.base.sealing import Keyring, keyring_of, parse_keys
 
 UP_ENVIRONMENT: Final = "environment"
 """The file in the state folder that holds the settings of a running `postroom up`."""
+
+
+STRIPE_IS_ON: Final = ("POSTROOM_STRIPE__API_KEY", "POSTROOM_ROUTES", "POSTROOM_HANDLERS")
+"""Each of these alone says that Stripe's events are awaited."""
 
 
 class Environment(StrEnum):
@@ -93,6 +98,23 @@ class RetentionSettings(BaseModel):
     attempt_days: int = Field(default=90, ge=1)
 
 
+class EncryptionSettings(BaseModel):
+    """Payloads at rest. `keys`: `name:base64` of 32 bytes each; the first one seals, all open."""
+
+    keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
+            parse_keys(value)
+        return value
+
+    def keyring(self) -> Keyring:
+        return keyring_of(self.keys)
+
+
 class OidcSettings(BaseModel):
     """Signing in to the console through an OpenID Connect provider; `issuer` absent means not.
 
@@ -128,6 +150,7 @@ class Settings(BaseSettings):
     webhook: WebhookSettings = WebhookSettings()
     exports: ExportSettings = ExportSettings()
     retention: RetentionSettings = RetentionSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     oidc: OidcSettings = OidcSettings()
 
     @property
@@ -138,15 +161,13 @@ class Settings(BaseSettings):
     def _complete_in_prod(self) -> Self:
         if not self.prod:
             return self
+        stripe_is_on = self.stripe.api_key or self.routes or self.handlers
         missing = [
             name
             for name, absent in (
                 ("POSTROOM_DATABASE_URL", self.database_url is None),
                 ("POSTROOM_METRICS_TOKEN", self.metrics_token is None),
-                (
-                    "POSTROOM_STRIPE__WEBHOOK_SECRETS",
-                    self.stripe.api_key is not None and not self.stripe.webhook_secrets,
-                ),
+                ("POSTROOM_STRIPE__WEBHOOK_SECRETS", stripe_is_on and not self.stripe.webhook_secrets),
             )
             if absent
         ]
@@ -166,11 +187,10 @@ def load_settings() -> Settings:
         faults = [_fault(e["loc"], e["msg"]) for e in error.errors()]
         if os.environ.get("POSTROOM_ENV") == Environment.PROD and all(e["loc"] for e in error.errors()):
             # pydantic looks at single fields first, and at what is missing only when they are all right.
-            faults += [
-                f"{name}: needed with POSTROOM_ENV=prod"
-                for name in ("POSTROOM_DATABASE_URL", "POSTROOM_METRICS_TOKEN")
-                if name not in os.environ
-            ]
+            needed = ["POSTROOM_DATABASE_URL", "POSTROOM_METRICS_TOKEN"]
+            if any(name in os.environ for name in STRIPE_IS_ON):
+                needed.append("POSTROOM_STRIPE__WEBHOOK_SECRETS")
+            faults += [f"{name}: needed with POSTROOM_ENV=prod" for name in needed if name not in os.environ]
         raise SettingsInvalid(faults) from None
 
 

@@ -10,10 +10,12 @@ import typer
 
 from app.base.db import DATABASE_AWAY
 from app.base.errors import InvalidInput, PostroomError, SettingsInvalid, TooLarge
+from app.base.foreign_text import visible
 from app.base.log import configure_logging, remove_secrets
 from app.cli import (
     dead_letter,
     doctor,
+    encryption,
     endpoint,
     erase,
     jobs,
@@ -21,6 +23,7 @@ from app.cli import (
     publish,
     replay,
     serve,
+    stripe,
     suppression,
     token,
     up,
@@ -57,8 +60,10 @@ def build() -> typer.Typer:
     replay.register(application)
     application.add_typer(jobs.group, name="jobs")
     application.add_typer(endpoint.group, name="endpoint")
+    application.add_typer(stripe.group, name="stripe")
     application.add_typer(token.group, name="token")
     application.add_typer(suppression.group, name="suppression")
+    application.add_typer(encryption.group, name="encryption")
     erase.register(application)
     doctor.register(application)
     version.register(application)
@@ -95,5 +100,5 @@ def main() -> int:
 
 
 def _fail(*lines: str, code: int = FAILED) -> int:
-    print(*lines, sep="\n", file=sys.stderr)
+    print(*map(visible, lines), sep="\n", file=sys.stderr)
     return code

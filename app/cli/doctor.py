@@ -8,6 +8,7 @@ from typing import Final
 import typer
 from rich.text import Text
 
+from app.base.foreign_text import visible
 from app.base.settings import load_settings
 from app.cli.output import JsonFlag, console, print_json
 from app.cli.session import open_database
@@ -43,7 +44,7 @@ def _show(findings: list[Finding]) -> None:
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
         mark, colour = _MARKS[finding.level]
-        out.print(Text.assemble((f"{mark} ", colour), f"{finding.subject:{width}}  {finding.text}"))
+        out.print(Text.assemble((f"{mark} ", colour), f"{finding.subject:{width}}  {visible(finding.text)}"))
         if finding.command:
             out.print(Text(f"{'':{width + 4}}→ {finding.command}", style="bold"))
     errors = sum(finding.level is Level.ERROR for finding in findings)

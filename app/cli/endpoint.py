@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 import typer
@@ -18,12 +18,21 @@ from app.webhooks.model import Endpoint, EndpointSecret
 
 T = TypeVar("T")
 
-group = typer.Typer(help="Where tenants get their webhooks.", no_args_is_help=True)
+LISTED_MAX: Final = 100
+
+group = typer.Typer(help="Where tenants get their webhooks.", invoke_without_command=True)
 
 EndpointId = Annotated[str, typer.Argument(help="The id that `endpoint list` shows.", metavar="ID")]
 Types = Annotated[
     list[str] | None, typer.Option("--type", help="invoice.paid, invoice.* or *; repeat it for more.")
 ]
+
+
+@group.callback()
+def endpoint(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Where tenants get their webhooks. Without a command of its own: list them."""
+    if context.invoked_subcommand is None:
+        list_(tenant=None, limit=LISTED_MAX, as_json=as_json)
 
 
 @group.command(
@@ -60,7 +69,7 @@ def create(
 @group.command("list")
 def list_(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at most.")] = LISTED_MAX,
     as_json: JsonFlag = False,
 ) -> None:
     """Endpoints, oldest first; never their secrets."""
@@ -193,8 +202,8 @@ def _show(endpoint: Endpoint, as_json: bool) -> None:
     out = console()
     for name in endpoint.__slots__:
         value = getattr(endpoint, name)
-        shown = " ".join(value) if isinstance(value, tuple) else cell(value)
-        out.print(f"{name.replace('_', ' '):22} {shown}")
+        shown = cell(" ".join(value) if isinstance(value, tuple) else value)
+        out.print(f"{name.replace('_', ' '):22} {shown}", markup=False)
 
 
 def _show_secret(made: EndpointSecret, as_json: bool) -> None:

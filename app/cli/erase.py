@@ -34,7 +34,12 @@ def erase(
 
     async def work(session: Session) -> ErasureReport:
         return await erasure.erase(
-            session.change, who=who, actor=session.actor, cancel_open=cancel_open, time_max_s=TIME_MAX_S
+            session.change,
+            who=who,
+            actor=session.actor,
+            cancel_open=cancel_open,
+            time_max_s=TIME_MAX_S,
+            keyring=session.settings.encryption.keyring(),
         )
 
     report = in_session(work)
@@ -49,5 +54,9 @@ def erase(
         print(f"Still in storage, remove the person's lines yourself: {path}")
     for message_id in report.open_messages:
         print(f"Left alone, not ended yet; erase again later or with --cancel-open: {message_id}")
+    if report.unreadable:
+        print(
+            f"{report.unreadable} sealed with a key that is missing: nobody looked. Add it and erase again."
+        )
     if report.suppressed:
         print("The address stays suppressed, so that it is never mailed; `suppression remove` forgets it.")

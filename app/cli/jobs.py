@@ -14,13 +14,20 @@ from app.cli.session import Session, in_session
 from app.ops import audit
 from app.ops.jobs import CATALOG, JobStatus, list_jobs, request_run
 
-group = typer.Typer(help="Background jobs.", no_args_is_help=True)
+group = typer.Typer(help="Background jobs.", invoke_without_command=True)
 
 POLL_S: Final = 0.3
 
 
 class JobRunFailed(PostroomError):
     """The job that was waited for failed, or no runner took it in time."""
+
+
+@group.callback()
+def jobs(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Background jobs. Without a command of its own: list them."""
+    if context.invoked_subcommand is None:
+        list_(as_json=as_json)
 
 
 @group.command("list")

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.base.foreign_text import visible
+
 PIPED_WIDTH: Final = 160
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -44,7 +46,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
 
 
 def cell(value: object) -> str:
-    """Text of one cell; brackets of the data are no markup."""
+    """Text of one cell, for `markup=False`; what strangers wrote moves no cursor and starts no colour."""
     match value:
         case None:
             return "-"
@@ -53,4 +55,4 @@ def cell(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case _:
-            return str(value).replace("[", "\\[")
+            return visible(value)

@@ -78,8 +78,9 @@ def _publish(body: bytes) -> list[Published]:
     async def work(session: Session) -> list[Published]:
         async with open_services(session.settings, session.dsn) as services:
             check_events(events, services.adapters, many=many)
+        keyring = session.settings.encryption.keyring()
         async with session.change() as conn:
-            return await publish_many(conn, events)
+            return await publish_many(conn, events, keyring=keyring)
 
     return in_session(work)
 

@@ -27,16 +27,17 @@ def register(application: typer.Typer) -> None:
                 min=0, max=300, help="On SIGTERM, not ready for so long before it stops; 2 in prod, else 0."
             ),
         ] = None,
+        listener_fd: Annotated[int | None, typer.Option(hidden=True, min=3)] = None,
     ) -> None:
         """Serve the HTTP API. Jobs run in a process of their own: python -m app.jobs.run"""
         settings = load_settings()
         if drain_s is None:
             drain_s = PROD_DRAIN_S if settings.prod else 0.0
         configure_logging(json_lines=settings.prod if settings.log_json is None else settings.log_json)
-        _serve(settings, drain_s)
+        _serve(settings, drain_s, listener_fd)
 
 
-def _serve(settings: Settings, drain_s: float) -> None:
+def _serve(settings: Settings, drain_s: float, listener_fd: int | None) -> None:
     # Imported late: the whole service is behind it, which no other command should pay for.
     import uvloop
 
@@ -44,4 +45,4 @@ def _serve(settings: Settings, drain_s: float) -> None:
     from app.cli.server import serve_http
 
     with tracing("postroom-api"), open_database(settings) as database:
-        uvloop.run(serve_http(settings, database.dsn, drain_s=drain_s))
+        uvloop.run(serve_http(settings, database.dsn, drain_s=drain_s, listener_fd=listener_fd))

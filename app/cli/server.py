@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import socket
 from types import FrameType
@@ -11,7 +10,7 @@ from typing import Final
 
 import uvicorn
 
-from app.base.errors import Conflict
+from app.base.listener import BACKLOG, listen
 from app.base.log import get_logger
 from app.base.migrate import migrate
 from app.base.settings import Settings
@@ -23,13 +22,8 @@ from app.wiring import open_services
 log = get_logger(__name__)
 
 STOP_WITHIN_S: Final = 10
-BACKLOG: Final = 2_048
 GARBAGE_MIN: Final = 10_000
 """Objects made and not freed until the next search: some dozens of requests in flight, not one."""
-
-
-class PortTaken(Conflict):
-    """Another program listens there."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -61,12 +55,15 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-async def serve_http(settings: Settings, dsn: str, *, drain_s: float) -> None:
+async def serve_http(settings: Settings, dsn: str, *, drain_s: float, listener_fd: int | None = None) -> None:
     """Serve until a signal. In dev the schema is migrated first; in prod that is a step of its own.
 
+    `listener_fd`: a listening socket that our parent has opened; else one is opened here.
     Errors: `PortTaken`, and what opening the services raises.
     """
-    listener = listen(settings.host, settings.port)
+    listener = (
+        listen(settings.host, settings.port) if listener_fd is None else socket.socket(fileno=listener_fd)
+    )
     with listener:
         if not settings.prod:
             await migrate(dsn)
@@ -97,24 +94,6 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_MIN, 10, 10)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Errors: `PortTaken`, and `OSError` for an address that is not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise PortTaken(
-            f"Port {port} on {host} is taken by another program. Choose another: POSTROOM_PORT={port + 1}"
-        ) from None
-    return listener
 
 
 async def _look_at_schema(readiness: Readiness) -> None:

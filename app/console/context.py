@@ -10,6 +10,7 @@ from typing import Final
 
 from app.base.clock import Clock
 from app.base.db import Connection, Pool
+from app.base.sealing import Keyring
 from app.base.settings import Settings
 from app.console.rates import RateMeter
 from app.ops.failures import FailureLimiter
@@ -20,7 +21,6 @@ from app.outbox.model import Adapter, Channel
 
 ACQUIRE_TIMEOUT_S: Final = 5.0
 TIMEOUT_S: Final = 20.0
-COUNTED_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class Console:
     settings: Settings
     clock: Clock
     pool: Pool
+    keyring: Keyring
     adapters: Mapping[Channel, Adapter]
     gauges: GaugeReader
     readiness: Readiness

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -10,9 +9,9 @@ from urllib.parse import urlencode
 import msgspec
 from markupsafe import Markup, escape
 
+from app.base.foreign_text import visible as visible
+
 UNITS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
-TEXT_SHOWN_MAX: Final = 20_000
-_JOINER: Final = "\u200d"  # holds emoji together
 
 
 def ago(moment: datetime | None, never: str = "never") -> Markup:
@@ -74,13 +73,6 @@ def rate(per_s: float | None) -> str:
     return f"{per_s:.1f}/s" if per_s < 10 else f"{per_s:,.0f}/s".replace(",", "\u202f")
 
 
-def visible(text: object, length_max: int = TEXT_SHOWN_MAX) -> str:
-    """Foreign text made harmless to read: control and direction marks show as their code, and it ends."""
-    whole = str(text)
-    shown = "".join(_mark(c) for c in whole[:length_max])
-    return shown + f"… ({len(whole) - length_max:,} more characters)" if len(whole) > length_max else shown
-
-
 def breakable(text: object, length_max: int = 200) -> Markup:
     """A dotted name that may break behind its dots."""
     return Markup(".<wbr>").join(escape(part) for part in visible(text, length_max).split("."))
@@ -102,12 +94,3 @@ def url_query(values: dict[str, Any], **changes: Any) -> str:
     """`?…` of the filters that are set, with changes; nothing when none is."""
     chosen = {name: value for name, value in {**values, **changes}.items() if value not in (None, "")}
     return "?" + urlencode(chosen, doseq=True) if chosen else ""
-
-
-def _mark(character: str) -> str:
-    if character in "\n\t":
-        return character
-    kind = unicodedata.category(character)
-    if kind in ("Cc", "Cs") or (kind == "Cf" and character != _JOINER):
-        return f"[U+{ord(character):04X}]"
-    return character

@@ -48,10 +48,20 @@ class MessageFilter:
 
 
 async def search_messages(
-    conn: Connection, text: str, *, as_id: UUID | None, below_id: UUID | None, limit: int
+    conn: Connection,
+    text: str,
+    *,
+    as_id: UUID | None,
+    below_id: UUID | None,
+    limit: int,
+    pseudonyms: Sequence[str] = (),
 ) -> list[Record]:
-    """Whatever the text names exactly: id, key, tenant, correlation, address, Stripe event or object."""
-    return list(await conn.fetch(_SEARCH, text, as_id, below_id, limit))
+    """Whatever the text names exactly: id, key, tenant, correlation, address, Stripe event or object.
+
+    `pseudonyms`: what sealed payloads have in the place of the text, where it is an address.
+    """
+    addresses = [text.lower(), *pseudonyms]
+    return list(await conn.fetch(_SEARCH, text, as_id, below_id, limit, addresses))
 
 
 async def list_messages(

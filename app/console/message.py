@@ -31,14 +31,14 @@ LETTER_HTML_MAX = 1_000_000
 async def message(visit: Visit) -> Response:
     """The payload stays hidden until somebody asks for it."""
     async with visit.console.snapshot() as conn:
-        story = await fetch_message(conn, path_id(visit.request))
+        story = await _story(visit, conn)
         return await _page(visit, conn, story)
 
 
 async def reveal(visit: Visit, _form: Form) -> Response:
     """The same page with the payload; the audit trail says who looked."""
     async with visit.console.transaction() as conn:
-        story = await fetch_message(conn, path_id(visit.request))
+        story = await _story(visit, conn)
         await visit.record(conn, "message.reveal", str(story.message.id))
         curl = await _curl(visit, conn, story) if story.message.channel == Channel.WEBHOOK else None
         return await _page(visit, conn, story, revealed=True, curl=curl)
@@ -47,7 +47,7 @@ async def reveal(visit: Visit, _form: Form) -> Response:
 async def preview(visit: Visit) -> Response:
     """A mail as its receiver sees it, for a frame without scripts, forms and foreign images; audited."""
     async with visit.console.transaction() as conn:
-        story = await fetch_message(conn, path_id(visit.request))
+        story = await _story(visit, conn)
         await visit.record(conn, "message.preview", str(story.message.id))
     try:
         content = await mail_content(visit.console.adapters[Channel.EMAIL], story.payload)
@@ -86,6 +86,10 @@ async def deliver_now(visit: Visit, _form: Form) -> Response:
         count = await hasten(conn, message_id)
         await visit.record(conn, "outbox.deliver_now", str(message_id), hastened=count)
     return visit.back(f"/console/messages/{message_id}", f"Due now: {count}.")
+
+
+async def _story(visit: Visit, conn: Connection) -> MessageStory:
+    return await fetch_message(conn, path_id(visit.request), keyring=visit.console.keyring)
 
 
 async def _page(

@@ -47,7 +47,14 @@ async def _search(visit: Visit, search: str, filters: dict[str, object]) -> Resp
     as_id = uuid_or_none(search)
     below_id = decode_cursor(visit.request.query_params.get("cursor"), UUID)
     async with visit.console.snapshot() as conn:
-        rows = await store.search_messages(conn, search, as_id=as_id, below_id=below_id, limit=PAGE_ROWS + 1)
+        rows = await store.search_messages(
+            conn,
+            search,
+            as_id=as_id,
+            below_id=below_id,
+            limit=PAGE_ROWS + 1,
+            pseudonyms=visit.console.keyring.pseudonyms(search),
+        )
         statuses = await store.fetch_standings(conn, rows)
         topics = await store.fetch_topics(conn, [row["id"] for row in rows])
     if len(rows) == 1 and below_id is None:

@@ -13,14 +13,13 @@ from starlette.responses import Response
 from app.base.db import Connection
 from app.base.errors import Unavailable
 from app.console.charts import Chart, Series, by_step, regular_times, stacked
-from app.console.conditions import conditions
-from app.console.context import COUNTED_MAX
+from app.console.conditions import Growth, conditions
 from app.console.jobs import standing
 from app.console.ledger_store import count_recent_messages
 from app.console.receivers import fetch_receivers
 from app.console.visit import Visit
 from app.ops.flow import FlowStep, list_flow
-from app.ops.gauges import Gauges
+from app.ops.gauges import COUNTED_MAX, Gauges
 from app.ops.jobs import list_jobs
 from app.outbox.model import Cause, Channel
 
@@ -33,11 +32,13 @@ CIRCUITS_SHOWN_MAX: Final = 8
 GOOD: Final = ("delivered",)
 AGAIN: Final = ("retry", "unknown", "abandoned")
 BAD: Final = ("rejected", "suppressed")
+DEAD: Final = "level/dead"
+DEAD_STRIPE: Final = "level/dead/stripe"
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:
-    """One channel at a glance. Counts stop at `COUNTED_MAX`."""
+    """One channel at a glance. Large counts are the canary's, see `Gauges`."""
 
     channel: str
     pending: int
@@ -67,9 +68,8 @@ async def overview(visit: Visit) -> Response:
     return visit.page(
         "overview.html",
         active="overview",
-        conditions=conditions(gauges, now=now, more_dead=_more_dead(hour), receivers=receivers),
+        conditions=conditions(gauges, now=now, growth=_growth(hour), receivers=receivers),
         gauges=gauges,
-        counted_max=COUNTED_MAX,
         rows=channel_rows(gauges, hour),
         capped=any(depth.waiting >= COUNTED_MAX for depth in gauges.queues),
         dead_by_cause=[
@@ -148,14 +148,19 @@ async def _published(conn: Connection, now: datetime) -> tuple[float, float]:
 
 def _labels() -> list[str]:
     outcomes = (*GOOD, *AGAIN, *BAD)
-    return ["level/dead", *(f"{channel}/{outcome}" for channel in Channel for outcome in outcomes)]
+    return [DEAD, DEAD_STRIPE, *(f"{channel}/{outcome}" for channel in Channel for outcome in outcomes)]
 
 
-def _more_dead(hour: Sequence[FlowStep]) -> int | None:
+def _growth(hour: Sequence[FlowStep]) -> Growth:
     """How many more dead letters than about a quarter of an hour ago, from the levels that were kept."""
-    levels = {step.step: step.value for step in hour if step.label == "level/dead"}
+    every, stripe = _grown(hour, DEAD), _grown(hour, DEAD_STRIPE)
+    return Growth(outbound=every - stripe, stripe=stripe)
+
+
+def _grown(hour: Sequence[FlowStep], label: str) -> int:
+    levels = {step.step: step.value for step in hour if step.label == label}
     kept = [levels[step] for step in range(44, 60) if step in levels]
-    return kept[-1] - kept[0] if kept else None
+    return kept[-1] - min(kept) if kept else 0
 
 
 def _last_minutes(hour: Sequence[FlowStep]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from app.email.adapter import EmailAdapter
 from app.email.letter import Content
 from app.outbox.model import Adapter, Claim
 from app.outbox.reading import MessageStory
+from app.outbox.sealed import UNREADABLE
 from app.webhooks import direct
 from app.webhooks.payload import build_body, read_payload
 from app.webhooks.signing import sign
@@ -29,6 +30,8 @@ async def mail_content(adapter: Adapter, payload: Any) -> Content:
     """
     if not isinstance(adapter, EmailAdapter) or not isinstance(payload, dict):
         raise InvalidPayload("this is no mail", field="payload")
+    if UNREADABLE in payload:
+        raise InvalidPayload(payload[UNREADABLE], field="payload")
     return await adapter.preview(payload)
 
 

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from app.base.clock import Clock
 from app.base.db import Pool
 from app.base.errors import NotFound
+from app.base.sealing import Keyring
 from app.base.settings import Settings
 from app.console import (
     audit_page,
@@ -24,7 +25,7 @@ from app.console import (
     tokens,
     webhooks,
 )
-from app.console.context import COUNTED_MAX, Console
+from app.console.context import Console
 from app.console.live import Live
 from app.console.messages import messages
 from app.console.oidc import OidcClient
@@ -94,17 +95,20 @@ def console_routes(
     settings: Settings,
     clock: Clock,
     pool: Pool,
+    keyring: Keyring,
     adapters: Mapping[Channel, Adapter],
+    gauges: GaugeReader,
     readiness: Readiness,
     verifier: TokenVerifier,
 ) -> list[BaseRoute]:
-    """Everything under /console. `readiness` and `verifier` are shared with the API."""
+    """Everything under /console. `gauges`, `readiness` and `verifier` are shared with the API."""
     console = Console(
         settings=settings,
         clock=clock,
         pool=pool,
+        keyring=keyring,
         adapters=adapters,
-        gauges=GaugeReader(pool=pool, clock=clock, counted_max=COUNTED_MAX),
+        gauges=gauges,
         readiness=readiness,
         verifier=verifier,
         failures=FailureLimiter(clock=clock, failures_max=FAILURES_MAX),

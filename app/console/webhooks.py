@@ -67,7 +67,7 @@ async def rotate(visit: Visit, _form: Form) -> Response:
     endpoint_id = path_id(visit.request)
     async with visit.console.transaction() as conn:
         made = await endpoints.rotate_secret(conn, endpoint_id)
-        await visit.record(conn, "endpoint.rotate_secret", str(endpoint_id))
+        await visit.record(conn, "endpoint.rotate", str(endpoint_id))
     return await _endpoint_page(visit, endpoint_id, made=made)
 
 

@@ -8,11 +8,12 @@ import secrets
 import shlex
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from app.base.errors import Conflict
+from app.base.listener import PortTaken, listen
 from app.base.settings import UP_ENVIRONMENT, Settings
 from app.dev.surroundings import Surroundings
 
@@ -20,16 +21,17 @@ PORTS_TRIED: Final = 50
 DEMO_ROUTES: Final = Path(__file__).with_name("demo_routes.toml")
 
 
-def choose_port(settings: Settings) -> int:
-    """The port that was named, or the next free one above the default.
+def open_listener(settings: Settings) -> socket.socket:
+    """Listen on the port that was named, or the next free one above the default.
 
+    It is ours from here on, so that two that start at once never meet on one port.
     Errors: `Conflict` when the named one is taken, or nothing is free.
     """
     named = "port" in settings.model_fields_set
     last = settings.port + (0 if named else PORTS_TRIED)
     for port in range(settings.port, last + 1):
-        if _is_free(settings.host, port):
-            return port
+        with suppress(PortTaken):
+            return listen(settings.host, port)
     if named:
         raise Conflict(
             f"Port {settings.port} is taken by another program. Name another one in POSTROOM_PORT."
@@ -72,11 +74,13 @@ def child_environment(
 def kept_for_shells(environment: Mapping[str, str], state_dir: Path) -> Iterator[Path]:
     """While it lasts, a file that gives a second terminal the settings of these processes.
 
-    Readable by its owner only: it may hold passwords.
+    Readable by its owner only: it may hold passwords. Left behind by a `kill -9`, it says so when it is read.
     """
     path = state_dir / UP_ENVIRONMENT
     path.unlink(missing_ok=True)
-    lines = [
+    told = f"postroom up (pid {os.getpid()}) runs no longer; these settings lead nowhere"
+    lines = [f"kill -0 {os.getpid()} 2>/dev/null || echo {shlex.quote(told)} >&2\n"]
+    lines += [
         f"{name}={shlex.quote(value)}\n"
         for name, value in sorted(environment.items())
         if name.startswith("POSTROOM_")
@@ -87,14 +91,3 @@ def kept_for_shells(environment: Mapping[str, str], state_dir: Path) -> Iterator
         yield path
     finally:
         path.unlink(missing_ok=True)
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True

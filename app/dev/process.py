@@ -28,9 +28,15 @@ class ChildProcess:
 
     @classmethod
     async def start(
-        cls, name: str, command: Sequence[str], *, environment: Mapping[str, str], log_path: Path
+        cls,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log_path: Path,
+        descriptors: Sequence[int] = (),
     ) -> ChildProcess:
-        """`command`: a module and its arguments."""
+        """`command`: a module and its arguments. `descriptors`: open files that it gets too."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -40,6 +46,7 @@ class ChildProcess:
             stdout=PIPE,
             stderr=STDOUT,
             env=dict(environment),
+            pass_fds=descriptors,
             start_new_session=True,  # Ctrl-C is for us; we end the children in order
         )
         return cls(name, process, LogFile(log_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,14 +16,13 @@ from app.base.db import Pool, open_pool
 from app.base.errors import Unavailable
 from app.base.migrate import head, migrate
 from app.base.settings import Settings
-from app.dev.environment import child_environment, choose_port, kept_for_shells, stripe_secret
+from app.dev.environment import child_environment, kept_for_shells, open_listener, stripe_secret
 from app.dev.process import ChildProcess
 from app.dev.screen import Screen
 from app.dev.surroundings import Surroundings, admin_token, open_surroundings, register_receiver
 
 READY_S: Final = 60.0
 POLL_S: Final = 0.1
-COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {"api": ("app.cli", "serve"), "runner": ("app.jobs.run",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,13 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
         surroundings = await stack.enter_async_context(open_surroundings(settings.state_dir))
         await register_receiver(pool, surroundings.receiver)
         token_path = await admin_token(pool, settings.state_dir)
-        port, secret = choose_port(settings), stripe_secret(settings)
+        listener, secret = stack.enter_context(open_listener(settings)), stripe_secret(settings)
+        port = listener.getsockname()[1]
         environment = child_environment(
             settings, dsn=dsn, port=port, secret=secret, surroundings=surroundings
         )
         settings_path = stack.enter_context(kept_for_shells(environment, settings.state_dir))
-        children = await _start_children(settings.state_dir, environment, stack)
+        children = await _start_children(settings.state_dir, environment, listener, stack)
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
         running = Stack(
             f"http://{host}:{port}", pool, secret, token_path, settings_path, surroundings, tuple(children)
@@ -96,14 +97,24 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
 
 
 async def _start_children(
-    state_dir: Path, environment: Mapping[str, str], stack: AsyncExitStack
+    state_dir: Path, environment: Mapping[str, str], listener: socket.socket, stack: AsyncExitStack
 ) -> list[ChildProcess]:
-    children = [
-        await ChildProcess.start(
-            name, command, environment=environment, log_path=state_dir / "logs" / f"{name}.log"
-        )
-        for name, command in COMMANDS.items()
-    ]
+    """The API takes the listener over: once it is gone, callers are refused and do not wait."""
+    commands = {
+        "api": ("app.cli", "serve", "--listener-fd", str(listener.fileno())),
+        "runner": ("app.jobs.run",),
+    }
+    with listener:
+        children = [
+            await ChildProcess.start(
+                name,
+                command,
+                environment=environment,
+                log_path=state_dir / "logs" / f"{name}.log",
+                descriptors=(listener.fileno(),) if name == "api" else (),
+            )
+            for name, command in commands.items()
+        ]
     stack.push_async_callback(_stop_all, children)
     return children
 
@@ -126,11 +137,7 @@ async def _wait_until_ready(running: Stack) -> None:
 
 
 async def _is_ready(session: aiohttp.ClientSession, running: Stack) -> bool:
-    """Whether our own API answers, and is ready.
-
-    Another Postroom may have taken the port in the moment between choosing and listening; it does not
-    know our token. Our own API then ends, and says why.
-    """
+    """Whether our own API answers, and is ready."""
     token = running.token_path.read_text().strip()
     try:
         async with session.get(f"{running.url}/readyz") as response:

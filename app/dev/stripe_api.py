@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from aiohttp import web
@@ -44,13 +45,17 @@ class LoggedRequest:
 
 @dataclass(slots=True)
 class Trouble:
-    """The fault in force and how many requests it hits; None: until it is lifted."""
+    """The fault in force, after how many requests it begins, and how many it hits; None: until lifted."""
 
     fault: Fault = Fault.NONE
     left: int | None = None
     retry_after_s: int = 1
+    after: int = 0
 
     def take(self) -> Fault:
+        if self.after > 0:
+            self.after -= 1
+            return Fault.NONE
         if self.fault is Fault.NONE or self.left is None:
             return self.fault
         if self.left <= 0:
@@ -87,8 +92,9 @@ class StripeStandIn:
         """An event that the list shows."""
         self.events.append(dict(event))
 
-    def fail(self, fault: Fault, *, times: int | None = None, retry_after_s: int = 1) -> None:
-        self.trouble = Trouble(fault, times, retry_after_s)
+    def fail(self, fault: Fault, *, times: int | None = None, retry_after_s: int = 1, after: int = 0) -> None:
+        """Fail from the request on that comes after `after` others."""
+        self.trouble = Trouble(fault, times, retry_after_s, after)
 
     def recover(self) -> None:
         self.trouble = Trouble()
@@ -169,11 +175,15 @@ class StripeStandIn:
         return web.json_response(found)
 
     async def _list_events(self, request: web.Request) -> web.Response:
-        """Newest first, after `starting_after`, created within the bounds given."""
+        """Newest first, after `starting_after`, of the type and created within the bounds given."""
         query = request.query
-        at_least, at_most = int(query.get("created[gte]", 0)), int(query.get("created[lte]", 2**62))
+        at_least, before = int(query.get("created[gte]", 0)), int(query.get("created[lt]", 2**62))
         newest = sorted(self.events, key=lambda event: event["created"], reverse=True)
-        listed = [event for event in newest if at_least <= event["created"] <= at_most]
+        listed = [
+            event
+            for event in newest
+            if at_least <= event["created"] < before and fnmatchcase(event["type"], query.get("type", "*"))
+        ]
         after = query.get("starting_after")
         if after is not None:
             places = [place for place, event in enumerate(listed) if event["id"] == after]

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from app.base.db import transaction
 from app.base.errors import InvalidInput
+from app.base.instance import only_one
 from app.base.settings import Settings
 from app.console.sign_in_link import create_sign_in_link
 from app.dev.demo_events import send_demo
-from app.dev.instance import only_one
 from app.dev.screen import Screen
 from app.dev.stack import ChildEnded, Stack, open_stack
 from app.dev.surroundings import TENANT

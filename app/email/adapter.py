@@ -41,6 +41,8 @@ from app.outbox.model import (
 
 _BASE64_GROWTH = 1.4
 _SPARE_S = 15.0
+CLAIMED_AHEAD = 4
+"""So many mails are held for each connection, so that a claim is worth its query."""
 
 log = get_logger(__name__)
 
@@ -77,7 +79,7 @@ class EmailAdapter:
         self._folders = TemplateFolders(settings.templates_dir)
         self._renderer = Renderer(templates_dir=settings.templates_dir)
         self._connections = self._connect_later()
-        self.concurrency_max = settings.connections_max
+        self.concurrency_max = CLAIMED_AHEAD * settings.connections_max
         self.per_destination_max = settings.connections_max
         largest_s = settings.attachments_bytes_max * _BASE64_GROWTH / BODY_BYTES_PER_S
         # Rendering may wait for others, then all before the body, then the body; each keeps its own limit.

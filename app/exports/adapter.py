@@ -11,13 +11,24 @@ from uuid import UUID
 
 from app.base.clock import Clock
 from app.base.db import Pool, transaction
+from app.base.sealing import NO_KEYS, Keyring, Unreadable
 from app.base.settings import ExportSettings
 from app.exports import ndjson, store
 from app.exports.failures import STORAGE_ERRORS, answer_failure
 from app.exports.gather import Batch, sort_claims
 from app.exports.model import ExportFile, ExportRecord, Stored, check_payload
 from app.exports.storage import Storage, open_storage
-from app.outbox.model import Answer, Channel, Claim, Deferred, Delivered, RetryLater, Wait
+from app.outbox.model import (
+    Answer,
+    Cause,
+    Channel,
+    Claim,
+    Deferred,
+    Delivered,
+    Rejected,
+    RetryLater,
+    Wait,
+)
 
 PUT_TIMEOUT_S: Final = 60.0
 FILES_AT_ONCE: Final = 2
@@ -46,6 +57,7 @@ class ExportAdapter:
         clock: Clock,
         settings: ExportSettings,
         state_dir: Path,
+        keyring: Keyring = NO_KEYS,
         storage: Storage | None = None,
         put_timeout_s: float = PUT_TIMEOUT_S,
     ) -> None:
@@ -56,6 +68,7 @@ class ExportAdapter:
         self._clock = clock
         self._settings = settings
         self._state_dir = state_dir
+        self._keyring = keyring
         self._storage = storage
         self._put_timeout_s = put_timeout_s
         self._slots = asyncio.Semaphore(FILES_AT_ONCE)
@@ -109,8 +122,12 @@ class ExportAdapter:
         async with self._slots:
             if self._clock.monotonic() > latest:
                 return Deferred(Wait.DESTINATION_FULL, "the storage is slow; other files went first")
-            async with self._pool.acquire() as conn:
-                records = await store.list_records(conn, file_id=file.id)
+            try:
+                async with self._pool.acquire() as conn:
+                    records = await store.list_records(conn, file_id=file.id, keyring=self._keyring)
+            except Unreadable as error:
+                reason = f"another record of its file: {error.detail}"
+                return Rejected(reason, code=error.code, cause=Cause.OURS)
             try:
                 stored = await self._write(file, records)
             except STORAGE_ERRORS as error:

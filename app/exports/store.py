@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from app.base.db import Connection, query
+from app.base.sealing import Keyring
 from app.exports.model import ExportFile, ExportRecord, Group, Stored
+from app.exports.sealed import open_record
 
 _INSERT_FILES = query(__package__, "insert_files")
 _MEMBERSHIPS = query(__package__, "list_memberships")
@@ -38,9 +40,15 @@ async def list_memberships(conn: Connection, *, message_ids: Sequence[UUID]) -> 
     return memberships
 
 
-async def list_records(conn: Connection, *, file_id: UUID) -> list[ExportRecord]:
-    """All records of a file in its order, not only those that are due now."""
-    return [ExportRecord(**row) for row in await conn.fetch(_RECORDS, file_id)]
+async def list_records(conn: Connection, *, file_id: UUID, keyring: Keyring) -> list[ExportRecord]:
+    """All records of a file in its order, not only those that are due now.
+
+    Errors: `Unreadable` where one of them is sealed and no key opens it.
+    """
+    return [
+        ExportRecord(id, type_, tenant, created_at, record or open_record(id, sealed, keyring))
+        for id, type_, tenant, created_at, record, sealed in await conn.fetch(_RECORDS, file_id)
+    ]
 
 
 async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> None:

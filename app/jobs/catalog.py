@@ -11,6 +11,7 @@ from app.outbox.jobs import canary_job, relay_job, rescue_job
 from app.outbox.model import OUTBOUND, Channel
 from app.outbox.rescuer import Rescuer
 from app.outbox.retention import retention_job
+from app.outbox.sealing_job import sealing_job
 from app.stripe import store as stripe
 from app.webhooks.endpoints import unpark_stragglers
 from app.wiring import WorkerServices
@@ -50,5 +51,6 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         rescue_job(rescuer=rescuer, unpark=unpark),
         retention_job(pool=pool, keep=keep, extras=(prune_exports, prune_stripe)),
         canary_job(pool=pool, extras=(sample,)),
+        sealing_job(pool=pool, keyring=services.keyring),
     )
     return {job.name: job for job in jobs}

@@ -12,7 +12,9 @@ import asyncpg
 from app.base.db import DATABASE_AWAY, Connection, connect, query
 from app.base.log import remove_secrets
 from app.base.migrate import head, known_revisions
+from app.base.sealing import SETTING, Keyring
 from app.base.settings import Settings
+from app.ops.encryption import list_missing_keys
 from app.ops.findings import Finding, error, ok, warning
 from app.ops.gauges import Gauges, read_gauges
 from app.ops.jobs import CATALOG, RUNNER
@@ -48,17 +50,26 @@ async def diagnose(settings: Settings, dsn: str) -> list[Finding]:
         async with asyncio.timeout(TIMEOUT_S):
             conn = await connect(dsn, application="postroom doctor", pooler=settings.database_pooler)
             try:
-                await _examine(conn, findings)
+                await _examine(conn, findings, settings.encryption.keyring())
             finally:
                 conn.terminate()
     except (*DATABASE_AWAY, asyncpg.PostgresError) as away:
         text = remove_secrets(str(away)) or "no answer"
-        findings.append(error("database", f"away: {type(away).__name__}: {text}", "postroom up"))
+        findings.append(error("database", f"away: {type(away).__name__}: {text}", _bring_back(settings)))
     findings += [*check_settings(settings), *check_disks(settings)]
     return findings
 
 
-async def _examine(conn: Connection, findings: list[Finding]) -> None:
+def _bring_back(settings: Settings) -> str:
+    """In a shell that still has the settings of a `postroom up` that ended, these lead nowhere."""
+    if settings.database_url is None:
+        return "postroom up"
+    if settings.prod:
+        return 'psql "$POSTROOM_DATABASE_URL" -c "select 1"'
+    return "unset $(env | grep -o '^POSTROOM_[A-Z_]*'); postroom up"
+
+
+async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) -> None:
     started_s = time.perf_counter()
     facts = await conn.fetchrow(_DIAGNOSIS)
     latency_s = time.perf_counter() - started_s
@@ -84,7 +95,7 @@ async def _examine(conn: Connection, findings: list[Finding]) -> None:
     gauges = await read_gauges(conn)
     findings.append(_runner(await conn.fetchval(_RUNNER_AGE)))
     findings += [*_jobs(gauges), *_workers(gauges), *_late(gauges), *_dead(gauges), *_circuits(gauges)]
-    findings += await _parked(conn)
+    findings += [*await _parked(conn), *await _keys(conn, keyring)]
 
 
 def _migrations(revision: str | None) -> Finding:
@@ -164,4 +175,16 @@ async def _parked(conn: Connection) -> list[Finding]:
             f"postroom endpoint resume {row['id']}",
         )
         for row in await conn.fetch(_PARKED)
+    ]
+
+
+async def _keys(conn: Connection, keyring: Keyring) -> list[Finding]:
+    return [
+        error(
+            "encryption",
+            f"{count} of what waits or is dead are sealed with the key {key!r}, which is not in {SETTING}; "
+            "add it, then replay what died of it",
+            "postroom replay --cause ours --dry-run",
+        )
+        for key, count in (await list_missing_keys(conn, keyring)).items()
     ]

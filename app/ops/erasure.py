@@ -12,8 +12,9 @@ from uuid import UUID
 
 from app.base.db import Connection, query
 from app.base.errors import InvalidInput
+from app.base.sealing import NO_KEYS, Keyring
 from app.email.address import mask, recipient
-from app.ops import audit
+from app.ops import audit, sealed_search
 from app.outbox.store import cancel_message
 
 _NEXT_MARK = query(__package__, "erasure_next_mark")
@@ -41,6 +42,7 @@ class ErasureReport:
     `export_files`: files in storage that hold a record of this person; Postroom never rewrites them.
     `open_messages`: left alone because they wait or are being sent; erase again once they ended.
     `suppressed`: the address stays on the list of those never to mail, until somebody removes it.
+    `unreadable`: sealed messages and objects that no configured key opens; nobody could look into them.
     `resume_after`: set when time ran out; the same call with it goes on.
     """
 
@@ -52,15 +54,20 @@ class ErasureReport:
     export_files: list[str] = field(default_factory=list)
     open_messages: list[UUID] = field(default_factory=list)
     suppressed: bool = False
+    unreadable: int = 0
     resume_after: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One address: how it is kept, how a text is searched for it, and how the audit trail names it."""
+    """One address: how it is kept, how a text is searched for it, and how the audit trail names it.
+
+    `pattern` is PostgreSQL's, `opened` the same for what this process opened.
+    """
 
     address: str
     pattern: str
+    opened: re.Pattern[str]
     shown: str
 
 
@@ -76,11 +83,10 @@ def person(email: str) -> Person:
     local, domain = found.username, found.domain
     domains = {domain, _unicode(domain)}
     forms = "|".join(sorted(re.escape(each) for each in domains))
-    pattern = (
-        rf"((?<![[:alnum:]._%+'-])|(?<=\\[nrtbf])){re.escape(local)}(@|%40)({forms})"
-        r"(?![[:alnum:]-]|\.[[:alnum:]])"
-    )
-    return Person(found.addr_spec.lower(), pattern, mask(found.addr_spec))
+    core = rf"{re.escape(local)}(@|%40)({forms})"
+    pattern = rf"((?<![[:alnum:]._%+'-])|(?<=\\[nrtbf])){core}(?![[:alnum:]-]|\.[[:alnum:]])"
+    opened = rf"(?:(?<![^\W_])(?<![._%+'-])|(?<=\\[nrtbf])){core}(?![^\W_]|-|\.[^\W_])"
+    return Person(found.addr_spec.lower(), pattern, re.compile(opened, re.IGNORECASE), mask(found.addr_spec))
 
 
 async def erase(
@@ -92,6 +98,7 @@ async def erase(
     after: UUID = START,
     time_max_s: float,
     request_id: str | None = None,
+    keyring: Keyring = NO_KEYS,
 ) -> ErasureReport:
     """Empty every message that holds the address, its attempts, letters and places in export files.
 
@@ -105,8 +112,8 @@ async def erase(
         async with transactions() as conn:
             mark = await conn.fetchval(_NEXT_MARK, after, BATCH_MAX)
             if mark is None:
-                return await _finish(conn, who, report, actor=actor, request_id=request_id)
-            batch = await _erase_batch(conn, who, after, mark, cancel_open=cancel_open)
+                return await _finish(conn, who, report, keyring, actor=actor, request_id=request_id)
+            batch = await _erase_batch(conn, who, after, mark, keyring, cancel_open=cancel_open)
             if batch.messages or batch.attempts:
                 await _audit(conn, who, batch, actor=actor, request_id=request_id)
         _add(report, batch)
@@ -116,15 +123,16 @@ async def erase(
 
 
 async def _erase_batch(
-    conn: Connection, who: Person, after: UUID, mark: UUID, *, cancel_open: bool
+    conn: Connection, who: Person, after: UUID, mark: UUID, keyring: Keyring, *, cancel_open: bool
 ) -> ErasureReport:
     batch = ErasureReport()
-    found = await conn.fetch(_FIND, after, mark, who.pattern)
+    sealed, batch.unreadable = await sealed_search.find_messages(conn, after, mark, who.opened, keyring)
+    found = await conn.fetch(_FIND, after, mark, who.pattern, sealed)
     if cancel_open:
         for row in found:
             if row["is_open"]:
                 batch.cancelled += await cancel_message(conn, message_id=row["id"])
-        found = await conn.fetch(_FIND, after, mark, who.pattern)
+        found = await conn.fetch(_FIND, after, mark, who.pattern, sealed)
     batch.open_messages = [row["id"] for row in found if row["is_open"]]
     ended = [row["id"] for row in found if not row["is_open"]]
     batch.dead_letters = await conn.fetchval(_LETTERS, ended)
@@ -136,9 +144,17 @@ async def _erase_batch(
 
 
 async def _finish(
-    conn: Connection, who: Person, report: ErasureReport, *, actor: str, request_id: str | None
+    conn: Connection,
+    who: Person,
+    report: ErasureReport,
+    keyring: Keyring,
+    *,
+    actor: str,
+    request_id: str | None,
 ) -> ErasureReport:
-    report.stripe_objects = await conn.fetchval(_STRIPE_OBJECTS, who.pattern)
+    report.stripe_objects, unreadable = await sealed_search.erase_objects(conn, who.opened, keyring)
+    report.stripe_objects += await conn.fetchval(_STRIPE_OBJECTS, who.pattern)
+    report.unreadable += unreadable
     report.suppressed = await conn.fetchval(_SUPPRESSED, who.address)
     await _audit(conn, who, report, actor=actor, request_id=request_id, action="erasure.done")
     return report
@@ -168,6 +184,7 @@ def _add(report: ErasureReport, batch: ErasureReport) -> None:
     report.dead_letters += batch.dead_letters
     report.attempts += batch.attempts
     report.cancelled += batch.cancelled
+    report.unreadable += batch.unreadable
     report.export_files = sorted({*report.export_files, *batch.export_files})[:LISTED_MAX]
     report.open_messages = [*report.open_messages, *batch.open_messages][:LISTED_MAX]
 

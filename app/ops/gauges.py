@@ -17,7 +17,7 @@ log = get_logger(__name__)
 CACHE_S: Final = 2.0
 STATEMENT_TIMEOUT_S: Final = 2.0
 TIMEOUT_S: Final = 5.0
-COUNTED_MAX: Final = 100_000
+COUNTED_MAX: Final = 10_000
 WORKER_SILENT_S: Final = 30.0
 
 _DELIVERIES = query(__package__, "count_deliveries")
@@ -71,7 +71,10 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """One reading. Counts of waiting and dead deliveries stop at a cap, by channel and state or cause."""
+    """One reading. Each channel and state, or channel and cause, is counted up to `COUNTED_MAX`.
+
+    Where there is more, the count is the canary's last one, and never below `COUNTED_MAX`.
+    """
 
     queues: tuple[QueueDepth, ...]
     dead_letters: dict[tuple[str, str], int]
@@ -81,10 +84,10 @@ class Gauges:
     vitals: Vitals
 
 
-async def read_gauges(conn: Connection, *, counted_max: int = COUNTED_MAX) -> Gauges:
+async def read_gauges(conn: Connection) -> Gauges:
     """Read everything. Transaction: the caller's; repeatable read makes the numbers agree."""
-    queues = await conn.fetch(_DELIVERIES, counted_max, timeout=STATEMENT_TIMEOUT_S)
-    dead = await conn.fetch(_DEAD_LETTERS, counted_max, timeout=STATEMENT_TIMEOUT_S)
+    queues = await conn.fetch(_DELIVERIES, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
+    dead = await conn.fetch(_DEAD_LETTERS, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
     tallies = await conn.fetch(_TALLIES, timeout=STATEMENT_TIMEOUT_S)
     jobs = await conn.fetch(_JOB_TIMES, timeout=STATEMENT_TIMEOUT_S)
     vitals = await conn.fetchrow(_VITALS, WORKER_SILENT_S, timeout=STATEMENT_TIMEOUT_S)
@@ -103,9 +106,8 @@ async def read_gauges(conn: Connection, *, counted_max: int = COUNTED_MAX) -> Ga
 class GaugeReader:
     """Promise: one reading at a time, kept 2 s; None, never old numbers, while the database is away."""
 
-    def __init__(self, *, pool: Pool, clock: Clock, counted_max: int = COUNTED_MAX) -> None:
+    def __init__(self, *, pool: Pool, clock: Clock) -> None:
         self._pool = pool
-        self._counted_max = counted_max
         self._cached: Cached[Gauges | None] = Cached(self._read, ttl_s=CACHE_S, clock=clock)
 
     async def read(self) -> Gauges | None:
@@ -118,7 +120,7 @@ class GaugeReader:
                 self._pool.acquire() as conn,
                 conn.transaction(isolation="repeatable_read", readonly=True),
             ):
-                return await read_gauges(conn, counted_max=self._counted_max)
+                return await read_gauges(conn)
         except (*DATABASE_AWAY, *DATABASE_BUSY) as error:
             log.warning("metrics.database_away", error=type(error).__name__)
             return None

@@ -16,7 +16,15 @@ _REQUEST = query(__package__, "mark_job_requested")
 _WAKE = query(__package__, "notify_runner")
 
 RUNNER: Final = JOBS_RUNNER
-CATALOG: Final = ("outbox-delivery", "stripe-events", "email-dlq", "lease-rescue", "retention", "canary")
+CATALOG: Final = (
+    "outbox-delivery",
+    "stripe-events",
+    "email-dlq",
+    "lease-rescue",
+    "retention",
+    "canary",
+    "sealing",
+)
 """Every job by name; `app.jobs.catalog` must hold exactly these."""
 
 

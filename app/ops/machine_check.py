@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from app.base.instance import running_instance
 from app.base.settings import UP_ENVIRONMENT, Settings
 from app.ops.findings import Finding, error, ok, warning
 from app.ops.setting_names import unknown_names
@@ -24,7 +25,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
         hint = f"; did you mean {meant}?" if meant else ""
         yield warning("settings", f"{name} is no setting{hint}", f"unset {name}")
     running = settings.state_dir / UP_ENVIRONMENT
-    if settings.database_url is None and running.is_file():
+    if settings.database_url is None and running.is_file() and running_instance(settings.state_dir):
         yield warning(
             "settings", "postroom up has settings that this shell lacks", f"set -a; . {running}; set +a"
         )

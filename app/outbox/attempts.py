@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from app.base.db import DATABASE_AWAY, DATABASE_FAILURES
 from app.base.errors import InvalidInput
 from app.base.log import get_logger
+from app.base.sealing import NO_KEYS, Keyring
 from app.base.tracing import is_on
 from app.outbox.attempt_span import traced
 from app.outbox.model import (
@@ -23,6 +24,7 @@ from app.outbox.model import (
     Unknown,
     Wait,
 )
+from app.outbox.sealed import is_sealed_payload, try_opened
 from app.outbox.time_limit import TimeLimit
 from app.resilience.breaker import Trip
 from app.resilience.circuits import Circuits
@@ -36,8 +38,9 @@ class Attempts:
     Promise: an answer for every claim, whatever the adapter does; it never raises but when cancelled.
     """
 
-    def __init__(self, *, adapter: Adapter, circuits: Circuits) -> None:
+    def __init__(self, *, adapter: Adapter, circuits: Circuits, keyring: Keyring = NO_KEYS) -> None:
         self._adapter = adapter
+        self._keyring = keyring
         self._circuits = circuits
         self._limit = TimeLimit(adapter.timeout_s)
         self._batched = adapter if isinstance(adapter, BatchAdapter) else None
@@ -48,14 +51,20 @@ class Attempts:
             return f"{claim.channel}:{claim.destination}"
         return self._adapter.circuit
 
-    def closed_off(self) -> list[str]:
-        """Destinations whose own breaker lets nothing through for now."""
+    async def closed_off(self) -> dict[str, float]:
+        """Destinations whose own breaker lets nothing through for now, and for how many seconds more."""
         if self._adapter.circuit is not None:
-            return []
-        return self._circuits.not_yet(f"{self._adapter.channel}:")
+            return {}
+        return await self._circuits.not_yet(f"{self._adapter.channel}:")
 
     async def batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         """Try claims of one destination together; one answer each, in order."""
+        for claim in claims:
+            if is_sealed_payload(claim.payload):
+                return await try_opened(claims, self._keyring, self._batch)
+        return await self._batch(claims)
+
+    async def _batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         circuit = self.circuit_of(claims[0])
         if circuit and not self._circuits.is_untroubled(circuit):
             try:

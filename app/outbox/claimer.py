@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.base.clock import Clock
@@ -17,6 +17,9 @@ BOTTOM_AGAIN_S: Final = 5.0
 LOOK_MAX: Final = 1_000
 """How far a claim looks behind destinations that may have no more, before it puts them off."""
 PUT_OFF_S: Final = 2.0
+CLOSED_LOOK_S: Final = 1.0
+CLOSED_MAX_S: Final = 30.0
+"""So that a breaker which a person closes is not waited for much longer."""
 VAIN_S: Final = 0.05
 """After a look that found work for full destinations only, while those are full."""
 
@@ -38,11 +41,20 @@ class Claimer:
         self._retries_wait = True
         self._vain: frozenset[str] = frozenset()
         self._vain_at = float("-inf")
+        self._put_off_at = float("-inf")
 
-    async def claim(self, free: int, *, full: Sequence[str] = (), silent: Sequence[str] = ()) -> list[Claim]:
+    async def claim(
+        self,
+        free: int,
+        *,
+        full: Sequence[str] = (),
+        silent: Sequence[str] = (),
+        closed: Mapping[str, float] | None = None,
+    ) -> list[Claim]:
         """At most `free` deliveries, none to a destination in `full`; empty when nothing else is due.
 
-        Where nothing else is in view, due deliveries to `silent` destinations are put off.
+        What is due to `closed` destinations is put off for so many seconds, and what is due to `silent`
+        ones where nothing else is in view.
         """
         wanted = min(CLAIM_MAX, free)
         if wanted <= 0:
@@ -50,6 +62,7 @@ class Claimer:
         if self._clock.monotonic() - self._bottom_at > BOTTOM_AGAIN_S:
             self._start_over()
         if full:
+            await self._put_off_closed(closed or {})
             return await self._claim_around(wanted, full, silent)
         claims = await self._claim(wanted)
         if not claims and self._floor is not BOTTOM:
@@ -96,10 +109,19 @@ class Claimer:
                 and silent
                 and await store.count_due(conn, channel=self._channel, most=LOOK_MAX) >= LOOK_MAX
             ):
-                await store.put_off(
-                    conn, channel=self._channel, destinations=silent, delay_s=PUT_OFF_S, batch_max=LOOK_MAX
-                )
+                delays_s = dict.fromkeys(silent, PUT_OFF_S)
+                await store.put_off(conn, channel=self._channel, delays_s=delays_s, look_max=LOOK_MAX)
         return claims
+
+    async def _put_off_closed(self, closed: Mapping[str, float]) -> None:
+        """What waits for a breaker is not late, and must not be looked at again and again."""
+        now = self._clock.monotonic()
+        if not closed or now - self._put_off_at < CLOSED_LOOK_S:
+            return
+        self._put_off_at = now
+        delays_s = {name: min(left_s, CLOSED_MAX_S) for name, left_s in closed.items()}
+        async with self._pool.acquire() as conn:
+            await store.put_off(conn, channel=self._channel, delays_s=delays_s, look_max=LOOK_MAX)
 
     def _shares(self, wanted: int) -> tuple[int, int]:
         """Retries get half of the places while there are any, and the look of one while there are none."""

@@ -9,6 +9,8 @@ from typing import Final
 from app.outbox.model import Claim
 
 WIDTH_START: Final = 4
+AHEAD: Final = 8
+"""So many may be claimed for each that may be under way."""
 SILENT_S: Final = 1.0
 """Without a good answer for so long, a destination may not hold places that others could use."""
 
@@ -39,7 +41,8 @@ class Destination:
 
     def is_full(self, now: float, share_max: int) -> bool:
         """Whether it has what it may of the relay's places."""
-        return self.taken >= (min(self.width, share_max) if self.is_silent(now) else share_max)
+        share = self.width if self.is_silent(now) else self.width * AHEAD
+        return self.taken >= min(share, share_max)
 
     def answered(self, now: float, *, well: bool) -> bool:
         """Note how an attempt ended. Returns: whether more may be under way now."""

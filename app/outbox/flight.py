@@ -34,8 +34,9 @@ class Flight:
         self.places_max = adapter.concurrency_max
         self._batch_max = adapter.batch_max if isinstance(adapter, BatchAdapter) else 1
         self._width_max = max(1, adapter.per_destination_max // self._batch_max)
-        self._share_max = max(adapter.per_destination_max, self.places_max // 8)
-        self._shared = adapter.per_destination_max < self.places_max
+        self._share_max = max(adapter.per_destination_max, self.places_max // 4)
+        # With one breaker for all there is one way out, and nobody beside it to be kept from starving.
+        self._shared = not adapter.circuit and adapter.per_destination_max < self.places_max
         self._claim_max = max(1, self._batch_max, self.places_max // 4)
         self._attempts = attempts
         self._backoff = backoff

@@ -13,6 +13,7 @@ _BALANCE = query(__package__, "balance")
 _ADVANCE_FOLD = query(__package__, "advance_fold")
 _REBASE_FOLD = query(__package__, "rebase_fold")
 _MARK_CHECKED = query(__package__, "mark_ledger_checked")
+_MARK_COUNTS = query(__package__, "mark_ledger_counts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ async def check_ledger(pool: Pool) -> Balance:
                 balance.dead,
                 balance.cancelled,
             )
+            await conn.execute(_MARK_COUNTS)
             await conn.execute(_ADVANCE_FOLD)
     if balance.drift:
         log.error("ledger.drift", drift=balance.drift, published=balance.published)

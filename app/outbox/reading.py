@@ -9,10 +9,11 @@ from enum import StrEnum
 from typing import Any, assert_never
 from uuid import UUID
 
-from app.base import json
 from app.base.db import Connection, Record, query
 from app.base.errors import NotFound
+from app.base.sealing import NO_KEYS, Keyring
 from app.outbox.model import Cause, Channel
+from app.outbox.sealed import reveal
 
 _LIST = query(__package__, "list_messages")
 _LIST_OPEN = query(__package__, "list_open_messages")
@@ -128,8 +129,8 @@ class MessageStory:
 
 
 def first_id_at(moment: datetime) -> UUID:
-    """The smallest message id (UUIDv7) that a message of this moment can have."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+    """The smallest message id (UUIDv7) that a message of this moment can have; ids begin with 1970."""
+    return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
 
 
 async def list_messages(
@@ -159,13 +160,14 @@ async def list_messages(
     return await _with_status(conn, [dict(row) for row in rows])
 
 
-async def fetch_message(conn: Connection, message_id: UUID) -> MessageStory:
-    """Everything about one message. Errors: `NotFound`."""
+async def fetch_message(conn: Connection, message_id: UUID, *, keyring: Keyring = NO_KEYS) -> MessageStory:
+    """Everything about one message. A payload that no key opens says so in its place. Errors: `NotFound`."""
     row = await conn.fetchrow(_MESSAGE, message_id)
     if row is None:
         raise NotFound("there is no message with this id, or retention has removed it")
     fields = dict(row)
-    payload, traceparent = json.decode(fields.pop("payload")), fields.pop("traceparent")
+    payload = reveal(message_id, fields.pop("payload"), keyring)
+    traceparent = fields.pop("traceparent")
     correlation_id = fields["correlation_id"]
     related = await conn.fetch(_CHAIN, message_id, correlation_id, _as_uuid(correlation_id))
     entry, *chain = await _with_status(conn, [fields, *(dict(r) for r in related)])

@@ -8,6 +8,7 @@ from typing import Final
 
 from app.base.clock import Clock
 from app.base.db import DATABASE_FAILURES, Pool
+from app.base.sealing import NO_KEYS, Keyring
 from app.outbox import store
 from app.outbox.attempts import Attempts
 from app.outbox.claimer import Claimer
@@ -44,6 +45,7 @@ class Relay:
         circuits: Circuits,
         adapter: Adapter,
         backoff: Backoff,
+        keyring: Keyring = NO_KEYS,
     ) -> None:
         self._pool = pool
         self._clock = clock
@@ -51,8 +53,9 @@ class Relay:
         self._wakeup = wakeup
         self._adapter = adapter
         self._backoff = backoff
-        self._attempts = Attempts(adapter=adapter, circuits=circuits)
+        self._attempts = Attempts(adapter=adapter, circuits=circuits, keyring=keyring)
         self._channel = str(adapter.channel)
+        self._left_some_alone = False
         self._lost_claims = LostClaims(pool=pool, worker=worker, channel=self._channel, clock=clock)
 
     async def run(self, context: JobContext) -> int:
@@ -98,21 +101,25 @@ class Relay:
             looks = 0 if claimed else looks + 1
             if claimed >= BUSY_MIN:
                 await self._wakeup.awake_on(self._channel)
-            if context.once and not claimed and not flight.places_taken:
+            if context.once and not (claimed or flight.places_taken or self._left_some_alone):
                 return
             if not flight.has_room or (context.once and not claimed):
-                await settler.freed()
+                if flight.places_taken:  # all may have ended while the claim was under way
+                    await settler.freed()
             elif not claimed:
                 await self._sleep(flight, settler, looks)
 
     async def _claim(self, claimer: Claimer, flight: Flight) -> int:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
         await self._lost_claims.look()
-        closed = self._attempts.closed_off()
-        silent = [*flight.silent_destinations(), *closed]
-        full = [*flight.full_destinations(), *closed]
+        closed = await self._attempts.closed_off()
+        silent = flight.silent_destinations()
+        full = flight.full_destinations()
+        self._left_some_alone = bool(full)
         try:
-            claims = await claimer.claim(flight.places_free, full=full, silent=silent)
+            claims = await claimer.claim(
+                flight.places_free, full=[*full, *closed], silent=silent, closed=closed
+            )
         except DATABASE_FAILURES:
             self._lost_claims.suspect()
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -91,11 +91,12 @@ async def count_due(conn: Connection, *, channel: str, most: int) -> int:
     return count
 
 
-async def put_off(
-    conn: Connection, *, channel: str, destinations: Sequence[str], delay_s: float, batch_max: int
-) -> int:
-    """Make the oldest due deliveries of some destinations due later. Returns: how many."""
-    status = await conn.execute(_PUT_OFF, channel, destinations, delay_s, batch_max)
+async def put_off(conn: Connection, *, channel: str, delays_s: Mapping[str, float], look_max: int) -> int:
+    """Make what is due to some destinations due later, among the oldest `look_max` of each state.
+
+    Returns: how many.
+    """
+    status = await conn.execute(_PUT_OFF, channel, list(delays_s), list(delays_s.values()), look_max)
     return int(status.split()[-1])
 
 

@@ -44,13 +44,23 @@ class Circuits:
             and self._clock.monotonic() - self._read_at < REFRESH_S
         )
 
-    def not_yet(self, prefix: str) -> list[str]:
-        """Names behind `prefix` whose breaker lets nothing through for now, as of the last reading."""
-        return [
-            name.removeprefix(prefix)
-            for name, circuit in self._not_closed.items()
-            if name.startswith(prefix) and (circuit.forced or self._left_s(circuit) > 0)
-        ]
+    async def not_yet(self, prefix: str) -> dict[str, float]:
+        """Names behind `prefix` whose breaker lets nothing through for now, and for how many seconds more.
+
+        Asks the database again, once a second at most, as long as one is known: who asks nothing else of
+        them must hear, too, that a person has closed one.
+        """
+        if not self._not_closed:
+            return {}
+        await self._refresh()
+        left = {
+            name: self._left_s(each) for name, each in self._not_closed.items() if name.startswith(prefix)
+        }
+        return {
+            name.removeprefix(prefix): max(left_s, REFRESH_S)
+            for name, left_s in left.items()
+            if left_s > 0 or self._not_closed[name].forced
+        }
 
     async def admit(self, name: str) -> float | None:
         """None: go ahead. A number: do not; ask again after so many seconds.

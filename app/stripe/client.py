@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import aiohttp
@@ -48,6 +49,27 @@ class Failed:
 Fetched = Current | Gone | Failed
 
 
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which events of Stripe's list: created at `since` or later and before `until`.
+
+    `type`: one, or a group such as `invoice.*`. `account`: a connected one's; None: our own.
+    """
+
+    since: datetime
+    until: datetime | None = None
+    type: str | None = None
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A part of Stripe's list of events, newest first. `more`: older ones follow after the last."""
+
+    events: tuple[dict[str, Any], ...]
+    more: bool
+
+
 class StripeApi:
     """Reads from Stripe's API. One session, opened on the first request; the caller closes it.
 
@@ -88,20 +110,24 @@ class StripeApi:
             return Failed(f"Stripe's API did not answer: {type(error).__name__}")
         return Gone() if data.get("deleted") is True else Current(data)
 
-    async def list_events(self, *, since: int, account: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        """Events created at `since` (seconds) or later, newest first; Stripe keeps 30 days.
-
-        Errors: what the Stripe library, aiohttp or the timeout raise.
-        """
-        options = {"stripe_account": account} if account else {}
-        parameters: dict[str, Any] = {"limit": PAGE_MAX, "created": {"gte": since}}
-        while True:
+    async def list_events(self, query: EventQuery, *, after: str | None = None) -> EventPage | Failed:
+        """One page, newest first. `after`: the last event id of the page before. Stripe keeps 30 days."""
+        created = {"gte": int(query.since.timestamp())}
+        if query.until is not None:
+            created["lt"] = int(query.until.timestamp())
+        parameters: dict[str, Any] = {"limit": PAGE_MAX, "created": created}
+        if query.type is not None:
+            parameters["type"] = query.type
+        if after is not None:
+            parameters["starting_after"] = after
+        options = {"stripe_account": query.account} if query.account else {}
+        try:
             page = await self._get("/v1/events", parameters, options)
-            for event in page["data"]:
-                yield event
-            if not page["has_more"] or not page["data"]:
-                return
-            parameters["starting_after"] = page["data"][-1]["id"]
+            return EventPage(tuple(page["data"]), more=bool(page["has_more"] and page["data"]))
+        except StripeError as error:
+            return _failed(error)
+        except (aiohttp.ClientError, OSError, ValueError, KeyError) as error:
+            return Failed(f"Stripe's API did not answer: {type(error).__name__}")
 
     async def close(self) -> None:
         if self._client is not None:

@@ -12,6 +12,7 @@ from uuid import UUID
 from app.base.db import Connection
 from app.base.errors import InvalidInput
 from app.base.log import remove_secrets
+from app.base.sealing import NO_KEYS, Keyring
 from app.outbox.model import Channel, Message
 from app.outbox.publisher import publish, publish_many
 from app.stripe.event import Event
@@ -28,10 +29,11 @@ class EffectFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The message that everything an event causes is traced to."""
+    """The message that everything an event causes is traced to, and the keys that seal its payloads."""
 
     correlation_id: str
     traceparent: str | None
+    keyring: Keyring = NO_KEYS
 
 
 class EffectTransaction:
@@ -75,7 +77,7 @@ class EffectTransaction:
             correlation_id=self._origin.correlation_id,
             traceparent=self._origin.traceparent,
         )
-        return (await publish(self.conn, message)).id
+        return (await publish(self.conn, message, keyring=self._origin.keyring)).id
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Plan:
 
     async def apply(self, conn: Connection, event: Event, origin: Origin) -> None:
         """Publish all effects with stable keys. Errors: `EffectFailed`; the caller rolls back."""
-        await publish_many(conn, self._messages(event, origin))
+        await publish_many(conn, self._messages(event, origin), keyring=origin.keyring)
         for handler in self.handlers:
             await _run(handler, EffectTransaction(conn, event, origin, handler.name))
 

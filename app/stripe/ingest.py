@@ -11,11 +11,13 @@ from uuid import UUID
 import asyncpg
 
 from app.base.clock import Clock
-from app.base.db import DATABASE_AWAY, Pool, transaction
+from app.base.db import DATABASE_AWAY, Connection, Pool, transaction
 from app.base.errors import InvalidInput, PostroomError, Unavailable
 from app.base.log import get_logger
+from app.base.sealing import NO_KEYS, Keyring
 from app.base.settings import StripeSettings
 from app.outbox.model import Channel, Message
+from app.outbox.publisher import Published, publish_many
 from app.outbox.store import count_outcome
 from app.resilience.batcher import Batcher
 from app.stripe import store
@@ -57,8 +59,17 @@ class Ingest:
     Non-promise: it processes nothing.
     """
 
-    def __init__(self, *, pool: Pool, settings: StripeSettings, clock: Clock, worker: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        settings: StripeSettings,
+        clock: Clock,
+        worker: int = 0,
+        keyring: Keyring = NO_KEYS,
+    ) -> None:
         self._pool = pool
+        self._keyring = keyring
         self._settings = settings
         self._worker = worker
         self._verifier = SignatureVerifier(
@@ -118,13 +129,28 @@ class Ingest:
 
     async def _commit(self, arrivals: Sequence[Arrival]) -> list[Received]:
         rows = [store.EventRow(a.event, _message(a), self._state(a.event), a.secret, a.raw) for a in arrivals]
-        # One statement is one transaction; asyncpg returns when PostgreSQL is ready again, after the commit.
-        async with asyncio.timeout(STORE_TIMEOUT_S), self._pool.acquire() as conn:
-            booked = await store.book_events(conn, rows, worker=self._worker)
+        async with asyncio.timeout(STORE_TIMEOUT_S):
+            if self._keyring.current is None:
+                # One statement is one transaction; asyncpg returns when PostgreSQL is ready again, after the
+                # commit.
+                async with self._pool.acquire() as conn:
+                    booked = await store.book_events(conn, rows, worker=self._worker)
+            else:
+                async with transaction(self._pool) as conn:
+                    booked = await self._book_sealed(conn, rows)
         return [
             Received(p.id, a.event.id, a.event.type, duplicate=not p.new)
             for a, p in zip(arrivals, booked, strict=True)
         ]
+
+    async def _book_sealed(self, conn: Connection, rows: Sequence[store.EventRow]) -> list[Published]:
+        """Several statements, for what is sealed is bound to the id that its message gets first."""
+        booked = await publish_many(conn, [row.message for row in rows], keyring=self._keyring)
+        new = [(row, each.id) for row, each in zip(rows, booked, strict=True) if each.new]
+        await store.insert_events(conn, new, self._keyring)
+        if known := len(rows) - len(new):
+            await count_outcome(conn, name=COUNTER, label="duplicate", worker=self._worker, value=known)
+        return booked
 
     def _state(self, event: Event) -> store.EventState:
         if quarantined(event, self._settings):

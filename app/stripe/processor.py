@@ -12,6 +12,7 @@ from app.base.clock import Clock
 from app.base.db import DATABASE_AWAY, Connection, Pool, transaction
 from app.base.errors import InvalidInput, InvalidPayload
 from app.base.log import get_logger
+from app.base.sealing import NO_KEYS, Keyring
 from app.base.settings import StripeSettings
 from app.outbox.model import (
     Answer,
@@ -71,7 +72,14 @@ class StripeAdapter:
     per_destination_max = CONCURRENCY_MAX
 
     def __init__(
-        self, *, pool: Pool, settings: StripeSettings, clock: Clock, current: CurrentObjects, effects: Effects
+        self,
+        *,
+        pool: Pool,
+        settings: StripeSettings,
+        clock: Clock,
+        current: CurrentObjects,
+        effects: Effects,
+        keyring: Keyring = NO_KEYS,
     ) -> None:
         self.timeout_s = settings.timeout_s + PROCESSING_S
         self._pool = pool
@@ -79,6 +87,7 @@ class StripeAdapter:
         self._clock = clock
         self._current = current
         self._effects = effects
+        self._keyring = keyring
 
     async def deliver(self, claim: Claim) -> Answer:
         try:
@@ -136,8 +145,8 @@ class StripeAdapter:
         try:
             async with transaction(self._pool) as conn:
                 if work.state is not EventState.QUARANTINED:
-                    await _mirror(conn, work)
-                    origin = Origin(work.claim.correlation_id, work.claim.traceparent)
+                    await _mirror(conn, work, self._keyring)
+                    origin = Origin(work.claim.correlation_id, work.claim.traceparent, self._keyring)
                     await work.plan.apply(conn, _as_seen(work), origin)
                 await store.mark_event(conn, event=work.event, state=work.state)
                 await self._settle(conn, work)
@@ -175,19 +184,19 @@ def _as_seen(work: _Work) -> Event:
             return work.event
 
 
-async def _mirror(conn: Connection, work: _Work) -> None:
+async def _mirror(conn: Connection, work: _Work, keyring: Keyring) -> None:
     event = work.event
     if event.object_id is None:
         return
     match work.fetched:
         case Current(data):
             row = ObjectRow(event, data, deleted=False, as_of=work.as_of, fetched=True)
-            await store.upsert_object(conn, row)
+            await store.upsert_object(conn, row, keyring)
         case Gone():
-            await store.upsert_object(conn, _snapshot(event))
+            await store.upsert_object(conn, _snapshot(event), keyring)
             await store.mark_deleted(conn, event=event, as_of=work.as_of)
         case None if not event.thin:
-            await store.upsert_object(conn, _snapshot(event))
+            await store.upsert_object(conn, _snapshot(event), keyring)
 
 
 def _snapshot(event: Event) -> ObjectRow:

@@ -13,12 +13,15 @@ import msgspec
 
 from app.base import json
 from app.base.db import Connection, query
+from app.base.sealing import Keyring
 from app.outbox.model import Message
 from app.outbox.publisher import Published
 from app.outbox.store import TALLY_SHARDS
 from app.stripe.event import Event
+from app.stripe.sealed import seal_object, seal_raw
 
 _BOOK_EVENTS = query(__package__, "book_events")
+_INSERT_EVENTS = query(__package__, "insert_events")
 _FETCH_STANDING = query(__package__, "fetch_standing")
 _UPSERT_OBJECT = query(__package__, "upsert_object")
 _MARK_DELETED = query(__package__, "mark_deleted")
@@ -75,10 +78,29 @@ async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int
     Errors: `InvalidInput` for text that PostgreSQL cannot keep.
     Transaction: the caller's; without one this is one, committed once it has returned.
     """
-    events = [row.event for row in rows]
     booked = await conn.fetch(
         _BOOK_EVENTS,
         json.encode([msgspec.to_builtins(row.message) for row in rows]),
+        *_columns(rows),
+        [row.raw for row in rows],
+        worker % TALLY_SHARDS,
+    )
+    return [Published(row["id"], row["published"]) for row in booked]
+
+
+async def insert_events(conn: Connection, rows: Sequence[tuple[EventRow, UUID]], keyring: Keyring) -> None:
+    """Keep events beside their messages, sealed; one that is known already stays as it is."""
+    await conn.execute(
+        _INSERT_EVENTS,
+        [message_id for _, message_id in rows],
+        *_columns([row for row, _ in rows]),
+        [seal_raw(message_id, row.raw, keyring) for row, message_id in rows],
+    )
+
+
+def _columns(rows: Sequence[EventRow]) -> list[list[Any]]:
+    events = [row.event for row in rows]
+    return [
         [e.account_key for e in events],
         [e.id for e in events],
         ["backfill" if row.secret is None else "webhook" for row in rows],
@@ -91,10 +113,7 @@ async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int
         [e.thin for e in events],
         [e.created for e in events],
         [row.secret for row in rows],
-        [row.raw for row in rows],
-        worker % TALLY_SHARDS,
-    )
-    return [Published(row["id"], row["published"]) for row in booked]
+    ]
 
 
 async def fetch_standing(conn: Connection, event: Event) -> Standing | None:
@@ -105,7 +124,7 @@ async def fetch_standing(conn: Connection, event: Event) -> Standing | None:
     return Standing(**{**row, "state": EventState(row["state"])})
 
 
-async def upsert_object(conn: Connection, row: ObjectRow) -> None:
+async def upsert_object(conn: Connection, row: ObjectRow, keyring: Keyring) -> None:
     """Mirror a state, unless the mirror has a newer one."""
     event = row.event
     await conn.execute(
@@ -113,7 +132,7 @@ async def upsert_object(conn: Connection, row: ObjectRow) -> None:
         event.account_key,
         event.object_id,
         event.object_type or "",
-        json.encode(row.data),
+        seal_object(event.account_key, event.object_id or "", json.encode(row.data), keyring),
         row.deleted,
         row.as_of,
         event.id,

@@ -28,7 +28,7 @@ from app.webhooks.payload import DATA_BYTES_WARNED, Payload, build_body, check_p
 from app.webhooks.signing import sign
 from app.webhooks.url import PrivateUrl, parse_url
 
-CONCURRENCY_MAX = 400
+CONCURRENCY_MAX = 800
 RESPONSE_TIMEOUT_S = 5.0
 _MARGIN_S = 15.0
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))

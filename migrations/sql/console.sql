@@ -50,7 +50,8 @@ create table postroom.replay_item (
 ) with (fillfactor = 70);
 
 -- What happened in each minute, sampled from the counters. `label` is published, a channel with an
--- outcome (email/delivered), or a level (level/open, level/dead), of which the last of the minute stays.
+-- outcome (email/delivered), or a level (level/open, level/dead, and level/dead/stripe of these), of which
+-- the last of the minute stays.
 create table postroom.flow (
     minute timestamptz not null,
     label text not null check (length(label) <= 60),
@@ -67,5 +68,5 @@ create index message_tenant on postroom.message (tenant, id) where tenant <> '';
 create index message_address on postroom.message (lower(payload ->> 'to'), id)
     where channel = 'email' and jsonb_typeof(payload -> 'to') = 'string';
 -- Few rows, so these cost nothing: counting by cause, and what died at one receiver.
-create index dead_letter_cause on postroom.dead_letter (channel, cause);
+create index dead_letter_cause on postroom.dead_letter (channel, cause, died_at);
 create index dead_letter_destination on postroom.dead_letter (destination, died_at);

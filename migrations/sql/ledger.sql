@@ -2,18 +2,28 @@
 
 create schema if not exists postroom;
 
--- A time-ordered id (RFC 9562, version 7): 48 bits of milliseconds, the rest random.
+-- A time-ordered id (RFC 9562, version 7): 48 bits of milliseconds, 12 bits that divide them further, the
+-- rest random. Ids that grow are put at the right end of their indexes, which is where that costs least.
 create function postroom.uuid7() returns uuid
 language sql volatile parallel safe
 as $$
-    select encode(
-        set_bit(set_bit(
-            overlay(
-                uuid_send(gen_random_uuid())
-                placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
-                from 1 for 6),
-            52, 1), 53, 1),
-        'hex')::uuid
+    select (overlay(lpad(to_hex((date_part('epoch', clock_timestamp()) * 4096000)::bigint), 15, '0')
+            placing '7' from 13 for 0)
+        || substr(gen_random_uuid()::text, 19))::uuid
+$$;
+
+-- So many of them that follow each other: the first one is random, the next ones are counted up from it.
+create function postroom.uuid7s(count integer) returns uuid[]
+language plpgsql volatile parallel safe
+as $$
+declare
+    first constant text := replace(postroom.uuid7()::text, '-', '');
+    stem constant text := left(first, 24);
+    -- Between 2^30 and 2^31: always eight digits, and never full.
+    tail constant bigint := ('x' || right(first, 8))::bit(32)::bigint & 1073741823 | 1073741824;
+begin
+    return array(select (stem || to_hex(tail + i))::uuid from generate_series(1, count) i);
+end
 $$;
 
 -- Immutable but for retention, which empties payloads. `deliveries` is the fan-out at publication;
@@ -32,7 +42,8 @@ create table postroom.message (
     xid bigint not null default pg_current_xact_id()::text::bigint,
     created_at timestamptz not null default now()
 ) with (autovacuum_vacuum_insert_scale_factor = 0.05);
-create unique index message_key on postroom.message (channel, key) where key is not null;
+-- The key first: it tells rows apart, the channel seldom does.
+create unique index message_key on postroom.message (key, channel) where key is not null;
 create index message_correlation on postroom.message (correlation_id) where correlation_id is not null;
 create index message_xid on postroom.message using brin (xid) with (pages_per_range = 64, autosummarize = on);
 
@@ -129,8 +140,19 @@ create table postroom.ledger_check (
     open bigint not null,
     dead bigint not null,
     cancelled bigint not null,
+    database_bytes bigint not null default 0,
     drift bigint generated always as (published - delivered - open - dead - cancelled) stored
 );
+
+-- What the canary counted at its last finding, by channel: exact, for gauges over what is too much to count
+-- at each scrape. `label` is the state of deliveries, the cause of dead letters. No row: there was none.
+create table postroom.ledger_count (
+    kind text not null check (kind in ('waiting', 'parked', 'dead')),
+    channel text not null,
+    label text not null,
+    count bigint not null check (count > 0),
+    primary key (kind, channel, label)
+) with (fillfactor = 50);
 
 -- How far retention has emptied payloads.
 create table postroom.retention_mark (

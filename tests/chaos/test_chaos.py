@@ -8,10 +8,13 @@ import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from app.base.sealing import SETTING, new_key
+from tests.conftest import SUMMARY
 from tests.system.commands import ROOT, processes_of
 from tests.system.local_postgres_processes import wait_until
 
@@ -25,22 +28,28 @@ def command(seed: int, seconds: float) -> list[str]:
     return [sys.executable, "-m", "chaos", "--seed", str(seed), "--seconds", str(seconds)]
 
 
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": os.environ.get("PATH", ""), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", ""), "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **more}
 
 
 @pytest.mark.timeout(RUN_WITHIN_S + 60)
 @pytest.mark.parametrize("seed", [FIXED_SEED, None], ids=["fixed", "fresh"])
-def test_nothing_is_lost_and_nothing_is_made_up(seed: int | None, tmp_path: Path) -> None:
+def test_nothing_is_lost_and_nothing_is_made_up(
+    seed: int | None, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """With the fresh seed payloads are sealed, with the fixed one they lie open."""
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
+    keys = {SETTING: new_key("chaos")} if seed is None else {}
     done = subprocess.run(
-        command(chosen, LENGTH_S), cwd=ROOT, env=environment(tmp_path), capture_output=True,
+        command(chosen, LENGTH_S), cwd=ROOT, env=environment(tmp_path, **keys), capture_output=True,
         text=True, timeout=RUN_WITHIN_S, check=False,
     )  # fmt: skip
     print(done.stdout[-6_000:])
     assert done.returncode == 0, (
-        f"repeat with: make chaos SEED={chosen} SECONDS={LENGTH_S}\n{done.stderr[-3_000:]}"
+        f"repeat with: make chaos SEED={chosen} SECONDS={LENGTH_S}"
+        f"{f' and {SETTING} set' if keys else ''}\n{done.stderr[-3_000:]}"
     )
+    record_property(SUMMARY, done.stdout.splitlines()[-1])
     result = json.loads(done.stdout.splitlines()[-1])
     assert [result[name] for name in ("lost", "phantoms", "ledger_drift", "dead_unexplained")] == [0, 0, 0, 0]
     assert result["published"] == result["delivered"] > 100

@@ -6,7 +6,7 @@ import asyncio
 
 from app.base.db import Pool, transaction
 from app.outbox import store
-from app.outbox.model import Answer, Channel, Claim, Delivered, Message
+from app.outbox.model import Answer, Channel, Claim, Delivered, Message, RetryLater
 from app.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter
 
@@ -78,8 +78,42 @@ async def test_putting_off_takes_only_what_is_due_and_named(dsn: str, pool: Pool
     engine = await Engine(dsn, pool, SlowFor("x")).start()
     await engine.publish(to("a.example", 5) + to("b.example", 5))
     async with transaction(pool) as conn:
-        moved = await store.put_off(
-            conn, channel="webhook", destinations=["a.example"], delay_s=60, batch_max=3
-        )
+        moved = await store.put_off(conn, channel="webhook", delays_s={"a.example": 60.0}, look_max=3)
         assert moved == 3
         assert await store.count_due(conn, channel="webhook", most=100) == 7
+
+
+async def due_count(pool: Pool) -> int:
+    async with pool.acquire() as conn:
+        return await store.count_due(conn, channel="webhook", most=100)
+
+
+class Broken(ScriptedAdapter):
+    """A breaker a receiver, and every answer is a strike."""
+
+    circuit: str | None = None
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: RetryLater("answered 500"), channel=Channel.WEBHOOK)
+
+
+async def test_what_waits_for_an_open_breaker_is_not_late(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, Broken()).start()
+    await engine.publish(to("bad.example", 5))
+    await engine.drain()
+    await pool.execute("update postroom.circuit set retry_at = now() + interval '1 h' where state = 'open'")
+    await engine.publish(to("bad.example", 50))
+    context = JobContext()
+    task = asyncio.create_task(engine.relay.run(context))
+    try:
+        async with asyncio.timeout(60):
+            while await due_count(pool):
+                await asyncio.sleep(0.05)
+    finally:
+        context.stop.set()
+        engine.wakeup.wake_all()
+        await task
+    assert len(engine.adapter.seen) == 5, "nobody tried while the breaker was open"
+    assert await pool.fetchval("select sum(attempts) from postroom.delivery") == 5
+    latest_s = "select extract(epoch from max(due_at) - now()) from postroom.delivery where attempts = 0"
+    assert await pool.fetchval(latest_s) < 31, "a person who closes it need not wait long"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 
 import asyncpg
@@ -9,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.base.db import Pool
+from app.base.instance import LOCK_NAME, only_one
 from app.base.settings import UP_ENVIRONMENT, EmailSettings, Settings
 from app.ops import doctor
 from app.ops.findings import Finding, Level
@@ -24,6 +27,15 @@ async def test_a_database_that_is_away_is_the_first_finding(tmp_path: Path) -> N
     assert (findings[0].subject, findings[0].level) == ("database", Level.ERROR)
     assert len(findings) > 1
     assert "hidden-password" not in str(findings)
+    assert findings[0].command == "postroom up"
+
+
+async def test_settings_of_a_stack_that_ended_are_dropped_before_the_next_one(tmp_path: Path) -> None:
+    """`postroom up` would take the address that does not answer, and fail for it."""
+    dsn = "postgresql://postroom@127.0.0.1:1/postroom"
+    named = Settings(state_dir=tmp_path, database_url=SecretStr(dsn))
+    away = (await doctor.diagnose(named, dsn))[0]
+    assert away.command == "unset $(env | grep -o '^POSTROOM_[A-Z_]*'); postroom up"
 
 
 async def test_a_fresh_database_lacks_only_a_runner(dsn: str, tmp_path: Path) -> None:
@@ -61,9 +73,26 @@ async def test_a_misspelt_setting_and_those_of_a_running_stack_are_named(
 ) -> None:
     monkeypatch.setenv("POSTROOM_EMAIL__FORM", "a@example.com")
     (tmp_path / UP_ENVIRONMENT).touch()
-    misspelt, lacking = about(await doctor.diagnose(Settings(state_dir=tmp_path), dsn), "settings")
+    with only_one(tmp_path) as holder:
+        holder.tell("http://127.0.0.1:8000")
+        misspelt, lacking = about(await doctor.diagnose(Settings(state_dir=tmp_path), dsn), "settings")
     assert "did you mean POSTROOM_EMAIL__FROM?" in misspelt.text
     assert lacking.command == f"set -a; . {tmp_path / UP_ENVIRONMENT}; set +a"
+
+
+@pytest.mark.parametrize("now", ["nobody's", "another program's"])
+async def test_settings_that_a_killed_stack_left_behind_are_not_pointed_at(
+    dsn: str, tmp_path: Path, now: str
+) -> None:
+    """Its process number is nobody's any more, or another program's that holds no lock."""
+    ended = await asyncio.create_subprocess_exec("true")
+    await ended.wait()
+    pid = ended.pid if now == "nobody's" else os.getpid()
+    (tmp_path / UP_ENVIRONMENT).touch()
+    (tmp_path / LOCK_NAME).write_text(f'{{"pid": {pid}, "url": "http://127.0.0.1:8000"}}')
+    found = about(await doctor.diagnose(Settings(state_dir=tmp_path), dsn), "settings")
+    assert "no way out for mail: emails wait" in [finding.text for finding in found]
+    assert UP_ENVIRONMENT not in str([finding.command for finding in found])
 
 
 @pytest.mark.rows_by_hand

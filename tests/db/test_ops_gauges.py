@@ -6,13 +6,23 @@ from datetime import UTC, datetime
 
 from app.base.clock import DrivenClock
 from app.base.db import Pool, open_pool, transaction
-from app.ops.gauges import CACHE_S, GaugeReader, Gauges
+from app.ops.gauges import CACHE_S, COUNTED_MAX, GaugeReader, Gauges
 from app.ops.metric_families import families
+from app.outbox.ledger import check_ledger
 from app.outbox.model import Message
 from app.outbox.publisher import publish_many
 from tests.conftest import run_sql
 
-JOBS = ("outbox-delivery", "stripe-events", "email-dlq", "lease-rescue", "retention", "canary", "jobs-runner")
+JOBS = (
+    "outbox-delivery",
+    "stripe-events",
+    "email-dlq",
+    "lease-rescue",
+    "retention",
+    "canary",
+    "sealing",
+    "jobs-runner",
+)
 CONTRACT = {
     "job_last_heartbeat_timestamp": ("job", JOBS),
     "job_last_success_timestamp": ("job", JOBS),
@@ -92,6 +102,33 @@ async def test_numbers_follow_the_ledger(pool: Pool) -> None:
     assert found["postroom_deliveries_parked", (("channel", "email"),)] == 1.0
     assert 90 <= found["postroom_oldest_due_age_seconds", (("channel", "email"),)] < 150
     assert found["postroom_dead_letters", (("cause", "ours"), ("channel", "email"))] == 1.0
+
+
+async def test_large_counts_are_the_canarys_and_small_ones_are_counted(pool: Pool) -> None:
+    count = COUNTED_MAX + 50
+    async with transaction(pool) as conn:
+        await publish_many(conn, [Message(channel="email", payload={}) for _ in range(count)])
+    waiting = ("postroom_deliveries", (("channel", "email"), ("status", "pending")))
+    dead = ("postroom_dead_letters", (("cause", "ours"), ("channel", "email")))
+    gauges, clock = reader(pool)
+
+    async def seen() -> tuple[float, float]:
+        clock.advance(CACHE_S)
+        found = samples(await gauges.read())
+        return found[waiting], found[dead]
+
+    assert await seen() == (COUNTED_MAX, 0), "before the canary has counted: no more than is known"
+    await check_ledger(pool)
+    assert await seen() == (count, 0)
+    await pool.execute("""
+        with gone as (delete from postroom.delivery returning *)
+        insert into postroom.dead_letter
+            (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
+        select message_id, n, seq, channel, destination, 1, 'ours', 'f', 'login refused' from gone""")
+    assert await seen() == (0, COUNTED_MAX), "what is little is counted, whatever the canary said"
+    await check_ledger(pool)
+    assert await seen() == (0, count)
+    assert await pool.fetchval("select count(*) from postroom.ledger_count where kind = 'waiting'") == 0
 
 
 async def test_a_beating_runner_counts_as_a_success(pool: Pool) -> None:

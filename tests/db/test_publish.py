@@ -71,6 +71,53 @@ async def test_publish_many_is_all_or_nothing(pool: Pool) -> None:
     assert await pool.fetchval("select count(*) from postroom.message") == 0
 
 
+@pytest.mark.parametrize("size", [3, 300])
+async def test_a_batch_leaves_out_what_is_known_and_keeps_its_order(pool: Pool, size: int) -> None:
+    """Small and large batches take different ways through the database."""
+    async with transaction(pool) as conn:
+        known = await publish(conn, Message(channel="email", payload={}, key="1"))
+        batch = [Message(channel="email", payload={"n": n}, key=f"{n}") for n in range(size)]
+        published = await publish_many(conn, [*batch, batch[-1], Message(channel="webhook", payload={})])
+    assert [not p.new for p in published] == [n in {1, size} for n in range(size + 2)]
+    assert published[1].id == known.id
+    assert published[size].id == published[size - 1].id
+    made = [p.id for p in published if p.new]
+    assert made == sorted(set(made)), "ids grow in the order of publication"
+    kept = await pool.fetch("select message_id from postroom.delivery order by seq")
+    assert [row["message_id"] for row in kept] == [known.id, *made]
+    spread = "select count(*) from postroom.message m join postroom.delivery d on d.message_id = m.id"
+    assert await pool.fetchval(f"{spread} where m.key = (m.payload ->> 'n')") == size - 1
+
+
+async def test_a_large_batch_of_new_keys_keeps_its_order(pool: Pool) -> None:
+    batch = [Message(channel="email", payload={"n": n}, key=f"{n}", type="t") for n in range(300)]
+    async with transaction(pool) as conn:
+        published = await publish_many(conn, batch)
+    assert all(p.new for p in published)
+    kept = await pool.fetch(
+        "select m.id, m.payload ->> 'n' as n, m.deliveries, m.type, m.xid from postroom.message m "
+        "join postroom.delivery d on d.message_id = m.id and d.due_at = m.created_at order by d.seq"
+    )
+    assert [(row["id"], row["n"], row["deliveries"], row["type"]) for row in kept] == [
+        (p.id, f"{n}", 1, "t") for n, p in enumerate(published)
+    ]
+    below = await pool.fetchval("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+    assert {row["xid"] for row in kept} < set(range(1, below)), "the transaction's, for the canary"
+
+
+async def test_a_large_batch_fans_out_too(pool: Pool) -> None:
+    insert = (
+        "insert into postroom.endpoint (tenant, url, types, secret) values ('t', 'https://x', '{*}', 's')"
+    )
+    for _ in range(3):
+        await pool.execute(insert)
+    batch = [Message(channel="webhook", payload={"tenant": "t", "type": "a"}) for _ in range(150)]
+    async with transaction(pool) as conn:
+        await publish_many(conn, batch)
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 450
+    assert await pool.fetchval("select sum(deliveries) from postroom.message") == 450
+
+
 async def test_two_publishers_of_one_key_get_one_message(dsn: str) -> None:
     async def publish_once() -> object:
         conn = await asyncpg.connect(dsn)

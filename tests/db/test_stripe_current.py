@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.base.db import Pool
-from app.base.errors import Unavailable
 from app.dev.stripe_api import Fault, StripeStandIn
 from app.dev.stripe_events import API_VERSION, snapshot_event, thin_event
 from app.outbox.model import Cause, Deferred, RetryLater, Settled, Wait
-from app.stripe.backfill import Backfill, Backfilled
-from tests.db.stripe_scene import Scene, at
+from tests.db.stripe_scene import Scene
 
 ROUTES = """
 [[route]]
@@ -187,26 +185,3 @@ async def test_while_the_breaker_is_held_open_nothing_is_asked(scene: Scene, sta
     [answer] = await scene.process(snapshot_event("product.created", product("a")))
     assert isinstance(answer, Deferred)
     assert stand_in.requests == []
-
-
-async def test_what_was_missed_comes_in_afterwards_and_only_that(
-    scene: Scene, stand_in: StripeStandIn
-) -> None:
-    events = [
-        snapshot_event("product.updated", {**product("x"), "id": f"prod_{n}"}, created=1_000 + n)
-        for n in range(250)
-    ]
-    for event in events:
-        stand_in.add_event(event)
-    for event in events[100:120]:
-        await scene.receive(event)
-    backfill = Backfill(pool=scene.pool, api=scene.api, ingest=scene.ingest)
-    assert await backfill.run(since=at(1_050)) == Backfilled(listed=200, taken=180)
-    assert await backfill.run(since=at(1_050)) == Backfilled(listed=200, taken=0)
-    assert await scene.count("duplicate") == 0
-    sources = "select count(*) from postroom.stripe_event where source = 'backfill' and secret is null"
-    assert await scene.pool.fetchval(sources) == 180
-    assert set(map(type, await scene.work())) == {Settled}
-    stand_in.fail(Fault.SERVER_ERROR)
-    with pytest.raises(Unavailable):
-        await backfill.run(since=at(0))

@@ -59,7 +59,7 @@ async def publish_and_deliver(dsn: str, pool: Pool) -> None:
             floor=BOTTOM.above(claims), full=["elsewhere"], look_max=1_000,
         )  # fmt: skip
         await store.count_due(conn, channel="email", most=1_000)
-        await store.put_off(conn, channel="email", destinations=["elsewhere"], delay_s=1, batch_max=1_000)
+        await store.put_off(conn, channel="email", delays_s={"elsewhere": 1.0}, look_max=1_000)
         await store.fetch_next_due_s(conn, channel="email")
         await store.cancel_message(conn, message_id=known)
         assert await replay_one(conn, claims[40].message_id, actor="test") == 1

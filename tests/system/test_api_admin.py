@@ -173,8 +173,21 @@ async def test_wrong_questions_get_a_clear_answer(
     assert (answer.status, answer.json.get("field")) == (status, field), answer.text
 
 
+async def test_a_body_that_is_missing_is_named(api: Api) -> None:
+    answer = await api.post("/v1/admin/tokens")
+    assert (answer.status, answer.json["field"]) == (422, "body")
+    assert answer.json["detail"] == "body: Field required"
+
+
 async def test_the_document_names_every_admin_path(api: Api) -> None:
     document = (await api.get("/openapi.json")).json
     assert {"/v1/admin/jobs/status", "/v1/admin/outbox/{event_id}/replay"} <= set(document["paths"])
     operation = document["paths"]["/v1/admin/outbox/replay"]["post"]
     assert operation["security"] == [{"HTTPBearer": []}]
+
+
+async def test_a_time_before_all_ids_is_the_beginning(api: Api) -> None:
+    answer = await api.get(
+        "/v1/admin/outbox?created_from=1900-01-01T00:00:00Z&created_before=9999-12-31T00:00:00Z"
+    )
+    assert (answer.status, answer.json["items"]) == (200, [])

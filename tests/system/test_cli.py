@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,8 @@ from uuid import UUID
 import pytest
 
 from app.base.db import Pool
+from app.dev.stripe_api import Fault, StripeStandIn
+from app.dev.stripe_events import snapshot_event
 from app.ops import audit
 from app.ops.jobs import CATALOG
 from app.ops.token_store import fetch_living_token
@@ -68,6 +71,7 @@ def test_help_shows_every_command_and_examples(cli: Cli) -> None:
     for name in COMMANDS:
         assert f" {name} " in top.out
     assert "postroom token create --name billing" in cli("token", "create", "--help").out
+    assert "postroom stripe backfill --since 3d --dry-run" in cli("stripe", "backfill", "--help").out
 
 
 @pytest.mark.parametrize(
@@ -86,6 +90,10 @@ def test_help_shows_every_command_and_examples(cli: Cli) -> None:
         (("publish", "email", "--payload", "@nowhere.json"), "nowhere.json cannot be read"),
         (("publish", "pigeon", "--payload", "{}"), "known: email, webhook, export"),
         (("endpoint", "update", UNKNOWN_ID), "at least one of"),
+        (("stripe", "backfill"), "--since"),
+        (("stripe", "backfill", "--since", "40d"), "30 days"),
+        (("stripe", "backfill", "--since", "1h", "--until", "2h"), "before --until"),
+        (("stripe", "backfill", "--since", "1h"), "POSTROOM_STRIPE__API_KEY is not set"),
     ],
 )
 def test_wrong_use_exits_2_and_names_what_is_right(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
@@ -184,6 +192,47 @@ async def test_a_token_works_until_it_is_revoked_and_both_are_audited(cli: Cli, 
     async with pool.acquire() as conn:
         assert await fetch_living_token(conn, hash_token(secret)) is None
     assert await audited(pool) == [(ACTOR, "token.revoke"), (ACTOR, "token.create")]
+
+
+@pytest.mark.parametrize("command", ["jobs", "endpoint"])
+def test_a_group_of_the_contract_lists_by_itself(cli: Cli, command: str) -> None:
+    bare, listed = cli(command), cli(command, "list")
+    assert (bare.code, bare.out) == (0, listed.out)
+    assert cli(command, "--json").json == cli(command, "list", "--json").json
+    assert cli(command, "nonsense").code == 2
+
+
+async def test_what_was_missed_is_taken_in_through_an_outage_and_audited(cli: Cli, pool: Pool) -> None:
+    stripe = StripeStandIn()
+    await stripe.start()
+    now = int(datetime.now(UTC).timestamp())
+    for n in range(150):
+        missed = {"id": f"in_{n}", "object": "invoice"}
+        stripe.add_event(snapshot_event("invoice.paid", missed, created=now - 3_600 - n))
+    key = {"POSTROOM_STRIPE__API_KEY": "sk_test_cli", "POSTROOM_STRIPE__API_BASE": stripe.url}
+    command = ("stripe", "backfill", "--since", "2h", "--json")
+    try:
+        look = await asyncio.to_thread(cli, *command, "--dry-run", **key)
+        assert (look.json["missing"], look.json["taken"], len(look.json["sample"])) == (150, 0, 10)
+        assert await audited(pool) == []
+
+        stripe.fail(Fault.SERVER_ERROR, after=1)
+        stopped = await asyncio.to_thread(cli, *command, "--wait-s", "1", **key)
+        assert (stopped.code, stopped.out) == (1, "")
+        assert "HTTP 500" in stopped.err
+        assert "run the same command again" in stopped.err
+
+        stripe.fail(Fault.SERVER_ERROR, after=1, times=2)
+        done = await asyncio.to_thread(cli, *command, **key)
+        assert done.code == 0, done.err
+        assert (done.json["listed"], done.json["taken"]) == (150, 150)
+        assert "waiting 1 s: Stripe's API answered HTTP 500" in done.err
+
+        again = await asyncio.to_thread(cli, *command[:-1], **key)
+        assert again.out == "150 listed by Stripe, 150 known already, 0 missing, 0 taken in.\n"
+    finally:
+        await stripe.stop()
+    assert await audited(pool) == [(ACTOR, "stripe.backfill_ended"), (ACTOR, "stripe.backfill")] * 3
 
 
 async def test_an_endpoint_from_creation_to_deletion(cli: Cli, pool: Pool) -> None:

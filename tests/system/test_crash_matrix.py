@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -197,6 +198,26 @@ async def waits_for_lock(pool: Pool) -> bool:
             " where datname = current_database() and wait_event_type = 'Lock'"
         )
     )
+
+
+async def test_after_a_claim_and_before_the_attempt_it_is_freed_and_sent_once(
+    pool: Pool, start: Start, unused_tcp_port: int
+) -> None:
+    """The place of the receiver is taken by nobody who reads: nothing of the attempt has arrived anywhere."""
+    silence = socket.create_server(("127.0.0.1", unused_tcp_port), backlog=0)
+    receiver = Receiver(port=unused_tcp_port)
+    await publish(pool, receiver)
+    victim = start("app.jobs.run")
+    await until(lambda: count(pool, "delivery where worker is not null"))
+    kill(victim)
+    silence.close()
+    async with receiver:
+        await travel(pool)
+        start("app.jobs.run")
+        await until(lambda: delivered(pool))
+        assert len(receiver.received) == 1
+    assert await count(pool, "attempt where outcome = 'abandoned'") == 1
+    assert await count(pool, "attempt where outcome = 'delivered' and attempt = 2") == 1
 
 
 async def test_after_a_claim_and_before_settling_it_is_sent_again_with_the_same_id(

@@ -81,7 +81,7 @@ def test_a_second_terminal_gets_its_settings_for_the_runbooks_commands(up: Runni
     path = tmp_path / "state" / "environment"
     assert f". {path}" in up.output
     assert path.stat().st_mode & 0o777 == 0o600
-    lines = [line.partition("=") for line in path.read_text().splitlines()]
+    lines = [line.partition("=") for line in path.read_text().splitlines() if line.startswith("POSTROOM_")]
     settings = {name: shlex.split(value)[0] for name, _, value in lines}
 
     doctor = run("app.cli", "doctor", home=tmp_path, settings=settings)
@@ -99,12 +99,27 @@ def test_a_second_terminal_gets_its_settings_for_the_runbooks_commands(up: Runni
     assert not path.exists()
 
 
-def test_kill_minus_nine_leaves_no_process_behind(up: Running, tmp_path: Path) -> None:
+def sourced(path: Path) -> str:
+    """What a shell says that reads the file in."""
+    return subprocess.run(
+        ["/bin/sh", "-euc", f". {path}"], capture_output=True, text=True, check=True, timeout=10
+    ).stderr
+
+
+def test_kill_minus_nine_leaves_no_process_behind_and_nothing_that_misleads(
+    up: Running, tmp_path: Path
+) -> None:
     assert len(processes_of(tmp_path)) > 3
+    settings = tmp_path / "state" / "environment"
+    assert sourced(settings) == ""
     up.process.kill()
     up.process.wait(GONE_S)
 
     assert wait_until(lambda: processes_of(tmp_path) == [], limit_s=GONE_S), processes_of(tmp_path)
+    assert f"(pid {up.process.pid}) runs no longer" in sourced(settings)
+    doctor = run("app.cli", "doctor", home=tmp_path, settings={"POSTROOM_STATE_DIR": str(tmp_path / "state")})
+    assert "emails wait" in doctor.out
+    assert str(settings) not in doctor.out
 
 
 def test_it_ends_when_one_of_its_processes_does_and_shows_the_log(up: Running, tmp_path: Path) -> None:

@@ -408,6 +408,16 @@ async def test_what_cannot_be_sent_is_refused_at_publish_time(adapter: EmailAdap
         adapter.check({"to": "ann@example.com\nBcc: eve@example.com", "subject": "s", "text": "t"})
 
 
+async def test_a_template_that_fails_to_render_is_ours_to_mend_and_sends_nothing(
+    adapter: EmailAdapter, mailbox: Mailbox, claim_of: Publish
+) -> None:
+    outcome = await adapter.deliver(await claim_of({"to": "ann@example.com", "template": "receipt"}))
+    assert isinstance(outcome, Rejected)
+    assert (outcome.code, outcome.cause) == ("template", Cause.OURS)
+    assert outcome.reason.startswith("template receipt: ")
+    assert mailbox.connections == 0
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [

@@ -271,7 +271,10 @@ def test_a_runner_that_is_gone_turns_readiness_and_leaves_the_api_in_rotation(sc
 
 def test_the_pages_commands_exist(scene: Scene) -> None:
     page = (ROOT / "docs" / "runbook.md").read_text()
-    for module, words in re.findall(r"^(postroom|python -m app\.jobs\.run) ([^\n#$]*)", page, re.MULTILINE):
+    code_blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    commands = re.findall(r"^(postroom|python -m app\.jobs\.run) ([^\n#$]*)", code_blocks, re.MULTILINE)
+    assert len(commands) > 5
+    for module, words in commands:
         known = "app.cli" if module == "postroom" else "app.jobs.run"
         arguments = [*words.split(), "--help"]
         code, out = scene.command(known, *arguments)

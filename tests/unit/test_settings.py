@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from app.base.errors import SettingsInvalid
-from app.base.settings import Settings, load_settings
+from app.base.settings import STRIPE_IS_ON, Settings, load_settings
 from app.ops.setting_names import unknown_names
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
@@ -17,7 +17,7 @@ SECRET = "postgresql://user:hunter2@host/db"
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ENV", "DATABASE_URL", "METRICS_TOKEN", "PORT", "TEST_FLAVOUR"):
+    for name in ("ENV", "DATABASE_URL", "METRICS_TOKEN", "PORT", "TEST_FLAVOUR", "ROUTES", "HANDLERS"):
         monkeypatch.delenv(f"POSTROOM_{name}", raising=False)
 
 
@@ -41,9 +41,10 @@ def test_all_faults_are_listed_at_once_and_no_value_is_shown(monkeypatch: pytest
     assert "hunter2" not in text
 
 
-def test_prod_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stripe_is_on", STRIPE_IS_ON)
+def test_prod_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch, stripe_is_on: str) -> None:
     monkeypatch.setenv("POSTROOM_ENV", "prod")
-    monkeypatch.setenv("POSTROOM_STRIPE__API_KEY", "rk_live_x")
+    monkeypatch.setenv(stripe_is_on, "rk_live_x")
     with pytest.raises(SettingsInvalid) as refused:
         load_settings()
     [fault] = refused.value.faults
@@ -54,13 +55,22 @@ def test_prod_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) 
 def test_prod_names_what_is_missing_beside_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTROOM_ENV", "prod")
     monkeypatch.setenv("POSTROOM_PORT", "eighty")
+    monkeypatch.setenv("POSTROOM_ROUTES", "routes.toml")
     with pytest.raises(SettingsInvalid) as refused:
         load_settings()
     assert [fault.partition(":")[0] for fault in refused.value.faults] == [
         "POSTROOM_PORT",
         "POSTROOM_DATABASE_URL",
         "POSTROOM_METRICS_TOKEN",
+        "POSTROOM_STRIPE__WEBHOOK_SECRETS",
     ]
+
+
+def test_prod_without_stripe_needs_no_secret_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTROOM_ENV", "prod")
+    monkeypatch.setenv("POSTROOM_DATABASE_URL", SECRET)
+    monkeypatch.setenv("POSTROOM_METRICS_TOKEN", "m")
+    assert load_settings().prod
 
 
 def test_a_name_that_is_no_setting_is_found_with_the_one_that_was_meant() -> None:

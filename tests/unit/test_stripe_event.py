@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.base import json
@@ -106,6 +106,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(st.dictionaries(st.sampled_from(["object", "type", "account", "created", "data", "livemode"]), _JSON))
 def test_every_signed_object_with_an_id_can_be_kept(body: dict[str, Any]) -> None:
     event = parse(decode(encode({**body, "id": "evt_1"})))

@@ -1,5 +1,6 @@
 -- Everything that a text can name: an id, key, tenant, correlation, mail address, Stripe event or object.
--- $1 the text, $2 the same as UUID where it is one, $3 below this id or null, $4 limit
+-- $1 the text, $2 the same as UUID where it is one, $3 below this id or null, $4 limit,
+-- $5 the text in lower case and what sealed payloads have in its place
 with recursive account (name) as (
     (select account from postroom.stripe_event order by account limit 1)
     union all
@@ -18,9 +19,11 @@ with recursive account (name) as (
     (select m.id from postroom.message m
      where m.tenant = $1 and m.tenant <> '' and m.id < (select id from bound) order by m.id desc limit $4)
     union
-    (select m.id from postroom.message m
-     where m.channel = 'email' and jsonb_typeof(m.payload -> 'to') = 'string'
-        and lower(m.payload ->> 'to') = lower($1) and m.id < (select id from bound) order by m.id desc limit $4)
+    (select sent.id from unnest($5::text[]) as asked (address)
+     cross join lateral (select m.id from postroom.message m
+        where m.channel = 'email' and jsonb_typeof(m.payload -> 'to') = 'string'
+            and lower(m.payload ->> 'to') = asked.address and m.id < (select id from bound)
+        order by m.id desc limit $4) as sent)
     union
     (select e.message_id from (select name from account where name is not null limit 100) a
      join postroom.stripe_event e on e.account = a.name and e.event_id = $1)

@@ -1,6 +1,8 @@
--- Keep what the canary found. $1 published, $2 delivered, $3 open, $4 dead, $5 cancelled
-insert into postroom.ledger_check (checked_at, published, delivered, open, dead, cancelled)
-values (now(), $1, $2, $3, $4, $5)
+-- Keep what the canary found, and how large the database is, which takes a look at each of its files.
+-- $1 published, $2 delivered, $3 open, $4 dead, $5 cancelled
+insert into postroom.ledger_check (checked_at, published, delivered, open, dead, cancelled, database_bytes)
+values (now(), $1, $2, $3, $4, $5, pg_database_size(current_database()))
 on conflict (only_one) do update
 set checked_at = excluded.checked_at, published = excluded.published, delivered = excluded.delivered,
-    open = excluded.open, dead = excluded.dead, cancelled = excluded.cancelled
+    open = excluded.open, dead = excluded.dead, cancelled = excluded.cancelled,
+    database_bytes = excluded.database_bytes

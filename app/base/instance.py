@@ -40,6 +40,20 @@ class Holder:
         os.pwrite(self._descriptor, content, 0)
 
 
+def running_instance(state_dir: Path) -> Instance | None:
+    """Whoever runs on the state folder now; None when nobody does, also after a `kill -9`.
+
+    Not promised: that it still runs a moment later.
+    """
+    path = state_dir / LOCK_NAME
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Instance)
+    except (OSError, msgspec.DecodeError):
+        return None
+    # The lock is tried only where the process seems to be there, so that we never hold up one that starts.
+    return found if _exists(found.pid) and _is_held(path) else None
+
+
 @contextmanager
 def only_one(state_dir: Path) -> Iterator[Holder]:
     """Hold the lock of the state folder; the kernel frees it when this process is gone.
@@ -74,3 +88,25 @@ def _already_up(path: Path) -> AlreadyUp:
         f"Postroom already runs on {path.parent} ({who}).\n"
         f"Stop it: {stop}. Or run a second one beside it: POSTROOM_STATE_DIR=/another/folder"
     )
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_held(path: Path) -> bool:
+    """A number may belong to another program by now; the kernel frees the lock with its holder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,3 @@
+-- The id that ends the next batch of messages; nothing at the end. $1 after this id, $2 batch
+select id from (select id from postroom.message where id > $1 order by id limit $2) batch
+order by id desc limit 1

@@ -1,0 +1,92 @@
+"""What the console calls wrong, and how bad: as the alert rules of the same names have it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from app.base.db import Pool
+from app.base.migrate import migrate
+from app.console import conditions as module
+from app.console.conditions import SEVERITIES, Condition, Growth, conditions
+from app.ops.gauges import Gauges, JobTimes, QueueDepth, read_gauges
+from app.ops.jobs import CATALOG, RUNNER
+from app.outbox.model import Channel
+from app.resilience.breaker import CircuitState
+from tests.monitoring.promtool import RULES
+
+NOW: Final = datetime.now(UTC)
+
+THRESHOLDS: Final = {
+    "JobsRunnerSilent": module.RUNNER_SILENT_S,
+    "JobStale": module.JOB_STALE_S,
+    "DeliveriesLate": module.LATE_S,
+    "TransactionHeldLong": module.TRANSACTION_OLD_S,
+    "TokenExpiresSoon": module.TOKEN_DAYS_MIN,
+    "AttemptPartitionsRunOut": module.PARTITION_DAYS_MIN,
+}
+
+
+def rules() -> dict[str, list[dict[str, Any]]]:
+    """Every alert rule, by name."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in RULES:
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for rule in group["rules"]:
+                found.setdefault(rule.get("alert", ""), []).append(rule)
+    return found
+
+
+@pytest.mark.parametrize("alert", SEVERITIES)
+def test_a_condition_is_as_bad_as_its_alert(alert: str) -> None:
+    assert {rule["labels"]["severity"] for rule in rules()[alert]} == {SEVERITIES[alert]}
+
+
+@pytest.mark.parametrize("alert", SEVERITIES)
+def test_a_condition_begins_where_its_alert_does(alert: str) -> None:
+    [rule] = rules()[alert]
+    limit = re.search(r"[<>] ([\d.]+(?: \* [\d.]+)*)$", rule["expr"].strip())
+    assert limit is not None, rule["expr"]
+    assert math.prod(float(n) for n in limit[1].split(" * ")) == THRESHOLDS.get(alert, 0.0)
+
+
+@pytest.fixture
+async def well(pool: Pool, dsn: str) -> Gauges:
+    """A reading in which nothing is wrong."""
+    await migrate(dsn)
+    async with pool.acquire() as conn:
+        gauges = await read_gauges(conn)
+    beat_s = NOW.timestamp()
+    jobs = {name: JobTimes(name, beat_s, beat_s, 0) for name in (RUNNER, *CATALOG)}
+    return replace(gauges, jobs=jobs)
+
+
+def told(gauges: Gauges, growth: Growth | None = None) -> list[Condition]:
+    return conditions(gauges, now=NOW, growth=growth or Growth(), receivers={})
+
+
+async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_well(well: Gauges) -> None:
+    assert told(well) == []
+    circuits = {
+        name: replace(well.circuits["stripe"], name=name, state=CircuitState.OPEN)
+        for name in ("stripe", "webhook:a")
+    }
+    depth = QueueDepth(Channel.WEBHOOK, "pending", 1, parked=1, oldest_due_s=301.0)
+    old = (NOW - timedelta(minutes=16)).timestamp()
+    bad = replace(
+        well,
+        queues=(depth,),
+        circuits=circuits,
+        jobs={**well.jobs, "retention": replace(well.jobs["retention"], success_s=old)},
+        vitals=replace(well.vitals, drift=1, transaction_s=601.0, token_days=6.0, partition_days=2.0),
+    )
+    found = told(bad, Growth(outbound=1, stripe=1))
+    silent = told(replace(bad, jobs={}))
+    assert {c.alert for c in (*found, *silent)} == set(SEVERITIES)
+    assert {c.severity for c in found if "Stripe" in c.text} == {"critical"}

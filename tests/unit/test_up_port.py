@@ -1,0 +1,35 @@
+"""Two that start at once never meet on one port."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from app.base.errors import Conflict
+from app.base.settings import Settings
+from app.dev.environment import open_listener
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_the_port_is_ours_from_the_moment_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default is moved to a port that is free here; it stays a default, which nobody has named."""
+    monkeypatch.setattr(Settings.model_fields["port"], "default", free_port())
+    Settings.model_rebuild(force=True)
+    try:
+        with open_listener(Settings()) as first, open_listener(Settings()) as second:
+            ports = first.getsockname()[1], second.getsockname()[1]
+    finally:
+        monkeypatch.undo()
+        Settings.model_rebuild(force=True)
+    assert ports[1] > ports[0]
+
+
+def test_a_named_port_that_is_taken_is_refused() -> None:
+    settings = Settings(port=free_port())
+    with open_listener(settings), pytest.raises(Conflict, match=f"Port {settings.port} is taken"):
+        open_listener(settings)
