@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -143,6 +143,7 @@ class Settings(BaseSettings):
     state_dir: Path = Field(default_factory=_default_state_dir)
     metrics_token: SecretStr | None = None
     log_json: bool | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     routes: Path | None = None
     handlers: Path | None = None
     stripe: StripeSettings = StripeSettings()
@@ -156,6 +157,11 @@ class Settings(BaseSettings):
     @property
     def prod(self) -> bool:
         return self.env is Environment.PROD
+
+    @property
+    def json_lines(self) -> bool:
+        """How a process that serves or works writes its log."""
+        return self.prod if self.log_json is None else self.log_json
 
     @model_validator(mode="after")
     def _complete_in_prod(self) -> Self:

@@ -33,7 +33,7 @@ def register(application: typer.Typer) -> None:
         settings = load_settings()
         if drain_s is None:
             drain_s = PROD_DRAIN_S if settings.prod else 0.0
-        configure_logging(json_lines=settings.prod if settings.log_json is None else settings.log_json)
+        configure_logging(json_lines=settings.json_lines, level=settings.log_level.upper())
         _serve(settings, drain_s, listener_fd)
 
 

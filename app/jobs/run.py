@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     try:
         settings = load_settings()
-        configure_logging(json_lines=settings.log_json or settings.prod)
+        configure_logging(json_lines=settings.json_lines, level=settings.log_level.upper())
         url = settings.database_url.get_secret_value() if settings.database_url else None
         with (
             tracing("postroom-runner"),

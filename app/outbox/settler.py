@@ -15,7 +15,6 @@ from app.outbox.model import Claim
 from app.outbox.policy import Settlement, Verdict
 
 log = get_logger(__name__)
-_lines = logging.getLogger(__name__)
 
 BATCH_MAX: Final = 1_000
 BUSY_MIN: Final = 20
@@ -91,7 +90,7 @@ class Settler:
         self.settled_count += len(batch) - len(lost)
         for message_id, n in lost:
             log.warning("delivery.lost_claim", message_id=str(message_id), n=n)
-        said = _lines.isEnabledFor(logging.INFO)  # once a batch: a busy queue builds no lines in vain
+        said = log.is_enabled_for(logging.INFO)  # once a batch: a busy queue builds no lines in vain
         for claim, settlement, duration_ms in batch:
             if lost and (claim.message_id, claim.n) in lost:
                 continue
