@@ -39,10 +39,9 @@ class Destination:
         """Whether something is under way and nothing has come back well for a while."""
         return self.flying > 0 and now - self.heard_at >= SILENT_S
 
-    def is_full(self, now: float, share_max: int) -> bool:
-        """Whether it has what it may of the relay's places."""
-        share = self.width if self.is_silent(now) else self.width * AHEAD
-        return self.taken >= min(share, share_max)
+    def share(self, now: float) -> int:
+        """How many of the relay's places it may have, by how well it answers."""
+        return self.width if self.is_silent(now) else self.width * AHEAD
 
     def answered(self, now: float, *, well: bool) -> bool:
         """Note how an attempt ended. Returns: whether more may be under way now."""

@@ -36,7 +36,9 @@ class Flight:
         self._width_max = max(1, adapter.per_destination_max // self._batch_max)
         self._share_max = max(adapter.per_destination_max, self.places_max // 4)
         # With one breaker for all there is one way out, and nobody beside it to be kept from starving.
-        self._shared = not adapter.circuit and adapter.per_destination_max < self.places_max
+        self._one_way_out = bool(adapter.circuit)
+        several = adapter.per_destination_max < self.places_max
+        self._widens = not self._one_way_out and several and self._batch_max == 1
         self._claim_max = max(1, self._batch_max, self.places_max // 4)
         self._attempts = attempts
         self._backoff = backoff
@@ -63,17 +65,27 @@ class Flight:
 
     def full_destinations(self) -> list[str]:
         """Those that have their share of the places already."""
+        if self._one_way_out:
+            return []
         now = self._clock.monotonic()
-        return [name for name, each in self._destinations.items() if each.is_full(now, self._share_max)]
+        return [name for name, each in self._destinations.items() if each.taken >= self._share(each, now)]
+
+    def _share(self, destination: Destination, now: float) -> int:
+        return min(self._share_max, destination.share(now)) if self._widens else self._share_max
 
     def silent_destinations(self) -> list[str]:
-        """Those that do not answer, so that no other must wait for them. What waited for them is put off."""
-        if not self._shared:
+        """Those that do not answer, so that no other must wait for them.
+
+        Where places are short, what only waits for them is put off: a slow receiver keeps what it has claimed
+        as long as nobody else needs the places.
+        """
+        if not self._widens:
             return []
         now = self._clock.monotonic()
         silent = [name for name, each in self._destinations.items() if each.is_silent(now)]
-        for name in silent:
-            self._hand_back(self._destinations[name], SHED_S)
+        if not self.has_room:
+            for name in silent:
+                self._hand_back(self._destinations[name], SHED_S)
         return silent
 
     @property
@@ -94,7 +106,7 @@ class Flight:
             self._send_off(name, destination)
 
     def _open(self, name: str) -> Destination:
-        width = min(WIDTH_START, self._width_max) if self._shared else self._width_max
+        width = min(WIDTH_START, self._width_max) if self._widens else self._width_max
         destination = Destination(width, self._width_max, heard_at=self._clock.monotonic())
         self._destinations[name] = destination
         return destination

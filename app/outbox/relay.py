@@ -26,6 +26,8 @@ BUSY_MIN: Final = 50
 """A claim of so many shows a busy queue, where publishers must not be made to notify."""
 FIRST_LOOK_S: Final = 0.002
 FULL_LOOK_S: Final = 0.05
+NO_ROOM_LOOK_S: Final = 0.5
+"""Where silent destinations hold every place nothing ends, and what waits for them must be put off."""
 
 
 class Relay:
@@ -105,7 +107,7 @@ class Relay:
                 return
             if not flight.has_room or (context.once and not claimed):
                 if flight.places_taken:  # all may have ended while the claim was under way
-                    await settler.freed()
+                    await _freed(settler, NO_ROOM_LOOK_S)
             elif not claimed:
                 await self._sleep(flight, settler, looks)
 
@@ -134,8 +136,7 @@ class Relay:
         then ever more seldom.
         """
         if flight.full_destinations():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(settler.freed(), FULL_LOOK_S)
+            await _freed(settler, FULL_LOOK_S)
             return
         if await self._wakeup.sleeping_on(self._channel):
             return
@@ -145,3 +146,8 @@ class Relay:
         await self._wakeup.wait(
             self._channel, timeout_s if due_s is None else min(timeout_s, max(due_s, 0.01))
         )
+
+
+async def _freed(settler: Settler, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(settler.freed(), timeout_s)

@@ -12,19 +12,19 @@ from tests.engine import Engine, ScriptedAdapter
 
 
 class SlowFor(ScriptedAdapter):
-    """Never answers for one receiver until `gate` is set; answers at once for the others."""
+    """Never answers for some receivers until `gate` is set; answers at once for the others."""
 
     concurrency_max = 40
     per_destination_max = 5
     timeout_s = 60.0
 
-    def __init__(self, slow: str) -> None:
+    def __init__(self, *slow: str) -> None:
         super().__init__(channel=Channel.WEBHOOK)
         self.slow = slow
         self.opened = asyncio.Event()
 
     async def deliver(self, claim: Claim) -> Answer:
-        if claim.destination == self.slow:
+        if claim.destination in self.slow:
             await self.opened.wait()
         self.seen.append(claim)
         return Delivered()
@@ -86,6 +86,42 @@ async def test_putting_off_takes_only_what_is_due_and_named(dsn: str, pool: Pool
 async def due_count(pool: Pool) -> int:
     async with pool.acquire() as conn:
         return await store.count_due(conn, channel="webhook", most=100)
+
+
+async def test_receivers_that_hold_every_place_give_back_what_only_waits(dsn: str, pool: Pool) -> None:
+    """As many silent ones as fill all places: the good one does not wait for their time-out."""
+    silent = [f"silent{number}.example" for number in range(4)]
+    adapter = SlowFor(*silent)
+    engine = await Engine(dsn, pool, adapter).start()
+    for host in silent:
+        await engine.publish(to(host, 40))
+    await engine.publish(to("good.example", 100))
+    context = JobContext()
+    task = asyncio.create_task(engine.relay.run(context))
+    try:
+        async with asyncio.timeout(30):
+            while len(adapter.seen) < 100:
+                await asyncio.sleep(0.01)
+        assert {claim.destination for claim in adapter.seen} == {"good.example"}
+        assert await pool.fetchval("select sum(attempts) from postroom.delivery") == 0
+    finally:
+        adapter.opened.set()
+        context.stop.set()
+        engine.wakeup.wake_all()
+        await task
+
+
+async def test_a_slow_receiver_alone_keeps_what_was_claimed(dsn: str, pool: Pool) -> None:
+    adapter = SlowFor("slow.example")
+    engine = await Engine(dsn, pool, adapter).start()
+    await engine.publish(to("slow.example", 9))
+    task = asyncio.create_task(engine.drain())
+    await asyncio.sleep(1.5)  # time itself is what is tried: longer than SILENT_S
+    adapter.opened.set()
+    assert await asyncio.wait_for(task, 30) == 9
+    assert (
+        await pool.fetchval("select count(*) from postroom.tally where label like '%destination_full'") == 0
+    )
 
 
 class Broken(ScriptedAdapter):
