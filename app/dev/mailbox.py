@@ -128,7 +128,8 @@ class Mailbox:
     def hang_up(self) -> None:
         """Drop every open connection without a word."""
         for transport in tuple(self._open):
-            transport.abort()  # type: ignore[attr-defined]  # every stream transport has it
+            if not transport.is_closing():  # aborting TLS that is on its way out raises
+                transport.abort()  # type: ignore[attr-defined]  # every stream transport has it
 
     async def wait_for(self, count: int, *, timeout_s: float = 10.0) -> list[ReceivedMail]:
         """The mails, once there are `count` of them. Errors: `TimeoutError`."""

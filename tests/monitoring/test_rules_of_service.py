@@ -34,6 +34,7 @@ RESTED_ON: Final = {
     'job_last_success_timestamp{job="email-dlq"}': "0+60x30",
     'job_last_success_timestamp{job="lease-rescue"}': "0+60x30",
     'job_last_success_timestamp{job="retention"}': "0+60x30",
+    'job_last_success_timestamp{job="sealing"}': "0+60x30",
     'job_last_success_timestamp{job="canary"}': "0+60x30",
     'outbox_queue_messages{status="dead"}': "0x30",
     'email_dlq_messages{status="dead"}': "0x30",
