@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
+from uuid import UUID
 
 import typer
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from app.base.errors import PostroomError, Unavailable
+from app.base.ids import parse_uuid
 from app.cli.output import JsonFlag, console, examples, print_json, print_table
 from app.cli.session import Session, in_session
 from app.cli.times import HINT, parse_since
 from app.ops import audit
 from app.stripe.backfill import Backfilled, Refused
 from app.stripe.client import EventQuery
+from app.stripe.reprocess import reprocess as reprocess_event
 
 KEPT: Final = timedelta(days=30)
 
@@ -28,6 +31,9 @@ _EXAMPLES: Final = examples(
     "postroom stripe backfill --since 2026-05-01T12:00:00Z --until 1h",
     "postroom stripe backfill --since 3d --type 'invoice.*'",
 )
+
+
+_AGAIN_EXAMPLES: Final = examples("postroom stripe reprocess 0198c5e2-7b1c-7cc3-8f6e-0f4d7a6b9c10")
 
 
 class BackfillStopped(PostroomError):
@@ -68,6 +74,34 @@ def backfill(
             empty="Nothing is missing.",
         )
     print(_told(done))
+
+
+@group.command(epilog=_AGAIN_EXAMPLES)
+def reprocess(
+    message_id: Annotated[
+        str, typer.Argument(help="The event's message, as postroom and the console show it.")
+    ],
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give an event to today's routes and handlers once more. What was sent before is not sent again."""
+    wanted = parse_uuid(message_id, field="MESSAGE_ID")
+    again = in_session(lambda session: _reprocess(session, wanted))
+    if as_json:
+        print_json({"message_id": again})
+        return
+    print(f"On its way once more, as message {again}.")
+
+
+async def _reprocess(session: Session, message_id: UUID) -> UUID:
+    keyring = session.settings.encryption.keyring()
+    async with session.change() as conn:
+        again = await reprocess_event(conn, message_id, keyring=keyring)
+        detail = {"again": str(again)}
+        await audit.record(
+            conn, actor=session.actor, action="stripe.reprocess", subject=str(message_id), detail=detail
+        )
+    return again
 
 
 def _query(since: str, until: str | None, type_: str | None, account: str | None) -> EventQuery:

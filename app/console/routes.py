@@ -35,7 +35,7 @@ from app.console.pages import STATIC, make_environment, static_files
 from app.console.rates import RateMeter
 from app.console.runbooks import runbook
 from app.console.sign_in import SignIn, change_theme, sign_out, sign_out_everywhere
-from app.console.stripe_events import stripe
+from app.console.stripe_events import reprocess_event, stripe
 from app.console.visit import Action, Desk, Page
 from app.ops.failures import FailureLimiter
 from app.ops.gauges import GaugeReader
@@ -81,6 +81,7 @@ ACTIONS: Final[tuple[tuple[str, Scope, Action], ...]] = (
     ("/webhooks/{id}/park", Scope.ENDPOINTS_WRITE, webhooks.park),
     ("/webhooks/{id}/resume", Scope.ENDPOINTS_WRITE, webhooks.resume),
     ("/webhooks/{id}/ping", Scope.ENDPOINTS_WRITE, webhooks.ping),
+    ("/stripe/{id}/reprocess", Scope.OUTBOX_REPLAY, reprocess_event),
     ("/jobs/{name}/run", Scope.JOBS_RUN, jobs.run_now),
     ("/jobs/{name}/pause", Scope.JOBS_RUN, jobs.pause),
     ("/jobs/{name}/unpause", Scope.JOBS_RUN, jobs.unpause),

@@ -9,9 +9,11 @@ from starlette.responses import Response
 
 from app.base.cursor import decode_cursor
 from app.console import event_store as store
-from app.console.parameters import PAGE_ROWS, choice, text
+from app.console.parameters import PAGE_ROWS, choice, path_id, text
+from app.console.security import Form
 from app.console.visit import Visit
 from app.ops.tokens import Scope
+from app.stripe.reprocess import reprocess
 
 STATES: Final = ("received", "processed", "ignored", "quarantined")
 
@@ -43,3 +45,12 @@ async def stripe(visit: Visit) -> Response:
         configured=bool(visit.console.settings.stripe.webhook_secrets),
         may_replay=visit.may(Scope.OUTBOX_REPLAY),
     )
+
+
+async def reprocess_event(visit: Visit, _form: Form) -> Response:
+    """Today's routes and handlers get the event once more; what was sent before is not sent again."""
+    message_id = path_id(visit.request)
+    async with visit.console.transaction() as conn:
+        again = await reprocess(conn, message_id, keyring=visit.console.keyring)
+        await visit.record(conn, "stripe.reprocess", str(message_id), again=str(again))
+    return visit.back(f"/console/messages/{again}", "On its way once more; nothing is sent twice.")

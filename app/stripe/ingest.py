@@ -16,12 +16,12 @@ from app.base.errors import InvalidInput, PostroomError, Unavailable
 from app.base.log import get_logger
 from app.base.sealing import NO_KEYS, Keyring
 from app.base.settings import StripeSettings
-from app.outbox.model import Channel, Message
 from app.outbox.publisher import Published, publish_many
 from app.outbox.store import count_outcome
 from app.resilience.batcher import Batcher
 from app.stripe import store
 from app.stripe.event import Event, decode, parse
+from app.stripe.message import message_of
 from app.stripe.signature import SignatureVerifier
 
 log = get_logger(__name__)
@@ -128,7 +128,7 @@ class Ingest:
         return received
 
     async def _commit(self, arrivals: Sequence[Arrival]) -> list[Received]:
-        rows = [store.EventRow(a.event, _message(a), self._state(a.event), a.secret, a.raw) for a in arrivals]
+        rows = [self._row(a) for a in arrivals]
         async with asyncio.timeout(STORE_TIMEOUT_S):
             if self._keyring.current is None:
                 # One statement is one transaction; asyncpg returns when PostgreSQL is ready again, after the
@@ -152,6 +152,11 @@ class Ingest:
             await count_outcome(conn, name=COUNTER, label="duplicate", worker=self._worker, value=known)
         return booked
 
+    def _row(self, arrival: Arrival) -> store.EventRow:
+        event = arrival.event
+        message = message_of(event, traceparent=arrival.traceparent)
+        return store.EventRow(event, message, self._state(event), arrival.secret, arrival.raw)
+
     def _state(self, event: Event) -> store.EventState:
         if quarantined(event, self._settings):
             return store.EventState.QUARANTINED
@@ -172,17 +177,3 @@ class Ingest:
 def quarantined(event: Event, settings: StripeSettings) -> bool:
     """Whether this is a test event on a live installation, which is kept and never acted on."""
     return settings.livemode is True and event.livemode is False
-
-
-def _message(arrival: Arrival) -> Message:
-    """The event in the ledger: deduplicated by account and id, in order for each object."""
-    event = arrival.event
-    return Message(
-        channel=Channel.STRIPE,
-        type=event.type,
-        key=event.key,
-        tenant=event.customer or event.account,
-        ordering_key=f"{event.account_key}:{event.object_id}" if event.object_id else None,
-        payload=event.body,
-        traceparent=arrival.traceparent,
-    )

@@ -22,6 +22,8 @@ from app.stripe.sealed import seal_object, seal_raw
 
 _BOOK_EVENTS = query(__package__, "book_events")
 _INSERT_EVENTS = query(__package__, "insert_events")
+_LOCK_EVENT = query(__package__, "lock_event")
+_REBOOK_EVENT = query(__package__, "rebook_event")
 _FETCH_STANDING = query(__package__, "fetch_standing")
 _UPSERT_OBJECT = query(__package__, "upsert_object")
 _MARK_DELETED = query(__package__, "mark_deleted")
@@ -48,6 +50,16 @@ class EventRow:
     state: EventState
     secret: str | None
     raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of an event (None: retention was there), and where its message stands."""
+
+    raw: bytes | None
+    correlation_id: str
+    waits: bool
+    dead: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,17 @@ def _columns(rows: Sequence[EventRow]) -> list[list[Any]]:
         [e.created for e in events],
         [row.secret for row in rows],
     ]
+
+
+async def lock_event(conn: Connection, message_id: UUID) -> Kept | None:
+    """None where no event came in as this message. Transaction: the caller's, which holds the lock."""
+    row = await conn.fetchrow(_LOCK_EVENT, message_id)
+    return None if row is None else Kept(**row)
+
+
+async def rebook_event(conn: Connection, *, old: UUID, new: UUID, raw: bytes, keyring: Keyring) -> None:
+    """From now on the event goes by another message. `raw`: its body, open."""
+    await conn.execute(_REBOOK_EVENT, old, new, seal_raw(new, raw, keyring))
 
 
 async def fetch_standing(conn: Connection, event: Event) -> Standing | None:

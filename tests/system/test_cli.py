@@ -91,6 +91,7 @@ def test_help_shows_every_command_and_examples(cli: Cli) -> None:
         (("publish", "pigeon", "--payload", "{}"), "known: email, webhook, export"),
         (("endpoint", "update", UNKNOWN_ID), "at least one of"),
         (("stripe", "backfill"), "--since"),
+        (("stripe", "reprocess", "evt_1"), "MESSAGE_ID is no UUID"),
         (("stripe", "backfill", "--since", "40d"), "30 days"),
         (("stripe", "backfill", "--since", "1h", "--until", "2h"), "before --until"),
         (("stripe", "backfill", "--since", "1h"), "POSTROOM_STRIPE__API_KEY is not set"),
@@ -107,6 +108,7 @@ def test_wrong_use_exits_2_and_names_what_is_right(cli: Cli, arguments: tuple[st
     ("arguments", "said"),
     [
         (("replay", UNKNOWN_ID), "there is no message"),
+        (("stripe", "reprocess", UNKNOWN_ID), "no event of Stripe came in"),
         (("token", "revoke", UNKNOWN_ID), "there is no token"),
         (("endpoint", "show", UNKNOWN_ID), "there is no such endpoint"),
         (("jobs", "run", "canary", "--timeout-s", "1"), "python -m app.jobs.run --job canary --once"),
