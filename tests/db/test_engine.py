@@ -12,7 +12,18 @@ from app.base.db import Pool, transaction
 from app.base.errors import Conflict
 from app.outbox import store
 from app.outbox.ledger import Balance, check_ledger
-from app.outbox.model import Answer, Cause, Claim, Deferred, Delivered, Rejected, RetryLater, Unknown, Wait
+from app.outbox.model import (
+    Answer,
+    Cause,
+    Claim,
+    Deferred,
+    Delivered,
+    Outcome,
+    Rejected,
+    RetryLater,
+    Unknown,
+    Wait,
+)
 from app.outbox.policy import settle
 from app.outbox.replay import LetterFilter, preview, replay_many, replay_one
 from app.worker.model import JobContext
@@ -31,7 +42,7 @@ async def count(pool: Pool, table: str) -> int:
     return counted
 
 
-async def settle_one(engine: Engine, claim: Claim, outcome: Delivered) -> bool:
+async def settle_one(engine: Engine, claim: Claim, outcome: Outcome) -> bool:
     settlement = settle(outcome, attempts=claim.attempts, backoff=engine.backoff, jitter=0.5)
     async with transaction(engine.pool) as conn:
         return not await store.settle_claims(conn, [(claim, settlement, 1)])
@@ -82,14 +93,21 @@ async def test_a_deferral_spends_no_attempt(engine: Engine, pool: Pool) -> None:
     )
 
 
-async def test_a_zombie_cannot_settle_what_was_taken_from_it(engine: Engine, dsn: str, pool: Pool) -> None:
+# Both statements that settle have the fence: one for what was delivered, one for all else.
+@pytest.mark.parametrize(
+    "outcome", [Delivered(), RetryLater("busy"), Rejected("gone"), Unknown("silence")], ids=repr
+)
+async def test_a_zombie_cannot_settle_what_was_taken_from_it(
+    engine: Engine, dsn: str, pool: Pool, outcome: Outcome
+) -> None:
     await engine.publish([email()])
     [claim] = await engine.claim()
     await engine.travel(60)
     other = await Engine(dsn, pool, ScriptedAdapter()).start()
     assert await other.rescuer.rescue() == 1
-    assert not await settle_one(engine, claim, Delivered())
+    assert not await settle_one(engine, claim, outcome)
     assert await count(pool, "delivery") == 1
+    assert await pool.fetchval("select attempts from postroom.delivery") == 1, "the rescue spent it"
     assert await other.drain() == 1
     assert await pool.fetchval("select count(*) from postroom.attempt where outcome = 'abandoned'") == 1
 
@@ -97,7 +115,7 @@ async def test_a_zombie_cannot_settle_what_was_taken_from_it(engine: Engine, dsn
 async def test_a_claim_taken_again_by_the_same_worker_is_fenced_too(engine: Engine, pool: Pool) -> None:
     await engine.publish([email()])
     [first] = await engine.claim()
-    assert await settle_one(engine, first, Deferred(Wait.DESTINATION_FULL, "full", 0))  # type: ignore[arg-type]
+    assert await settle_one(engine, first, Deferred(Wait.DESTINATION_FULL, "full", 0))
     [second] = await engine.claim()
     assert not await settle_one(engine, first, Delivered())
     assert await settle_one(engine, second, Delivered())
