@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from app.base.db import connect, transaction
 from app.ops.token_store import create_token
 from app.ops.tokens import Scope
 from drill.certificate import write_certificate
 from drill.scenario import Scenario, Scene
+
+RETENTION_RUNS: Final = (
+    "select requested_at is not null or worker is not null from postroom.job where name = 'retention'"
+)
+RUN_ENDS_S: Final = 20.0
+ASKED_S: Final = 0.5
+"""A request that was sent a moment ago has arrived by then."""
 
 
 async def hold_snapshot(scene: Scene) -> None:
@@ -21,8 +30,12 @@ async def hold_snapshot(scene: Scene) -> None:
 
 
 async def lose_partitions(scene: Scene) -> None:
-    """As if the job retention had not run for a week."""
+    """As if retention had not run for a week. A run that was asked for makes them anew: it ends first."""
     scene.traffic.resting.add("retention")
+    await asyncio.sleep(ASKED_S)
+    async with asyncio.timeout(RUN_ENDS_S):
+        while await scene.installation.pool.fetchval(RETENTION_RUNS):
+            await asyncio.sleep(0.2)
     names = await scene.installation.pool.fetch(
         "select relname from pg_class where relname ~ '^attempt_[0-9]{8}$'"
         " and to_date(right(relname, 8), 'YYYYMMDD') > current_date + 1"
