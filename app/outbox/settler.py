@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 from uuid import UUID
 
-from app.base.db import DATABASE_FAILURES, Pool
+from app.base.db import DATABASE_FAILURES, Connection, Pool
 from app.base.log import get_logger
 from app.outbox import store
 from app.outbox.model import Claim
@@ -23,6 +23,7 @@ LINGER_S: Final = 0.005
 AGAIN_S: Final = 0.5
 
 Ended = tuple[Claim, Settlement, int]
+Result = TypeVar("Result")
 
 
 class Settler:
@@ -88,8 +89,8 @@ class Settler:
     async def _settle(self, batch: list[Ended]) -> None:
         lost = await self._written(batch)
         self.settled_count += len(batch) - len(lost)
-        for message_id, n in lost:
-            log.warning("delivery.lost_claim", message_id=str(message_id), n=n)
+        if lost:
+            await self._note_lost([each for each in batch if (each[0].message_id, each[0].n) in lost])
         said = log.is_enabled_for(logging.INFO)  # once a batch: a busy queue builds no lines in vain
         for claim, settlement, duration_ms in batch:
             if lost and (claim.message_id, claim.n) in lost:
@@ -100,12 +101,27 @@ class Settler:
             elif settlement.verdict is not Verdict.DEFERRED:
                 _log_attempt(log.warning, claim, settlement, duration_ms)
 
+    async def _note_lost(self, lost: list[Ended]) -> None:
+        """An attempt that was made is in the log, though somebody else settles the delivery."""
+        for claim, settlement, _ in lost:
+            log.warning(
+                "delivery.lost_claim", message_id=str(claim.message_id), n=claim.n, outcome=settlement.outcome
+            )
+        made = [each for each in lost if each[1].verdict is not Verdict.DEFERRED]
+        if made:
+            await self._persist(made, store.log_lost_claims)
+
     async def _written(self, batch: list[Ended]) -> set[tuple[UUID, int]]:
+        return await self._persist(batch, store.settle_claims)
+
+    async def _persist(
+        self, batch: list[Ended], write: Callable[[Connection, Sequence[Ended]], Awaitable[Result]]
+    ) -> Result:
         while True:
             try:
                 # One statement: it commits by itself, without the way there and back of a BEGIN and a COMMIT.
                 async with self._pool.acquire() as conn:
-                    return await store.settle_claims(conn, batch)
+                    return await write(conn, batch)
             except DATABASE_FAILURES as error:
                 log.warning("settle.not_written", waiting=len(batch), error=repr(error))
                 await asyncio.sleep(AGAIN_S)

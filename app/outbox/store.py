@@ -20,6 +20,7 @@ _LIST_MISSING_WORKERS = query(__package__, "list_missing_workers")
 _CLAIM_ABANDONED = query(__package__, "claim_abandoned")
 _SETTLE = query(__package__, "settle")
 _SETTLE_DELIVERED = query(__package__, "settle_delivered")
+_LOG_LOST_CLAIMS = query(__package__, "log_lost_claims")
 _NEXT_DUE = query(__package__, "next_due")
 _ADD_TALLY = query(__package__, "add_tally")
 _CANCEL = query(__package__, "cancel_message")
@@ -153,6 +154,22 @@ def _delivered_columns(ended: Sequence[Ended]) -> tuple[object, ...]:
         [duration_ms for _, _, duration_ms in ended],
         claims[0].channel,
         claims[0].worker % TALLY_SHARDS,
+    )
+
+
+async def log_lost_claims(conn: Connection, ended: Sequence[Ended]) -> None:
+    """Note attempts of one channel that were made and whose claims are gone."""
+    claims = [claim for claim, _, _ in ended]
+    await conn.execute(
+        _LOG_LOST_CLAIMS,
+        [c.message_id for c in claims],
+        [c.n for c in claims],
+        [c.attempts + 1 for c in claims],
+        [c.worker for c in claims],
+        [settlement.code for _, settlement, _ in ended],
+        [settlement.outcome for _, settlement, _ in ended],
+        [duration_ms for _, _, duration_ms in ended],
+        claims[0].channel,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from app.base.db import DATABASE_FAILURES, Connection, Pool, open_pool
 from app.outbox import store
 from app.outbox.jobs import relay_job
+from app.outbox.model import Answer, Claim
 from app.worker.model import JobContext
 from chaos.link import Link
 from tests.engine import Engine, ScriptedAdapter, email
@@ -137,3 +138,27 @@ async def test_a_fault_of_ours_while_settling_ends_the_run_and_the_next_one_goes
         with pytest.raises(RuntimeError, match="settling broke"):
             await asyncio.wait_for(engine.drain(), 20)
     assert await asyncio.wait_for(engine.drain(), 20) == 5
+
+
+class Forgetful(ScriptedAdapter):
+    """While the first delivery is made, the server crashes and forgets the claim: it need not survive."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__()
+        self.pool = pool
+
+    async def deliver(self, claim: Claim) -> Answer:
+        if not self.seen:
+            await self.pool.execute("update postroom.delivery set worker = null, claimed_at = null")
+        return await super().deliver(claim)
+
+
+async def test_what_was_sent_under_a_claim_that_a_crash_forgot_is_in_the_log(dsn: str, pool: Pool) -> None:
+    adapter = Forgetful(pool)
+    engine = await Engine(dsn, pool, adapter).start()
+    await engine.publish([email("k")])
+    await asyncio.wait_for(engine.drain(), 20)
+    assert len(adapter.seen) == 2, "sent again under the same id"
+    logged = await pool.fetch("select outcome, reason from postroom.attempt order by outcome")
+    assert [row["outcome"] for row in logged] == ["abandoned", "delivered"]
+    assert "(delivered)" in logged[0]["reason"]
