@@ -193,7 +193,12 @@ async def open_worker(
             application=f"postroom {role}",
         )
         stack.push_async_callback(_close_pool, pool)
-        worker = Worker(pool=pool, role=role)
+        # One connection for the heartbeat alone: jobs that hold all others must not make the worker look dead.
+        beats = await open_pool(
+            dsn, connections_max=1, pooler=settings.database_pooler, application=f"postroom {role} heartbeat"
+        )
+        stack.push_async_callback(_close_pool, beats)
+        worker = Worker(pool=beats, role=role)
         await _register(worker, wait_s)
         stack.push_async_callback(_leave, worker)
         services = await _services(settings, dsn, pool, worker.id, stack)

@@ -8,7 +8,7 @@ import socket
 from typing import Final
 
 import app
-from app.base.db import DATABASE_AWAY, Pool
+from app.base.db import DATABASE_FAILURES, Pool
 from app.base.log import get_logger
 from app.worker import store
 
@@ -22,6 +22,7 @@ WORKER_TTL_S: Final = 10.0
 class Worker:
     """This process as a worker.
 
+    `pool`: best one of its own, for a beat that waits behind slow statements makes a living worker dead.
     Promise: while `beating`, the row is renewed every `BEAT_S`. When the worker was declared dead
     (it was stopped, or the database was away), it comes back under a new id; what it held under
     the old one can no longer be settled.
@@ -55,12 +56,15 @@ class Worker:
             await self.register()
 
     async def beating(self) -> None:
-        """Beat until cancelled; a database that is away is tried again at the next beat."""
+        """Beat until cancelled; whatever the database answers, it is asked again at the next beat.
+
+        A worker that stops beating and works on is the worst one: all that it sends is sent again by others.
+        """
         while True:
             try:
                 async with asyncio.timeout(WORKER_TTL_S / 2):
                     await self.beat()
-            except DATABASE_AWAY as error:
+            except DATABASE_FAILURES as error:
                 log.warning("worker.beat_failed", worker=self._id, error=repr(error))
             await asyncio.sleep(BEAT_S)
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Final
 
-from app.base.db import DATABASE_AWAY, Pool, connect
+from app.base.db import DATABASE_AWAY, DATABASE_FAILURES, Pool, connect
 from app.base.log import get_logger
 from app.worker import store
 from app.worker.heartbeat import Worker
@@ -74,7 +74,7 @@ class Wakeup:
         while True:
             try:
                 await self._listen()
-            except DATABASE_AWAY as error:
+            except DATABASE_FAILURES as error:
                 log.warning("wakeup.connection_lost", error=repr(error))
             finally:
                 self._listening = False

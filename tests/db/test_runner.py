@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.base.clock import SystemClock
-from app.base.db import Pool
+from app.base.db import Pool, connect
 from app.worker import store
 from app.worker.heartbeat import Worker
 from app.worker.loop import Runner
@@ -134,3 +134,38 @@ async def test_a_worker_that_was_declared_dead_comes_back_under_a_new_id(pool: P
         await store.bury_worker(conn, worker=before, ttl_s=-1)
     await worker.beat()
     assert worker.id > before
+
+
+CANCEL_WAITERS = """
+select count(pg_cancel_backend(pid)) from pg_stat_activity
+where wait_event_type = 'Lock' and datname = current_database()
+"""
+
+
+async def test_a_refused_beat_is_not_the_last_one(dsn: str, pool: Pool) -> None:
+    """A deadlock, a statement that was cancelled, a full disk: a worker that falls silent is taken for dead."""
+    runner = await make_runner(dsn, pool, Job("any", Counting(), every_s=600))
+    await runner.make_known()
+    worker = Worker(pool=pool, role="test")
+    await worker.register()
+    worker.running_jobs.add("any")
+    other = await connect(dsn)
+    beating = None
+    try:
+        async with asyncio.timeout(20):
+            async with other.transaction():
+                await other.execute("select from postroom.job for update")
+                beating = asyncio.create_task(worker.beating())
+                while not await other.fetchval(CANCEL_WAITERS):
+                    await asyncio.sleep(0.01)
+            await other.execute("update postroom.worker set beat_at = 'epoch' where id = $1", worker.id)
+            while not await other.fetchval(
+                "select beat_at > 'epoch' from postroom.worker where id = $1", worker.id
+            ):
+                assert not beating.done(), beating
+                await asyncio.sleep(0.01)
+    finally:
+        if beating is not None:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+        await other.close()

@@ -1,7 +1,8 @@
-"""What cannot work is refused before anything starts, all of it at once."""
+"""What cannot work is refused before anything starts, all of it at once; what starts has what it needs."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from app.base.errors import SettingsInvalid
 from app.base.settings import EmailSettings, ExportSettings, Settings
-from app.wiring import open_services
+from app.wiring import open_services, open_worker
 
 ROUTES = """
 [[route]]
@@ -65,3 +66,11 @@ async def test_the_faults_of_all_parts_come_together(dsn: str, tmp_path: Path) -
     )
     for name in ("POSTROOM_EMAIL__URL", "POSTROOM_EXPORTS__URL", "absent.py", ":11: webhook: url"):
         assert any(name in fault for fault in found), (name, found)
+
+
+async def test_a_worker_beats_while_its_jobs_hold_every_connection(dsn: str, tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, database_connections_max=2)
+    async with open_worker(settings, dsn, role="test") as parts:
+        pool = parts.services.pool
+        async with asyncio.timeout(10), pool.acquire(), pool.acquire():
+            await parts.worker.beat()
