@@ -193,7 +193,7 @@ async def open_worker(
             application=f"postroom {role}",
         )
         stack.push_async_callback(_close_pool, pool)
-        # One connection for the heartbeat alone: jobs that hold all others must not make the worker look dead.
+        # For the heartbeat alone: jobs that hold all other connections must not make the worker look dead.
         beats = await open_pool(
             dsn, connections_max=1, pooler=settings.database_pooler, application=f"postroom {role} heartbeat"
         )

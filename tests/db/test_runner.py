@@ -143,7 +143,7 @@ where wait_event_type = 'Lock' and datname = current_database()
 
 
 async def test_a_refused_beat_is_not_the_last_one(dsn: str, pool: Pool) -> None:
-    """A deadlock, a statement that was cancelled, a full disk: a worker that falls silent is taken for dead."""
+    """A deadlock, a cancelled statement, a full disk: a worker that falls silent is taken for dead."""
     runner = await make_runner(dsn, pool, Job("any", Counting(), every_s=600))
     await runner.make_known()
     worker = Worker(pool=pool, role="test")
