@@ -1,4 +1,5 @@
--- Give up dead letters that nobody replayed for so long; they count as cancelled. $1 days, $2 batch
+-- Give up dead letters that nobody replayed for so long; they count as cancelled. A payload stays as long as
+-- another delivery of its message waits or is dead. $1 days, $2 batch
 with gone as (
     delete from postroom.dead_letter l
     where (l.message_id, l.n) in (
@@ -9,7 +10,11 @@ with gone as (
     insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason)
     select message_id, n, channel, attempts, 'cancelled', 'dead for longer than retention keeps letters' from gone
 ), emptied as (
-    update postroom.message m set payload = '{}' where m.id in (select message_id from gone)
+    update postroom.message m set payload = '{}'
+    where m.id in (select message_id from gone)
+        and not exists (select from postroom.delivery d where d.message_id = m.id)
+        and not exists (select from postroom.dead_letter l where l.message_id = m.id
+            and not exists (select from gone g where g.message_id = l.message_id and g.n = l.n))
 ), counted as (
     insert into postroom.tally as t (name, label, shard, value)
     select 'ended', channel || '/cancelled', 0, count(*) from gone group by channel
