@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import asyncpg
+
 from app.base.db import Pool, query, transaction
+from app.base.log import get_logger
 from app.base.settings import RetentionSettings
 from app.resilience import store as circuits
 from app.worker import store as workers
 from app.worker.model import Job, JobContext
 
+log = get_logger(__name__)
+
 _MAKE_PARTITIONS = query(__package__, "make_partitions")
 _DROP_PARTITIONS = query(__package__, "drop_partitions")
+_PRUNE_STRAY_ATTEMPTS = query(__package__, "prune_stray_attempts")
 _EMPTY_PAYLOADS = query(__package__, "empty_payloads")
 _DISCARD_LETTERS = query(__package__, "discard_letters")
 _PRUNE_MESSAGES = query(__package__, "prune_messages")
@@ -35,13 +41,24 @@ def retention_job(*, pool: Pool, keep: RetentionSettings, extras: tuple[Extra, .
             count: int = await conn.fetchval(sql, days, BATCH_MAX)
             return count
 
+    async def partition() -> int:
+        """A dump holds the log for hours: what cannot be done now is done after it, there is a week for it."""
+        try:
+            async with transaction(pool) as conn:
+                await conn.execute(_MAKE_PARTITIONS, PARTITION_DAYS_AHEAD)
+                dropped: int = await conn.fetchval(_DROP_PARTITIONS, keep.attempt_days)
+        except asyncpg.LockNotAvailableError:
+            log.warning("retention.attempt_log_busy", detail="somebody reads it in a long transaction")
+            return 0
+        return dropped
+
     async def run(context: JobContext) -> int:
+        pruned = await partition()
         async with transaction(pool) as conn:
-            pruned: int = await conn.fetchval(_DROP_PARTITIONS, keep.attempt_days)
-            await conn.execute(_MAKE_PARTITIONS, PARTITION_DAYS_AHEAD)
             await workers.prune_job_runs(conn, kept_max=JOB_RUNS_KEPT_MAX)
             await circuits.prune_circuits(conn)
         for sql, days in (
+            (_PRUNE_STRAY_ATTEMPTS, keep.attempt_days),
             (_EMPTY_PAYLOADS, keep.delivered_payload_days),
             (_DISCARD_LETTERS, keep.dead_payload_days),
             (_PRUNE_MESSAGES, keep.message_days),

@@ -161,9 +161,13 @@ create table postroom.retention_mark (
 );
 insert into postroom.retention_mark default values;
 
--- Make the attempt log's partitions from today on, one a day. Returns how many were new.
+-- Make the attempt log's partitions from today on, one a day of UTC, whatever zone the session is in. Returns
+-- how many were new. A day that the default partition has rows of already stays there.
+-- Whoever waits for the lock that this takes makes all settling wait behind: a dump must not do that.
 create function postroom.make_attempt_partitions(days integer) returns integer
 language plpgsql
+set timezone = 'UTC'
+set lock_timeout = '1s'
 as $$
 declare
     day date;
@@ -173,9 +177,13 @@ begin
     for day in select current_date + i from generate_series(0, days) i loop
         name := 'attempt_' || to_char(day, 'YYYYMMDD');
         if to_regclass('postroom.' || name) is null then
-            execute format('create table postroom.%I partition of postroom.attempt for values from (%L) to (%L)',
-                name, day::timestamptz, (day + 1)::timestamptz);
-            made := made + 1;
+            begin
+                execute format('create table postroom.%I partition of postroom.attempt for values from (%L) to (%L)',
+                    name, day::timestamptz, (day + 1)::timestamptz);
+                made := made + 1;
+            exception when check_violation or invalid_object_definition then
+                null; -- there are rows of this day, or a part of it has a partition
+            end;
         end if;
     end loop;
     return made;
@@ -185,6 +193,8 @@ $$;
 -- Drop partitions of the attempt log that ended more than so many days ago. Returns how many.
 create function postroom.drop_attempt_partitions(days integer) returns integer
 language plpgsql
+set timezone = 'UTC'
+set lock_timeout = '1s'
 as $$
 declare
     name text;

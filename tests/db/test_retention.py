@@ -1,0 +1,85 @@
+"""Retention: what it may forget, and that nothing keeps it from its work for good."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.base.db import Pool, connect
+from app.base.settings import RetentionSettings
+from app.outbox.retention import retention_job
+from app.worker.model import JobContext
+from tests.engine import Engine, ScriptedAdapter, email
+
+DAYS = "select count(*) from pg_inherits where inhparent = 'postroom.attempt'::regclass"
+DROP_DAY = "select format('drop table postroom.attempt_%s', to_char(current_date + $1::integer, 'YYYYMMDD'))"
+TWO_ENDPOINTS = """
+insert into postroom.endpoint (tenant, url, types, secret)
+select 'acme', 'https://example.com/' || n, '{*}', 'whsec_' from generate_series(1, 2) n"""
+ONE_DIED_LONG_AGO = """
+with gone as (delete from postroom.delivery where n = 0 returning *)
+insert into postroom.dead_letter
+    (message_id, n, seq, channel, destination, endpoint_id, attempts, cause, fingerprint, reason, died_at)
+select message_id, n, seq, channel, destination, endpoint_id, 8, 'passing', 'f', 'r', now() - interval '91 days'
+from gone"""
+THE_OTHER_IS_PARKED = "update postroom.delivery set due_at = 'infinity' where n = 1"
+THE_OTHER_DIED_LATER = ONE_DIED_LONG_AGO.replace("n = 0", "n = 1").replace("91 days", "80 days")
+
+
+async def retain(pool: Pool) -> int:
+    async with asyncio.timeout(20):
+        return await retention_job(pool=pool, keep=RetentionSettings()).run(JobContext(once=True))
+
+
+@pytest.mark.parametrize("other", [THE_OTHER_IS_PARKED, THE_OTHER_DIED_LATER])
+async def test_a_payload_stays_while_another_delivery_of_it_may_still_go_out(pool: Pool, other: str) -> None:
+    await pool.execute(TWO_ENDPOINTS)
+    publish = 'select postroom.publish(\'webhook\', \'{"tenant": "acme", "type": "a", "data": {}}\')'
+    message_id = await pool.fetchval(publish)
+    await pool.execute(ONE_DIED_LONG_AGO)
+    await pool.execute(other)
+    await retain(pool)
+    assert await pool.fetchval("select count(*) from postroom.dead_letter where n = 0") == 0
+    kept = await pool.fetchval("select payload::text from postroom.message where id = $1", message_id)
+    assert "acme" in kept
+
+
+async def test_a_log_without_todays_partition_gets_the_next_days(dsn: str, pool: Pool) -> None:
+    """After a week without a runner the first attempts come before the first run of retention."""
+    for day in range(8):
+        await pool.execute(await pool.fetchval(DROP_DAY, day))
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await engine.publish([email()])
+    assert await engine.drain() == 1
+    await retain(pool)
+    assert await pool.fetchval(DAYS) == 1 + 7
+    await pool.execute("update postroom.attempt set ended_at = now() - interval '91 days'")
+    await retain(pool)
+    assert await pool.fetchval("select count(*) from postroom.attempt") == 0
+
+
+async def test_the_days_of_the_log_are_the_same_in_every_time_zone(dsn: str, pool: Pool) -> None:
+    there = await connect(dsn)
+    try:
+        await there.execute("set timezone = 'Pacific/Kiritimati'")
+        assert await there.fetchval("select postroom.make_attempt_partitions(10)") == 3
+        await there.execute("set timezone = 'Pacific/Pago_Pago'")
+        assert await there.fetchval("select postroom.make_attempt_partitions(13)") == 3
+    finally:
+        await there.close()
+
+
+async def test_a_dump_of_the_log_does_not_hold_up_retention(dsn: str, pool: Pool) -> None:
+    await pool.execute(await pool.fetchval(DROP_DAY, 7))
+    before = await pool.fetchval(DAYS)
+    dump = await connect(dsn)
+    try:
+        async with dump.transaction():
+            await dump.execute("lock table postroom.attempt in access share mode")
+            await retain(pool)
+        assert await pool.fetchval(DAYS) == before
+    finally:
+        await dump.close()
+    await retain(pool)
+    assert await pool.fetchval(DAYS) == before + 1
