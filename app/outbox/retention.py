@@ -42,7 +42,7 @@ def retention_job(*, pool: Pool, keep: RetentionSettings, extras: tuple[Extra, .
             return count
 
     async def partition() -> int:
-        """A dump holds the log for hours: what cannot be done now is done after it, there is a week for it."""
+        """A dump may hold the log for hours. What cannot be done now is done later: there is a week."""
         try:
             async with transaction(pool) as conn:
                 await conn.execute(_MAKE_PARTITIONS, PARTITION_DAYS_AHEAD)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
-from app.base.db import Pool, connect
+from app.base.db import Pool, connect, open_pool
 from app.base.settings import RetentionSettings
+from app.outbox.ledger import check_ledger
 from app.outbox.retention import retention_job
 from app.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
+from tests.plans.ledger_of_size import FILL
+from tests.plans.test_engine_plans import OTHERS
 
 DAYS = "select count(*) from pg_inherits where inhparent = 'postroom.attempt'::regclass"
 DROP_DAY = "select format('drop table postroom.attempt_%s', to_char(current_date + $1::integer, 'YYYYMMDD'))"
@@ -21,7 +26,8 @@ ONE_DIED_LONG_AGO = """
 with gone as (delete from postroom.delivery where n = 0 returning *)
 insert into postroom.dead_letter
     (message_id, n, seq, channel, destination, endpoint_id, attempts, cause, fingerprint, reason, died_at)
-select message_id, n, seq, channel, destination, endpoint_id, 8, 'passing', 'f', 'r', now() - interval '91 days'
+select message_id, n, seq, channel, destination, endpoint_id, 8, 'passing', 'f', 'r',
+    now() - interval '91 days'
 from gone"""
 THE_OTHER_IS_PARKED = "update postroom.delivery set due_at = 'infinity' where n = 1"
 THE_OTHER_DIED_LATER = ONE_DIED_LONG_AGO.replace("n = 0", "n = 1").replace("91 days", "80 days")
@@ -83,3 +89,64 @@ async def test_a_dump_of_the_log_does_not_hold_up_retention(dsn: str, pool: Pool
         await dump.close()
     await retain(pool)
     assert await pool.fetchval(DAYS) == before + 1
+
+
+READ = """
+select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables
+where schemaname = 'postroom' and relname = 'message'"""
+
+
+async def rows_read(dsn: str) -> int:
+    """Of the messages, by all who have left."""
+    conn = await connect(dsn)
+    try:
+        async with asyncio.timeout(20):
+            while await conn.fetchval(OTHERS):
+                await asyncio.sleep(0.05)
+        return int(await conn.fetchval(READ))
+    finally:
+        await conn.close()
+
+
+@pytest.mark.rows_by_hand
+async def test_a_run_with_nothing_to_do_does_not_read_the_ledger(dsn: str, pool: Pool) -> None:
+    await pool.execute(FILL)
+    await pool.close()
+    before = await rows_read(dsn)
+    pool = await open_pool(dsn)
+    await retain(pool)
+    await pool.close()
+    assert await rows_read(dsn) - before < 5_000
+
+
+async def test_a_message_of_a_long_transaction_takes_no_younger_one_along(dsn: str, pool: Pool) -> None:
+    """Its time is older than its id, so it does not end the walk for those before it."""
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    younger, older, youngest = sorted(await engine.publish([email(), email(), email()]))
+    assert await engine.drain() == 3
+    aged = "update postroom.message set created_at = now() - make_interval(days => $2) where id = $1"
+    await pool.execute(aged, older, 31)
+    await retain(pool)
+    await pool.execute(aged, younger, 31)
+    await retain(pool)
+    texts = await pool.fetch("select id from postroom.message where payload <> '{}'")
+    assert [row["id"] for row in texts] == [youngest]
+
+
+def id_of(moment: datetime) -> UUID:
+    return UUID(f"{int(moment.timestamp() * 1_000):012x}7{0:019x}")
+
+
+async def test_messages_go_after_400_days(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await engine.publish([email(), email()])
+    assert await engine.drain() == 2
+    await check_ledger(pool)  # only what has been added up may go
+    [one, _] = await pool.fetch("select id from postroom.message order by id")
+    before = datetime.now(UTC) - timedelta(days=401)
+    await pool.execute(
+        "update postroom.message set id = $2, created_at = $3 where id = $1", one["id"], id_of(before), before
+    )
+    assert await pool.fetchval("select count(*) from postroom.message") == 2
+    await retain(pool)
+    assert await pool.fetchval("select count(*) from postroom.message") == 1

@@ -1,11 +1,17 @@
--- Empty payloads of messages that ended long ago, a batch at a time in the order of their ids.
+-- Empty payloads of messages that ended long ago, a batch at a time in the order of their ids. Looks at the next
+-- batch only, and at nothing behind the first one that is too young: it looks at the ledger's age, never at
+-- its size. A message's time is the start of its transaction, so that an older one may come after a younger one.
 -- $1 days, $2 batch. Returns how many messages were looked at.
 with mark as (
     select emptied_upto from postroom.retention_mark for update
-), old as materialized (
-    select m.id from postroom.message m, mark
-    where m.id > mark.emptied_upto and m.created_at < now() - make_interval(days => $1)
+), next as materialized (
+    select m.id, m.created_at < now() - make_interval(days => $1) as aged
+    from postroom.message m
+    where m.id > (select emptied_upto from mark)
     order by m.id limit $2
+), old as materialized (
+    select id from next
+    where id < coalesce((select id from next where not aged order by id limit 1), 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 ), emptied as (
     update postroom.message m set payload = '{}' from old
     where m.id = old.id

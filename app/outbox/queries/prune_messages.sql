@@ -1,7 +1,10 @@
--- Remove messages that ended and were added up long ago. $1 days, $2 batch
+-- Remove messages that ended and were added up long ago. Ids begin with their time: what is too young to go is
+-- not even looked at. $1 days, $2 batch
 with old as (
     select m.id from postroom.message m
-    where m.created_at < now() - make_interval(days => $1) and m.xid < (select xid from postroom.ledger_fold)
+    where m.id < (lpad(to_hex((extract(epoch from now() - make_interval(days => $1)) * 1000)::bigint), 12, '0')
+            || repeat('0', 20))::uuid
+        and m.created_at < now() - make_interval(days => $1) and m.xid < (select xid from postroom.ledger_fold)
         and not exists (select from postroom.delivery d where d.message_id = m.id)
         and not exists (select from postroom.dead_letter l where l.message_id = m.id)
     order by m.id limit $2
