@@ -15,6 +15,8 @@ from app.outbox.model import OUTBOUND, Adapter, Channel, Message
 from app.outbox.sealed import SEALED
 
 EVENTS_MAX: Final = 1_000
+YEAR_MAX: Final = 9_999
+"""Of `deliver_at`, as in SQL."""
 _PATH: Final = re.compile(r" - at `\$(.*)`$")
 
 Name = Annotated[str, msgspec.Meta(max_length=200)]
@@ -83,6 +85,8 @@ def _check(event: Event, adapters: Mapping[Channel, Adapter]) -> None:
     for name in ("key", "tenant", "type", "correlation_id", "ordering_key", "traceparent"):
         json.check(getattr(event, name), where=name)
     json.check(event.payload, where="payload")
+    if event.deliver_at is not None and event.deliver_at.year >= YEAR_MAX:
+        raise InvalidPayload(f"must be before the year {YEAR_MAX}", field="deliver_at")
     if SEALED in event.payload:
         raise InvalidPayload(f"{SEALED} is the name of what Postroom sealed itself", field=SEALED)
     adapters[Channel(event.channel)].check(_completed(event))

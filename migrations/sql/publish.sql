@@ -23,6 +23,8 @@ as $$
 $$;
 
 -- Publish many: a JSON array of objects with the parameters of `publish`. All or nothing.
+-- A moment that has passed is now: claiming starts in 1970, and many programs write "no time" as the year 1.
+-- What would never be due is refused: it would never be sent, and nobody would be told.
 -- Returns one row an object, in order; `published` is false where the key was known already.
 -- A webhook without `url` goes to every endpoint of its tenant that listens to its type.
 -- Plans are made once and always by index: a session may have planned while the ledger was empty.
@@ -41,6 +43,11 @@ declare
 begin
     if jsonb_typeof(messages) is distinct from 'array' then
         raise invalid_parameter_value using message = 'publish_many takes a JSON array of objects';
+    end if;
+    if messages @? '$[*].deliver_at' and exists (
+        select from jsonb_array_elements(messages) m where (m ->> 'deliver_at')::timestamptz >= '9999-01-01'
+    ) then
+        raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';
     end if;
     ids := postroom.uuid7s(jsonb_array_length(messages));
     -- Publishers of one ordering key follow each other, so that the order of numbers is the order
@@ -69,7 +76,7 @@ begin
             order by nr;
             insert into postroom.delivery (message_id, channel, destination, ordering_key, due_at)
             select ids[nr], m ->> 'channel', postroom.destination(m ->> 'channel', m -> 'payload'),
-                m ->> 'ordering_key', coalesce((m ->> 'deliver_at')::timestamptz, now())
+                m ->> 'ordering_key', greatest((m ->> 'deliver_at')::timestamptz, now())
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
             made := cardinality(ids);
@@ -86,7 +93,7 @@ begin
                 coalesce(m ->> 'type', m -> 'payload' ->> 'type', '') as type,
                 m ->> 'correlation_id' as correlation_id, m ->> 'ordering_key' as ordering_key,
                 m ->> 'traceparent' as traceparent,
-                coalesce((m ->> 'deliver_at')::timestamptz, now()) as due_at,
+                greatest((m ->> 'deliver_at')::timestamptz, now()) as due_at,
                 -- Without tenant or type nobody could get it: one delivery then, which ends as a dead letter.
                 m ->> 'channel' = 'webhook' and m -> 'payload' ->> 'url' is null
                     and coalesce(m ->> 'tenant', m -> 'payload' ->> 'tenant', '') <> ''
@@ -172,6 +179,9 @@ begin
             || jsonb_build_object('payload', publish.payload))) many;
         return new_id;
     end if;
+    if publish.deliver_at >= '9999-01-01' then
+        raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';
+    end if;
     insert into postroom.message (id, channel, type, tenant, key, correlation_id, traceparent, payload, deliveries)
     values (postroom.uuid7(), publish.channel, coalesce(publish.type, publish.payload ->> 'type', ''),
         coalesce(publish.tenant, publish.payload ->> 'tenant', ''), nullif(publish.key, ''),
@@ -184,7 +194,7 @@ begin
     end if;
     insert into postroom.delivery (message_id, channel, destination, due_at)
     values (new_id, publish.channel, postroom.destination(publish.channel, publish.payload),
-        coalesce(publish.deliver_at, now()));
+        greatest(publish.deliver_at, now()));
     if exists (select from postroom.sleeper s where s.channel = publish.channel) then
         perform pg_notify('postroom', publish.channel);
     end if;

@@ -10,6 +10,7 @@ import pytest
 from app.base.db import Pool, transaction
 from app.outbox.model import Message
 from app.outbox.publisher import publish, publish_many
+from tests.engine import Engine, ScriptedAdapter
 
 
 async def test_the_same_key_again_returns_the_first_id(pool: Pool) -> None:
@@ -127,3 +128,33 @@ async def test_two_publishers_of_one_key_get_one_message(dsn: str) -> None:
             await conn.close()
 
     assert len(set(await asyncio.gather(*(publish_once() for _ in range(8))))) == 1
+
+
+SQL = "select postroom.publish('email', '{}', deliver_at => $1::text::timestamptz)"
+MANY = """
+select postroom.publish_many(jsonb_agg(
+    jsonb_build_object('channel', 'email', 'payload', '{}'::jsonb, 'deliver_at', $1::text)))
+from generate_series(1, $2::integer)"""
+
+
+async def publish_at(pool: Pool, moment: str, size: int) -> None:
+    async with transaction(pool) as conn:
+        await (conn.execute(MANY, moment, size) if size else conn.execute(SQL, moment))
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "0044-03-15 BC", "-infinity"]
+)
+@pytest.mark.parametrize("size", [0, 1, 150])
+async def test_a_moment_that_has_passed_is_now(dsn: str, pool: Pool, moment: str, size: int) -> None:
+    """The year 1 is what Go sends for a time that nobody set."""
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await publish_at(pool, moment, size)
+    assert await engine.drain() == (size or 1)
+
+
+@pytest.mark.parametrize("moment", ["infinity", "9999-01-01T00:00:00Z", "20000-01-01"])
+@pytest.mark.parametrize("size", [0, 1, 150])
+async def test_what_would_never_be_sent_is_refused(pool: Pool, moment: str, size: int) -> None:
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="deliver_at"):
+        await publish_at(pool, moment, size)

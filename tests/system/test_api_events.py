@@ -82,6 +82,7 @@ async def test_many_callers_at_once_each_get_their_own_id(api: Api) -> None:
         (b'{"channel": "email", "payload": []}', 422, "payload"),
         (b'{"channel": "email", "payload": {}, "chanel": 1}', 422, "body"),
         (b'{"channel": "email", "payload": {}, "deliver_at": "2026-01-01T00:00:00"}', 422, "deliver_at"),
+        (b'{"channel": "email", "payload": {}, "deliver_at": "9999-01-01T00:00:00Z"}', 422, "deliver_at"),
         (b'[{"channel": "email", "payload": {}, "key": ""}]', 422, "[0].key"),
         (b'{"channel": "export", "payload": {"dataset": "a", "record": {"x": "\\u0000"}}}', 422, None),
         (
