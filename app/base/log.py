@@ -20,17 +20,22 @@ _SECRET_NAME = re.compile(
 _SECRET_VALUE = re.compile(
     r"(whsec_|sk_live_|sk_test_|rk_live_|rk_test_|pr_)[A-Za-z0-9_+/=-]{6,}"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
-    r"|((?:password|passwd)(?:=|\s+'))[^&\s;,'\"]+",
+    r"|((?:password|passwd)(?:=|\s+'))[^&\s;,'\"]+"
+    # PostgreSQL repeats the row there that it refused: payloads, addresses.
+    r"|(?<=\nDETAIL:  ).+",
     re.IGNORECASE,
 )
 # Whatever matches has one of them, and to look for them is ten times cheaper.
-_SECRET_MARKS = ("whsec_", "k_live_", "k_test_", "pr_", "://", "passw")
+_SECRET_MARKS = ("whsec_", "k_live_", "k_test_", "pr_", "://", "passw", "\ndetail:  ")
 MASK = "[removed]"
 _TALKATIVE = ("alembic", "uvicorn")  # what they say at INFO, our own events say better
 
 
 def remove_secrets(text: str) -> str:
-    """Mask Stripe keys, signing secrets, Postroom tokens, and passwords in urls, DSNs and statements."""
+    """Mask Stripe keys, signing secrets, Postroom tokens, passwords in urls, DSNs and statements, and rows.
+
+    Rows are what PostgreSQL's errors repeat of them in their detail.
+    """
     folded = text.casefold()
     for mark in _SECRET_MARKS:
         if mark in folded:

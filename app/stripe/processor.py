@@ -11,7 +11,7 @@ import asyncpg
 from app.base.clock import Clock
 from app.base.db import DATABASE_AWAY, Connection, Pool, transaction
 from app.base.errors import InvalidInput, InvalidPayload
-from app.base.log import get_logger
+from app.base.log import get_logger, remove_secrets
 from app.base.sealing import NO_KEYS, Keyring
 from app.base.settings import StripeSettings
 from app.outbox.model import (
@@ -103,7 +103,8 @@ class StripeAdapter:
         except (*DATABASE_AWAY, asyncpg.TransactionRollbackError) as error:
             return RetryLater(f"the database was away: {type(error).__name__}", trip=Trip.NO)
         except asyncpg.PostgresError as error:
-            return RetryLater(f"PostgreSQL refused: {error}", cause=Cause.OURS, trip=Trip.NO)
+            reason = remove_secrets(f"PostgreSQL refused: {error}")
+            return RetryLater(reason, cause=Cause.OURS, trip=Trip.NO)
 
     def check(self, _payload: dict[str, Any]) -> None:
         raise InvalidPayload("Stripe events come in through the webhook only", field="channel")

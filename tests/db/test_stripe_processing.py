@@ -38,6 +38,10 @@ async def breaks(event, tx):
 @on("customer.updated")
 async def writes(event, tx):
     await tx.conn.execute("select 1 / 0")
+
+@on("customer.tax_id.created")
+async def refused(event, tx):
+    await tx.publish(channel="email", payload={"to": event.object["email"]}, tenant="t" * 201)
 """
 INVOICE = {"id": "in_1", "object": "invoice", "customer": "cus_1", "customer_email": "a@example.com"}
 CUSTOMER = {"id": "cus_1", "object": "customer", "email": "a@example.com"}
@@ -113,6 +117,14 @@ async def test_sql_that_fails_in_a_handler_is_the_handlers_fault(scene: Scene) -
     [answer] = await scene.process(snapshot_event("customer.updated", CUSTOMER))
     assert isinstance(answer, RetryLater)
     assert "handler writes raised DivisionByZeroError" in answer.reason
+
+
+async def test_what_postgresql_refuses_is_told_without_the_row(scene: Scene) -> None:
+    """Its detail is the row, payload included, and a reason is neither sealed nor erased with it."""
+    [answer] = await scene.process(snapshot_event("customer.tax_id.created", CUSTOMER))
+    assert isinstance(answer, RetryLater)
+    assert "CheckViolationError" in answer.reason
+    assert "a@example.com" not in answer.reason
 
 
 async def test_a_route_with_nobody_to_send_to_is_told(scene: Scene) -> None:

@@ -42,6 +42,7 @@ def json_log() -> Iterator[io.StringIO]:
         f"ALTER ROLE post PASSWORD '{SECRET}'",
         f"whsec_{SECRET}",
         f"refused sk_live_{SECRET}",
+        f"new row violates a constraint\nDETAIL:  Failing row contains ({SECRET}).",
     ],
 )
 def test_a_secret_is_taken_out_and_the_rest_stays(text: str) -> None:
