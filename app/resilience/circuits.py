@@ -32,7 +32,7 @@ class Circuits:
         self._policy = policy or BreakerPolicy()
         self._not_closed: dict[str, Circuit] = {}
         self._strikes: dict[str, int] = {}
-        self._probing: set[str] = set()
+        self._probing: dict[str, float] = {}  # trials of this process, each with when it counts as lost
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -65,14 +65,15 @@ class Circuits:
     async def admit(self, name: str) -> float | None:
         """None: go ahead. A number: do not; ask again after so many seconds.
 
-        Whoever is let through while the breaker is not closed is its trial and must `record`.
+        Whoever is let through while the breaker is not closed is its trial and must `record`; one that has not
+        after `probe_s` is given up.
         """
         await self._refresh()
         circuit = self._not_closed.get(name)
         if circuit is None:
             return None
         left_s = self._left_s(circuit)
-        if left_s > 0 or circuit.forced or name in self._probing:
+        if left_s > 0 or circuit.forced or self._probing.get(name, 0.0) > self._clock.monotonic():
             return max(left_s, REFRESH_S)
         if await self._claim_probe(name):
             log.info("circuit.half_open", circuit=name)
@@ -82,7 +83,7 @@ class Circuits:
 
     async def _claim_probe(self, name: str) -> bool:
         """Nobody else in this process may try meanwhile; nor is it remembered when the database fails."""
-        self._probing.add(name)
+        self._probing[name] = self._clock.monotonic() + self._policy.probe_s
         claimed = False
         try:
             async with self._pool.acquire() as conn:
@@ -91,7 +92,7 @@ class Circuits:
                 )
         finally:
             if not claimed:
-                self._probing.discard(name)
+                self._probing.pop(name, None)
         return claimed
 
     async def record(self, name: str, trip: Trip | None, reason: str = "") -> None:
@@ -117,7 +118,7 @@ class Circuits:
             return await store.list_circuits(conn)
 
     async def _open(self, name: str, reason: str) -> None:
-        self._probing.discard(name)
+        self._probing.pop(name, None)
         self._strikes.pop(name, None)
         async with transaction(self._pool) as conn:
             opened = await store.mark_open(
@@ -128,7 +129,7 @@ class Circuits:
         await self._refresh(force=True)
 
     async def _close(self, name: str) -> None:
-        self._probing.discard(name)
+        self._probing.pop(name, None)
         async with self._pool.acquire() as conn:
             if await store.mark_closed(conn, name=name, worker=self._worker):
                 log.info("circuit.closed", circuit=name)

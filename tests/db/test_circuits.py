@@ -88,6 +88,21 @@ async def test_a_trial_whose_process_died_is_given_to_another(processes: Process
     assert await processes.two.admit("email") is None
 
 
+async def test_a_trial_that_nobody_told_the_end_of_does_not_bar_its_process_for_good(
+    processes: Processes,
+) -> None:
+    """A request was cancelled, or failed as nobody foresaw: with one process there is nobody else to try."""
+    await processes.one.record("stripe", Trip.NOW, "HTTP 503")
+    await processes.pass_time(11)
+    assert await processes.one.admit("stripe") is None
+    await processes.pass_time(POLICY.probe_s - 1)
+    assert await processes.one.admit("stripe") is not None
+    await processes.pass_time(2)
+    assert await processes.one.admit("stripe") is None
+    await processes.one.record("stripe", None)
+    assert await processes.state("stripe") is CircuitState.CLOSED
+
+
 async def test_a_forced_breaker_stays_as_it_was_forced(processes: Processes) -> None:
     async with transaction(processes.pool) as conn:
         await store.mark_forced(conn, name="email", state=CircuitState.OPEN, reason="maintenance")
