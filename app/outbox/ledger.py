@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
 
 from app.base.db import Connection, Pool, query
 from app.base.log import get_logger
@@ -11,9 +13,14 @@ log = get_logger(__name__)
 
 _BALANCE = query(__package__, "balance")
 _ADVANCE_FOLD = query(__package__, "advance_fold")
+_IS_RESTORED = query(__package__, "is_restored")
+_FORGET_FOREIGN_XIDS = query(__package__, "forget_foreign_xids")
 _REBASE_FOLD = query(__package__, "rebase_fold")
 _MARK_CHECKED = query(__package__, "mark_ledger_checked")
 _MARK_COUNTS = query(__package__, "mark_ledger_counts")
+
+START: Final = UUID(int=0)
+BATCH_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +53,8 @@ async def check_ledger(pool: Pool) -> Balance:
     In a cluster that this ledger was restored into, what was published is first counted anew.
     """
     async with pool.acquire() as conn:
-        async with conn.transaction(isolation="repeatable_read"):
-            if await conn.fetchval(_REBASE_FOLD) is not None:
-                log.warning("ledger.rebased", reason="the database was restored into another cluster")
+        if await conn.fetchval(_IS_RESTORED):
+            await _rebase(conn)
         async with conn.transaction(isolation="repeatable_read"):
             balance = await fetch_balance(conn)
         async with conn.transaction():
@@ -65,3 +71,13 @@ async def check_ledger(pool: Pool) -> Balance:
     if balance.drift:
         log.error("ledger.drift", drift=balance.drift, published=balance.published)
     return balance
+
+
+async def _rebase(conn: Connection) -> None:
+    """In batches, each its own transaction: a whole ledger in one statement would meet its time limit."""
+    after: UUID | None = START
+    while after is not None:
+        after = await conn.fetchval(_FORGET_FOREIGN_XIDS, after, BATCH_MAX)
+    async with conn.transaction(isolation="repeatable_read"):
+        if await conn.fetchval(_REBASE_FOLD) is not None:
+            log.warning("ledger.rebased", reason="the database was restored into another cluster")

@@ -65,8 +65,8 @@ class Circuits:
     async def admit(self, name: str) -> float | None:
         """None: go ahead. A number: do not; ask again after so many seconds.
 
-        Whoever is let through while the breaker is not closed is its trial and must `record`; one that has not
-        after `probe_s` is given up.
+        Whoever is let through while the breaker is not closed is its trial and must `record`; a trial that
+        has not after `probe_s` is given up.
         """
         await self._refresh()
         circuit = self._not_closed.get(name)

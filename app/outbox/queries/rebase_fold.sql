@@ -1,15 +1,10 @@
 -- After a restore into another cluster: its transaction ids start elsewhere, so what was published cannot be
 -- added up by them. The other side of the ledger is taken as true, with the drift that was known, and from
--- here on it is added up again. Ids from the future are the old cluster's: they become 0, so that they
--- are neither counted again nor kept from retention. One row comes back when this was needed.
+-- here on it is added up again. One row comes back when this was needed.
 with here as (
     select system_identifier as cluster, pg_snapshot_xmin(pg_current_snapshot())::text::bigint as low,
         pg_snapshot_xmax(pg_current_snapshot())::text::bigint as high
     from pg_control_system()
-), foreigners as (
-    update postroom.message m set xid = 0
-    from here, postroom.ledger_fold f
-    where f.cluster <> here.cluster and m.xid >= here.high
 )
 update postroom.ledger_fold f
 set xid = here.low, cluster = here.cluster,
