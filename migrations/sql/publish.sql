@@ -22,6 +22,14 @@ as $$
     end
 $$;
 
+-- A tenant or type as a payload has it, or null where it is too long to be one. Its channel refuses it then;
+-- the transaction that published it goes on.
+create function postroom.short(name text) returns text
+language sql immutable parallel safe
+as $$
+    select case when length(name) <= 200 then name end
+$$;
+
 -- Publish many: a JSON array of objects with the parameters of `publish`. All or nothing.
 -- A moment that has passed is now: claiming starts in 1970, and many programs write "no time" as the year 1.
 -- What would never be due is refused: it would never be sent, and nobody would be told.
@@ -68,8 +76,8 @@ begin
         begin
             insert into postroom.message
                 (id, channel, type, tenant, key, correlation_id, ordering_key, traceparent, payload, deliveries, xid)
-            select ids[nr], m ->> 'channel', coalesce(m ->> 'type', m -> 'payload' ->> 'type', ''),
-                coalesce(m ->> 'tenant', m -> 'payload' ->> 'tenant', ''), nullif(m ->> 'key', ''),
+            select ids[nr], m ->> 'channel', coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), ''),
+                coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), ''), nullif(m ->> 'key', ''),
                 m ->> 'correlation_id', m ->> 'ordering_key', m ->> 'traceparent', m -> 'payload', 1,
                 (select pg_current_xact_id()::text::bigint)
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
@@ -89,15 +97,15 @@ begin
         with input as materialized (
             select ids[nr] as id, nr, m ->> 'channel' as channel, m -> 'payload' as payload,
                 nullif(m ->> 'key', '') as key,
-                coalesce(m ->> 'tenant', m -> 'payload' ->> 'tenant', '') as tenant,
-                coalesce(m ->> 'type', m -> 'payload' ->> 'type', '') as type,
+                coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '') as tenant,
+                coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), '') as type,
                 m ->> 'correlation_id' as correlation_id, m ->> 'ordering_key' as ordering_key,
                 m ->> 'traceparent' as traceparent,
                 greatest((m ->> 'deliver_at')::timestamptz, now()) as due_at,
                 -- Without tenant or type nobody could get it: one delivery then, which ends as a dead letter.
                 m ->> 'channel' = 'webhook' and m -> 'payload' ->> 'url' is null
-                    and coalesce(m ->> 'tenant', m -> 'payload' ->> 'tenant', '') <> ''
-                    and coalesce(m ->> 'type', m -> 'payload' ->> 'type', '') <> '' as fans_out
+                    and coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '') <> ''
+                    and coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), '') <> '' as fans_out
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
         ), target as materialized (
             select i.id, (row_number() over (partition by i.id order by e.id) - 1)::smallint as n,
@@ -183,8 +191,8 @@ begin
         raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';
     end if;
     insert into postroom.message (id, channel, type, tenant, key, correlation_id, traceparent, payload, deliveries)
-    values (postroom.uuid7(), publish.channel, coalesce(publish.type, publish.payload ->> 'type', ''),
-        coalesce(publish.tenant, publish.payload ->> 'tenant', ''), nullif(publish.key, ''),
+    values (postroom.uuid7(), publish.channel, coalesce(publish.type, postroom.short(publish.payload ->> 'type'), ''),
+        coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''), nullif(publish.key, ''),
         publish.correlation_id, publish.traceparent, publish.payload, 1)
     on conflict (channel, key) where key is not null do nothing
     returning message.id into new_id;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import asyncpg
 import pytest
@@ -158,3 +159,25 @@ async def test_a_moment_that_has_passed_is_now(dsn: str, pool: Pool, moment: str
 async def test_what_would_never_be_sent_is_refused(pool: Pool, moment: str, size: int) -> None:
     with pytest.raises(asyncpg.InvalidParameterValueError, match="deliver_at"):
         await publish_at(pool, moment, size)
+
+
+@pytest.mark.parametrize("field", ["tenant", "type"])
+@pytest.mark.parametrize("size", [0, 1, 150])
+async def test_a_name_too_long_in_a_payload_costs_nobody_the_transaction(
+    pool: Pool, field: str, size: int
+) -> None:
+    """It is a payload that cannot be sent, so it ends as a dead letter. And a name cut short is another's."""
+    await pool.execute(
+        "insert into postroom.endpoint (tenant, url, types, secret) values (repeat('x', 200), 'u', '{*}', 's')"
+    )
+    payload = {"tenant": "t", "type": "a", "data": {}, field: "x" * 201}
+    if size:
+        async with transaction(pool) as conn:
+            await publish_many(conn, [Message(channel="webhook", payload=payload)] * size)
+    else:
+        await pool.fetchval("select postroom.publish('webhook', $1::text::jsonb)", json.dumps(payload))
+    rows = await pool.fetch(f"select {field} as name from postroom.message")
+    assert {row["name"] for row in rows} == {""}
+    assert await pool.fetchval("select count(*) from postroom.delivery where endpoint_id is null") == (
+        size or 1
+    )
