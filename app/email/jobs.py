@@ -21,7 +21,7 @@ PASSED = (
 
 
 def dead_letter_job(*, pool: Pool, mailer: EmailAdapter) -> Job:
-    """Re-drives dead emails in paced batches, each letter at most `REPLAYS_MAX` times by itself.
+    """Re-drives dead emails, all of a run at `PACE_PER_S`, each letter at most `REPLAYS_MAX` times by itself.
 
     A run starts with a real login; when that fails, the run fails and nothing is spent.
     """
@@ -44,6 +44,7 @@ def dead_letter_job(*, pool: Pool, mailer: EmailAdapter) -> Job:
                         limit=BATCH_MAX,
                         pace_per_s=PACE_PER_S,
                         replays_max=REPLAYS_MAX,
+                        after_s=count / PACE_PER_S,
                     )
                 count += redriven
         return count

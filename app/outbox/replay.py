@@ -90,14 +90,16 @@ async def replay_many(
     limit: int = BATCH_MAX,
     pace_per_s: float = 0.0,
     replays_max: int | None = None,
+    after_s: float = 0.0,
 ) -> int:
     """Replay the oldest that match, at most `limit`; call again until it returns fewer.
 
     `pace_per_s`: spread them at so many a second; 0 makes all due at once.
     `replays_max`: leave alone what was replayed so often already.
+    `after_s`: when the first is due; a paced batch that follows another starts where that one ends.
     Returns: how many. Transaction: the caller's; a letter taken by another replay is left to it.
     """
-    rows = await conn.fetch(_REPLAY, *letters.parameters(), limit, pace_per_s, replays_max, actor)
+    rows = await conn.fetch(_REPLAY, *letters.parameters(), limit, pace_per_s, replays_max, actor, after_s)
     for row in rows:
         await conn.execute(_WAKE, row["channel"])
     return sum(row["count"] for row in rows)

@@ -168,7 +168,8 @@ async def test_a_name_too_long_in_a_payload_costs_nobody_the_transaction(
 ) -> None:
     """It is a payload that cannot be sent, so it ends as a dead letter. And a name cut short is another's."""
     await pool.execute(
-        "insert into postroom.endpoint (tenant, url, types, secret) values (repeat('x', 200), 'u', '{*}', 's')"
+        "insert into postroom.endpoint (tenant, url, types, secret)"
+        " values (repeat('x', 200), 'u', '{*}', 's')"
     )
     payload = {"tenant": "t", "type": "a", "data": {}, field: "x" * 201}
     if size:

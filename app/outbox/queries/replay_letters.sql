@@ -2,7 +2,7 @@
 -- Two replays at once cannot both take a letter.
 -- $1 channel, $2 cause, $3 fingerprint, $4 tenant, $5 type, $6 destination, $7 died from, $8 died until,
 -- $9 message ids, $10 codes, $11 outbound only, $12 at most, $13 letters a second (0: all at once),
--- $14 most replays a letter may have had (null: any), $15 who asks
+-- $14 most replays a letter may have had (null: any), $15 who asks, $16 seconds until the first is due
 with chosen as materialized (
     select d.message_id, d.n
     from postroom.dead_letter d
@@ -27,7 +27,7 @@ with chosen as materialized (
     insert into postroom.delivery
         (message_id, n, seq, channel, destination, endpoint_id, ordering_key, due_at, last_reason)
     select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key,
-        now() + case when $13::float8 > 0
+        now() + make_interval(secs => $16) + case when $13::float8 > 0
             then make_interval(secs => (row_number() over (order by t.died_at, t.seq) - 1) / $13) else interval '0' end,
         t.reason
     from taken t
