@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from app.base.db import transaction
+from collections.abc import Awaitable, Callable
+
+from app.base.db import Connection, transaction
 from app.email.adapter import EmailAdapter
 from app.email.jobs import dead_letter_job
 from app.exports import store as exports
@@ -32,13 +34,27 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         async with transaction(pool) as conn:
             return await unpark_stragglers(conn)
 
-    async def prune_exports() -> int:
-        async with transaction(pool) as conn:
-            return await exports.prune_records(conn, days=keep.message_days, limit=PRUNE_MAX)
+    async def prune_exports(conn: Connection) -> int:
+        return await exports.prune_records(conn, days=keep.message_days, limit=PRUNE_MAX)
 
-    async def prune_stripe() -> int:
-        async with transaction(pool) as conn:
-            return await stripe.prune_raw(conn, days=keep.delivered_payload_days, batch_max=PRUNE_MAX)
+    async def prune_bodies(conn: Connection) -> int:
+        return await stripe.prune_raw(conn, days=keep.delivered_payload_days, batch_max=PRUNE_MAX)
+
+    async def prune_events(conn: Connection) -> int:
+        return await stripe.prune_events(conn, days=keep.message_days, batch_max=PRUNE_MAX)
+
+    def whole(prune: Callable[[Connection], Awaitable[int]]) -> Callable[[], Awaitable[int]]:
+        """Batch after batch, each its own transaction: one a run would fall behind a busy account."""
+
+        async def pruned() -> int:
+            total, count = 0, PRUNE_MAX
+            while count == PRUNE_MAX:
+                async with transaction(pool) as conn:
+                    count = await prune(conn)
+                total += count
+            return total
+
+        return pruned
 
     async def sample() -> int:
         return await sample_flow(pool)
@@ -49,7 +65,9 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         relay_job("stripe-events", [parts.relays[Channel.STRIPE]]),
         dead_letter_job(pool=pool, mailer=mailer),
         rescue_job(rescuer=rescuer, unpark=unpark),
-        retention_job(pool=pool, keep=keep, extras=(prune_exports, prune_stripe)),
+        retention_job(
+            pool=pool, keep=keep, extras=tuple(map(whole, (prune_exports, prune_bodies, prune_events)))
+        ),
         canary_job(pool=pool, extras=(sample,)),
         sealing_job(pool=pool, keyring=services.keyring),
     )

@@ -30,6 +30,7 @@ _MARK_DELETED = query(__package__, "mark_deleted")
 _MARK_EVENT = query(__package__, "mark_event")
 _LIST_KNOWN = query(__package__, "list_known")
 _PRUNE_RAW = query(__package__, "prune_raw")
+_PRUNE_EVENTS = query(__package__, "prune_events")
 
 
 class EventState(StrEnum):
@@ -181,3 +182,8 @@ async def list_known(conn: Connection, *, account: str, event_ids: Sequence[str]
 async def prune_raw(conn: Connection, *, days: int, batch_max: int) -> int:
     """Empty raw bodies older than `days`. Returns: how many; fewer than `batch_max` means done."""
     return len(await conn.fetch(_PRUNE_RAW, days, batch_max))
+
+
+async def prune_events(conn: Connection, *, days: int, batch_max: int) -> int:
+    """Forget events older than `days` whose messages are gone. Returns: how many, as `prune_raw` does."""
+    return len(await conn.fetch(_PRUNE_EVENTS, days, batch_max))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -16,7 +17,7 @@ from app.dev.stripe_events import encode, signed, snapshot_event, subscription_l
 from app.stripe.event import parse
 from app.stripe.ingest import Arrival
 from app.stripe.signature import SignatureInvalid
-from app.stripe.store import prune_raw
+from app.stripe.store import prune_events, prune_raw
 from tests.db.stripe_scene import SECRET, Scene
 
 INVOICE = {"id": "in_1", "object": "invoice", "customer": "cus_1"}
@@ -147,3 +148,21 @@ async def test_raw_bodies_are_emptied_when_their_time_has_come(scene: Scene) -> 
     )
     assert await prune_raw(scene.pool, days=30, batch_max=10) == 1  # type: ignore[arg-type]
     assert await scene.pool.fetchval("select count(*) from postroom.stripe_event where raw is null") == 1
+
+
+@pytest.mark.rows_by_hand
+async def test_an_event_is_forgotten_when_its_message_is_and_not_before(scene: Scene) -> None:
+    for _ in range(3):
+        await scene.receive(snapshot_event("invoice.paid", INVOICE))
+    old, kept, _ = await scene.pool.fetch("select message_id as id from postroom.stripe_event order by 1")
+    for event, nr in ((old, 1), (kept, 2)):  # ids of the year 2020
+        await scene.pool.execute(
+            "update postroom.stripe_event set message_id = $2 where message_id = $1",
+            event["id"], UUID(f"016f5e66e800700080000000000000{nr:02}"),
+        )  # fmt: skip
+    await scene.pool.execute(
+        "update postroom.message set id = '016f5e66-e800-7000-8000-000000000002' where id = $1", kept["id"]
+    )
+    await scene.pool.execute("delete from postroom.message where id = $1", old["id"])
+    assert await prune_events(scene.pool, days=400, batch_max=10) == 1  # type: ignore[arg-type]
+    assert await scene.pool.fetchval("select count(*) from postroom.stripe_event") == 2
