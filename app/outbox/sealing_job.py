@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from app.base.db import Connection, Pool, query, transaction
 from app.base.sealing import Keyring
@@ -17,6 +18,10 @@ EVERY_S: Final = 5.0
 BATCH_MAX: Final = 200
 SPAN_TRANSACTIONS: Final = 10_000
 
+Place = tuple[int, UUID]
+"""Transaction and message id of the last one that a run has sealed."""
+START: Final[Place] = (0, UUID(int=0))
+
 
 def sealing_job(*, pool: Pool, keyring: Keyring) -> Job:
     """Seals open payloads in batches, each its own transaction. Without a key it does nothing.
@@ -26,24 +31,24 @@ def sealing_job(*, pool: Pool, keyring: Keyring) -> Job:
     """
 
     async def run(context: JobContext) -> int:
-        count, more = 0, keyring.current is not None
-        while more and not context.stop.is_set():
+        count, after = 0, START if keyring.current is not None else None
+        while after is not None and not context.stop.is_set():
             async with transaction(pool) as conn:
-                sealed, more = await _seal_batch(conn, keyring)
+                sealed, after = await _seal_batch(conn, keyring, after)
             count += sealed
         return count
 
     return Job(name="sealing", run=run, every_s=EVERY_S)
 
 
-async def _seal_batch(conn: Connection, keyring: Keyring) -> tuple[int, bool]:
-    """Returns: how many were sealed, and whether there may be more."""
+async def _seal_batch(conn: Connection, keyring: Keyring, after: Place) -> tuple[int, Place | None]:
+    """Returns: how many were sealed, and after which place there may be more."""
     span = await conn.fetchrow(_SPAN, SPAN_TRANSACTIONS)
     if span is None:
         raise RuntimeError("an upsert came back empty")
-    rows = await conn.fetch(_LIST, span["low"], span["high"], BATCH_MAX)
+    rows = await conn.fetch(_LIST, max(span["low"], after[0]), span["high"], *after, BATCH_MAX)
     await store_payloads(conn, [(row["id"], row["payload"]) for row in rows], keyring)
     if len(rows) == BATCH_MAX:
-        return len(rows), True
+        return len(rows), (rows[-1]["xid"], rows[-1]["id"])
     await conn.execute(_ADVANCE, span["high"])
-    return len(rows), span["high"] < span["horizon"]
+    return len(rows), START if span["high"] < span["horizon"] else None

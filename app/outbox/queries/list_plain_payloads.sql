@@ -1,9 +1,10 @@
 -- Messages of some transactions that lie open, locked, so that a payload that somebody empties stays empty.
--- $1 from this transaction, $2 to below this one, $3 at most
-select m.id, m.payload::text as payload
+-- By transaction first: an order by id alone makes PostgreSQL walk the whole ledger in the order of its key.
+-- $1 from this transaction, $2 to below this one, $3 and $4 after this transaction and id, $5 at most
+select m.id, m.xid, m.payload::text as payload
 from postroom.message m
-where m.xid >= $1 and m.xid < $2 and m.payload <> '{}'
+where m.xid >= $1 and m.xid < $2 and (m.xid, m.id) > ($3, $4) and m.payload <> '{}'
     and not starts_with(coalesce(m.payload ->> '$', ''), 'sealed:1:')
-order by m.id
-limit $3
+order by m.xid, m.id
+limit $5
 for no key update
