@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.base.clock import Clock
-from app.base.db import Pool
+from app.base.db import Connection, Pool
 from app.outbox import store
 from app.outbox.model import Claim
-from app.outbox.store import BOTTOM
+from app.outbox.store import BOTTOM, Floor
 from app.worker.heartbeat import Worker
 
 CLAIM_MAX: Final = 500
@@ -22,6 +22,9 @@ CLOSED_MAX_S: Final = 30.0
 """So that a breaker which a person closes is not waited for much longer."""
 VAIN_S: Final = 0.05
 """After a look that found work for full destinations only, while those are full."""
+WALK_MAX: Final = 5_000
+WALKS_MAX: Final = 10
+"""How far, and how often in one claim, it looks on behind a view that full destinations clog."""
 
 
 class Claimer:
@@ -36,12 +39,14 @@ class Claimer:
         self._worker = worker
         self._channel = channel
         self._clock = clock
-        self._floor = BOTTOM
+        self._floor = self._walked = BOTTOM
         self._bottom_at = clock.monotonic()
         self._retries_wait = True
         self._vain: frozenset[str] = frozenset()
         self._vain_at = float("-inf")
         self._put_off_at = float("-inf")
+        self._walked = BOTTOM
+        self._walked_past: frozenset[str] = frozenset()
 
     async def claim(
         self,
@@ -90,18 +95,10 @@ class Claimer:
         now = self._clock.monotonic()
         if now - self._vain_at < VAIN_S and self._vain.issubset(full):
             return []
-        first_max, retry_max = self._shares(wanted)
         async with self._pool.acquire() as conn:
-            claims = await store.claim_around(
-                conn,
-                channel=self._channel,
-                worker=self._worker.id,
-                first_max=first_max,
-                retry_max=retry_max,
-                floor=self._floor,
-                full=full,
-                look_max=LOOK_MAX,
-            )
+            claims = await self._look(conn, wanted, full, self._floor, LOOK_MAX)
+            if not claims:
+                claims = await self._walk(conn, wanted, full)
             if not claims:
                 self._vain, self._vain_at = frozenset(full), now
             if (
@@ -111,6 +108,43 @@ class Claimer:
             ):
                 delays_s = dict.fromkeys(silent, PUT_OFF_S)
                 await store.put_off(conn, channel=self._channel, delays_s=delays_s, look_max=LOOK_MAX)
+        return claims
+
+    async def _look(
+        self, conn: Connection, wanted: int, full: Sequence[str], floor: Floor, look_max: int
+    ) -> list[Claim]:
+        first_max, retry_max = self._shares(wanted)
+        return await store.claim_around(
+            conn,
+            channel=self._channel,
+            worker=self._worker.id,
+            first_max=first_max,
+            retry_max=retry_max,
+            floor=floor,
+            full=full,
+            look_max=look_max,
+        )
+
+    async def _walk(self, conn: Connection, wanted: int, full: Sequence[str]) -> list[Claim]:
+        """Look on behind what is due to full destinations, however much that is, for what is due to others.
+
+        Goes on where the last walk ended, as long as whatever that passed by is full still: so a backlog is
+        walked through once, and then only what comes after it. What appears within it is found when
+        claiming starts over.
+        """
+        at = self._floor
+        if self._walked_past.issubset(full):
+            at = at.furthest(self._walked)
+        claims: list[Claim] = []
+        for _ in range(WALKS_MAX):
+            end, more = await store.fetch_look_end(conn, channel=self._channel, floor=at, look_max=WALK_MAX)
+            claims = await self._look(conn, wanted, full, at, WALK_MAX)
+            if claims:
+                break
+            at = end
+            if not more:
+                break
+        self._walked, self._walked_past = at, frozenset(full)
         return claims
 
     async def _put_off_closed(self, closed: Mapping[str, float]) -> None:
@@ -129,5 +163,5 @@ class Claimer:
         return max(1, wanted - retry_max), retry_max
 
     def _start_over(self) -> None:
-        self._floor = BOTTOM
+        self._floor = self._walked = BOTTOM
         self._bottom_at = self._clock.monotonic()

@@ -13,6 +13,7 @@ from app.outbox.policy import Settlement, Verdict, fingerprint
 
 _CLAIM_DUE = query(__package__, "claim_due")
 _CLAIM_AROUND = query(__package__, "claim_around")
+_LOOK_END = query(__package__, "look_end")
 _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
 _HAND_BACK = query(__package__, "hand_back")
@@ -53,6 +54,10 @@ class Floor:
                 retry = (claim.due_at, claim.seq)
         return Floor(first, retry)
 
+    def furthest(self, other: Floor) -> Floor:
+        """Of each kind the position that is further on."""
+        return Floor(max(self.first, other.first), max(self.retry, other.retry))
+
 
 BOTTOM = Floor()
 
@@ -84,6 +89,17 @@ async def claim_around(
         _CLAIM_AROUND, channel, worker, first_max, retry_max, *floor.first, *floor.retry, full, look_max
     )
     return [Claim(*row) for row in rows]
+
+
+async def fetch_look_end(
+    conn: Connection, *, channel: str, floor: Floor, look_max: int
+) -> tuple[Floor, bool]:
+    """Returns: where a look at `look_max` of each kind ends, and whether there may be more behind it."""
+    row = await conn.fetchrow(_LOOK_END, channel, *floor.first, *floor.retry, look_max)
+    if row is None:
+        raise RuntimeError("a select without from gave no row")
+    end = Floor((row["first_due_at"], row["first_seq"]), (row["retry_due_at"], row["retry_seq"]))
+    return end, row["seen"] >= look_max
 
 
 async def count_due(conn: Connection, *, channel: str, most: int) -> int:

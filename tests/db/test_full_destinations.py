@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from app.base.db import Pool, transaction
 from app.outbox import store
 from app.outbox.model import Answer, Channel, Claim, Delivered, Message, RetryLater
@@ -153,3 +155,49 @@ async def test_what_waits_for_an_open_breaker_is_not_late(dsn: str, pool: Pool) 
     assert await pool.fetchval("select sum(attempts) from postroom.delivery") == 5
     latest_s = "select extract(epoch from max(due_at) - now()) from postroom.delivery where attempts = 0"
     assert await pool.fetchval(latest_s) < 31, "a person who closes it need not wait long"
+
+
+class SteadyFor(ScriptedAdapter):
+    """Answers well, but for one receiver it takes a while; a third one refuses everything."""
+
+    circuit = None
+    concurrency_max = 800
+    per_destination_max = 50
+
+    def __init__(self) -> None:
+        super().__init__(channel=Channel.WEBHOOK)
+        self.good = asyncio.Event()
+
+    async def deliver(self, claim: Claim) -> Answer:
+        self.seen.append(claim)
+        if claim.destination == "steady.example":
+            await asyncio.sleep(0.5)
+        if claim.destination == "dead.example":
+            return RetryLater("answered 503")
+        if claim.destination == "good.example":
+            self.good.set()
+        return Delivered()
+
+
+@pytest.mark.parametrize("host", ["steady.example", "dead.example"])
+async def test_a_backlog_of_one_receiver_keeps_no_other_waiting(dsn: str, pool: Pool, host: str) -> None:
+    """However long it is: a receiver that serves a hundred a second would need two minutes for this one."""
+    adapter = SteadyFor()
+    engine = await Engine(dsn, pool, adapter).start()
+    for _ in range(12):
+        await engine.publish(to(host, 1_000))
+    context = JobContext()
+    task = asyncio.create_task(engine.relay.run(context))
+    try:
+        async with asyncio.timeout(20):
+            while len(adapter.seen) < 5:
+                await asyncio.sleep(0.01)
+        for _ in range(3):
+            adapter.good.clear()
+            await engine.publish(to("good.example", 1))
+            async with asyncio.timeout(5):
+                await adapter.good.wait()
+    finally:
+        context.stop.set()
+        engine.wakeup.wake_all()
+        await task

@@ -58,6 +58,7 @@ async def publish_and_deliver(dsn: str, pool: Pool) -> None:
             conn, channel="email", worker=engine.worker.id, first_max=50, retry_max=50,
             floor=BOTTOM.above(claims), full=["elsewhere"], look_max=1_000,
         )  # fmt: skip
+        await store.fetch_look_end(conn, channel="email", floor=BOTTOM, look_max=1_000)
         await store.count_due(conn, channel="email", most=1_000)
         await store.put_off(conn, channel="email", delays_s={"elsewhere": 1.0}, look_max=1_000)
         await store.fetch_next_due_s(conn, channel="email")
