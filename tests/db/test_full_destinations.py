@@ -160,7 +160,7 @@ async def test_what_waits_for_an_open_breaker_is_not_late(dsn: str, pool: Pool) 
 class SteadyFor(ScriptedAdapter):
     """Answers well, but for one receiver it takes a while; a third one refuses everything."""
 
-    circuit = None
+    circuit: str | None = None
     concurrency_max = 800
     per_destination_max = 50
 
