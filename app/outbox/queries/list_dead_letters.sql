@@ -6,7 +6,7 @@ select l.message_id, l.n, l.channel, l.destination, l.endpoint_id, l.attempts, l
 from postroom.dead_letter l
 join postroom.message m on m.id = l.message_id
 where l.channel = any ($1::text[]) and ($2::text is null or l.cause = $2)
-    and ($3::text is null or l.fingerprint = $3) and ($4::text is null or m.tenant = $4)
+    and ($3::text is null or l.fingerprint = $3) and ($4::text is null or l.tenant = $4)
     and ($5::timestamptz is null or l.died_at >= $5)
     and ($7::timestamptz is null or (l.died_at, l.message_id, l.n) < ($7, $8::uuid, $9::smallint))
 order by l.died_at desc, l.message_id desc, l.n desc
