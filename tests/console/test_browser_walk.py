@@ -104,6 +104,7 @@ async def test_without_scripts_a_letter_is_replayed_all_the_same(scene: Scene, b
         await page.goto(f"{scene.url}/console/dead-letters")
         await page.get_by_role("link", name=re.compile("^Replay")).first.click()
         await page.get_by_role("button", name="Replay 2").click()
+        await page.wait_for_url(re.compile("/console/replays/"))
         await scene.wait_for("select count(*) from postroom.delivery", 0)
         await page.reload()
         await expect(page.locator("h1")).to_contain_text("over")
