@@ -176,6 +176,21 @@ async def test_starting_a_replay_costs_what_it_takes_and_not_what_lies_there(fil
 
 
 @pytest.mark.rows_by_hand
+async def test_a_page_of_dead_letters_over_http_costs_its_rows(filled: Pool) -> None:
+    last = [NOW - timedelta(days=1), SOME_ID, 0]
+    terms: list[list[Any]] = [
+        [CHANNELS, None, None, None, None, ROWS, None, None, None],
+        [CHANNELS[1:], None, None, None, None, ROWS, *last],
+        [CHANNELS[1:], None, None, "big", None, ROWS, *last],
+        [CHANNELS, "ours", None, None, NOW - timedelta(days=2), ROWS, *last],
+    ]
+    looks: list[tuple[str, str, list[Any]]] = [(OUTBOX, "list_dead_letters", each) for each in terms]
+    async with filled.acquire() as conn, conn.transaction():
+        await plan_for_values(conn)
+        assert await _all_faults(conn, looks, touched_max=ROWS + 5) == []
+
+
+@pytest.mark.rows_by_hand
 async def test_releasing_a_replay_and_putting_it_back_costs_what_it_holds(filled: Pool) -> None:
     every = [None, "ours", *NO_LETTER[2:10], True]
     async with filled.acquire() as conn, conn.transaction():
