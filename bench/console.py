@@ -81,6 +81,7 @@ PAGES: Final = (
     "/messages?type=nosuch",
     "/messages?status=delivered",
     "/messages?status=cancelled",
+    "/messages?status=dead&type=invoice.paid",
     "/messages?status=pending",
     "/messages?status=pending&tenant=nosuch",
     "/messages?status=parked",

@@ -108,6 +108,11 @@ def _names(rows: list[str]) -> list[str]:
         ("/console/messages?status=pending", 100),
         ("/console/messages?status=pending&tenant=small", 5),
         ("/console/messages?status=pending&tenant=big", 95),
+        ("/console/messages?status=pending&within=15m", 100),
+        ("/console/messages?status=pending&until=2020-01-01T00:00&type=nosuch", 0),
+        ("/console/messages?status=pending&until=2020-01-01T00:00", 0),
+        ("/console/messages?status=dead&type=usual&within=1h", 195),
+        ("/console/messages?status=dead&type=rare", 5),
         ("/console/messages?status=parked", 100),
         ("/console/messages?status=parked&type=usual", 100),
         ("/console/dead-letters?tenant=small", 5),
@@ -136,6 +141,15 @@ async def test_the_trail_is_followed_to_its_end(somebody: Visitor) -> None:
     rows, ways = await _walk(somebody, "/console/audit?actor=rare")
     assert len(rows) == 8
     assert "Look further →" in ways
+
+
+async def test_every_token_is_on_some_page(api: Api, somebody: Visitor) -> None:
+    await api.services.pool.execute(
+        """insert into postroom.token (name, hash, scopes)
+        select 'n' || n, sha256(n::text::bytea), '{admin:read}' from generate_series(1, 220) n"""
+    )
+    rows, ways = await _walk(somebody, "/console/tokens")
+    assert (len(rows), len(set(rows)), len(ways)) == (221, 221, 4)
 
 
 @pytest.mark.rows_by_hand
