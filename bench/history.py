@@ -6,6 +6,7 @@ from statistics import median, quantiles
 from typing import Final
 
 from app.base.db import open_pool
+from bench.console import fill_office, measure_pages
 from bench.engine import open_engine, publish
 from bench.memory import measure_memory
 from bench.queue import DRAIN_COUNT
@@ -73,3 +74,4 @@ async def _measure_looking(dsn: str, report: Report) -> None:
         }.items():
             times_ms = await time_requests(api, paths, count=REQUESTS)
             report.put(key, quantiles(times_ms, n=20)[-1])
+        await measure_pages(api, report, await fill_office(dsn))

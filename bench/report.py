@@ -46,6 +46,7 @@ GOALS: Final = {
     "metrics_ms": Goal("≤ 25", at_most=25),
     "readyz_ms": Goal("≤ 5", at_most=5),
     "admin_page_ms": Goal("≤ 50", at_most=50),
+    "console_page_ms": Goal("≤ 100", at_most=100),
     "rss_mb": Goal("≤ 200", at_most=200),
 }
 
@@ -58,8 +59,11 @@ class Report:
     notes: dict[str, str] = field(default_factory=dict)
     peers: list[dict[str, Any]] = field(default_factory=list)
 
-    def put(self, key: str, value: float, *, spread: Sequence[float] = ()) -> None:
-        """Keep a figure; one whose rounds disagree too much is replaced by a note that says so."""
+    def put(self, key: str, value: float, *, spread: Sequence[float] = (), note: str = "") -> None:
+        """Keep a figure; one whose rounds disagree too much is replaced by a note that says so.
+
+        `note`: what stands beside a figure.
+        """
         middle = sorted(spread)[len(spread) // 2] if spread else 0.0
         if spread and (max(spread) - min(spread)) > NOISE_MAX * middle:
             shown = ", ".join(f"{each:.3g}" for each in spread)
@@ -67,6 +71,8 @@ class Report:
             self.figures.pop(key, None)
             return
         self.figures[key] = value
+        if note:
+            self.notes[key] = note
 
     def skip(self, key: str, reason: str) -> None:
         self.notes[key] = reason
@@ -106,7 +112,8 @@ class Report:
         table = Table("row", "figure", "goal", "", title="Postroom, measured")
         for key, goal in GOALS.items():
             verdict = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}[self.passed(key)]
-            table.add_row(key, self._shown(key), self._goal_shown(key, goal), verdict)
+            beside = self.notes.get(key, "") if key in self.figures else ""
+            table.add_row(key, self._shown(key), self._goal_shown(key, goal), f"{verdict} {beside}".strip())
         for peer in self.peers:
             rest = (
                 f"{name} {value:,}" for name, value in peer.items() if name not in ("peer", "jobs", "left")

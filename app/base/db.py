@@ -59,6 +59,17 @@ def query(package: str, name: str) -> str:
     return resources.files(package).joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
 
 
+_PLAN_FOR_VALUES = query("app.base", "plan_for_values")
+
+
+async def plan_for_values(conn: Connection) -> None:
+    """Before a statement that may filter by anything: plan it for what is really asked, along an index.
+
+    Transaction: the caller's, and until its end; without one it does nothing.
+    """
+    await conn.execute(_PLAN_FOR_VALUES)
+
+
 async def open_pool(
     dsn: str, *, connections_max: int = 10, application: str = "postroom", pooler: bool = False
 ) -> Pool:

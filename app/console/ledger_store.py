@@ -37,7 +37,7 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages; None means any. `ended`: only those that were delivered, or cancelled."""
+    """Which messages; None means any. `ended`: only those that were delivered, or cancelled, or are dead."""
 
     channel: str | None = None
     type: str | None = None
@@ -70,7 +70,7 @@ async def list_messages(
     """Newest first, of the newest `LOOKED_MAX` that may fit."""
     narrow = any((wanted.channel, wanted.type, wanted.ended))
     looked_max = LOOKED_MAX if narrow else limit + 1
-    bounds = [first_id_at(t) if t else None for t in (wanted.created_from, wanted.created_before)]
+    bounds = _ids_between(wanted.created_from, wanted.created_before)
     ceiling = min((i for i in (bounds[1], below_id) if i is not None), default=None)
     terms = (wanted.channel, wanted.type, bounds[0], ceiling, looked_max, wanted.ended, limit + 1)
     if wanted.tenant:
@@ -88,13 +88,19 @@ async def list_waiting(
     parked: bool = False,
     tenant: str | None = None,
     type_: str | None = None,
+    created_from: datetime | None = None,
+    created_before: datetime | None = None,
     after: tuple[datetime, int] = (BEGINNING, 0),
     limit: int,
 ) -> Looked:
     """Deliveries that have not ended, the longest due first; the parked ones by their number."""
-    looked_max = WAITING_LOOKED_MAX if tenant or type_ else limit + 1
+    narrow = any((tenant, type_, created_from, created_before))
+    looked_max = WAITING_LOOKED_MAX if narrow else limit + 1
+    bounds = _ids_between(created_from, created_before)
     statement, columns = (_LIST_PARKED, ("seq",)) if parked else (_LIST_WAITING, ("due_at", "seq"))
-    rows = await conn.fetch(statement, channels, states, *after, looked_max, tenant, type_, limit + 1)
+    rows = await conn.fetch(
+        statement, channels, states, *after, looked_max, tenant, type_, limit + 1, *bounds
+    )
     return looked(rows, columns, limit=limit)
 
 
@@ -132,6 +138,10 @@ async def count_recent_messages(conn: Connection, *, since: datetime, cap: int) 
     """Messages published since a moment, as their ids tell, up to `cap`."""
     count: int = await conn.fetchval(_RECENT, first_id_at(since), cap)
     return count
+
+
+def _ids_between(since: datetime | None, before: datetime | None) -> tuple[UUID | None, UUID | None]:
+    return first_id_at(since) if since else None, first_id_at(before) if before else None
 
 
 def every_channel(chosen: str | None) -> list[str]:

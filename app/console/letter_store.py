@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from app.base.db import Connection, Record, query
+from app.base.db import Connection, Record, plan_for_values, query
 from app.console.ledger_store import every_channel
 from app.console.looked import Looked, looked
 from app.outbox.replay import LetterFilter
@@ -24,7 +24,6 @@ _LETTERS = query(__package__, "list_letters")
 _BY_FINGERPRINT = query(__package__, "list_letters_by_fingerprint")
 _BY_DESTINATION = query(__package__, "list_letters_by_destination")
 _DRY_RUN = query(__package__, "fetch_dry_run")
-_PLAN_FOR_VALUES = query(__package__, "plan_for_values")
 _OF_ENDPOINTS = query(__package__, "count_endpoint_letters")
 
 Position = tuple[datetime, UUID, int]
@@ -47,7 +46,11 @@ async def list_groups(conn: Connection, *, channel: str | None, cause: str | Non
 
 
 async def list_letters(conn: Connection, wanted: LetterPage, *, after: Position | None, limit: int) -> Looked:
-    """Newest first, of the newest `LOOKED_MAX` of each channel that may fit."""
+    """Newest first, of the newest `LOOKED_MAX` of each channel that may fit.
+
+    Transaction: the caller's; from here on it plans each statement for its very values.
+    """
+    await plan_for_values(conn)
     narrow = any((wanted.cause, wanted.tenant, wanted.destination, wanted.fingerprint))
     terms = (
         every_channel(wanted.channel), wanted.cause, wanted.tenant, wanted.destination,
@@ -60,11 +63,6 @@ async def list_letters(conn: Connection, wanted: LetterPage, *, after: Position 
     else:
         rows = await conn.fetch(_LETTERS, *terms)
     return looked(rows, ("died_at", "message_id", "n"), limit=limit)
-
-
-async def plan_for_values(conn: Connection) -> None:
-    """Before a statement that may filter by anything, in the caller's transaction."""
-    await conn.execute(_PLAN_FOR_VALUES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from app.email.template import TemplateFailed
 from app.ops.single_message import hasten
 from app.ops.tokens import Scope
 from app.outbox.model import Channel
-from app.outbox.reading import MessageStory, Status, fetch_message
+from app.outbox.reading import CHAIN_MAX, MessageStory, Status, fetch_message
 from app.outbox.replay import replay_one
 from app.outbox.store import cancel_message
 
@@ -112,6 +112,9 @@ async def _page(
         story=story,
         message=story.message,
         chain=chain,
+        chain_cut=len(story.chain) >= CHAIN_MAX,
+        rows_cut=max(len(rows.attempts), len(rows.deliveries), len(rows.letters)) >= store.CHAIN_ROWS_MAX,
+        rows_max=store.CHAIN_ROWS_MAX,
         moments=moments(chain, rows, topics),
         nexts=nexts(rows),
         letters=[row for row in rows.letters if row["message_id"] == own],

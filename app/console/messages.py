@@ -25,6 +25,8 @@ WITHIN: Final = {
     "24h": timedelta(days=1),
     "7d": timedelta(days=7),
 }
+OF_MESSAGES: Final = ("type", "within", "from", "until")
+"""What the page of dead letters cannot filter by."""
 OPEN: Final = (Status.PENDING, Status.RETRY, Status.PARKED)
 
 
@@ -36,7 +38,7 @@ async def messages(visit: Visit) -> Response:
         return await _search(visit, str(search), filters)
     if filters["status"] in OPEN:
         return await _waiting(visit, filters)
-    if filters["status"] == Status.DEAD:
+    if filters["status"] == Status.DEAD and not any(filters[name] for name in OF_MESSAGES):
         return RedirectResponse(
             "/console/dead-letters" + _query(filters, "channel", "tenant"), status_code=303
         )
@@ -65,17 +67,14 @@ async def _search(visit: Visit, search: str, filters: dict[str, object]) -> Resp
 
 async def _ledger(visit: Visit, filters: dict[str, object]) -> Response:
     request = visit.request
-    within = choice(request, "within", WITHIN)
-    since = moment(request, "from")
-    if within and since is None:
-        since = visit.console.clock.now() - WITHIN[within]
+    since, before = _published(visit)
     wanted = store.MessageFilter(
         channel=choice(request, "channel", list(Channel)),
         type=text(request, "type"),
         tenant=text(request, "tenant"),
         ended=str(filters["status"]) if filters["status"] else None,
         created_from=since,
-        created_before=moment(request, "until"),
+        created_before=before,
     )
     below_id = decode_cursor(request.query_params.get("cursor"), UUID)
     async with visit.console.snapshot() as conn:
@@ -104,6 +103,7 @@ async def _waiting(visit: Visit, filters: dict[str, object]) -> Response:
 
 async def _list_waiting(conn: Connection, visit: Visit, status: str, after: tuple[datetime, int]) -> Looked:
     parked = status == Status.PARKED
+    since, before = _published(visit)
     return await store.list_waiting(
         conn,
         channels=store.every_channel(choice(visit.request, "channel", list(Channel))),
@@ -111,9 +111,20 @@ async def _list_waiting(conn: Connection, visit: Visit, status: str, after: tupl
         parked=parked,
         tenant=text(visit.request, "tenant"),
         type_=text(visit.request, "type"),
+        created_from=since,
+        created_before=before,
         after=after,
         limit=PAGE_ROWS,
     )
+
+
+def _published(visit: Visit) -> tuple[datetime | None, datetime | None]:
+    """From when until when; a time that is named goes before a span."""
+    within = choice(visit.request, "within", WITHIN)
+    since = moment(visit.request, "from")
+    if within and since is None:
+        since = visit.console.clock.now() - WITHIN[within]
+    return since, moment(visit.request, "until")
 
 
 def _page(

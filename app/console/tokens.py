@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 from starlette.responses import Response
 
+from app.base.cursor import decode_cursor, encode_cursor
 from app.base.errors import InvalidInput
-from app.console.parameters import number, path_id
+from app.console.parameters import PAGE_ROWS, number, path_id
 from app.console.security import Form, field
 from app.console.visit import Visit
 from app.ops import token_store
@@ -48,10 +50,12 @@ async def revoke(visit: Visit, _form: Form) -> Response:
 
 
 async def _page(visit: Visit, *, secret: str | None = None, name: str = "") -> Response:
+    below_id = decode_cursor(visit.request.query_params.get("cursor"), UUID)
     async with visit.console.snapshot() as conn:
-        found = await token_store.list_tokens(conn)
+        found = await token_store.list_tokens(conn, below_id=below_id, limit=PAGE_ROWS + 1)
+    more = encode_cursor(found[PAGE_ROWS - 1].id) if len(found) > PAGE_ROWS else None
     return visit.page(
-        "tokens.html", active="tokens", place="/console/tokens", rows=found, secret=secret, name=name,
-        scopes=tuple(Scope),
+        "tokens.html", active="tokens", place="/console/tokens", rows=found[:PAGE_ROWS], more=more,
+        secret=secret, name=name, scopes=tuple(Scope),
         now=visit.console.clock.now(), may_write=visit.may(Scope.TOKENS_WRITE),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from app.base import json
 from app.base.cursor import decode_cursor, encode_cursor
+from app.base.db import plan_for_values
 from app.base.errors import InvalidInput
 from app.console import ledger_store, letter_store
 from app.console.parameters import PAGE_ROWS, path_id, text
@@ -31,7 +32,7 @@ async def webhooks(visit: Visit) -> Response:
     tenant = text(visit.request, "tenant")
     after = decode_cursor(visit.request.query_params.get("cursor"), UUID)
     async with visit.console.snapshot() as conn:
-        await letter_store.plan_for_values(conn)
+        await plan_for_values(conn)
         found = await endpoints.list_endpoints(conn, tenant=tenant, after=after, limit=PAGE_ROWS + 1)
         dead = await letter_store.count_of_endpoints(conn, [each.id for each in found], cap=DEAD_CAP)
         breakers = await fetch_breakers(conn, [each.id for each in found])

@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.base import json
-from app.base.db import Connection, Record, query
+from app.base.db import Connection, Record, plan_for_values, query
 from app.base.errors import Conflict, NotFound
 from app.outbox.replay import LetterFilter
 
@@ -90,6 +90,7 @@ async def start_run(
     Transaction: the caller's; a letter that another replay is taking is left to it.
     """
     await conn.execute(_PRUNE, KEPT_DAYS, PRUNED_MAX)
+    await plan_for_values(conn)
     run_id: UUID = await conn.fetchval(_INSERT, actor, json.encode(_described(letters)), pace_per_s)
     if not await conn.fetchval(_INSERT_ITEMS, *letters.parameters(), items_max, run_id):
         raise Conflict("no dead letter matches: they were replayed already, or never died")
@@ -102,6 +103,7 @@ async def pause_run(conn: Connection, run_id: UUID, *, actor: str) -> int:
 
     Errors: `NotFound`, `Conflict` when it is not running.
     """
+    await plan_for_values(conn)
     await _mark(conn, run_id, RunState.PAUSED, RunState.RUNNING)
     count: int = await conn.fetchval(_RETURN, run_id, "held", actor)
     return count
@@ -113,6 +115,7 @@ async def resume_run(conn: Connection, run_id: UUID, *, actor: str) -> int:
     Letters that somebody else has replayed meanwhile are left alone.
     Errors: `NotFound`, `Conflict` when it is not paused.
     """
+    await plan_for_values(conn)
     await _mark(conn, run_id, RunState.RUNNING, RunState.PAUSED)
     count = await _release(conn, run_id, actor)
     await conn.execute(_RETURN_HELD, run_id)
@@ -124,6 +127,7 @@ async def undo_run(conn: Connection, run_id: UUID, *, actor: str) -> int:
 
     Errors: `NotFound`, `Conflict` when it was undone before.
     """
+    await plan_for_values(conn)
     await _mark(conn, run_id, RunState.UNDONE, RunState.RUNNING, RunState.PAUSED)
     await conn.execute(_RETURN_HELD, run_id)
     count: int = await conn.fetchval(_RETURN, run_id, "returned", actor)

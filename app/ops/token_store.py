@@ -56,9 +56,9 @@ async def revoke_token(conn: Connection, token_id: UUID) -> Token:
     return _token(row)
 
 
-async def list_tokens(conn: Connection, *, limit: int = 200) -> list[Token]:
-    """Newest first, revoked and expired ones too."""
-    return [_token(row) for row in await conn.fetch(_LIST, limit)]
+async def list_tokens(conn: Connection, *, below_id: UUID | None = None, limit: int = 200) -> list[Token]:
+    """Newest first, revoked and expired ones too; `below_id` continues after the last one seen."""
+    return [_token(row) for row in await conn.fetch(_LIST, limit, below_id)]
 
 
 def _token(row: Record) -> Token:

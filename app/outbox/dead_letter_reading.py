@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.base.db import Connection, query
+from app.base.db import Connection, plan_for_values, query
 from app.outbox.model import Cause, Channel
 from app.outbox.reading import DeadLetter, dead_letter
 
@@ -66,7 +66,9 @@ async def list_dead_letters(
 ) -> list[DeadLetter]:
     """Newest first."""
     position = (after.died_at, after.message_id, after.n) if after else (None, None, None)
-    return [dead_letter(row) for row in await conn.fetch(_LIST, *_terms(wanted), limit, *position)]
+    async with conn.transaction():
+        await plan_for_values(conn)
+        return [dead_letter(row) for row in await conn.fetch(_LIST, *_terms(wanted), limit, *position)]
 
 
 async def list_dead_letter_groups(

@@ -25,6 +25,8 @@ _ATTEMPTS = query(__package__, "list_attempts")
 _MESSAGE_DEAD = query(__package__, "list_message_dead_letters")
 _CHAIN = query(__package__, "list_chain")
 
+CHAIN_MAX = 100
+
 
 class Status(StrEnum):
     """How a message stands as a whole; with several deliveries, the one that needs most attention."""
@@ -117,7 +119,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class MessageStory:
-    """One message and everything that happened to it; at most 1,000 rows of a kind, 100 in the chain."""
+    """One message and all that happened to it; at most 1,000 rows of a kind, `CHAIN_MAX` in the chain."""
 
     message: LedgerEntry
     traceparent: str | None
@@ -169,7 +171,7 @@ async def fetch_message(conn: Connection, message_id: UUID, *, keyring: Keyring 
     payload = reveal(message_id, fields.pop("payload"), keyring)
     traceparent = fields.pop("traceparent")
     correlation_id = fields["correlation_id"]
-    related = await conn.fetch(_CHAIN, message_id, correlation_id, _as_uuid(correlation_id))
+    related = await conn.fetch(_CHAIN, message_id, correlation_id, _as_uuid(correlation_id), CHAIN_MAX)
     entry, *chain = await _with_status(conn, [fields, *(dict(r) for r in related)])
     return MessageStory(
         message=entry,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.base.db import Connection, query
+from app.base.db import Connection, plan_for_values, query
 from app.base.errors import Conflict, NotFound
 
 _REPLAY = query(__package__, "replay_letters")
@@ -75,7 +75,9 @@ class Preview:
 
 async def preview(conn: Connection, letters: LetterFilter) -> Preview:
     """Look, and touch nothing."""
-    rows = await conn.fetch(_PREVIEW, *letters.parameters(), COUNT_CAP, SAMPLE_MAX)
+    async with conn.transaction():
+        await plan_for_values(conn)
+        rows = await conn.fetch(_PREVIEW, *letters.parameters(), COUNT_CAP, SAMPLE_MAX)
     if not rows:
         return Preview(0, 0, [])
     shown = [LetterSample(**{name: row[name] for name in LetterSample.__slots__}) for row in rows]
@@ -99,6 +101,7 @@ async def replay_many(
     `after_s`: when the first is due; a paced batch that follows another starts where that one ends.
     Returns: how many. Transaction: the caller's; a letter taken by another replay is left to it.
     """
+    await plan_for_values(conn)
     rows = await conn.fetch(_REPLAY, *letters.parameters(), limit, pace_per_s, replays_max, actor, after_s)
     for row in rows:
         await conn.execute(_WAKE, row["channel"])

@@ -53,6 +53,9 @@ async def test_a_page_without_anything_live_shows_no_pulse_and_asks_for_none(
 ) -> None:
     async with opened(browser) as tab:
         await tab.page.goto(await scene.link())
+        await expect(tab.page.locator("[data-pulse]")).to_have_class(
+            re.compile("on")
+        )  # the overview has asked
         asked: list[str] = []
         tab.page.on("request", lambda request: asked.append(request.url))
         await tab.page.goto(f"{scene.url}/console/settings")

@@ -6,7 +6,7 @@ import re
 
 from playwright.async_api import Browser, expect
 
-from tests.console.browser import opened
+from tests.console.browser import PHONE, opened
 from tests.console.scene import Scene
 
 
@@ -104,6 +104,29 @@ async def test_without_scripts_a_letter_is_replayed_all_the_same(scene: Scene, b
         await page.goto(f"{scene.url}/console/dead-letters")
         await page.get_by_role("link", name=re.compile("^Replay")).first.click()
         await page.get_by_role("button", name="Replay 2").click()
+        await page.wait_for_url(re.compile("/console/replays/"))
         await scene.wait_for("select count(*) from postroom.delivery", 0)
         await page.reload()
         await expect(page.locator("h1")).to_contain_text("over")
+
+
+async def test_on_a_phone_all_letters_of_a_page_are_chosen_at_once(scene: Scene, browser: Browser) -> None:
+    await scene.webhooks("globex", 3)
+    await scene.let_die(3)
+    async with opened(browser, viewport=PHONE) as tab:
+        page = tab.page
+        await page.goto(await scene.link())
+        await page.goto(f"{scene.url}/console/dead-letters?channel=webhook&tenant=globex")
+        every = page.get_by_text("Choose all on this page")
+        seen = await every.bounding_box()
+        assert seen is not None
+        assert seen["width"] > 100
+        assert seen["height"] > 10
+        await every.click()
+        await expect(page.get_by_role("button", name="Replay 3 chosen…")).to_be_enabled()
+        await tab.shoot("phone-chosen")
+        await page.get_by_role("checkbox", name="Choose all on this page").click()
+        await expect(page.get_by_role("button", name="Replay the chosen…")).to_be_disabled()
+        assert await tab.violations() == []
+        assert tab.faults == []
+        assert await tab.overflow_px() == 0

@@ -11,7 +11,9 @@ GROWING = (
 FILL = """
 insert into postroom.message (id, channel, type, tenant, key, correlation_id, payload, deliveries, created_at)
 select postroom.uuid7(), case n % 3 when 0 then 'email' when 1 then 'webhook' else 'stripe' end,
-    'type.' || n % 50, 'tenant' || n % 2000, 'key' || n, 'chain' || n / 3,
+    'type.' || n % 50,
+    case when n % 2 = 0 and n > 60000 or n % 3000 = 0 then 'big' else 'tenant' || n % 2000 end, 'key' || n,
+    case n % 2 when 0 then 'batch' else 'chain' || n / 3 end,
     jsonb_build_object('to', 'a' || n || '@example.com'), 1, now()
 from generate_series(1, 90000) n;
 insert into postroom.delivery (message_id, channel, destination, state, attempts, due_at)
@@ -28,8 +30,9 @@ insert into postroom.attempt (message_id, n, channel, attempt, outcome, ended_at
 select id, 0, channel, 1, 'delivered', now() from postroom.message;
 insert into postroom.stripe_event (account, event_id, message_id, source, state, type, object_id, thin,
     event_created, secret, raw, received_at)
-select 'acct', 'evt_' || row_number() over (), id, 'webhook', 'received', 't', 'cus_' || row_number() over () / 3,
-    false, now(), 's', 'x', now() - row_number() over () * interval '1 second'
+select 'acct', 'evt_' || row_number() over (), id, 'webhook', 'received', 't',
+    case row_number() over () % 2 when 0 then 'cus_busy' else 'cus_' || row_number() over () / 3 end, false,
+    now(), 's', 'x', now() - row_number() over () * interval '1 second'
 from postroom.message where channel = 'stripe';
 insert into postroom.job_run (job, started_at, outcome)
 select 'job' || n % 7, now(), 'succeeded' from generate_series(1, 20000) n;

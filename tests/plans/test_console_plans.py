@@ -16,7 +16,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.base.db import Connection, Pool, query
+from app.base.db import Connection, Pool, plan_for_values, query
 from app.base.settings import Settings
 from app.console import event_store, ledger_store, letter_store
 from app.console.overview import PUBLISHED_CAP
@@ -41,13 +41,25 @@ TOUCHED_MAX = max(LEDGER, DRY, COUNTED_MAX, PUBLISHED_CAP) + 1_000
 LOOKS: list[tuple[str, str, list[Any]]] = [
     (CONSOLE, "search_messages", ["tenant7", None, None, ROWS, ["tenant7"]]),
     (CONSOLE, "search_messages", ["a7@example.com", None, SOME_ID, ROWS, ["a7@example.com", "0" * 64]]),
+    (CONSOLE, "search_messages", ["batch", None, SOME_ID, ROWS, ["batch"]]),
+    (CONSOLE, "search_messages", ["cus_busy", None, None, ROWS, ["cus_busy"]]),
     (CONSOLE, "list_messages", ["email", None, None, None, LEDGER, None, ROWS]),
     (CONSOLE, "list_messages", [None, "nosuch", None, None, LEDGER, None, ROWS]),
     (CONSOLE, "list_messages", [None, "type.7", SOME_ID, SOME_ID, LEDGER, "cancelled", ROWS]),
     (CONSOLE, "list_tenant_messages", [None, None, None, None, LEDGER, "delivered", ROWS, "tenant7"]),
-    (CONSOLE, "list_waiting", [CHANNELS, ["pending"], NOW, 0, ROWS, None, None, ROWS]),
-    (CONSOLE, "list_waiting", [CHANNELS, ["pending"], NOW, 0, WAITING, "nosuch", None, ROWS]),
-    (CONSOLE, "list_parked", [CHANNELS, ["pending", "retry"], NOW, 0, WAITING, None, "nosuch", ROWS]),
+    (CONSOLE, "list_waiting", [CHANNELS, ["pending"], NOW, 0, ROWS, None, None, ROWS, None, None]),
+    (CONSOLE, "list_waiting", [CHANNELS, ["pending"], NOW, 0, WAITING, "nosuch", None, ROWS, None, None]),
+    (
+        CONSOLE,
+        "list_waiting",
+        [CHANNELS, ["pending"], NOW, 0, WAITING, None, None, ROWS, SOME_ID, SOME_ID],
+    ),
+    (CONSOLE, "list_messages", [None, "type.7", SOME_ID, None, LEDGER, "dead", ROWS]),
+    (
+        CONSOLE,
+        "list_parked",
+        [CHANNELS, ["pending", "retry"], NOW, 0, WAITING, None, "nosuch", ROWS, None, None],
+    ),
     (CONSOLE, "list_standings", [[SOME_ID] * 50, [NOW] * 50]),
     (CONSOLE, "list_topics", [[SOME_ID] * 50]),
     (CONSOLE, "list_receivers", [[SOME_ID] * 50]),
@@ -58,7 +70,6 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (CONSOLE, "list_chain_letters", [[SOME_ID] * 9, 1000]),
     (CONSOLE, "list_letter_groups", [None, None, 100, 10_000]),
     (CONSOLE, "list_letters", [CHANNELS, None, None, None, None, None, None, ROWS, ROWS]),
-    (CONSOLE, "list_letters", [CHANNELS, "ours", "nosuch", None, NOW, SOME_ID, 0, LETTERS, ROWS]),
     (
         CONSOLE,
         "list_letters_by_fingerprint",
@@ -83,11 +94,12 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (OPS, "list_job_times", []),
     (OPS, "fetch_vitals", [30.0]),
     (OPS, "list_flow", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),
-    (OPS, "list_tokens", [200]),
+    (OPS, "list_tokens", [200, None]),
     (OPS, "list_replay_runs", [3]),
     (OPS, "fetch_replay_run", [SOME_ID]),
     (OUTBOX, "fetch_message", [SOME_ID]),
-    (OUTBOX, "list_chain", [SOME_ID, "chain7", None]),
+    (OUTBOX, "list_chain", [SOME_ID, "chain7", None, 100]),
+    (OUTBOX, "list_chain", [SOME_ID, "batch", SOME_ID, 100]),
     (OUTBOX, "list_message_statuses", [[SOME_ID] * 9]),
     (OUTBOX, "list_deliveries", [SOME_ID]),
     (OUTBOX, "list_attempts", [SOME_ID]),
@@ -96,7 +108,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (RESILIENCE, "list_circuits", []),
     (WORKER, "list_jobs", []),
 ]
-# They filter by anything, and are planned for the very values (app/console/queries/plan_for_values.sql).
+# They filter by anything, and are planned for the very values (app/base/queries/plan_for_values.sql).
 NO_LETTER: list[Any] = [None] * 10 + [False]
 FOR_VALUES: list[tuple[str, str, list[Any]]] = [
     (CONSOLE, "fetch_dry_run", [*_with, DRY, 12])
@@ -109,11 +121,24 @@ FOR_VALUES: list[tuple[str, str, list[Any]]] = [
         [*NO_LETTER[:8], [SOME_ID] * 20, *NO_LETTER[9:]],
     )
 ] + [
+    (CONSOLE, "list_letters", [CHANNELS, "ours", "tenant7", None, NOW, SOME_ID, 0, LETTERS, ROWS]),
     (WEBHOOKS, "list_endpoints", ["nosuch", None, ROWS, 10_000]),
     (WEBHOOKS, "list_endpoints", [None, SOME_ID, ROWS, 10_000]),
 ]
+# What a replay of many is asked with; `big` has 15,000 messages and 10 dead letters.
+REPLAYED_MAX = 500
+REPLAYED: list[list[Any]] = [
+    [None, None, None, "big", *NO_LETTER[4:10], True],
+    [None, "ours", *NO_LETTER[2:10], True],
+    ["webhook", "ours", *NO_LETTER[2:]],
+    [None, None, "fault7", *NO_LETTER[3:]],
+    [None, None, "fault7", "big", *NO_LETTER[4:]],
+    [*NO_LETTER[:5], "host7", *NO_LETTER[6:]],
+    [*NO_LETTER[:8], [SOME_ID] * 20, *NO_LETTER[9:]],
+    [None, None, None, None, None, None, NOW - timedelta(hours=1), None, None, None, True],
+]
 HARMLESS = {
-    query(CONSOLE, "plan_for_values"), query(CONSOLE, "mark_session_seen"), query(OPS, "insert_audit"),
+    query("app.base", "plan_for_values"), query(CONSOLE, "mark_session_seen"), query(OPS, "insert_audit"),
 }  # fmt: skip
 PAGES = (
     "", "/messages", "/messages?q=tenant7", "/messages?tenant=tenant7", "/messages?status=pending",
@@ -142,16 +167,70 @@ async def test_no_look_of_the_console_scans_a_table(filled: Pool, mode: str) -> 
 @pytest.mark.rows_by_hand
 async def test_no_look_that_filters_by_anything_scans_a_table(filled: Pool) -> None:
     async with filled.acquire() as conn, conn.transaction():
-        await conn.execute(query(CONSOLE, "plan_for_values"))
+        await plan_for_values(conn)
         assert await _all_faults(conn, FOR_VALUES) == []
 
 
-async def _all_faults(conn: Connection, looks: list[tuple[str, str, list[Any]]]) -> list[str]:
+@pytest.mark.rows_by_hand
+async def test_starting_a_replay_costs_what_it_takes_and_not_what_lies_there(filled: Pool) -> None:
+    run = await filled.fetchval("select id from postroom.replay_run limit 1")
+    async with filled.acquire() as conn, conn.transaction():
+        await plan_for_values(conn)
+        for letters in REPLAYED:
+            looks: list[tuple[str, str, list[Any]]] = [
+                (OPS, "insert_replay_items", [*letters, REPLAYED_MAX, run]),
+                (OUTBOX, "replay_letters", [*letters, REPLAYED_MAX, 0.0, 3, "a"]),
+                (OUTBOX, "preview_letters", [*letters, REPLAYED_MAX, 10]),
+            ]
+            assert await _all_faults(conn, looks, touched_max=REPLAYED_MAX + 1_100) == []
+
+
+@pytest.mark.rows_by_hand
+async def test_a_page_of_dead_letters_over_http_costs_its_rows(filled: Pool) -> None:
+    last = [NOW - timedelta(days=1), SOME_ID, 0]
+    terms: list[list[Any]] = [
+        [CHANNELS, None, None, None, None, ROWS, None, None, None],
+        [CHANNELS[1:], None, None, None, None, ROWS, *last],
+        [CHANNELS[1:], None, None, "big", None, ROWS, *last],
+        [CHANNELS, "ours", None, None, NOW - timedelta(days=2), ROWS, *last],
+    ]
+    looks: list[tuple[str, str, list[Any]]] = [(OUTBOX, "list_dead_letters", each) for each in terms]
+    async with filled.acquire() as conn, conn.transaction():
+        await plan_for_values(conn)
+        assert await _all_faults(conn, looks, touched_max=ROWS + 5) == []
+
+
+@pytest.mark.rows_by_hand
+async def test_releasing_a_replay_and_putting_it_back_costs_what_it_holds(filled: Pool) -> None:
+    every = [None, "ours", *NO_LETTER[2:10], True]
+    async with filled.acquire() as conn, conn.transaction():
+        await plan_for_values(conn)
+        # As after one replay: of another, which is younger than what it knows, PostgreSQL expects one row.
+        await conn.execute(
+            """delete from postroom.replay_item where run_id <> (select id from postroom.replay_run limit 1);
+            analyze postroom.replay_item"""
+        )
+        run = await conn.fetchval(query(OPS, "insert_replay_run"), "a", "{}", 1.0)
+        assert await conn.fetchval(query(OPS, "insert_replay_items"), *every, REPLAYED_MAX, run) == 500
+        release: tuple[str, str, list[Any]] = (OPS, "release_replay_items", [run, "a"])
+        assert await _all_faults(conn, [release], touched_max=REPLAYED_MAX + 100) == []
+        await conn.execute(query(OPS, "release_replay_items"), run, "a")
+        put_back: tuple[str, str, list[Any]] = (OPS, "return_replay_items", [run, "held", "a"])
+        assert await _all_faults(conn, [put_back], touched_max=REPLAYED_MAX + 100) == []
+
+
+async def _all_faults(
+    conn: Connection, looks: list[tuple[str, str, list[Any]]], *, touched_max: int = TOUCHED_MAX
+) -> list[str]:
     faults: list[str] = []
     for package, name, arguments in looks:
         explain = "explain (analyze, timing off, format json) " + query(package, name)
+        trial = conn.transaction()
+        await trial.start()
         [plan] = json.loads(await conn.fetchval(explain, *arguments))
-        faults += [f"{package} {name} {arguments}: {fault}" for fault in _faults(plan["Plan"])]
+        await trial.rollback()
+        found = _faults(plan["Plan"], touched_max=touched_max)
+        faults += [f"{package} {name} {arguments}: {fault}" for fault in found]
     return faults
 
 
@@ -206,7 +285,7 @@ def test_every_query_of_the_console_is_looked_at() -> None:
     assert {f.stem for f in folder.glob("*.sql") if not writing.search(f.read_text())} == looked
 
 
-def _faults(node: dict[str, Any], *, above: str = "") -> Iterator[str]:
+def _faults(node: dict[str, Any], *, touched_max: int, above: str = "") -> Iterator[str]:
     """Scans of a table that grows, and looks along an index that never end.
 
     A look at any so many rows, where nothing but the tenant is given, may begin at the table's start.
@@ -217,7 +296,9 @@ def _faults(node: dict[str, Any], *, above: str = "") -> Iterator[str]:
         yield f"scans {table}"
     # Of one look: a count by channel and state is several, each with its own cap.
     touched = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-    if growing and touched > TOUCHED_MAX:
+    if growing and touched > touched_max:
         yield f"touches {touched} rows of {table}"
+    if (compared := node.get("Rows Removed by Join Filter", 0)) > touched_max:
+        yield f"compares {compared} pairs"
     for below in node.get("Plans", ()):
-        yield from _faults(below, above=node["Node Type"])
+        yield from _faults(below, touched_max=touched_max, above=node["Node Type"])

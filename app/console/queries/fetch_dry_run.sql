@@ -7,6 +7,7 @@ with looked as materialized (
     from postroom.dead_letter d
     where ($1::text is null or d.channel = $1) and ($2::text is null or d.cause = $2)
         and ($3::text is null or d.fingerprint = $3) and ($6::text is null or d.destination = $6)
+        and ($4::text is null or d.tenant = $4)
         and ($7::timestamptz is null or d.died_at >= $7) and ($8::timestamptz is null or d.died_at < $8)
         and ($9::uuid[] is null or d.message_id = any ($9)) and ($10::text[] is null or d.code = any ($10))
         and (not $11::boolean or d.channel <> 'stripe')
@@ -17,8 +18,7 @@ with looked as materialized (
         (array_agg(l.reason order by l.message_id))[1] as reason
     from looked l
     -- The messages are asked only where something of them is.
-    where $4::text is null and $5::text is null or exists (select from postroom.message m
-        where m.id = l.message_id and ($4::text is null or m.tenant = $4) and ($5::text is null or m.type = $5))
+    where $5::text is null or exists (select from postroom.message m where m.id = l.message_id and m.type = $5)
     group by l.channel, l.destination, l.endpoint_id
 ), most as (
     select matched.*, sum(count) over ()::bigint as total, count(*) over () as receivers

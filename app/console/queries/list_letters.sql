@@ -1,4 +1,5 @@
--- Dead letters, newest first; of each channel the newest $8 behind the last one seen are looked at.
+-- Dead letters, newest first; of each channel (and tenant) the newest $8 behind the last one seen are looked at.
+-- To be planned for its values (plan_for_values): the tenant has an index of its own.
 -- $1 channels, $2 cause, $3 tenant, $4 destination, $5, $6, $7 died_at, message id and n of the last one seen,
 -- $9 limit; null means any. Every row says where the look ended (end_…, null: it saw all); the only one that
 -- there is when nothing fits has fits = false.
@@ -7,7 +8,7 @@ with looked as materialized (
     from unnest($1::text[]) channel (name)
     cross join lateral (
         select * from postroom.dead_letter d
-        where d.channel = channel.name
+        where d.channel = channel.name and ($3::text is null or d.tenant = $3)
             and (d.died_at, d.message_id, d.n) < (coalesce($5::timestamptz, 'infinity'),
                 coalesce($6::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), coalesce($7::smallint, 32767::smallint))
         order by d.died_at desc, d.message_id desc, d.n desc
@@ -31,7 +32,7 @@ left join lateral (
     from looked l
     join postroom.message m on m.id = l.message_id
     left join postroom.endpoint e on e.id = l.endpoint_id
-    where ($2::text is null or l.cause = $2) and ($3::text is null or m.tenant = $3)
+    where ($2::text is null or l.cause = $2)
         and ($4::text is null or l.destination = $4)
         and (cut.n is null or (l.died_at, l.message_id, l.n) >= (cut.died_at, cut.message_id, cut.n))
     order by l.died_at desc, l.message_id desc, l.n desc

@@ -21,7 +21,7 @@ left join lateral (
     from looked l
     join postroom.message m on m.id = l.message_id
     left join postroom.endpoint e on e.id = l.endpoint_id
-    where l.channel = any ($1::text[]) and ($2::text is null or l.cause = $2) and ($3::text is null or m.tenant = $3)
+    where l.channel = any ($1::text[]) and ($2::text is null or l.cause = $2) and ($3::text is null or l.tenant = $3)
         and ($4::text is null or l.destination = $4)
     order by l.died_at desc, l.message_id desc, l.n desc
     limit $9

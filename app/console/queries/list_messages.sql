@@ -1,5 +1,5 @@
 -- The ledger, newest first: the newest $5 messages of the range are looked at, those that fit are shown.
--- $1 channel, $2 type, $3 from id, $4 below id, $5 how many to look at, $6 'delivered', 'cancelled' or null, $7 limit
+-- $1 channel, $2 type, $3 from id, $4 below id, $5 how many to look at, $6 'delivered', 'cancelled', 'dead' or null, $7 limit
 -- Every row says where the look ended (end_id, null: it saw all); the only one that there is when nothing fits
 -- has fits = false.
 with looked as materialized (
@@ -17,8 +17,11 @@ left join lateral (
     select l.* from looked l
     where ($1::text is null or l.channel = $1) and ($2::text is null or l.type = $2)
         and ($6::text is null
-            or not exists (select from postroom.delivery d where d.message_id = l.id)
-            and not exists (select from postroom.dead_letter x where x.message_id = l.id)
+            -- One at a time: of an `exists` PostgreSQL might make a hash of the whole table.
+            or $6 = 'dead' and (select x.n from postroom.dead_letter x where x.message_id = l.id limit 1) is not null
+            or $6 <> 'dead'
+            and (select d.n from postroom.delivery d where d.message_id = l.id limit 1) is null
+            and (select x.n from postroom.dead_letter x where x.message_id = l.id limit 1) is null
             and ($6 = 'cancelled') = coalesce((select a.outcome = 'cancelled' from postroom.attempt a
                 where a.message_id = l.id and a.ended_at >= l.created_at order by a.ended_at desc limit 1), false))
     order by l.id desc

@@ -26,6 +26,7 @@ left join lateral (
     from looked d
     join postroom.message m on m.id = d.message_id
     where ($6::text is null or m.tenant = $6) and ($7::text is null or m.type = $7)
+        and ($9::uuid is null or d.message_id >= $9) and ($10::uuid is null or d.message_id < $10)
         and (cut.seq is null or (d.due_at, d.seq) <= (cut.due_at, cut.seq))
     order by d.due_at, d.seq
     limit $8

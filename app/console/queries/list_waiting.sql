@@ -1,6 +1,6 @@
 -- What has not ended and has a time, the longest due first.
 -- $1 channels, $2 states, $3 and $4 due_at and seq of the last one seen, $5 how many to look at by channel
--- and state, $6 tenant, $7 type, $8 limit. Every row says where the look ended (end_…, null: it saw all);
+-- and state, $6 tenant, $7 type, $8 limit, $9 from message id, $10 below message id. Every row says where the look ended (end_…, null: it saw all);
 -- the only one that there is when nothing fits has fits = false.
 with looked as materialized (
     select d.*
@@ -29,6 +29,7 @@ left join lateral (
     from looked d
     join postroom.message m on m.id = d.message_id
     where ($6::text is null or m.tenant = $6) and ($7::text is null or m.type = $7)
+        and ($9::uuid is null or d.message_id >= $9) and ($10::uuid is null or d.message_id < $10)
         and (cut.seq is null or (d.due_at, d.seq) <= (cut.due_at, cut.seq))
     order by d.due_at, d.seq
     limit $8

@@ -14,7 +14,8 @@ with recursive account (name) as (
     (select m.id from unnest(array['stripe', 'email', 'webhook', 'export']) channel (name)
      join postroom.message m on m.channel = channel.name and m.key = $1)
     union
-    (select m.id from postroom.message m where m.correlation_id = $1 limit $4)
+    (select m.id from postroom.message m
+     where m.correlation_id = $1 and m.id < (select id from bound) order by m.id desc limit $4)
     union
     (select m.id from postroom.message m
      where m.tenant = $1 and m.tenant <> '' and m.id < (select id from bound) order by m.id desc limit $4)
@@ -28,7 +29,8 @@ with recursive account (name) as (
     (select e.message_id from (select name from account where name is not null limit 100) a
      join postroom.stripe_event e on e.account = a.name and e.event_id = $1)
     union
-    (select e.message_id from postroom.stripe_event e where e.object_id = $1 limit $4)
+    (select e.message_id from postroom.stripe_event e
+     where e.object_id = $1 and e.message_id < (select id from bound) order by e.message_id desc limit $4)
 )
 select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.created_at
 from found f

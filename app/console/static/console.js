@@ -178,11 +178,15 @@ function addChooseAll() {
   if (!place || place.querySelector("input")) return;
   const box = document.createElement("input");
   box.type = "checkbox";
-  box.ariaLabel = "Choose all on this page";
   box.addEventListener("change", () => {
     for (const each of document.querySelectorAll("tr[data-row] input[type=checkbox]")) each.checked = box.checked;
   });
-  place.replaceChildren(box);
+  const text = document.createElement("span");
+  text.textContent = "Choose all on this page";
+  const label = document.createElement("label");
+  label.className = "all";
+  label.append(box, text);
+  place.replaceChildren(label);
 }
 
 function countChosen() {

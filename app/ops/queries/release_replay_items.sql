@@ -1,14 +1,16 @@
 -- Bring the held letters of a replay back to life, spread at its pace from now on. Attempts start anew.
 -- $1 run, $2 who asks. Returns how many by channel.
+-- An item is found again by its place in the table: of a run just begun PostgreSQL expects one row, and would
+-- compare every item with every letter.
 with run as (
     select pace_per_s from postroom.replay_run where id = $1
 ), held as materialized (
-    select message_id, n, row_number() over (order by died_at, message_id, n) - 1 as place
+    select ctid as item, message_id, n, row_number() over (order by died_at, message_id, n) - 1 as place
     from postroom.replay_item where run_id = $1 and state = 'held'
 ), taken as (
     delete from postroom.dead_letter d using held h
     where d.message_id = h.message_id and d.n = h.n
-    returning d.*, h.place
+    returning d.*, h.place, h.item
 ), revived as (
     insert into postroom.delivery
         (message_id, n, seq, channel, destination, endpoint_id, ordering_key, due_at, last_reason)
@@ -21,6 +23,6 @@ with run as (
     select message_id, n, channel, attempts, 'replayed', 'replayed by ' || $2 from taken
 ), marked as (
     update postroom.replay_item i set state = 'released'
-    from taken t where i.run_id = $1 and i.message_id = t.message_id and i.n = t.n
+    from taken t where i.ctid = t.item
 )
 select channel, count(*) as count from taken group by channel

@@ -1,7 +1,14 @@
--- What belongs together: the message that caused this one, its other effects, and its own.
--- $1 message id, $2 its correlation id or null, $3 the same as UUID where it is one
+-- What belongs together: the message that caused this one, its other effects, and its own; the first by id.
+-- $1 message id, $2 its correlation id or null, $3 the same as UUID where it is one, $4 limit
+with belonging (id) as (
+    (select m.id from postroom.message m where m.correlation_id = $2 and m.id <> $1 order by m.id limit $4)
+    union
+    (select m.id from postroom.message m where m.correlation_id = $1::text and m.id <> $1 order by m.id limit $4)
+    union
+    (select m.id from postroom.message m where m.id = $3 and m.id <> $1)
+)
 select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.ordering_key, m.deliveries, m.created_at
-from postroom.message m
-where m.id <> $1 and (m.correlation_id = $2 or m.correlation_id = $1::text or m.id = $3)
+from belonging b
+join postroom.message m on m.id = b.id
 order by m.id
-limit 100
+limit $4

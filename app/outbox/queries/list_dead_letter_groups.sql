@@ -6,7 +6,7 @@ select l.fingerprint, l.channel, l.cause, count(*) as count, min(l.died_at) as f
 from postroom.dead_letter l
 join postroom.message m on m.id = l.message_id
 where l.channel = any ($1::text[]) and ($2::text is null or l.cause = $2)
-    and ($3::text is null or l.fingerprint = $3) and ($4::text is null or m.tenant = $4)
+    and ($3::text is null or l.fingerprint = $3) and ($4::text is null or l.tenant = $4)
     and ($5::timestamptz is null or l.died_at >= $5)
 group by l.fingerprint, l.channel, l.cause
 order by count desc, l.fingerprint

@@ -3,10 +3,11 @@
 with matched as materialized (
     select d.message_id, d.n, d.channel, d.destination, d.cause, d.reason, d.died_at
     from postroom.dead_letter d
-    join postroom.message m on m.id = d.message_id
     where ($1::text is null or d.channel = $1) and ($2::text is null or d.cause = $2)
-        and ($3::text is null or d.fingerprint = $3) and ($4::text is null or m.tenant = $4)
-        and ($5::text is null or m.type = $5) and ($6::text is null or d.destination = $6)
+        and ($3::text is null or d.fingerprint = $3) and ($4::text is null or d.tenant = $4)
+        and ($5::text is null or exists (
+            select from postroom.message m where m.id = d.message_id and m.type = $5))
+        and ($6::text is null or d.destination = $6)
         and ($7::timestamptz is null or d.died_at >= $7) and ($8::timestamptz is null or d.died_at < $8)
         and ($9::uuid[] is null or d.message_id = any ($9)) and ($10::text[] is null or d.code = any ($10))
         and (not $11::boolean or d.channel <> 'stripe')
