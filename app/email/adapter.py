@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from app.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
 from app.email.payload import Email
 from app.email.renderer import RENDER_S, START_S, Renderer
 from app.email.steps import SmtpFailed, step
+from app.email.store import Excluded, Lookup
 from app.email.target import parse_target
 from app.email.template import TemplateFailed, TemplateFolders
 from app.email.transaction import BODY_BYTES_PER_S, Envelope, Receipt, send
@@ -38,6 +40,7 @@ from app.outbox.model import (
     Wait,
     unusable,
 )
+from app.resilience.batcher import Batcher
 
 _BASE64_GROWTH = 1.4
 _SPARE_S = 15.0
@@ -77,6 +80,7 @@ class EmailAdapter:
         if settings.templates_dir is not None and not settings.templates_dir.is_dir():
             raise SettingsInvalid(["POSTROOM_EMAIL__TEMPLATES_DIR: no such folder"])
         self._folders = TemplateFolders(settings.templates_dir)
+        self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up)
         self._renderer = Renderer(templates_dir=settings.templates_dir)
         self._connections = self._connect_later()
         self.concurrency_max = CLAIMED_AHEAD * settings.connections_max
@@ -100,6 +104,7 @@ class EmailAdapter:
         """Nothing is opened ahead: the first mail opens the first connection."""
 
     async def close(self) -> None:
+        await self._lookups.close()
         await self._renderer.close()
         if self._connections is not None:
             await self._connections.close()
@@ -136,7 +141,7 @@ class EmailAdapter:
             return Rejected(address.mask(str(failed)), code="template", cause=Cause.OURS)
         except Unavailable as error:
             return RetryLater(error.detail, code="renderer", cause=Cause.OURS, trip=Trip.NO)
-        body, utf8 = self._body(claim, email, content, wanted)
+        body, utf8 = self._body(claim, email, content)
         envelope = Envelope(self._sender.addr_spec, wanted.addresses, utf8)
         try:
             receipt = await self._send(self._connections, envelope, body)
@@ -169,8 +174,7 @@ class EmailAdapter:
     async def _wanted(self, claim: Claim, email: Email) -> _Wanted | Suppressed | Delivered:
         """Leave out who is suppressed and who has this mail from an earlier attempt."""
         everyone = letter.recipients(email)
-        async with self._pool.acquire() as conn:
-            excluded = await store.list_excluded(conn, claim.message_id, claim.n, everyone)
+        excluded = await self._lookups.submit(Lookup(claim.message_id, claim.n, everyone))
         out = {each.recipient for each in excluded}
         positions = tuple(index for index in range(len(everyone)) if index not in out)
         if positions:
@@ -179,16 +183,20 @@ class EmailAdapter:
             return Delivered(detail="everyone else had it from an earlier attempt")
         return Suppressed(f"every recipient is suppressed: {excluded[0].reason}")
 
+    async def _look_up(self, lookups: Sequence[Lookup]) -> list[list[Excluded] | Exception]:
+        async with self._pool.acquire() as conn:
+            return [*await store.list_excluded(conn, lookups)]
+
     async def _content(self, email: Email) -> Content:
         if email.template is None:
             return Content(email.subject, email.text, email.html)
         done = await self._renderer.render(email.template, email.data)
         return Content(done.subject, done.text, done.html)
 
-    def _body(self, claim: Claim, email: Email, content: Content, wanted: _Wanted) -> tuple[bytes, bool]:
+    def _body(self, claim: Claim, email: Email, content: Content) -> tuple[bytes, bool]:
         stamp = Stamp(claim.message_id, claim.n, claim.correlation_id, self._clock.now())
         message = letter.build(email, content, sender=self._sender, stamp=stamp)
-        utf8 = letter.needs_utf8((*wanted.addresses, *letter.recipients(email)))
+        utf8 = letter.needs_utf8(email)
         return letter.to_bytes(message, utf8=utf8), utf8
 
     async def _send(self, connections: Connections, envelope: Envelope, body: bytes) -> Receipt:

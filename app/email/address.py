@@ -10,6 +10,9 @@ from email_validator import EmailNotValidError, validate_email
 
 from app.base.errors import InvalidPayload
 
+CHARACTERS_MAX = 450
+"""With its name, escaped, it fits on one line of a header."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 # Bounded, so that a server's long answer cannot make the search slow.
 _ADDRESS = re.compile(r"""([^\s<>@,;:"'])[^\s<>@,;:"']{0,128}@([A-Za-z0-9.-]{1,255})""")
@@ -28,6 +31,8 @@ def recipient(text: str, *, field: str) -> Address:
     Never asks DNS. Errors: `InvalidPayload` naming the field, never the address.
     """
     refuse_line_breaks(text, field=field)
+    if len(text) > CHARACTERS_MAX:
+        raise InvalidPayload(f"{field} is longer than {CHARACTERS_MAX} characters", field=field)
     try:
         valid = validate_email(
             text, check_deliverability=False, allow_display_name=True, test_environment=True

@@ -13,6 +13,15 @@ _INSERT_ACCEPTED = query(__package__, "insert_accepted")
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """The recipients of one delivery, in the order of the message's own list."""
+
+    message_id: UUID
+    n: int
+    addresses: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Excluded:
     """`recipient` counts from 0 in the message's own list. `reason` is set where it is suppressed."""
 
@@ -20,15 +29,21 @@ class Excluded:
     reason: str | None
 
 
-async def list_excluded(
-    conn: Connection, message_id: UUID, n: int, addresses: Sequence[str]
-) -> list[Excluded]:
-    """Look up every recipient of one delivery, in one round trip.
+async def list_excluded(conn: Connection, lookups: Sequence[Lookup]) -> list[list[Excluded]]:
+    """Look up every recipient of many deliveries, in one round trip.
 
-    Addresses are compared in lower case. Transaction: the caller's; changes nothing.
+    Returns: one list a lookup, in order, by recipient. Addresses are compared in lower case.
+    Transaction: the caller's; changes nothing.
     """
-    rows = await conn.fetch(_LIST_EXCLUDED, message_id, n, [each.lower() for each in addresses])
-    return [Excluded(row["recipient"], row["reason"]) for row in rows]
+    found: list[list[Excluded]] = [[] for _ in lookups]
+    asked = [
+        (index, each.message_id, each.n, recipient, address.lower())
+        for index, each in enumerate(lookups)
+        for recipient, address in enumerate(each.addresses)
+    ]
+    for row in await conn.fetch(_LIST_EXCLUDED, *map(list, zip(*asked, strict=True))):
+        found[row["lookup"]].append(Excluded(row["recipient"], row["reason"]))
+    return found
 
 
 async def insert_accepted(conn: Connection, message_id: UUID, n: int, recipients: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from app.base.db import Pool, transaction
 from app.base.settings import RetentionSettings, Settings
-from app.email.store import list_excluded
+from app.email.store import Lookup, list_excluded
 from app.ops.erasure import person
 from app.outbox.retention import retention_job
 from app.worker.model import JobContext
@@ -150,7 +150,7 @@ async def test_a_suppressed_address_is_left_out_until_it_is_released(api: Api) -
     made = await api.post("/v1/admin/suppressions", json={"address": "Ada@EXAMPLE.com", "reason": "asked"})
     assert (made.status, made.json["address"]) == (201, ADA)
     async with transaction(pool) as conn:
-        [excluded] = await list_excluded(conn, UUID(int=1), 0, [ADA, "bob@example.com"])
+        [[excluded]] = await list_excluded(conn, [Lookup(UUID(int=1), 0, [ADA, "bob@example.com"])])
     assert (excluded.recipient, excluded.reason) == (0, "asked")
     listed = (await api.get("/v1/admin/suppressions")).json["items"]
     assert [each["address"] for each in listed] == [ADA]

@@ -32,6 +32,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"to": "ann\u2028@example.com"}, "to"),
     ({"to": "nobody"}, "to"),
     ({"to": ""}, "to"),
+    ({"to": f"{'x' * 440} <ann@example.com>"}, "to"),
     ({"to": []}, "to"),
     ({"to": 7}, "to"),
     ({"to": ["a@example.com", 7]}, "to[1]"),

@@ -1,8 +1,10 @@
--- Recipients not to be mailed. $1 message id, $2 n of the delivery, $3 addresses in lower case, in order
-select (r.position - 1)::int as recipient, s.reason
-from unnest($3::text[]) with ordinality as r (address, position)
+-- Recipients not to be mailed, of many deliveries. In the same order: $1 number of the lookup, $2 message id,
+-- $3 n of the delivery, $4 position in its list of recipients, $5 address in lower case
+select r.lookup, r.recipient, s.reason
+from unnest($1::int[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[])
+    as r (lookup, message_id, n, recipient, address)
 left join postroom.suppression s on s.address = r.address
 left join postroom.email_accepted a
-    on a.message_id = $1 and a.n = $2 and a.recipient = r.position - 1
+    on a.message_id = r.message_id and a.n = r.n and a.recipient = r.recipient
 where s.address is not null or a.recipient is not null
-order by r.position
+order by r.lookup, r.recipient
