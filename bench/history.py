@@ -34,7 +34,7 @@ on conflict (name, label, shard) do update set value = postroom.tally.value + ex
 
 
 async def finish(dsn: str, count: int, *, step: int = 250_000) -> None:
-    """Write so many delivered messages, as the engine would leave them; on two connections, to be sooner done."""
+    """Write so many delivered messages, as the engine would leave them; on two connections, to save time."""
     pool = await open_pool(dsn)
     starts = iter(range(1, count + 1, step))
 

@@ -107,8 +107,8 @@ async def measure_held_snapshot(stage: Stage, report: Report) -> None:
 async def measure_backlog(stage: Stage, report: Report, *, rounds: int) -> None:
     """`backlog_ratio`: draining 50,000 out of a million over draining 50,000 out of 50,000, alternating.
 
-    Each after a checkpoint, as the row `drain` is: else only the million, published long before, would pay for
-    writing whole pages to the WAL.
+    Each after a checkpoint, as the row `drain` is: else only the million, published long before, would pay
+    for writing whole pages to the WAL.
     """
     large, small = await stage.database(), await stage.database()
     ratios = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import string
 
 import asyncpg
 import pytest
@@ -181,4 +183,15 @@ async def test_a_name_too_long_in_a_payload_costs_nobody_the_transaction(
     assert {row["name"] for row in rows} == {""}
     assert await pool.fetchval("select count(*) from postroom.delivery where endpoint_id is null") == (
         size or 1
+    )
+
+
+async def test_an_address_of_any_length_costs_nobody_the_transaction(pool: Pool) -> None:
+    """Random text, because what repeats is compressed below the limit of an index entry."""
+    to = "".join(random.choices(string.ascii_letters, k=20_000))
+    message_id = await pool.fetchval(
+        "select postroom.publish('email', jsonb_build_object('to', $1::text))", to
+    )
+    assert (
+        await pool.fetchval("select payload ->> 'to' from postroom.message where id = $1", message_id) == to
     )

@@ -39,4 +39,5 @@ async def test_a_run_reads_what_it_seals_and_not_the_ledger(dsn: str, pool: Pool
     assert await sealing_job(pool=pool, keyring=keyring).run(JobContext(once=True)) == 4_000
     assert await pool.fetchval("select count(*) from postroom.message where payload ? '$'") == 4_000
     await pool.close()
-    assert await rows_read(dsn) - before < 500_000
+    # Twenty batches that read the ledger would read 1.9 million.
+    assert await rows_read(dsn) - before < 950_000

@@ -179,7 +179,7 @@ async def test_starting_a_replay_costs_what_it_takes_and_not_what_lies_there(fil
         for letters in REPLAYED:
             looks: list[tuple[str, str, list[Any]]] = [
                 (OPS, "insert_replay_items", [*letters, REPLAYED_MAX, run]),
-                (OUTBOX, "replay_letters", [*letters, REPLAYED_MAX, 0.0, 3, "a"]),
+                (OUTBOX, "replay_letters", [*letters, REPLAYED_MAX, 0.0, 3, "a", 0.0]),
                 (OUTBOX, "preview_letters", [*letters, REPLAYED_MAX, 10]),
             ]
             assert await _all_faults(conn, looks, touched_max=REPLAYED_MAX + 1_100) == []

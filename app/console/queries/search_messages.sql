@@ -23,6 +23,7 @@ with recursive account (name) as (
     (select sent.id from unnest($5::text[]) as asked (address)
      cross join lateral (select m.id from postroom.message m
         where m.channel = 'email' and jsonb_typeof(m.payload -> 'to') = 'string'
+            and length(m.payload ->> 'to') <= 320
             and lower(m.payload ->> 'to') = asked.address and m.id < (select id from bound)
         order by m.id desc limit $4) as sent)
     union
