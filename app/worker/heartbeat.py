@@ -15,6 +15,8 @@ from app.worker import store
 log = get_logger(__name__)
 
 BEAT_S: Final = 2.0
+RETRY_S: Final = 0.5
+"""After a failed beat: until the first one that succeeds, the runner looks dead to all who read the ledger."""
 WORKER_TTL_S: Final = 10.0
 """Without a beat for so long, a worker is dead: its claims are taken over and fenced off."""
 
@@ -56,17 +58,19 @@ class Worker:
             await self.register()
 
     async def beating(self) -> None:
-        """Beat until cancelled; whatever the database answers, it is asked again at the next beat.
+        """Beat until cancelled; whatever the database answers, it is asked again.
 
         A worker that stops beating and works on is the worst one: all that it sends is sent again by others.
         """
         while True:
+            pause_s = BEAT_S
             try:
                 async with asyncio.timeout(WORKER_TTL_S / 2):
                     await self.beat()
             except DATABASE_FAILURES as error:
                 log.warning("worker.beat_failed", worker=self._id, error=repr(error))
-            await asyncio.sleep(BEAT_S)
+                pause_s = RETRY_S
+            await asyncio.sleep(pause_s)
 
     async def leave(self) -> None:
         """Take the row away; call it when nothing is held any more."""

@@ -137,8 +137,16 @@ CASES: Final = (
     Case("ReadyzFailures", QUIET, "not while ready", "9m", 0, {READY_A: "1x9"}),
     Case("ReadyzFailures", RESTART, "not at a restart", "9m", 0, {READY_A: "1 0 0 1x9"}),
     Case("ReadyzFailures", ABSENT, "not when data is absent: MetricsAbsent says that", "9m", 0, UP),
-    Case("JobsRunnerSilent", FIRES, "fires after 5 minutes", "6m", 1, {BEAT: "0x9"}),
+    Case("JobsRunnerSilent", FIRES, "fires after 5 minutes", "7m", 1, {BEAT: "0x9"}),
     Case("JobsRunnerSilent", QUIET, "not at 5 minutes", "5m", 0, {BEAT: "0x9"}),
+    Case(
+        "JobsRunnerSilent",
+        QUIET,
+        "not before the first beat after an outage",
+        "6m",
+        0,
+        {BEAT: "0x6 400+60x9"},
+    ),
     Case("JobsRunnerSilent", QUIET, "not while it beats", "9m", 0, {BEAT: "0+60x9"}),
     Case(
         "JobsRunnerSilent",
