@@ -16,7 +16,7 @@ log = get_logger(__name__)
 
 BEAT_S: Final = 2.0
 RETRY_S: Final = 0.5
-"""After a failed beat: until the first one that succeeds, the runner looks dead to all who read the ledger."""
+"""After a failed beat. Until one succeeds, the runner looks dead to all who read the ledger."""
 WORKER_TTL_S: Final = 10.0
 """Without a beat for so long, a worker is dead: its claims are taken over and fenced off."""
 
