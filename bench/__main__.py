@@ -15,7 +15,7 @@ from app.base.log import configure_logging
 from bench.channels import measure_emails, measure_slow_neighbours, measure_webhooks
 from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
-from bench.queue import measure_backlog, measure_drain, measure_held_snapshot, measure_latency
+from bench.queue import measure_drain, measure_held_snapshot, measure_latency
 from bench.report import Report
 from bench.runners import measure_two_runners
 from bench.stage import Stage, open_stage, run
@@ -25,21 +25,24 @@ Measure = Callable[[Stage, Report], Coroutine[None, None, None]]
 
 def rows(*, full: bool) -> dict[str, Measure]:
     """Every measurement by the name that ONLY takes."""
-    rounds = 5 if full else 3
+    rounds, seconds = (5, 5) if full else (3, 3)
     return {
         "drain": lambda stage, report: measure_drain(stage, report, rounds=rounds),
         "runners": lambda stage, report: measure_two_runners(stage, report, rounds=rounds),
-        "publish": lambda stage, report: measure_publish_over_insert(stage, report, rounds=rounds),
+        "publish": lambda stage, report: measure_publish_over_insert(
+            stage, report, rounds=rounds, seconds=seconds
+        ),
         "latency": measure_latency,
-        "ingest": lambda stage, report: measure_ingest(stage, report, rounds=rounds),
+        "ingest": lambda stage, report: measure_ingest(stage, report, rounds=rounds, seconds=seconds),
         "held": measure_held_snapshot,
         "history": lambda stage, report: measure_history(
             stage, report, rounds=rounds, finished=20_000_000 if full else 5_000_000
         ),
         "webhook": lambda stage, report: measure_webhooks(stage, report, rounds=rounds),
         "email": lambda stage, report: measure_emails(stage, report, rounds=rounds),
-        "neighbours": lambda stage, report: measure_slow_neighbours(stage, report, rounds=rounds),
-        "backlog": lambda stage, report: measure_backlog(stage, report, rounds=rounds),
+        "neighbours": lambda stage, report: measure_slow_neighbours(
+            stage, report, rounds=rounds, seconds=seconds + 1
+        ),
     }
 
 

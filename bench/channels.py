@@ -35,12 +35,12 @@ from bench.service import open_process
 from bench.stage import Stage
 
 COUNT: Final = 20_000
-EMAILS: Final = 5_000
+EMAILS: Final = 1_500
 CONNECTIONS: Final = 20
-SECONDS: Final = 5.0
 GOOD: Final = 20
 SILENT: Final = 5
-BACKLOG_EACH: Final = 4_000
+BACKLOG_A_SECOND: Final = 600
+"""For each receiver, so that the backlog does not end."""
 PORTS: Final = r"ports ([\d ]+)"
 DATA: Final = {"id": "in_1", "amount_paid": 4_200, "currency": "eur", "lines": ["x" * 60] * 10}
 
@@ -172,17 +172,18 @@ async def _deliver_emails(stage: Stage, port: int) -> float:
     return rate
 
 
-async def measure_slow_neighbours(stage: Stage, report: Report, *, rounds: int) -> None:
+async def measure_slow_neighbours(stage: Stage, report: Report, *, rounds: int, seconds: int) -> None:
     """`slow_neighbour_ratio`: to 20 good receivers while 5 others never answer, over without them."""
     ratios = []
     async with open_process(["bench.sink", "http", str(GOOD)], {}, PORTS) as (_, good):
         for _ in range(rounds):
-            alone = await _rate_beside(stage, _urls(good), [])
+            alone = await _rate_beside(stage, seconds, _urls(good), [])
             # A process a round: when it ends, so do the attempts that wait for it.
             async with AsyncExitStack() as silent:
                 started = open_process(["bench.sink", "silent", str(SILENT)], {}, PORTS)
                 _, bad = await silent.enter_async_context(started)
-                ratios.append(await _rate_beside(stage, _urls(good), _urls(bad), silent.aclose) / alone)
+                beside = await _rate_beside(stage, seconds, _urls(good), _urls(bad), silent.aclose)
+                ratios.append(beside / alone)
     report.put("slow_neighbour_ratio", median(ratios), spread=ratios)
 
 
@@ -192,28 +193,29 @@ def _urls(found: re.Match[str]) -> list[str]:
 
 async def _rate_beside(
     stage: Stage,
+    seconds: int,
     good: Sequence[str],
     bad: Sequence[str],
     end_bad: Callable[[], Awaitable[None]] | None = None,
 ) -> float:
-    """Deliveries a second over `SECONDS`, out of a backlog that does not end."""
+    """Deliveries a second over `seconds`, out of a backlog that does not end."""
     dsn = await stage.database()
     async with open_engine(dsn, _webhooks) as engine:
-        count = (len(good) + len(bad)) * BACKLOG_EACH
-        await publish_to(engine.pool, [*good, *bad], count)
+        each = BACKLOG_A_SECOND * seconds
+        await publish_to(engine.pool, [*good, *bad], (len(good) + len(bad)) * each)
         context = JobContext()
         task = asyncio.create_task(engine.run(context))
-        await asyncio.sleep(SECONDS)
+        await asyncio.sleep(seconds)
         delivered = await _delivered(engine)
-        if delivered >= len(good) * BACKLOG_EACH * 0.9:
-            raise RuntimeError("the backlog was too small: raise BACKLOG_EACH")
+        if delivered >= len(good) * each * 0.9:
+            raise RuntimeError("the backlog was too small: raise BACKLOG_A_SECOND")
         context.stop.set()
         engine.wakeup.wake_all()
         if end_bad:
             await end_bad()
         await task
     await stage.drop(dsn)
-    return delivered / SECONDS
+    return delivered / seconds
 
 
 async def _delivered(engine: Engine) -> float:

@@ -15,7 +15,7 @@ from app.outbox.replay import LetterFilter
 from bench.report import Report
 from bench.service import Api
 
-ROUNDS: Final = 4
+ROUNDS: Final = 3
 PAUSE_S: Final = 0.05
 """So that a round over all pages takes longer than the two seconds for which gauges are kept."""
 LETTERS: Final = 100_000

@@ -19,7 +19,6 @@ from bench.service import SECRET, Api, open_api
 from bench.stage import Stage, execute, run
 
 CLIENTS: Final = 32
-SECONDS: Final = 5
 EVENTS_A_SECOND_MAX: Final = 12_000
 PAYLOAD: Final = json.dumps(
     {"to": "ada@example.com", "template": "welcome", "data": {"object": {"name": "Ada"}}}
@@ -39,7 +38,7 @@ select postroom.publish('email', '{PAYLOAD}'::jsonb, key => 'k' || :n || ':' || 
 SLEEPER: Final = "insert into postroom.sleeper (channel, worker) values ('webhook', 1)"
 
 
-async def measure_publish_over_insert(stage: Stage, report: Report, *, rounds: int) -> None:
+async def measure_publish_over_insert(stage: Stage, report: Report, *, rounds: int, seconds: int) -> None:
     """`publish_over_insert`: one message a transaction from 32 connections, wake-up on, pgbench both."""
     if stage.pgbench is None:
         report.skip("publish_over_insert", "pgbench is missing (Debian: apt-get install postgresql-contrib)")
@@ -49,19 +48,19 @@ async def measure_publish_over_insert(stage: Stage, report: Report, *, rounds: i
     await execute(dsn, SLEEPER)
     ratios = []
     for _ in range(rounds):
-        plain = _pgbench(stage, dsn, PLAIN_INSERT)
-        ratios.append(_pgbench(stage, dsn, PUBLISH) / plain)
+        plain = _pgbench(stage, dsn, PLAIN_INSERT, seconds)
+        ratios.append(_pgbench(stage, dsn, PUBLISH, seconds) / plain)
     report.put("publish_over_insert", median(ratios), spread=ratios)
     await stage.drop(dsn)
 
 
-def _pgbench(stage: Stage, dsn: str, script: str) -> float:
+def _pgbench(stage: Stage, dsn: str, script: str, seconds: int) -> float:
     """Transactions a second."""
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()
         said = run(
-            [str(stage.pgbench), "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2", "-T", str(SECONDS),
+            [str(stage.pgbench), "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds),
              "-f", file.name, urlsplit(dsn).path.lstrip("/")],
             env=stage.environment(),
         )  # fmt: skip
@@ -71,7 +70,7 @@ def _pgbench(stage: Stage, dsn: str, script: str) -> float:
     return float(found[1])
 
 
-async def measure_ingest(stage: Stage, report: Report, *, rounds: int) -> None:
+async def measure_ingest(stage: Stage, report: Report, *, rounds: int, seconds: int) -> None:
     """`ingest_over_http`: signed webhooks of 1.6 kB, 200 after the commit, over /livez of the same server."""
     if shutil.which("wrk") is None:
         report.skip("ingest_over_http", "wrk is missing (Debian: apt-get install wrk)")
@@ -81,19 +80,19 @@ async def measure_ingest(stage: Stage, report: Report, *, rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="postroom-bench-") as folder:
         async with open_api(dsn) as api:
             for round_ in range(rounds):
-                bare = _wrk(api, "/livez", None)
-                script = _write_requests(Path(folder), round_)
-                ratios.append(_wrk(api, "/v1/stripe/webhook", script) / bare)
+                bare = _wrk(api, "/livez", None, seconds)
+                script = _write_requests(Path(folder), round_, seconds)
+                ratios.append(_wrk(api, "/v1/stripe/webhook", script, seconds) / bare)
     report.put("ingest_over_http", median(ratios), spread=ratios)
     await stage.drop(dsn)
 
 
-def _write_requests(folder: Path, round_: int) -> Path:
+def _write_requests(folder: Path, round_: int, seconds: int) -> Path:
     """Signed events of their own for each request, two files of them: wrk runs two threads."""
     signed_at = int(time.time())
     for thread in (1, 2):
         with (folder / f"events{thread}").open("w") as file:
-            for number in range(EVENTS_A_SECOND_MAX * SECONDS // 2):
+            for number in range(EVENTS_A_SECOND_MAX * seconds // 2):
                 body = json.dumps(_event(f"evt_{round_}_{thread}_{number}"), separators=(",", ":"))
                 digest = hmac.new(SECRET.encode(), f"{signed_at}.{body}".encode(), hashlib.sha256).hexdigest()
                 file.write(f"t={signed_at},v1={digest}\t{body}\n")
@@ -134,9 +133,9 @@ def _event(event_id: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _wrk(api: Api, path: str, script: Path | None) -> float:
+def _wrk(api: Api, path: str, script: Path | None, seconds: int) -> float:
     """Requests a second. Errors: `RuntimeError` when answers were refused or lost."""
-    arguments = ["wrk", "-t", "2", "-c", str(CLIENTS), "-d", f"{SECONDS}s"]
+    arguments = ["wrk", "-t", "2", "-c", str(CLIENTS), "-d", f"{seconds}s"]
     arguments += ["-s", str(script)] if script else []
     said = run([*arguments, api.url + path])
     if "Non-2xx" in said:

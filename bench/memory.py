@@ -12,7 +12,7 @@ from bench.channels import publish_to
 from bench.report import Report
 from bench.service import open_process
 
-SECONDS: Final = 20.0
+SECONDS: Final = 7.0
 WEBHOOKS: Final = 20_000
 
 

@@ -9,15 +9,13 @@ from typing import Final
 
 import asyncpg
 
-from app.base.db import open_pool
 from app.worker.model import JobContext
 from bench.engine import Engine, open_engine, publish
 from bench.report import Report
-from bench.stage import Stage, execute
+from bench.stage import Stage
 
 DRAIN_COUNT: Final = 60_000
 HELD_COUNT: Final = 300_000
-BACKLOG_LARGE: Final = 1_000_000
 BACKLOG_SMALL: Final = 50_000
 LATENCY_COUNT: Final = 300
 
@@ -104,30 +102,23 @@ async def measure_held_snapshot(stage: Stage, report: Report) -> None:
     await stage.drop(dsn)
 
 
-async def measure_backlog(stage: Stage, report: Report, *, rounds: int) -> None:
+async def measure_backlog(small: str, large: str, report: Report, *, rounds: int) -> None:
     """`backlog_ratio`: draining 50,000 out of a million over draining 50,000 out of 50,000, alternating.
 
     Each after a checkpoint, as the row `drain` is: else only the million, published long before, would pay
-    for writing whole pages to the WAL.
+    for writing whole pages to the WAL. `large`: a database in which the million waits.
     """
-    large, small = await stage.database(), await stage.database()
     ratios = []
-    pool = await open_pool(large)
-    await publish(pool, BACKLOG_LARGE, batch=10_000)
-    await execute(large, "analyze")
-    await pool.close()
     for round_ in range(rounds):
         rates = {}
         for dsn in (small, large):
             async with open_engine(dsn) as engine:
                 if dsn == small:
-                    await publish(engine.pool, BACKLOG_SMALL, prefix=f"r{round_}:")
+                    await publish(engine.pool, BACKLOG_SMALL, prefix=f"b{round_}:")
                 await engine.pool.execute("checkpoint")
                 rates[dsn] = await drain_some(engine, BACKLOG_SMALL)
         ratios.append(rates[large] / rates[small])
     report.put("backlog_ratio", median(ratios), spread=ratios)
-    await stage.drop(small)
-    await stage.drop(large)
 
 
 async def drain_some(engine: Engine, count: int) -> float:

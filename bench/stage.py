@@ -23,6 +23,7 @@ from app.postgres.server import LocalPostgres
 SETTINGS: Final = {
     "shared_buffers": "1GB",
     "max_wal_size": "8GB",
+    "maintenance_work_mem": "256MB",
     "checkpoint_timeout": "30min",
     "autovacuum_naptime": "10s",
     "max_connections": "200",
