@@ -45,7 +45,6 @@ class Claimer:
         self._vain: frozenset[str] = frozenset()
         self._vain_at = float("-inf")
         self._put_off_at = float("-inf")
-        self._walked = BOTTOM
         self._walked_past: frozenset[str] = frozenset()
 
     async def claim(

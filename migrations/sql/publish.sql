@@ -1,7 +1,7 @@
 -- Publishing, inside the caller's own transaction.
 
 -- Wake a sleeper, and only then take the global lock that NOTIFY needs at commit.
-create function postroom.wake(channel text) returns void
+create or replace function postroom.wake(channel text) returns void
 language plpgsql
 as $$
 begin
@@ -12,7 +12,7 @@ end
 $$;
 
 -- Where a payload goes: the breaker and the cap in flight are kept for this name.
-create function postroom.destination(channel text, payload jsonb) returns text
+create or replace function postroom.destination(channel text, payload jsonb) returns text
 language sql immutable parallel safe
 as $$
     select case channel
@@ -24,7 +24,7 @@ $$;
 
 -- A tenant or type as a payload has it, or null where it is too long to be one. Its channel refuses it then;
 -- the transaction that published it goes on.
-create function postroom.short(name text) returns text
+create or replace function postroom.short(name text) returns text
 language sql immutable parallel safe
 as $$
     select case when length(name) <= 200 then name end
@@ -36,7 +36,7 @@ $$;
 -- Returns one row an object, in order; `published` is false where the key was known already.
 -- A webhook without `url` goes to every endpoint of its tenant that listens to its type.
 -- Plans are made once and always by index: a session may have planned while the ledger was empty.
-create function postroom.publish_many(messages jsonb)
+create or replace function postroom.publish_many(messages jsonb)
 returns table ("position" integer, id uuid, published boolean)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -160,7 +160,7 @@ end
 $$;
 
 -- Publish one message. Returns its id; the same (channel, key) again returns the first id.
-create function postroom.publish(
+create or replace function postroom.publish(
     channel text,
     payload jsonb,
     key text default null,

@@ -10,7 +10,18 @@ from sqlalchemy.util import await_only
 revision = "0001"
 down_revision = None
 
-FILES = ("ledger", "work", "webhooks", "email", "access", "stripe", "exports", "console", "publish")
+FILES = (
+    "ledger",
+    "partitions",
+    "work",
+    "webhooks",
+    "email",
+    "access",
+    "stripe",
+    "exports",
+    "console",
+    "publish",
+)
 
 
 def upgrade() -> None:

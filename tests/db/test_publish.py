@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from app.base.db import Pool, transaction
+from app.base.migrate import migrate
 from app.outbox.model import Message
 from app.outbox.publisher import publish, publish_many
 from tests.engine import Engine, ScriptedAdapter
@@ -195,3 +196,18 @@ async def test_an_address_of_any_length_costs_nobody_the_transaction(pool: Pool)
     assert (
         await pool.fetchval("select payload ->> 'to' from postroom.message where id = $1", message_id) == to
     )
+
+
+OLDER = """
+drop function postroom.short;
+drop function postroom.make_attempt_partitions;
+update postroom.alembic_version set version_num = '0003'"""
+
+
+async def test_an_upgrade_brings_the_functions_of_an_older_database_up_to_date(dsn: str, pool: Pool) -> None:
+    await pool.execute(OLDER)
+    with pytest.raises(asyncpg.UndefinedFunctionError):
+        await pool.fetchval("select postroom.publish('webhook', '{}')")
+    await migrate(dsn)
+    assert await pool.fetchval("select postroom.publish('webhook', '{}')")
+    assert await pool.fetchval("select postroom.make_attempt_partitions(8)") == 1

@@ -1,0 +1,53 @@
+-- Make the attempt log's partitions from today on, one a day of UTC, whatever zone the session is in. Returns
+-- how many were new. A day that the default partition has rows of already stays there.
+-- Whoever waits for the lock that this takes makes all settling wait behind: a dump must not do that.
+create or replace function postroom.make_attempt_partitions(days integer) returns integer
+language plpgsql
+set timezone = 'UTC'
+set lock_timeout = '1s'
+as $$
+declare
+    day date;
+    name text;
+    made integer := 0;
+begin
+    for day in select current_date + i from generate_series(0, days) i loop
+        name := 'attempt_' || to_char(day, 'YYYYMMDD');
+        if to_regclass('postroom.' || name) is null then
+            begin
+                execute format('create table postroom.%I partition of postroom.attempt for values from (%L) to (%L)',
+                    name, day::timestamptz, (day + 1)::timestamptz);
+                made := made + 1;
+            exception when check_violation or invalid_object_definition then
+                null; -- there are rows of this day, or a part of it has a partition
+            end;
+        end if;
+    end loop;
+    return made;
+end
+$$;
+
+-- Drop partitions of the attempt log that ended more than so many days ago. Returns how many.
+create or replace function postroom.drop_attempt_partitions(days integer) returns integer
+language plpgsql
+set timezone = 'UTC'
+set lock_timeout = '1s'
+as $$
+declare
+    name text;
+    dropped integer := 0;
+begin
+    for name in
+        select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'postroom.attempt'::regclass
+            and c.relname ~ '^attempt_[0-9]{8}$' and to_date(right(c.relname, 8), 'YYYYMMDD') < current_date - days
+        order by 1
+    loop
+        execute format('drop table postroom.%I', name);
+        dropped := dropped + 1;
+    end loop;
+    return dropped;
+end
+$$;
+
+select postroom.make_attempt_partitions(7);
