@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 import app
 from app.webhooks.address import is_public
+from app.webhooks.connector import QuietConnector
 
 CONNECT_TIMEOUT_S = 5.0
 # Below the 5 s after which common receivers (Node) close an idle connection under our hands.
@@ -93,7 +94,7 @@ def open_session(
         return socket.socket(info[0], info[1], info[2])
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
+        connector=QuietConnector(
             limit=connections_max,
             limit_per_host=connections_per_host,
             keepalive_timeout=KEEPALIVE_S,
