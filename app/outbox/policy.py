@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
+
+import msgspec
 
 from app.outbox.model import (
     Abandoned,
@@ -44,8 +45,7 @@ class Verdict(StrEnum):
     DEAD = "dead"
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """The next state of one delivery. `outcome` is what the attempt log and the counters say of it."""
 
     verdict: Verdict

@@ -10,7 +10,7 @@ TICK_MAX_S: Final = 1.0
 
 
 class TimeLimit:
-    """`with limit:` around what a task awaits. Any number of tasks may be inside, each once.
+    """`with limit:` around what a task awaits. Any number of tasks of one loop may be inside, each once.
 
     Promise: `TimeoutError` after `limit_s`, or up to an eighth of it (a second at most) later.
     A queue that drains thousands a second would spend a third of its time on timers of their own.
@@ -22,9 +22,11 @@ class TimeLimit:
         self._since: dict[asyncio.Task[object], float] = {}
         self._overdue: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        # Kept, for up to Python 3.11 to ask for the running loop is a system call.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("only a task can be cut off")
@@ -35,7 +37,7 @@ class TimeLimit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         if task is None or self._since.pop(task, None) is None or task not in self._overdue:
             return
         self._overdue.discard(task)
