@@ -27,8 +27,8 @@ class NoopAdapter:
 
     channel = Channel.EMAIL
     circuit: str | None = "email"
-    concurrency_max = 2_000
-    per_destination_max = 2_000
+    concurrency_max = 4_000
+    per_destination_max = 4_000
     timeout_s = 30.0
 
     def __init__(self) -> None:

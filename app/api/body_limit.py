@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -11,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problem import problem_response
 from app.base.errors import PostroomError, TooLarge
+from app.resilience.time_limit import TimeLimit
 
 DEFAULT_BYTES_MAX: Final = 1_048_576
 STALL_S: Final = 15.0
@@ -35,6 +35,7 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, *, limits: Mapping[str, int]) -> None:
         self._app = app
         self._limits = limits
+        self._stall = TimeLimit(STALL_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,7 +58,7 @@ class BodyLimit:
             if complete:  # from here on it only waits for the client to leave
                 return await receive()
             try:
-                async with asyncio.timeout(STALL_S):
+                with self._stall:
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408, f"nothing arrived for {STALL_S:g} s") from None

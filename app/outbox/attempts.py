@@ -25,9 +25,9 @@ from app.outbox.model import (
     Wait,
 )
 from app.outbox.sealed import is_sealed_payload, try_opened
-from app.outbox.time_limit import TimeLimit
 from app.resilience.breaker import Trip
 from app.resilience.circuits import Circuits
+from app.resilience.time_limit import TimeLimit
 
 log = get_logger(__name__)
 

@@ -49,16 +49,22 @@ class Babbler:
 @pytest.fixture
 async def babbler() -> AsyncIterator[tuple[Babbler, str]]:
     babbler = Babbler()
+    ends: list[asyncio.Event] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        end = asyncio.Event()
+        ends.append(end)
         try:
             await babbler.serve(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+        end.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield babbler, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(end.wait() for end in ends))
 
 
 async def claims(pool: Pool, url: str, count: int) -> list[Claim]:

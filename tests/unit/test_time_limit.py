@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.outbox.time_limit import TimeLimit
+from app.resilience.time_limit import TimeLimit
 
 SHORT_S = 0.08
 

@@ -1,4 +1,4 @@
-"""A limit on every attempt, with one timer for all of them instead of one each."""
+"""A limit on how long tasks may wait, with one timer for all of them instead of one each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TimeLimit:
     """`with limit:` around what a task awaits. Any number of tasks of one loop may be inside, each once.
 
     Promise: `TimeoutError` after `limit_s`, or up to an eighth of it (a second at most) later.
-    A queue that drains thousands a second would spend a third of its time on timers of their own.
+    What drains thousands a second would spend a third of its time on timers of their own.
     """
 
     def __init__(self, limit_s: float) -> None:
