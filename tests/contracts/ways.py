@@ -23,7 +23,7 @@ from app.webhooks.adapter import WebhookAdapter
 from tests.contracts.way_out import Arrival, Expected, Trouble, WayOut
 from tests.watched_storage import WatchedStorage
 
-SHORT_S = 0.4
+SHORT_S = 1.0
 
 
 class EmailWay(WayOut):
