@@ -21,6 +21,7 @@ BUSY_MIN: Final = 20
 LINGER_S: Final = 0.005
 """After a batch of `BUSY_MIN` the next one gathers a moment more: five cost a commit, as fifty do."""
 AGAIN_S: Final = 0.5
+NAMED_MAX: Final = 100
 
 Ended = tuple[Claim, Settlement, int]
 Result = TypeVar("Result")
@@ -117,14 +118,26 @@ class Settler:
     async def _persist(
         self, batch: list[Ended], write: Callable[[Connection, Sequence[Ended]], Awaitable[Result]]
     ) -> Result:
+        failures = 0
         while True:
             try:
                 # One statement: it commits by itself, without the way there and back of a BEGIN and a COMMIT.
                 async with self._pool.acquire() as conn:
                     return await write(conn, batch)
             except DATABASE_FAILURES as error:
-                log.warning("settle.not_written", waiting=len(batch), error=repr(error))
+                failures += 1
+                _log_not_written(batch, error, first=failures == 1)
                 await asyncio.sleep(AGAIN_S)
+
+
+def _log_not_written(batch: Sequence[Ended], error: BaseException, *, first: bool) -> None:
+    """Names what was tried, once: if this process dies too, nothing else tells that it may have been sent."""
+    tried = [claim for claim, settlement, _ in batch if settlement.verdict is not Verdict.DEFERRED]
+    named = {
+        "channel": batch[0][0].channel,
+        "deliveries": [f"{claim.message_id}/{claim.n}" for claim in tried[:NAMED_MAX]],
+    }
+    log.warning("settle.not_written", waiting=len(batch), error=repr(error), **(named if first else {}))
 
 
 def _log_attempt(say: Callable[..., object], claim: Claim, settlement: Settlement, duration_ms: int) -> None:

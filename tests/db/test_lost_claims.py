@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.base.db import DATABASE_FAILURES, Connection, Pool, open_pool
 from app.outbox import store
@@ -122,6 +123,27 @@ async def test_when_two_relays_fail_at_once_none_leaves_claims_behind(
         await each.drain()
     assert await pool.fetchval("select count(*) from postroom.delivery") == 0
     assert sum(len(each.adapter.seen) for each in every) == 30
+
+
+async def test_what_was_sent_and_cannot_be_written_down_is_named_once(
+    engine: Engine, link: Link, pool: Pool
+) -> None:
+    """If the runner is killed now, and a crash has undone its claim, only the log knows of the attempt."""
+    engine.adapter.gate = asyncio.Event()
+    await engine.publish([email("k")])
+    with capture_logs() as lines:
+        relaying = asyncio.ensure_future(engine.relay.run(JobContext(once=True)))
+        await until_claimed(pool)
+        await link.shut()
+        engine.adapter.gate.set()
+        async with asyncio.timeout(WAIT_S):
+            while sum(line["event"] == "settle.not_written" for line in lines) < 2:
+                await asyncio.sleep(POLL_S)
+        await link.open()
+        await asyncio.gather(relaying, return_exceptions=True)
+    named = [line.get("deliveries") for line in lines if line["event"] == "settle.not_written"]
+    assert named == [[f"{engine.adapter.seen[0].message_id}/0"]] + [None] * (len(named) - 1)
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 0
 
 
 async def test_a_fault_of_ours_while_settling_ends_the_run_and_the_next_one_goes_on(
