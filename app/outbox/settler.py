@@ -118,15 +118,15 @@ class Settler:
     async def _persist(
         self, batch: list[Ended], write: Callable[[Connection, Sequence[Ended]], Awaitable[Result]]
     ) -> Result:
-        failures = 0
+        first = True
         while True:
             try:
                 # One statement: it commits by itself, without the way there and back of a BEGIN and a COMMIT.
                 async with self._pool.acquire() as conn:
                     return await write(conn, batch)
             except DATABASE_FAILURES as error:
-                failures += 1
-                _log_not_written(batch, error, first=failures == 1)
+                _log_not_written(batch, error, first=first)
+                first = False
                 await asyncio.sleep(AGAIN_S)
 
 

@@ -30,6 +30,7 @@ class Babbler:
         self.answers = 2
         self.taken: list[str] = []
         self.connections = 0
+        self.doubled = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -41,6 +42,7 @@ class Babbler:
                 await asyncio.sleep(GAP_S if number else 0)
                 writer.write(ANSWER)
             if self.answers > 1:
+                self.doubled.set()
                 await reader.read(1)
                 writer.transport.abort()
                 return
@@ -77,10 +79,10 @@ async def claims(pool: Pool, url: str, count: int) -> list[Claim]:
 
 
 @pytest.mark.parametrize(
-    ("rest_s", "pause_s"), [(0.3, 0.0), (connector.REST_S, 0.2)], ids=["while it rests", "while it is idle"]
+    ("rest_s", "idle"), [(0.3, False), (connector.REST_S, True)], ids=["while it rests", "while it is idle"]
 )
 async def test_a_second_answer_ends_the_connection(
-    pool: Pool, babbler: tuple[Babbler, str], monkeypatch: pytest.MonkeyPatch, rest_s: float, pause_s: float
+    pool: Pool, babbler: tuple[Babbler, str], monkeypatch: pytest.MonkeyPatch, rest_s: float, idle: bool
 ) -> None:
     monkeypatch.setattr(connector, "REST_S", rest_s)
     receiver, url = babbler
@@ -92,7 +94,10 @@ async def test_a_second_answer_ends_the_connection(
         for claim in await claims(pool, url, 3):
             assert isinstance(await adapter.deliver(claim), Delivered)
             assert receiver.taken[-1:] == [str(claim.message_id)]
-            await asyncio.sleep(pause_s)
+            if idle:
+                await asyncio.wait_for(receiver.doubled.wait(), 5)
+                await asyncio.sleep(GAP_S)  # what is written is read in the next round of the loop
+            receiver.doubled.clear()
     finally:
         await adapter.close()
     assert receiver.connections == 3
