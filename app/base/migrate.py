@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import asyncpg
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
 
 import app
 from app.base.db import CONNECT_TIMEOUT_S, query
@@ -45,6 +46,19 @@ def head() -> str:
     if revision is None:
         raise RuntimeError("this installation lacks its migrations folder")
     return revision
+
+
+def run_files(*names: str) -> None:
+    """For a migration: run files of `migrations/sql`, by name, in its transaction.
+
+    Errors: what the driver raises.
+    """
+    driver = op.get_bind().connection.driver_connection
+    if driver is None:
+        raise RuntimeError("migrations need an open connection")
+    for name in names:
+        script = (_folder() / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+        await_only(driver.execute(script))
 
 
 def _upgrade(connection: SyncConnection) -> None:

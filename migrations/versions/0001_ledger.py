@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
-from sqlalchemy.util import await_only
+from app.base.migrate import run_files
 
 revision = "0001"
 down_revision = None
@@ -25,9 +22,4 @@ FILES = (
 
 
 def upgrade() -> None:
-    driver = op.get_bind().connection.driver_connection
-    if driver is None:
-        raise RuntimeError("migrations need an open connection")
-    for name in FILES:
-        script = (Path(__file__).parent.parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
-        await_only(driver.execute(script))
+    run_files(*FILES)
