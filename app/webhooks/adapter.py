@@ -19,9 +19,10 @@ from app.base.log import get_logger
 from app.base.settings import WebhookSettings
 from app.base.tracing import read_traceparent
 from app.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, unusable
+from app.resilience.time_limit import TimeLimit
 from app.webhooks import store
 from app.webhooks.answer import GONE, PRIVATE, judge_answer, judge_failure
-from app.webhooks.client import PrivateAddress, PublicResolver, open_session
+from app.webhooks.client import CONNECT_TIMEOUT_S, PrivateAddress, PublicResolver, open_session
 from app.webhooks.directory import Directory
 from app.webhooks.model import RESPONSE_BYTES_MAX, EndpointState, Target
 from app.webhooks.payload import DATA_BYTES_WARNED, Payload, build_body, check_payload, read_payload
@@ -64,6 +65,7 @@ class WebhookAdapter:
         self._directory = Directory(pool=pool, clock=clock)
         self._session: aiohttp.ClientSession | None = None
         self.per_destination_max = settings.connections_per_host
+        self._limit = TimeLimit(settings.timeout_s)
         # The request has its own limit; the rest is for looking up and parking.
         self.timeout_s = settings.timeout_s + _MARGIN_S
 
@@ -72,7 +74,7 @@ class WebhookAdapter:
             self._resolver = PublicResolver(allow_private=self._settings.allow_private)
         self._session = open_session(
             allow_private=self._settings.allow_private,
-            timeout_s=self._settings.timeout_s,
+            connect_timeout_s=min(CONNECT_TIMEOUT_S, self._settings.timeout_s),
             connections_max=self.concurrency_max,
             connections_per_host=self.per_destination_max,
             resolver=self._resolver,
@@ -139,9 +141,11 @@ class WebhookAdapter:
         if self._session is None:
             raise RuntimeError("start() comes before deliver()")
         try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                detail = await read_excerpt(response)
-                return judge_answer(response.status, response.headers, detail, self._clock.now())
+            request = self._session.post(url, data=body, headers=headers, allow_redirects=False)
+            with self._limit:
+                async with request as response:
+                    detail = await read_excerpt(response)
+                    return judge_answer(response.status, response.headers, detail, self._clock.now())
         except (aiohttp.ClientError, TimeoutError, PrivateAddress) as error:
             return judge_failure(error)
 

@@ -78,14 +78,15 @@ class PublicResolver(AbstractResolver):
 def open_session(
     *,
     allow_private: bool,
-    timeout_s: float,
+    connect_timeout_s: float,
     connections_max: int,
     connections_per_host: int,
     resolver: AbstractResolver,
 ) -> aiohttp.ClientSession:
     """A session that keeps no cookies, reads no proxy settings and unpacks nothing.
 
-    The caller closes the session, then the resolver. Needs a running loop.
+    The caller limits how long a request may take, closes the session, then the resolver.
+    Needs a running loop.
     """
 
     def open_socket(info: aiohttp.AddrInfoType) -> socket.socket:
@@ -101,7 +102,7 @@ def open_session(
             resolver=resolver,
             socket_factory=open_socket,
         ),
-        timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s)),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,

@@ -36,7 +36,7 @@ class QuietConnector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._resting: dict[ConnectionKey, list[ResponseHandler]] = {}
-        self._rested = asyncio.Event()
+        self._rest_waiters: list[asyncio.Future[None]] = []
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
         if should_close or protocol.should_close:
@@ -52,12 +52,17 @@ class QuietConnector(aiohttp.TCPConnector):
         for key, protocols in rested.items():
             for protocol in protocols:
                 super()._release(key, protocol)
-        self._rested.set()
-        self._rested = asyncio.Event()
+        waiters, self._rest_waiters = self._rest_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
         if key not in self._conns and key in self._resting:
-            await self._rested.wait()
+            # No `asyncio.Event`: it asks for the running loop, up to Python 3.11 a system call.
+            waiter = self._loop.create_future()
+            self._rest_waiters.append(waiter)
+            await waiter
         for protocol, _ in self._conns.get(key, ()):
             if not protocol.should_close:
                 break

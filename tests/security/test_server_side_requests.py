@@ -76,7 +76,7 @@ def test_the_list_is_long_enough_and_holds_nothing_twice() -> None:
 async def test_no_form_reaches_the_inside(form: str, receiver: Receiver) -> None:
     resolver = PublicResolver(allow_private=False)
     session = open_session(
-        allow_private=False, timeout_s=3, connections_max=2, connections_per_host=2, resolver=resolver
+        allow_private=False, connect_timeout_s=3, connections_max=2, connections_per_host=2, resolver=resolver
     )
     try:
         with pytest.raises(REFUSALS):
@@ -117,7 +117,7 @@ async def test_a_name_that_changes_after_it_was_checked_does_not_get_in(receiver
     resolver = Rebinding("1.1.1.1", "127.0.0.1")
     await resolver.resolve("hooks.example", receiver.port)  # the check that an attacker waits for
     session = open_session(
-        allow_private=False, timeout_s=3, connections_max=2, connections_per_host=2, resolver=resolver
+        allow_private=False, connect_timeout_s=3, connections_max=2, connections_per_host=2, resolver=resolver
     )
     async with session:
         with pytest.raises(PrivateAddress):
@@ -136,7 +136,11 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_connecte
 
     resolver = PublicResolver(allow_private=True, look_up=look_up)
     session = open_session(
-        allow_private=True, timeout_s=0.3, connections_max=2, connections_per_host=2, resolver=resolver
+        allow_private=True,
+        connect_timeout_s=0.3,
+        connections_max=2,
+        connections_per_host=2,
+        resolver=resolver,
     )
     async with session:
         with pytest.raises((aiohttp.ClientError, TimeoutError)):
@@ -159,7 +163,7 @@ async def test_even_a_client_that_followed_redirects_could_not_get_in(where: str
 
     resolver = PublicResolver(allow_private=False, look_up=open_for_first)
     session = open_session(
-        allow_private=False, timeout_s=3, connections_max=2, connections_per_host=2, resolver=resolver
+        allow_private=False, connect_timeout_s=3, connections_max=2, connections_per_host=2, resolver=resolver
     )
     async with session:
         target = where.replace("{port}", str(receiver.port))

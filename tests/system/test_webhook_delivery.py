@@ -290,7 +290,7 @@ async def test_the_socket_itself_refuses_what_a_resolver_let_through(receiver: R
 
     careless = PublicResolver(allow_private=True, look_up=look_up)
     session = open_session(
-        allow_private=False, timeout_s=5, connections_max=2, connections_per_host=2, resolver=careless
+        allow_private=False, connect_timeout_s=5, connections_max=2, connections_per_host=2, resolver=careless
     )
     with pytest.raises(PrivateAddress):
         await session.post(f"http://{host}:{receiver.port}/ok")
