@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from app.base.db import DATABASE_AWAY, DATABASE_FAILURES
 from app.base.errors import InvalidInput
@@ -30,6 +31,8 @@ from app.resilience.circuits import Circuits
 from app.resilience.time_limit import TimeLimit
 
 log = get_logger(__name__)
+
+_CUT_OFF: Final = (RetryLater("the attempt was cut off", trip=Trip.NO),)  # made once: this is a hot path
 
 
 class Attempts:
@@ -74,7 +77,7 @@ class Attempts:
             if wait_s is not None:
                 deferred = Deferred(Wait.CIRCUIT_OPEN, f"circuit {circuit} is open", wait_s)
                 return [deferred] * len(claims)
-        answers: Sequence[Answer] = [RetryLater("the attempt was cut off", trip=Trip.NO)]
+        answers: Sequence[Answer] = _CUT_OFF
         try:
             answers = await (traced(self._try, claims) if is_on() else self._try(claims))
         finally:

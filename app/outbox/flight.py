@@ -18,6 +18,7 @@ from app.resilience.backoff import Backoff
 LAND_WITHIN_S: Final = 20.0
 SHED_S: Final = 2.0
 """What waited for a silent destination is put off for so long."""
+_CUT_OFF: Final = Unknown("cut off while it was being delivered")  # made once: this is a hot path
 
 
 class Flight:
@@ -168,7 +169,7 @@ class Flight:
             destination.heard_at = self._clock.monotonic()
         destination.flying += len(batch)
         started = self._clock.monotonic()
-        answers: Sequence[Answer] = [Unknown("cut off while it was being delivered")] * len(batch)
+        answers: Sequence[Answer] = [_CUT_OFF] * len(batch)
         try:
             answers = await self._attempts.batch(batch)
         finally:
