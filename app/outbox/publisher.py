@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
@@ -17,8 +16,7 @@ from app.outbox.sealed import stand_in, store_payloads
 _PUBLISH_MANY = query(__package__, "publish_many")
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(msgspec.Struct, frozen=True, gc=False):
     """`new` is false where (channel, key) was known: `id` is then the first one's."""
 
     id: UUID

@@ -37,12 +37,15 @@ class Batcher(Generic[Item, Result]):
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._flushers: set[asyncio.Task[None]] = set()
         self._flushing = 0
+        # Kept, for up to Python 3.11 to ask for the running loop is a system call.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def submit(self, item: Item) -> Result:
         """Hand in one item and wait for its own result. Errors: `Unavailable` when too many wait."""
         if len(self._waiting) >= self._waiting_max:
             raise Unavailable("too many requests are waiting to be stored", retry_after_s=1)
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
         if self._flushing < self._flushers_max:
             self._flushing += 1

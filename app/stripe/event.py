@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,8 +21,7 @@ INTEGER_MAX: Final = 2**63 - 1
 CUT: Final = "[nested too deep to keep here; see the raw body]"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One event. `object` is the snapshot it carries, or the current state once that was fetched.
 
     `account` is None for the operator's own account. `created` has whole seconds for snapshot
@@ -72,7 +70,7 @@ class Event:
         return self.object_type is not None and self.type == f"{self.object_type}.deleted"
 
     def with_object(self, current: dict[str, Any]) -> Event:
-        return replace(self, object=current)
+        return msgspec.structs.replace(self, object=current)
 
 
 def decode(raw: bytes) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from app.base.clock import Clock
 from app.base.db import DATABASE_AWAY, Connection, Pool, transaction
@@ -31,8 +31,7 @@ RETRY_AFTER_S: Final = 5
 COUNTER: Final = "stripe_outcome"
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, gc=False):
     """What the sender is told. `duplicate`: it was here before, and nothing new was booked."""
 
     message_id: UUID
@@ -41,8 +40,7 @@ class Received:
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """One event on its way into the ledger. `secret`: the fingerprint that matched; None: a backfill."""
 
     event: Event

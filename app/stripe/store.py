@@ -42,8 +42,7 @@ class EventState(StrEnum):
     QUARANTINED = "quarantined"
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(msgspec.Struct, frozen=True):
     """One event to book with its message. `secret`: fingerprint of the one that matched; None: a backfill."""
 
     event: Event

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from app.base.db import Pool, open_pool
@@ -80,7 +80,7 @@ async def test_what_waits_is_stored_in_few_transactions(scene: Scene) -> None:
 
 async def test_one_that_cannot_be_stored_fails_alone(scene: Scene) -> None:
     good = [parse(event) for event in subscription_life(email="a@example.com")]
-    bad = replace(good[0], id="x" * 300)
+    bad = msgspec.structs.replace(good[0], id="x" * 300)
     arrivals = [Arrival(event, b"{}", "fingerprint") for event in (*good[:3], bad, *good[3:])]
     results = await asyncio.gather(*(scene.ingest.take(a) for a in arrivals), return_exceptions=True)
     assert isinstance(results[3], Unavailable)
