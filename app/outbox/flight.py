@@ -153,7 +153,9 @@ class Flight:
         opened_next = False
         try:
             while queue:
-                batch = [queue.popleft() for _ in range(min(len(queue), self._batch_max))]
+                batch = [queue.popleft()]
+                while queue and len(batch) < self._batch_max:
+                    batch.append(queue.popleft())
                 if queue and not opened_next:
                     opened_next = True
                     self._send_off(name, destination)

@@ -26,7 +26,6 @@ def generate_secret() -> SecretStr:
     return SecretStr(PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
 
 
-@lru_cache(maxsize=_KEYS_KEPT_MAX)  # asked for at each delivery
 def decode_secret(secret: SecretStr) -> bytes:
     """The key that signs: the decoded bytes, not the text.
 
@@ -49,7 +48,15 @@ def decode_secret(secret: SecretStr) -> bytes:
 def sign(*, message_id: str, timestamp_s: int, body: bytes, keys: Iterable[SecretStr]) -> str:
     """The `webhook-signature` header: one `v1` signature a secret, separated by spaces."""
     signed = f"{message_id}.{timestamp_s}.".encode() + body
-    return " ".join(
-        "v1," + base64.b64encode(hmac.digest(decode_secret(key), signed, hashlib.sha256)).decode()
-        for key in keys
-    )
+    return " ".join([_signature(key, signed) for key in keys])
+
+
+def _signature(secret: SecretStr, signed: bytes) -> str:
+    keyed = _keyed(secret).copy()
+    keyed.update(signed)
+    return "v1," + base64.b64encode(keyed.digest()).decode()
+
+
+@lru_cache(maxsize=_KEYS_KEPT_MAX)  # the key's own blocks are hashed once, not at each delivery
+def _keyed(secret: SecretStr) -> hmac.HMAC:
+    return hmac.new(decode_secret(secret), digestmod=hashlib.sha256)
