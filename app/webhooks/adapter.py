@@ -141,11 +141,11 @@ class WebhookAdapter:
         if self._session is None:
             raise RuntimeError("start() comes before deliver()")
         try:
-            request = self._session.post(url, data=body, headers=headers, allow_redirects=False)
             with self._limit:
-                async with request as response:
-                    detail = await read_excerpt(response)
-                    return judge_answer(response.status, response.headers, detail, self._clock.now())
+                response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
+            async with response:
+                detail = await read_excerpt(response)
+                return judge_answer(response.status, response.headers, detail, self._clock.now())
         except (aiohttp.ClientError, TimeoutError, PrivateAddress) as error:
             return judge_failure(error)
 

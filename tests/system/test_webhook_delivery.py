@@ -232,6 +232,14 @@ async def test_an_answer_that_stalls_after_its_status_counts_and_holds_nobody_up
     assert time.monotonic() - begun < OPEN.timeout_s / 2
 
 
+async def test_an_answer_counts_also_where_the_time_limit_passes_while_its_body_stalls(
+    pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.webhooks.adapter.RESPONSE_TIMEOUT_S", 1.0)
+    settings = OPEN.model_copy(update={"timeout_s": 0.3})
+    assert await answer_of(pool, settings, receiver.url("/stall")) == Delivered("200", "the beginning")
+
+
 async def test_a_redirect_is_never_followed(pool: Pool, receiver: Receiver, adapter: WebhookAdapter) -> None:
     hop = receiver.url("/redirect?to=" + receiver.url("/ok"))
     [claim] = await claims(pool, to_url(hop))
