@@ -66,7 +66,7 @@ class WebhookAdapter:
         self._session: aiohttp.ClientSession | None = None
         self.per_destination_max = settings.connections_per_host
         self._limit = TimeLimit(settings.timeout_s)
-        # The request has its own limit; the rest is for looking up and parking.
+        # Up to the head of an answer; the rest is for its body, for looking up and for parking.
         self.timeout_s = settings.timeout_s + _MARGIN_S
 
     async def start(self) -> None:

@@ -54,7 +54,8 @@ async def _fill(scene: Scene) -> dict[str, str]:
     # The widest times there are: how long a test took must not decide whether its page fits.
     await pool.execute(
         "update postroom.stripe_event set received_at = now() - interval '9.9 min',"
-        " event_created = now() - interval '19.8 min', settled_at = now() - interval '9.9 min' + interval '999 ms'"
+        " event_created = now() - interval '19.8 min',"
+        " settled_at = now() - interval '9.9 min' + interval '999 ms'"
     )
     endpoint = await pool.fetchval("select id from postroom.endpoint where tenant = 'globex'")
     started = await scene.api.post(
