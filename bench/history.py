@@ -85,11 +85,13 @@ async def measure_history(stage: Stage, report: Report, *, rounds: int, finished
     await _measure_looking(old, report)
     await measure_memory(old, report)
     await stage.drop(old)
-    # In a database of its own: beside millions finished it would be the history that is measured, once more.
-    waiting = await stage.database()
-    await _wait(waiting)
-    await measure_backlog(young, waiting, report, rounds=rounds)
     await stage.drop(young)
+    # In a database of its own: beside millions finished it would be the history that is measured, once more.
+    small, waiting = await stage.database(), await stage.database()
+    await _wait(waiting)
+    await execute(small, "analyze")
+    await measure_backlog(small, waiting, report, rounds=rounds)
+    await stage.drop(small)
     await stage.drop(waiting)
 
 
