@@ -89,7 +89,6 @@ async def measure_history(stage: Stage, report: Report, *, rounds: int, finished
     # In a database of its own: beside millions finished it would be the history that is measured, once more.
     small, waiting = await stage.database(), await stage.database()
     await _wait(waiting)
-    await execute(small, "analyze")
     await measure_backlog(small, waiting, report, rounds=rounds)
     await stage.drop(small)
     await stage.drop(waiting)

@@ -19,7 +19,7 @@ class Batcher(Generic[Item, Result]):
     Promise: each caller gets the result of its own item, after the flush that held it.
     `flush` answers one result an item, in order; a result that is an exception is raised to
     its caller only. When `flush` itself raises, every caller of that batch gets the error.
-    Limits: `batch_max` items a flush; above `waiting_max` callers get `Unavailable`.
+    Limits: `batch_max` items a flush; above `waiting_max` callers get `Unavailable`. One loop only.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ class WebhookAdapter:
         self._session: aiohttp.ClientSession | None = None
         self.per_destination_max = settings.connections_per_host
         self._limit = TimeLimit(settings.timeout_s)
-        # Up to the head of an answer; the rest is for its body, for looking up and for parking.
+        # The request has its own limit; the rest is for looking up and parking.
         self.timeout_s = settings.timeout_s + _MARGIN_S
 
     async def start(self) -> None:
@@ -140,11 +140,12 @@ class WebhookAdapter:
     async def _post(self, url: URL, headers: dict[str, str], body: bytes) -> Answer:
         if self._session is None:
             raise RuntimeError("start() comes before deliver()")
+        ends_at = self._clock.monotonic() + self._settings.timeout_s
         try:
             with self._limit:
                 response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
             async with response:
-                detail = await read_excerpt(response)
+                detail = await read_excerpt(response, ends_at - self._clock.monotonic())
                 return judge_answer(response.status, response.headers, detail, self._clock.now())
         except (aiohttp.ClientError, TimeoutError, PrivateAddress) as error:
             return judge_failure(error)
@@ -161,8 +162,8 @@ class WebhookAdapter:
         return Deferred(Wait.PARKED, answer.reason)
 
 
-async def read_excerpt(response: aiohttp.ClientResponse) -> str:
-    """The first 20,000 bytes of an answer as text that PostgreSQL can keep.
+async def read_excerpt(response: aiohttp.ClientResponse, left_s: float) -> str:
+    """The first 20,000 bytes of an answer as text that PostgreSQL can keep, or what comes within `left_s`.
 
     The status is the answer, so a body that is late, broken or endless changes nothing. The
     client closes the connection of an answer that was not read to its end.
@@ -171,7 +172,7 @@ async def read_excerpt(response: aiohttp.ClientResponse) -> str:
         return _text(response.content.read_nowait(RESPONSE_BYTES_MAX))
     kept = bytearray()
     with suppress(aiohttp.ClientError, TimeoutError):
-        async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+        async with asyncio.timeout(min(RESPONSE_TIMEOUT_S, max(0.0, left_s))):
             while len(kept) <= RESPONSE_BYTES_MAX and (chunk := await response.content.readany()):
                 kept += chunk
     return _text(bytes(kept[:RESPONSE_BYTES_MAX]))

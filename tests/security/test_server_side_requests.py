@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain, repeat
@@ -90,7 +91,8 @@ async def test_no_form_reaches_the_inside(form: str, receiver: Receiver) -> None
 async def post(session: aiohttp.ClientSession, form: str) -> None:
     url = parse_url(form, allow_private=False)
     assert url.host != "example.com", "this form was let through to a public name"
-    await session.post(url, data=b"{}", allow_redirects=False)
+    async with asyncio.timeout(3):
+        await session.post(url, data=b"{}", allow_redirects=False)
 
 
 class Rebinding(AbstractResolver):
@@ -121,7 +123,8 @@ async def test_a_name_that_changes_after_it_was_checked_does_not_get_in(receiver
     )
     async with session:
         with pytest.raises(PrivateAddress):
-            await session.post(f"http://hooks.example:{receiver.port}/ok")
+            async with asyncio.timeout(3):
+                await session.post(f"http://hooks.example:{receiver.port}/ok")
     assert resolver.asked == 2
     assert not receiver.received
 
@@ -144,7 +147,8 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_connecte
     )
     async with session:
         with pytest.raises((aiohttp.ClientError, TimeoutError)):
-            await session.post("http://hooks.example:8080/ok", allow_redirects=False)
+            async with asyncio.timeout(0.3):
+                await session.post("http://hooks.example:8080/ok", allow_redirects=False)
     await resolver.close()
     assert asked == ["hooks.example"]
 
@@ -168,7 +172,8 @@ async def test_even_a_client_that_followed_redirects_could_not_get_in(where: str
     async with session:
         target = where.replace("{port}", str(receiver.port))
         with pytest.raises((PrivateAddress, aiohttp.ClientError)):
-            await session.post(f"http://hooks.example:{receiver.port}/redirect?to={target}")
+            async with asyncio.timeout(3):
+                await session.post(f"http://hooks.example:{receiver.port}/redirect?to={target}")
     await resolver.close()
     assert hops == 1
     assert not receiver.received

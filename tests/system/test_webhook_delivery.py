@@ -301,7 +301,8 @@ async def test_the_socket_itself_refuses_what_a_resolver_let_through(receiver: R
         allow_private=False, connect_timeout_s=5, connections_max=2, connections_per_host=2, resolver=careless
     )
     with pytest.raises(PrivateAddress):
-        await session.post(f"http://{host}:{receiver.port}/ok")
+        async with asyncio.timeout(5):
+            await session.post(f"http://{host}:{receiver.port}/ok")
     await session.close()
     await careless.close()
     assert not receiver.received
