@@ -106,9 +106,9 @@ async def measure_held_snapshot(stage: Stage, report: Report) -> None:
 async def measure_backlog(small: str, large: str, report: Report, *, rounds: int) -> None:
     """`backlog_ratio`: draining 50,000 out of a million over draining 50,000 out of 50,000.
 
-    A round is `BACKLOG_TURNS` of each, in turns, for a drain of 0.7 s differs by a fifth from one to the next.
-    Both get 50,000 before each drain, so that the million stays one, and a checkpoint, as in the row `drain`: else
-    only the million, published long before, would pay for writing whole pages to the WAL.
+    A round is `BACKLOG_TURNS` of each, in turns, for a drain of 0.7 s differs by a fifth from one to the
+    next. Both get 50,000 before each drain, so that the million stays one, and a checkpoint, as in the row
+    `drain`: else only the million, published long before, would pay for writing whole pages to the WAL.
     `large`: a database in which the million waits.
     """
     ratios = []

@@ -96,6 +96,7 @@ class RetentionSettings(BaseModel):
     dead_payload_days: int = Field(default=90, ge=1)
     message_days: int = Field(default=400, ge=31)
     attempt_days: int = Field(default=90, ge=1)
+    audit_days: int = Field(default=730, ge=31)
 
 
 class EncryptionSettings(BaseModel):

@@ -8,6 +8,7 @@ from app.base.db import Connection, transaction
 from app.email.adapter import EmailAdapter
 from app.email.jobs import dead_letter_job
 from app.exports import store as exports
+from app.ops import audit
 from app.ops.flow import sample_flow
 from app.outbox.jobs import canary_job, relay_job, rescue_job
 from app.outbox.model import OUTBOUND, Channel
@@ -43,6 +44,9 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
     async def prune_events(conn: Connection) -> int:
         return await stripe.prune_events(conn, days=keep.message_days, batch_max=PRUNE_MAX)
 
+    async def prune_audit(conn: Connection) -> int:
+        return await audit.prune(conn, days=keep.audit_days, batch_max=PRUNE_MAX)
+
     def whole(prune: Callable[[Connection], Awaitable[int]]) -> Callable[[], Awaitable[int]]:
         """Batch after batch, each its own transaction: one a run would fall behind a busy account."""
 
@@ -66,7 +70,9 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         dead_letter_job(pool=pool, mailer=mailer),
         rescue_job(rescuer=rescuer, unpark=unpark),
         retention_job(
-            pool=pool, keep=keep, extras=tuple(map(whole, (prune_exports, prune_bodies, prune_events)))
+            pool=pool,
+            keep=keep,
+            extras=tuple(map(whole, (prune_exports, prune_bodies, prune_events, prune_audit))),
         ),
         canary_job(pool=pool, extras=(sample,)),
         sealing_job(pool=pool, keyring=services.keyring),

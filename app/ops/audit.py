@@ -12,6 +12,7 @@ from app.base.db import Connection, query
 
 _INSERT = query(__package__, "insert_audit")
 _LIST = query(__package__, "list_audit")
+_PRUNE = query(__package__, "prune_audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,8 @@ async def list_(
     """Newest first; `below_id` continues after the last entry seen."""
     rows = await conn.fetch(_LIST, below_id, actor, action, limit)
     return [AuditEntry(**{**row, "detail": json.decode(row["detail"])}) for row in rows]
+
+
+async def prune(conn: Connection, *, days: int, batch_max: int) -> int:
+    """Forget entries older than `days`. Returns: how many; `batch_max` means that there may be more."""
+    return len(await conn.fetch(_PRUNE, days, batch_max))

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 from uuid import UUID
 
-from app.base.db import DATABASE_FAILURES, Connection, Pool
+import msgspec
+
+from app.base.db import DATABASE_FAILURES, DATABASE_REFUSALS, Connection, Pool
 from app.base.log import get_logger
 from app.outbox import store
 from app.outbox.model import Claim
@@ -31,7 +33,8 @@ class Settler:
     """Collects what ended and writes it down.
 
     Promise: what was handed in is settled, or was lost to another worker by the fence. A database
-    that is away or refuses is asked again; the claims stay held meanwhile, so nothing is sent again by us.
+    that is away is asked again; the claims stay held meanwhile, so nothing is sent again by us. One that
+    it refuses never holds up the ones beside it: it is settled without the texts of its answer.
     Limit: holds no more than the relay has in flight.
     """
 
@@ -113,10 +116,23 @@ class Settler:
             await self._persist(made, store.log_lost_claims)
 
     async def _written(self, batch: list[Ended]) -> set[tuple[UUID, int]]:
-        return await self._persist(batch, store.settle_claims)
+        try:
+            return await self._persist(batch, store.settle_claims, again_on_refusal=False)
+        except DATABASE_REFUSALS as error:
+            if middle := len(batch) // 2:
+                return await self._written(batch[:middle]) | await self._written(batch[middle:])
+            [(claim, settlement, duration_ms)] = batch
+            # Only the kind of error: its text may repeat what a receiver said.
+            kind = type(error).__name__
+            log.warning("settle.refused", message_id=str(claim.message_id), n=claim.n, error=kind)
+            return await self._persist([(claim, _textless(settlement), duration_ms)], store.settle_claims)
 
     async def _persist(
-        self, batch: list[Ended], write: Callable[[Connection, Sequence[Ended]], Awaitable[Result]]
+        self,
+        batch: list[Ended],
+        write: Callable[[Connection, Sequence[Ended]], Awaitable[Result]],
+        *,
+        again_on_refusal: bool = True,
     ) -> Result:
         first = True
         while True:
@@ -125,9 +141,16 @@ class Settler:
                 async with self._pool.acquire() as conn:
                     return await write(conn, batch)
             except DATABASE_FAILURES as error:
+                if isinstance(error, DATABASE_REFUSALS) and not again_on_refusal:
+                    raise
                 _log_not_written(batch, error, first=first)
                 first = False
                 await asyncio.sleep(AGAIN_S)
+
+
+def _textless(settlement: Settlement) -> Settlement:
+    reason = settlement.reason and "what was answered cannot be stored"
+    return msgspec.structs.replace(settlement, code=None, detail=None, reason=reason)
 
 
 def _log_not_written(batch: Sequence[Ended], error: BaseException, *, first: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.base.db import Pool, transaction
 from app.base.errors import Conflict
@@ -265,3 +266,25 @@ async def test_an_unknown_outcome_is_counted_and_tried_again(engine: Engine, poo
         == 1
     )
     assert await pool.fetchval("select state from postroom.delivery") == "retry"
+
+
+async def test_an_answer_that_cannot_be_stored_holds_up_nobody(engine: Engine, pool: Pool) -> None:
+    def answer(claim: Claim) -> Answer:
+        code = "2\x0000" if claim.key in ("k3", "k7") else "250"  # PostgreSQL keeps no NUL
+        return RetryLater("later", code=code) if claim.key == "k7" else Delivered(code)
+
+    engine.adapter.answer = answer
+    await engine.publish(email(f"k{n}") for n in range(10))
+    with capture_logs() as logs:
+        assert await engine.drain() == 10
+    assert len(engine.adapter.seen) == 10, "nothing was sent twice"
+    assert [line["event"] for line in logs].count("settle.refused") == 2
+    codes = await pool.fetch("select outcome, code from postroom.attempt order by outcome, code nulls last")
+    assert [tuple(row) for row in codes] == [
+        *[("delivered", "250")] * 8,
+        ("delivered", None),
+        ("retry", None),
+    ]
+    assert await pool.fetchval("select last_reason from postroom.delivery") == (
+        "what was answered cannot be stored"
+    )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from app.base.db import Pool, connect, open_pool
-from app.base.settings import RetentionSettings
+from app.base.settings import RetentionSettings, Settings
+from app.jobs.catalog import catalog
 from app.outbox.ledger import check_ledger
 from app.outbox.retention import retention_job
+from app.wiring import open_worker
 from app.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 from tests.plans.ledger_of_size import FILL
@@ -153,3 +156,15 @@ async def test_messages_go_after_400_days(dsn: str, pool: Pool) -> None:
             await check_ledger(pool)
             await retain(pool)
     assert await pool.fetchval("select count(*) from postroom.message") == 1
+
+
+async def test_the_audit_trail_goes_after_two_years(dsn: str, pool: Pool, tmp_path: Path) -> None:
+    await pool.execute(
+        "insert into postroom.audit (at, actor, action) "
+        "select now() - make_interval(days => d), 'cli', 'token.create:' || d "
+        "from unnest(array[729, 731, 900]) d"
+    )
+    async with open_worker(Settings(state_dir=tmp_path), dsn, role="test") as parts, asyncio.timeout(20):
+        await catalog(parts)["retention"].run(JobContext(once=True))
+    kept = await pool.fetch("select action from postroom.audit where action like 'token.create:%'")
+    assert [row["action"] for row in kept] == ["token.create:729"]
