@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import structlog
 from structlog.typing import FilteringBoundLogger
 
@@ -72,11 +73,17 @@ def _scrubbed(name: str, value: object) -> object:
     return remove_secrets(str(value))
 
 
-_encode_json = json.JSONEncoder(default=repr).encode
+_encode_fast = msgspec.json.Encoder(enc_hook=repr).encode
+# All but ASCII is escaped: a line is one line, and no terminal obeys it.
+_encode_any = json.JSONEncoder(default=repr).encode
 
 
 def _to_json(event: MutableMapping[str, Any], **_options: object) -> str:
-    return _encode_json(event)
+    with suppress(UnicodeError, OverflowError, TypeError, msgspec.MsgspecError):
+        encoded = _encode_fast(event)
+        if encoded.isascii():
+            return msgspec.json.format(encoded, indent=0).decode()
+    return _encode_any(event)
 
 
 class _Lines:

@@ -71,6 +71,30 @@ def test_a_line_holds_no_secret(value: object) -> None:
     assert (line["event"], line["count"]) == ("some.event", 3)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "plain",
+        "caf\u00e9",
+        "\x9b31m\x1b[2J",
+        "a\u2028b\nc",
+        "half \ud800",
+        2**80,
+        0.5,
+        None,
+        {"deep": ["\u2029"]},
+    ],
+)
+def test_a_line_is_one_line_of_ascii_whatever_it_tells(value: object) -> None:
+    with json_log() as written:
+        get_logger("test").info("some.event", value=value)
+    [line] = written.getvalue().splitlines()
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["value"] == value
+    assert '"event": "some.event"' in line, "one form, however it was written"
+
+
 def fail() -> None:
     raise RuntimeError(f"whsec_{SECRET}")
 
