@@ -55,7 +55,7 @@ class SignatureVerifier:
             raise SignatureInvalid("the header Stripe-Signature is missing", field="Stripe-Signature")
         try:
             signed_at, signatures = _read(header)
-        except (ValueError, IndexError, StopIteration):
+        except (ValueError, IndexError):
             raise SignatureInvalid(
                 "the header Stripe-Signature is malformed", field="Stripe-Signature"
             ) from None
@@ -90,9 +90,10 @@ def fingerprint(secret: SecretStr) -> str:
 def _read(header: str) -> tuple[int, list[str]]:
     """The timestamp and the signatures, split as Stripe's own library does: the first `t` counts.
 
-    Errors: `ValueError`, `IndexError` or `StopIteration` for what is no such header.
+    Errors: `ValueError` or `IndexError` for what is no such header.
     """
     if not header.isascii():
         raise ValueError("not ASCII")
     items = [item.split("=", 2) for item in header.split(",")]
-    return int(next(item[1] for item in items if item[0] == "t")), [i[1] for i in items if i[0] == "v1"]
+    times = [item[1] for item in items if item[0] == "t"]
+    return int(times[0]), [item[1] for item in items if item[0] == "v1"]
