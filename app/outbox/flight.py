@@ -185,7 +185,7 @@ class Flight:
         for claim, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Settled):
                 self._settled_elsewhere += 1
-                self._settler.free_place()
+                self._settler.free_place(claim)
             else:
                 self._settle(claim, answer, duration_ms)
 

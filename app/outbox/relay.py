@@ -26,6 +26,8 @@ BUSY_MIN: Final = 50
 """A claim of so many shows a busy queue, where publishers must not be made to notify."""
 FIRST_LOOK_S: Final = 0.002
 FULL_LOOK_S: Final = 0.05
+LATE_S: Final = 1.0
+LATE_LOOK_S: Final = 0.25
 NO_ROOM_LOOK_S: Final = 0.5
 """Where silent destinations hold every place nothing ends, and what waits for them must be put off."""
 
@@ -66,7 +68,7 @@ class Relay:
         Returns: how many deliveries were settled. Errors: those of the database while claiming; what
         is under way is then finished and settled first.
         """
-        settler = Settler(pool=self._pool)
+        settler = Settler(pool=self._pool, wake=self._wakeup.flag(self._channel).set)
         flight = Flight(
             adapter=self._adapter,
             attempts=self._attempts,
@@ -98,12 +100,13 @@ class Relay:
         claimer = Claimer(pool=self._pool, worker=self._worker, channel=self._channel, clock=self._clock)
         looks = 0
         while not context.stop.is_set():
-            claimed = await self._claim(claimer, flight)
+            claimed = await self._claim(claimer, flight, settler)
             await context.progress(flight.done_count)
             looks = 0 if claimed else looks + 1
             if claimed >= BUSY_MIN:
                 await self._wakeup.awake_on(self._channel)
-            if context.once and not (claimed or flight.places_taken or self._left_some_alone):
+            waits = flight.places_taken or settler.next_may_go or self._left_some_alone
+            if context.once and not (claimed or waits):
                 return
             if not flight.has_room or (context.once and not claimed):
                 if flight.places_taken:  # all may have ended while the claim was under way
@@ -111,16 +114,18 @@ class Relay:
             elif not claimed:
                 await self._sleep(flight, settler, looks)
 
-    async def _claim(self, claimer: Claimer, flight: Flight) -> int:
+    async def _claim(self, claimer: Claimer, flight: Flight, settler: Settler) -> int:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
         await self._lost_claims.look()
         closed = await self._attempts.closed_off()
         silent = flight.silent_destinations()
         full = flight.full_destinations()
         self._left_some_alone = bool(full)
+        free = flight.places_free
+        ended = [each for each in settler.take_ended(free, full=full) if each[1] not in closed]
         try:
             claims = await claimer.claim(
-                flight.places_free, full=[*full, *closed], silent=silent, closed=closed
+                free, full=[*full, *closed], silent=silent, closed=closed, ended=ended
             )
         except DATABASE_FAILURES:
             self._lost_claims.suspect()
@@ -143,6 +148,10 @@ class Relay:
         async with self._pool.acquire() as conn:
             due_s = await store.fetch_next_due_s(conn, channel=self._channel)
         timeout_s = min(POLL_S, FIRST_LOOK_S * 2.0 ** min(looks, 20))
+        if (
+            due_s is not None and due_s < -LATE_S
+        ):  # it waits for another one to end, or somebody else claims it
+            due_s = LATE_LOOK_S
         await self._wakeup.wait(
             self._channel, timeout_s if due_s is None else min(timeout_s, max(due_s, 0.01))
         )

@@ -24,6 +24,8 @@ LINGER_S: Final = 0.005
 """After a batch of `BUSY_MIN` the next one gathers a moment more: five cost a commit, as fifty do."""
 AGAIN_S: Final = 0.5
 NAMED_MAX: Final = 100
+ENDED_MAX: Final = 10_000
+"""What is not remembered is found when claiming looks below its floor."""
 
 Ended = tuple[Claim, Settlement, int]
 Result = TypeVar("Result")
@@ -38,12 +40,15 @@ class Settler:
     Limit: holds no more than the relay has in flight.
     """
 
-    def __init__(self, *, pool: Pool) -> None:
+    def __init__(self, *, pool: Pool, wake: Callable[[], None]) -> None:
+        """`wake` is called when one with an ordering key has ended, for the next one may go."""
         self._pool = pool
+        self._wake = wake
         self._waiting: list[Ended] = []
         self._filled = asyncio.Event()
         self._freed = asyncio.Event()
         self._failure: BaseException | None = None
+        self._ended: dict[store.OrderedBy, None] = {}
         self.unsettled = 0
         self.settled_count = 0
 
@@ -52,9 +57,27 @@ class Settler:
         self.unsettled += 1
         self._filled.set()
 
-    def free_place(self) -> None:
+    def free_place(self, claim: Claim) -> None:
         """Something ended that needs no settling here."""
+        self._note_end(claim)
         self._freed.set()
+
+    def _note_end(self, claim: Claim) -> None:
+        if claim.ordering_key is not None and len(self._ended) < ENDED_MAX:
+            self._ended[claim.ordering_key, claim.destination] = None
+            self._wake()
+
+    @property
+    def next_may_go(self) -> bool:
+        """Whether `take_ended` has something."""
+        return bool(self._ended)
+
+    def take_ended(self, most: int, *, full: Sequence[str]) -> list[store.OrderedBy]:
+        """Where one has ended and the next may go; at most `most`, none of the destinations `full`."""
+        taken = [each for each in self._ended if each[1] not in full][:most]
+        for each in taken:
+            del self._ended[each]
+        return taken
 
     async def freed(self) -> None:
         """Wait until something more has ended. Errors: `RuntimeError` when settling itself broke."""
@@ -99,6 +122,8 @@ class Settler:
         for claim, settlement, duration_ms in batch:
             if lost and (claim.message_id, claim.n) in lost:
                 continue
+            if settlement.verdict in (Verdict.DELIVERED, Verdict.DEAD):
+                self._note_end(claim)
             if settlement.verdict is Verdict.DELIVERED:
                 if said:
                     _log_attempt(log.info, claim, settlement, duration_ms)

@@ -13,6 +13,7 @@ from app.outbox.policy import Settlement, Verdict, fingerprint
 
 _CLAIM_DUE = query(__package__, "claim_due")
 _CLAIM_AROUND = query(__package__, "claim_around")
+_CLAIM_BEHIND = query(__package__, "claim_behind")
 _LOOK_END = query(__package__, "look_end")
 _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
@@ -29,6 +30,8 @@ _CANCEL = query(__package__, "cancel_message")
 TALLY_SHARDS = 16
 
 Ended = tuple[Claim, Settlement, int]
+OrderedBy = tuple[str, str]
+"""An ordering key and a destination: what has both alike is delivered one after the other."""
 _Position = tuple[datetime, int]
 _START: _Position = (datetime(1970, 1, 1, tzinfo=UTC), 0)
 
@@ -89,6 +92,14 @@ async def claim_around(
         _CLAIM_AROUND, channel, worker, first_max, retry_max, *floor.first, *floor.retry, full, look_max
     )
     return [Claim(*row) for row in rows]
+
+
+async def claim_behind(
+    conn: Connection, *, channel: str, worker: int, ended: Sequence[OrderedBy]
+) -> list[Claim]:
+    """Lease the next delivery of each ordering key, if it is due and nobody has it."""
+    keys, destinations = [key for key, _ in ended], [destination for _, destination in ended]
+    return [Claim(*row) for row in await conn.fetch(_CLAIM_BEHIND, channel, worker, keys, destinations)]
 
 
 async def fetch_look_end(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from app.base.db import Pool, transaction
 from app.outbox import store
 from app.outbox.model import Claim, Delivered, Outcome, Rejected, RetryLater
 from app.outbox.policy import settle
+from app.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 
 
@@ -34,3 +39,51 @@ async def test_the_next_one_waits_for_the_one_before(dsn: str, pool: Pool) -> No
     assert second.key == "1"
     await end(engine, second, Rejected("never"))
     assert await claimed(engine) == ["2"], "a dead letter lets the next one pass"
+
+
+ROWS_READ = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'delivery_due'"
+
+
+async def test_the_next_one_follows_at_once_however_much_waits(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The floor passes by what waits, and nothing looks below it: so the next one is found by its key."""
+    monkeypatch.setattr("app.outbox.claimer.SLOW_S", 0.0)
+    monkeypatch.setattr("app.outbox.claimer.BOTTOM_AGAIN_S", 1e6)
+    monkeypatch.setattr("app.outbox.claimer.RARELY", 1e9)
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    keys = ("a", "b", "c")
+    await engine.publish(email(f"{key}{n}", ordering_key=key) for n in range(100) for key in keys)
+    await engine.publish(email(f"free{n}") for n in range(100))
+    assert await engine.drain() == 400
+    seen = [claim.key for claim in engine.adapter.seen]
+    for key in keys:
+        assert [each for each in seen if each in {f"{key}{n}" for n in range(100)}] == [
+            f"{key}{n}" for n in range(100)
+        ]
+
+
+async def test_what_waits_behind_a_retry_costs_little_and_holds_up_nobody(dsn: str, pool: Pool) -> None:
+    waiting = 3_000
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    engine.adapter.answer = lambda claim: RetryLater("down", 3_600) if claim.key == "first" else Delivered()
+    await engine.publish([email("first", ordering_key="a")])
+    for start in range(0, waiting, 1_000):
+        await engine.publish(email(f"{start + n}", ordering_key="a") for n in range(1_000))
+    context = JobContext()
+    task = asyncio.create_task(engine.relay.run(context))
+    try:
+        for number in range(20):
+            await engine.publish([email(f"other{number}")])
+            async with asyncio.timeout(20):
+                while engine.adapter.seen[-1:] == [] or engine.adapter.seen[-1].key != f"other{number}":
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+    finally:
+        context.stop.set()
+        engine.wakeup.wake_all()
+        await task
+    async with asyncio.timeout(20):
+        while (read := await pool.fetchval(ROWS_READ)) < waiting:  # statistics come late
+            await asyncio.sleep(0.1)
+    assert read < 20 * waiting, "each look at the others would read all that waits"
