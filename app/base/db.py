@@ -54,8 +54,8 @@ DATABASE_BUSY = (
 )
 """What it raises while the database answers but cannot do this now: overloaded, full, not migrated yet."""
 
-DATABASE_REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-"""What it raises for the values themselves: nothing was written, and to try again changes nothing."""
+DATABASE_REFUSALS = (asyncpg.DataError,)
+"""What it raises for a value that it cannot keep: nothing was written, and to try again changes nothing."""
 
 DATABASE_FAILURES = (*DATABASE_AWAY, asyncpg.PostgresError)
 """Every way in which a statement fails. Whether a commit was done is then not known."""

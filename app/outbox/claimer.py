@@ -15,7 +15,8 @@ from app.worker.heartbeat import Worker
 CLAIM_MAX: Final = 500
 BOTTOM_AGAIN_S: Final = 5.0
 SLOW_S: Final = 0.005
-"""A claim that took longer and found little has looked at what waits for the one before it."""
+MUCH: Final = 100
+"""A claim that took longer and left so many has looked at what waits for the one before it."""
 RARELY: Final = 20
 """Looking below the floor takes a twentieth of the time at most."""
 LOOK_MAX: Final = 1_000
@@ -25,12 +26,14 @@ CLOSED_LOOK_S: Final = 1.0
 CLOSED_MAX_S: Final = 30.0
 """So that a breaker which a person closes is not waited for much longer."""
 VAIN_S: Final = 0.05
+VAIN_MAX_S: Final = 1.0
 SELDOM: Final = 4
 """After a look that found work for full destinations only, while those are full: a pause of so long, or
 of so many times what the look took."""
 WALK_MAX: Final = 5_000
 WALKS_MAX: Final = 10
-"""How far, and how often in one claim, it looks on behind a view that full destinations clog."""
+WALK_S: Final = 0.2
+"""How far, how often and how long in one claim it looks on behind a view that full destinations clog."""
 
 
 class Claimer:
@@ -101,17 +104,24 @@ class Claimer:
         floor = self._floor
         # Before the claim: what is published in the meantime must not be passed by.
         end = await self._end_of_due(floor) if self._much_waits else floor
+        first_max, retry_max = self._shares(wanted)
         began_at = self._clock.monotonic()
-        claims = await self._claim(wanted)
+        claims = await self._claim(first_max, retry_max)
         took_s = self._clock.monotonic() - began_at
-        slow = took_s > SLOW_S and len(claims) < wanted // 2
-        self._floor = floor.above(claims)
-        if len(claims) < wanted // 2:
-            self._floor = end.furthest(self._floor)
+        retries = sum(claim.state == "retry" for claim in claims)
+        no_more_first, no_more_retries = len(claims) - retries < first_max, retries < retry_max
+        self._floor = floor.above(claims).past(end, first=no_more_first, retry=no_more_retries)
+        slow = took_s > SLOW_S and no_more_first and no_more_retries
+        much_waits = slow and await self._much_is_due()
+        self._much_waits = much_waits or (self._much_waits and floor != BOTTOM)
         if floor == BOTTOM:
-            self._below_at = self._clock.monotonic() + min(BOTTOM_AGAIN_S, RARELY * took_s) * slow
-        self._much_waits = slow or (self._much_waits and floor != BOTTOM)
+            self._bottom_at = now = self._clock.monotonic()
+            self._below_at = now + min(BOTTOM_AGAIN_S, RARELY * took_s) * much_waits
         return claims
+
+    async def _much_is_due(self) -> bool:
+        async with self._pool.acquire() as conn:
+            return await store.count_due(conn, channel=self._channel, most=MUCH) >= MUCH
 
     async def _end_of_due(self, floor: Floor) -> Floor:
         """Where what is due now ends, or `WALKS_MAX` walks further on."""
@@ -124,8 +134,7 @@ class Claimer:
                     break
         return floor
 
-    async def _claim(self, wanted: int) -> list[Claim]:
-        first_max, retry_max = self._shares(wanted)
+    async def _claim(self, first_max: int, retry_max: int) -> list[Claim]:
         async with self._pool.acquire() as conn:
             claims = await store.claim_due(
                 conn,
@@ -148,11 +157,9 @@ class Claimer:
             if not claims:
                 claims = await self._walk(conn, wanted, full)
             if not claims:
-                done_at = self._clock.monotonic()
-                self._vain, self._vain_until = (
-                    frozenset(full),
-                    done_at + max(VAIN_S, SELDOM * (done_at - now)),
-                )
+                ended_at = self._clock.monotonic()
+                pause_s = min(VAIN_MAX_S, max(VAIN_S, SELDOM * (ended_at - now)))
+                self._vain, self._vain_until = frozenset(full), ended_at + pause_s
             if (
                 not claims
                 and silent
@@ -188,13 +195,14 @@ class Claimer:
         if self._walked_past.issubset(full):
             at = at.furthest(self._walked)
         claims: list[Claim] = []
+        began_at = self._clock.monotonic()
         for _ in range(WALKS_MAX):
             end, more = await store.fetch_look_end(conn, channel=self._channel, floor=at, look_max=WALK_MAX)
             claims = await self._look(conn, wanted, full, at, WALK_MAX)
             if claims:
                 break
             at = end
-            if not more:
+            if not more or self._clock.monotonic() - began_at > WALK_S:
                 break
         self._walked, self._walked_past = at, frozenset(full)
         return claims

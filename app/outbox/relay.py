@@ -60,6 +60,7 @@ class Relay:
         self._attempts = Attempts(adapter=adapter, circuits=circuits, keyring=keyring)
         self._channel = str(adapter.channel)
         self._left_some_alone = False
+        self._odd = False
         self._lost_claims = LostClaims(pool=pool, worker=worker, channel=self._channel, clock=clock)
 
     async def run(self, context: JobContext) -> int:
@@ -122,10 +123,16 @@ class Relay:
         full = flight.full_destinations()
         self._left_some_alone = bool(full)
         free = flight.places_free
-        ended = [each for each in settler.take_ended(free, full=full) if each[1] not in closed]
+        # Half of the places, and of a single one every other time: what has no key must not starve.
+        self._odd = not self._odd
+        ended = settler.take_ended((free + self._odd) // 2, full=full)
         try:
             claims = await claimer.claim(
-                free, full=[*full, *closed], silent=silent, closed=closed, ended=ended
+                free,
+                full=[*full, *closed],
+                silent=silent,
+                closed=closed,
+                ended=[each for each in ended if each[1] not in closed],
             )
         except DATABASE_FAILURES:
             self._lost_claims.suspect()

@@ -138,7 +138,11 @@ class Settler:
             )
         made = [each for each in lost if each[1].verdict is not Verdict.DEFERRED]
         if made:
-            await self._persist(made, store.log_lost_claims)
+            try:
+                await self._persist(made, store.log_lost_claims, again_on_refusal=False)
+            except DATABASE_REFUSALS:
+                told = [(claim, _textless(settlement), took_ms) for claim, settlement, took_ms in made]
+                await self._persist(told, store.log_lost_claims)
 
     async def _written(self, batch: list[Ended]) -> set[tuple[UUID, int]]:
         try:

@@ -57,6 +57,13 @@ class Floor:
                 retry = (claim.due_at, claim.seq)
         return Floor(first, retry)
 
+    def past(self, end: Floor, *, first: bool, retry: bool) -> Floor:
+        """Of the kinds named the position that is further on."""
+        return Floor(
+            max(self.first, end.first) if first else self.first,
+            max(self.retry, end.retry) if retry else self.retry,
+        )
+
     def furthest(self, other: Floor) -> Floor:
         """Of each kind the position that is further on."""
         return Floor(max(self.first, other.first), max(self.retry, other.retry))

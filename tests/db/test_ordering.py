@@ -44,13 +44,17 @@ async def test_the_next_one_waits_for_the_one_before(dsn: str, pool: Pool) -> No
 ROWS_READ = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'delivery_due'"
 
 
-async def test_the_next_one_follows_at_once_however_much_waits(
-    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The floor passes by what waits, and nothing looks below it: so the next one is found by its key."""
+@pytest.fixture
+def never_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The floor passes by what waits, and nothing looks below it."""
     monkeypatch.setattr("app.outbox.claimer.SLOW_S", 0.0)
+    monkeypatch.setattr("app.outbox.claimer.MUCH", 1)
     monkeypatch.setattr("app.outbox.claimer.BOTTOM_AGAIN_S", 1e6)
     monkeypatch.setattr("app.outbox.claimer.RARELY", 1e9)
+
+
+@pytest.mark.usefixtures("never_below")
+async def test_the_next_one_follows_at_once_however_much_waits(dsn: str, pool: Pool) -> None:
     engine = await Engine(dsn, pool, ScriptedAdapter()).start()
     keys = ("a", "b", "c")
     await engine.publish(email(f"{key}{n}", ordering_key=key) for n in range(100) for key in keys)
@@ -87,3 +91,48 @@ async def test_what_waits_behind_a_retry_costs_little_and_holds_up_nobody(dsn: s
         while (read := await pool.fetchval(ROWS_READ)) < waiting:  # statistics come late
             await asyncio.sleep(0.1)
     assert read < 20 * waiting, "each look at the others would read all that waits"
+
+
+@pytest.mark.usefixtures("never_below")
+async def test_what_waits_hides_no_retries(dsn: str, pool: Pool) -> None:
+    def answer(claim: Claim) -> Outcome:
+        if claim.key == "first":
+            return RetryLater("down", 3_600)
+        return RetryLater("busy", 0.0) if claim.attempts == 0 else Delivered()
+
+    engine = await Engine(dsn, pool, ScriptedAdapter(answer)).start()
+    await engine.publish([email("first", ordering_key="a")])
+    await engine.publish(email(f"waits{n}", ordering_key="a") for n in range(200))
+    await engine.drain()
+    await engine.publish(email(f"again{n}") for n in range(40))
+    await engine.drain()
+    seen = [str(claim.key) for claim in engine.adapter.seen]
+    assert sorted(seen) == sorted(["first", *(f"again{n}" for n in range(40) for _ in range(2))])
+
+
+async def test_keys_with_a_backlog_starve_nobody(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    keys = 2 * engine.adapter.concurrency_max
+    later: list[asyncio.Task[None]] = []
+
+    async def publish(rounds: range) -> None:
+        for number in rounds:
+            await engine.publish(email(f"{number}:{key}", ordering_key=f"{key}") for key in range(keys))
+
+    async def publish_more() -> None:
+        await engine.publish([email("free")])
+        await publish(range(10, 40))
+
+    def answer(_: Claim) -> Outcome:
+        if len(engine.adapter.seen) == keys:
+            later.append(asyncio.create_task(publish_more()))
+        return Delivered()
+
+    engine.adapter.answer = answer
+    await publish(range(10))
+    await engine.drain()
+    await asyncio.gather(*later)
+    await engine.drain()
+    seen = [claim.key for claim in engine.adapter.seen]
+    assert len(seen) == 40 * keys + 1
+    assert seen.index("free") < 20 * keys, "it was published before most of them"
