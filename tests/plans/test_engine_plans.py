@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.base.db import Pool, open_pool, transaction
+from app.base.db import Pool, connect, open_pool, transaction
 from app.ops.gauges import read_gauges
 from app.outbox import store
-from app.outbox.model import Cause
+from app.outbox.model import Cause, Delivered, RetryLater
 from app.outbox.policy import Settlement, Verdict, delivered
 from app.outbox.replay import LetterFilter, replay_many, replay_one
 from app.outbox.store import BOTTOM
@@ -116,3 +116,43 @@ async def test_a_queue_that_was_empty_is_settled_along_its_index(dsn: str, pool:
     await pool.execute(EMPTIED)
     await pool.close()
     assert await scanned_by(drain_what_came_at_once, dsn) == {}
+
+
+FILLED_AND_EMPTIED = """
+alter table postroom.delivery set (autovacuum_enabled = false, vacuum_truncate = false);
+insert into postroom.delivery (message_id, channel, destination, due_at)
+    select postroom.uuid7(), 'email', 'email', now() from generate_series(1, 20000);
+delete from postroom.delivery"""
+BELIEVED = "select reltuples = 0 and relpages > 100 from pg_class where oid = 'postroom.delivery'::regclass"
+READ = "select sum(idx_tup_read) from pg_stat_user_indexes where relname = 'delivery'"
+
+
+async def drain_with_retries(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    engine.adapter.answer = lambda claim: (
+        RetryLater("busy", 3_600) if str(claim.key).endswith("7") else Delivered()
+    )
+    for start in range(0, 4_000, 1_000):
+        await engine.publish([email(key=f"burst{n}") for n in range(start, start + 1_000)])
+    assert await engine.drain() == 4_000
+
+
+@pytest.mark.rows_by_hand
+async def test_a_queue_that_vacuum_found_empty_is_read_no_further_than_needed(dsn: str, pool: Pool) -> None:
+    """PostgreSQL believes that it has no row: then it sorts all that is due, and joins each with each."""
+    await pool.execute(FILLED_AND_EMPTIED)
+    await pool.execute("vacuum analyze postroom.delivery")
+    assert await pool.fetchval(BELIEVED), "it has pages and no row"
+    await pool.close()
+    await scans(dsn)  # so that all who wrote have left, and what they read is counted
+    before = await counted(dsn, READ)
+    assert "delivery" not in await scanned_by(drain_with_retries, dsn)
+    assert await counted(dsn, READ) - before < 15 * 4_000
+
+
+async def counted(dsn: str, statement: str) -> int:
+    conn = await connect(dsn)
+    try:
+        return int(await conn.fetchval(statement))
+    finally:
+        await conn.close()

@@ -2,15 +2,20 @@
 -- claim is touched; the rows that come back were lost to another one.
 -- $1 message ids, $2 n, $3 workers, $4 claim numbers, $5 verdicts, $6 outcomes, $7 delays in seconds,
 -- $8 codes, $9 reasons, $10 details, $11 causes, $12 fingerprints, $13 durations in ms, $14 shard
+-- Each is looked up by its key, whatever PostgreSQL believes of a queue that was just empty; a row that has
+-- changed since then is no longer held.
 with input as materialized (
-    select *
+    select i.*, h.place
     from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::float8[],
         $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::integer[])
         as i(message_id, n, worker, claim_no, verdict, outcome, delay_s,
             code, reason, detail, cause, fingerprint, duration_ms)
+    left join lateral (
+        select d.ctid as place from postroom.delivery d where d.message_id = i.message_id and d.n = i.n offset 0
+    ) h on true
 ), ended as (
     delete from postroom.delivery d using input i
-    where d.message_id = i.message_id and d.n = i.n and d.worker = i.worker and d.claim_no = i.claim_no
+    where d.ctid = i.place and d.worker = i.worker and d.claim_no = i.claim_no
         and i.verdict in ('delivered', 'dead')
     returning d.message_id, d.n, d.seq, d.channel, d.destination, d.endpoint_id, d.ordering_key, d.attempts,
         d.worker, i.verdict, i.outcome, i.code, i.reason, i.detail, i.cause, i.fingerprint, i.duration_ms
@@ -21,7 +26,7 @@ with input as materialized (
         due_at = case when i.delay_s = 'infinity' then 'infinity' else now() + make_interval(secs => i.delay_s) end,
         last_reason = i.reason, worker = null, claimed_at = null
     from input i
-    where d.message_id = i.message_id and d.n = i.n and d.worker = i.worker and d.claim_no = i.claim_no
+    where d.ctid = i.place and d.worker = i.worker and d.claim_no = i.claim_no
         and i.verdict in ('retry', 'deferred')
     returning d.message_id, d.n, d.channel, d.attempts, i.worker, i.verdict, i.outcome, i.code, i.reason,
         i.detail, i.duration_ms

@@ -1,13 +1,21 @@
 -- Settle what was delivered: the busy path of `settle`, for a batch in which nothing else happened.
 -- Only what this worker still holds under this very claim is touched; the rows that come back were lost.
+-- Each is looked up by its key, whatever PostgreSQL believes of a queue that was just empty; a row that has
+-- changed since then is no longer held.
 -- $1 message ids, $2 n, $3 worker, $4 claim numbers, $5 codes, $6 details (null: none has one),
 -- $7 durations in ms, $8 channel, $9 shard
-with ended as (
-    delete from postroom.delivery d
-    using unnest($1::uuid[], $2::smallint[], $4::integer[], $5::text[], $6::text[], $7::integer[])
+with held as materialized (
+    select h.place, i.claim_no, i.code, i.detail, i.duration_ms
+    from unnest($1::uuid[], $2::smallint[], $4::integer[], $5::text[], $6::text[], $7::integer[])
         as i(message_id, n, claim_no, code, detail, duration_ms)
-    where d.message_id = i.message_id and d.n = i.n and d.worker = $3 and d.claim_no = i.claim_no
-    returning d.message_id, d.n, d.attempts, d.worker, i.code, i.detail, i.duration_ms
+    cross join lateral (
+        select d.ctid as place from postroom.delivery d where d.message_id = i.message_id and d.n = i.n offset 0
+    ) h
+), ended as (
+    delete from postroom.delivery d
+    using held h
+    where d.ctid = h.place and d.worker = $3 and d.claim_no = h.claim_no
+    returning d.message_id, d.n, d.attempts, d.worker, h.code, h.detail, h.duration_ms
 ), logged as (
     insert into postroom.attempt (message_id, n, channel, attempt, worker, outcome, code, detail, duration_ms)
     select message_id, n, $8, attempts + 1, worker, 'delivered', code, detail, duration_ms from ended
