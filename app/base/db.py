@@ -67,6 +67,7 @@ def query(package: str, name: str) -> str:
 
 
 _PLAN_FOR_VALUES = query("app.base", "plan_for_values")
+_PLAN_BY_BLOCKS = query("app.base", "plan_by_blocks")
 
 
 async def plan_for_values(conn: Connection) -> None:
@@ -75,6 +76,14 @@ async def plan_for_values(conn: Connection) -> None:
     Transaction: the caller's, and until its end; without one it does nothing.
     """
     await conn.execute(_PLAN_FOR_VALUES)
+
+
+async def plan_by_blocks(conn: Connection) -> None:
+    """Before a statement that finds messages by their transaction: their index can only be read so.
+
+    Transaction: the caller's, and until its end; without one it does nothing.
+    """
+    await conn.execute(_PLAN_BY_BLOCKS)
 
 
 async def open_pool(

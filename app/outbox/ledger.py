@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from app.base.db import Connection, Pool, query
+from app.base.db import Connection, Pool, plan_by_blocks, query
 from app.base.log import get_logger
 
 log = get_logger(__name__)
@@ -41,6 +41,7 @@ class Balance:
 
 async def fetch_balance(conn: Connection) -> Balance:
     """Needs a `repeatable_read` transaction of the caller: one snapshot for both sides."""
+    await plan_by_blocks(conn)
     row = await conn.fetchrow(_BALANCE)
     if row is None:
         raise RuntimeError("postroom.ledger_fold lost its row")
@@ -67,6 +68,7 @@ async def check_ledger(pool: Pool) -> Balance:
                 balance.cancelled,
             )
             await conn.execute(_MARK_COUNTS)
+            await plan_by_blocks(conn)
             await conn.execute(_ADVANCE_FOLD)
     if balance.drift:
         log.error("ledger.drift", drift=balance.drift, published=balance.published)
@@ -79,5 +81,6 @@ async def _rebase(conn: Connection) -> None:
     while after is not None:
         after = await conn.fetchval(_FORGET_FOREIGN_XIDS, after, BATCH_MAX)
     async with conn.transaction(isolation="repeatable_read"):
+        await plan_by_blocks(conn)
         if await conn.fetchval(_REBASE_FOLD) is not None:
             log.warning("ledger.rebased", reason="the database was restored into another cluster")

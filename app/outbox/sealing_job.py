@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from app.base.db import Connection, Pool, query, transaction
+from app.base.db import Connection, Pool, plan_by_blocks, query, transaction
 from app.base.sealing import Keyring
 from app.outbox.sealed import store_payloads
 from app.worker.model import Job, JobContext
@@ -46,6 +46,7 @@ async def _seal_batch(conn: Connection, keyring: Keyring, after: Place) -> tuple
     span = await conn.fetchrow(_SPAN, SPAN_TRANSACTIONS)
     if span is None:
         raise RuntimeError("an upsert came back empty")
+    await plan_by_blocks(conn)
     rows = await conn.fetch(_LIST, max(span["low"], after[0]), span["high"], *after, BATCH_MAX)
     await store_payloads(conn, [(row["id"], row["payload"]) for row in rows], keyring)
     if len(rows) == BATCH_MAX:

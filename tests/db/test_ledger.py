@@ -25,3 +25,12 @@ async def test_a_restored_ledger_larger_than_a_batch_is_counted_anew(
     assert await pool.fetchval("select count(*) from postroom.message where xid > 0") == 0
     await engine.publish([email()])
     assert (await ledger.check_ledger(pool)).published == 26
+
+
+async def test_the_sum_may_find_messages_by_their_transaction(pool: Pool) -> None:
+    """Their index is by blocks, which is read by a bitmap only; else every message there is would be read."""
+    async with pool.acquire() as conn:
+        assert await conn.fetchval("show enable_bitmapscan") == "off", "so are claims kept from sorting"
+        async with conn.transaction(isolation="repeatable_read"):
+            await ledger.fetch_balance(conn)
+            assert await conn.fetchval("show enable_bitmapscan") == "on"
