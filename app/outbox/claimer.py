@@ -110,7 +110,7 @@ class Claimer:
         took_s = self._clock.monotonic() - began_at
         retries = sum(claim.state == "retry" for claim in claims)
         no_more_first, no_more_retries = len(claims) - retries < first_max, retries < retry_max
-        self._floor = floor.above(claims).past(end, first=no_more_first, retry=no_more_retries)
+        self._floor = floor.above(claims).furthest(end, first=no_more_first, retry=no_more_retries)
         slow = took_s > SLOW_S and no_more_first and no_more_retries
         much_waits = slow and await self._much_is_due()
         self._much_waits = much_waits or (self._much_waits and floor != BOTTOM)

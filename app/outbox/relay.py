@@ -155,10 +155,8 @@ class Relay:
         async with self._pool.acquire() as conn:
             due_s = await store.fetch_next_due_s(conn, channel=self._channel)
         timeout_s = min(POLL_S, FIRST_LOOK_S * 2.0 ** min(looks, 20))
-        if (
-            due_s is not None and due_s < -LATE_S
-        ):  # it waits for another one to end, or somebody else claims it
-            due_s = LATE_LOOK_S
+        if due_s is not None and due_s < -LATE_S:
+            due_s = LATE_LOOK_S  # it waits for another one to end, or somebody else claims it
         await self._wakeup.wait(
             self._channel, timeout_s if due_s is None else min(timeout_s, max(due_s, 0.01))
         )

@@ -11,9 +11,10 @@ from app.base.db import Connection, query
 from app.outbox.model import Claim
 from app.outbox.policy import Settlement, Verdict, fingerprint
 
-_CLAIM_DUE = query(__package__, "claim_due")
-_CLAIM_AROUND = query(__package__, "claim_around")
-_CLAIM_BEHIND = query(__package__, "claim_behind")
+_CLAIM_LOCKED = query(__package__, "claim_locked")
+_CLAIM_DUE = query(__package__, "claim_due") + _CLAIM_LOCKED
+_CLAIM_AROUND = query(__package__, "claim_around") + _CLAIM_LOCKED
+_CLAIM_BEHIND = query(__package__, "claim_behind") + _CLAIM_LOCKED
 _LOOK_END = query(__package__, "look_end")
 _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
@@ -57,16 +58,12 @@ class Floor:
                 retry = (claim.due_at, claim.seq)
         return Floor(first, retry)
 
-    def past(self, end: Floor, *, first: bool, retry: bool) -> Floor:
-        """Of the kinds named the position that is further on."""
+    def furthest(self, other: Floor, *, first: bool = True, retry: bool = True) -> Floor:
+        """Of each kind, or only of one, the position that is further on."""
         return Floor(
-            max(self.first, end.first) if first else self.first,
-            max(self.retry, end.retry) if retry else self.retry,
+            max(self.first, other.first) if first else self.first,
+            max(self.retry, other.retry) if retry else self.retry,
         )
-
-    def furthest(self, other: Floor) -> Floor:
-        """Of each kind the position that is further on."""
-        return Floor(max(self.first, other.first), max(self.retry, other.retry))
 
 
 BOTTOM = Floor()

@@ -1,0 +1,16 @@
+-- The end of `claim_due`, `claim_around` and `claim_behind`: lease what they have locked. $2 worker
+-- A claim need not survive a crash of the server: it would only be made again, and the fence holds. So
+-- its commit does not wait for the disk.
+, claimed as (
+    update postroom.delivery d
+    set worker = $2, claim_no = d.claim_no + 1, claimed_at = now()
+    where d.ctid = any (array(select place from locked))
+        and (select set_config('synchronous_commit', 'off', true)) = 'off'
+    returning d.*
+)
+select c.message_id, c.n, c.worker, c.claim_no, c.channel, c.destination, c.endpoint_id, c.ordering_key,
+    c.state, c.attempts, c.due_at, c.seq, m.type, m.tenant, m.key,
+    coalesce(m.correlation_id, m.id::text) as correlation_id, m.traceparent, m.payload, m.created_at
+from claimed c
+join postroom.message m on m.id = c.message_id
+order by c.due_at, c.seq
