@@ -45,7 +45,7 @@ demo: setup ## the same on a database of its own, until every effect has arrived
 
 test: setup ## all tests, on a PostgreSQL that they start themselves (PYTEST_ARGS="-n 2 --dist worksteal")
 	@$(BIN)/pytest $(PYTEST_ARGS)
-	@if $(BIN)/python -c 'from app.postgres.binaries import find_binaries; find_binaries("machine")' 2>/dev/null; then \
+	@if $(BIN)/python -c 'from postroom.postgres.binaries import find_binaries; find_binaries("machine")' 2>/dev/null; then \
 	  echo "once more on the machine's own PostgreSQL: what talks to the database"; \
 	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) tests/db; \
 	else echo "this machine has no PostgreSQL of its own to try as well (Debian: apt-get install postgresql)"; fi

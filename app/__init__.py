@@ -1,3 +1,4 @@
-"""Postroom: if your transaction commits, its side effect happens, or a person is told."""
+"""Keeps `python -m app.jobs.run` and `from app.stripe import on` alive in a checkout and in deployments.
 
-__version__ = "0.1.0"
+It is not in the wheel: an application may have an `app` of its own.
+"""

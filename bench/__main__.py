@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 import uvloop
 from rich.console import Console
 
-from app.base.log import configure_logging
 from bench.channels import measure_emails, measure_slow_neighbours, measure_webhooks
 from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
@@ -19,6 +18,7 @@ from bench.queue import measure_drain, measure_held_snapshot, measure_latency
 from bench.report import Report
 from bench.runners import measure_two_runners
 from bench.stage import Stage, open_stage, run
+from postroom.base.log import configure_logging
 
 Measure = Callable[[Stage, Report], Coroutine[None, None, None]]
 

@@ -18,21 +18,21 @@ import aiosmtplib
 import msgspec
 from pydantic import SecretStr
 
-from app.base.clock import SystemClock
-from app.base.db import Pool, transaction
-from app.base.settings import EmailSettings, WebhookSettings
-from app.email.adapter import EmailAdapter
-from app.outbox.model import Claim, Message
-from app.outbox.publisher import publish_many
-from app.webhooks.adapter import WebhookAdapter
-from app.webhooks.endpoints import create_endpoint
-from app.webhooks.payload import Payload, build_body
-from app.webhooks.signing import generate_secret, sign
-from app.worker.model import JobContext
 from bench.engine import Engine, open_engine
 from bench.report import Report
 from bench.service import open_process
 from bench.stage import Stage
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import EmailSettings, WebhookSettings
+from postroom.email.adapter import EmailAdapter
+from postroom.outbox.model import Claim, Message
+from postroom.outbox.publisher import publish_many
+from postroom.webhooks.adapter import WebhookAdapter
+from postroom.webhooks.endpoints import create_endpoint
+from postroom.webhooks.payload import Payload, build_body
+from postroom.webhooks.signing import generate_secret, sign
+from postroom.worker.model import JobContext
 
 COUNT: Final = 20_000
 EMAILS: Final = 1_500

@@ -9,11 +9,11 @@ from typing import Final
 
 import aiohttp
 
-from app.base.db import open_pool, transaction
-from app.ops.replay_runs import start_run
-from app.outbox.replay import LetterFilter
 from bench.report import Report
 from bench.service import Api
+from postroom.base.db import open_pool, transaction
+from postroom.ops.replay_runs import start_run
+from postroom.outbox.replay import LetterFilter
 
 ROUNDS: Final = 3
 PAUSE_S: Final = 0.05

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from app.base.clock import SystemClock
-from app.base.db import Pool, open_pool
-from app.base.json import encode
-from app.outbox.model import Adapter, Answer, Channel, Claim, Delivered
-from app.outbox.relay import Relay
-from app.resilience.backoff import Exponential
-from app.resilience.circuits import Circuits
-from app.worker.heartbeat import Worker
-from app.worker.model import JobContext
-from app.worker.wakeup import Wakeup
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, open_pool
+from postroom.base.json import encode
+from postroom.outbox.model import Adapter, Answer, Channel, Claim, Delivered
+from postroom.outbox.relay import Relay
+from postroom.resilience.backoff import Exponential
+from postroom.resilience.circuits import Circuits
+from postroom.worker.heartbeat import Worker
+from postroom.worker.model import JobContext
+from postroom.worker.wakeup import Wakeup
 
 PUBLISH_MANY: Final = "select count(*) from postroom.publish_many($1::text::jsonb)"
 

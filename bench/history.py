@@ -7,7 +7,6 @@ from collections.abc import Coroutine, Iterator
 from statistics import median, quantiles
 from typing import Final
 
-from app.base.db import open_pool
 from bench.console import fill_office, measure_pages
 from bench.engine import open_engine, publish
 from bench.memory import measure_memory
@@ -15,6 +14,7 @@ from bench.queue import DRAIN_COUNT, measure_backlog
 from bench.report import Report
 from bench.service import open_api, time_requests
 from bench.stage import Stage, execute
+from postroom.base.db import open_pool
 
 WAITING: Final = 1_000_000
 REQUESTS: Final = 60

@@ -7,17 +7,17 @@ import re
 from pathlib import Path
 from typing import Final
 
-from app.base.db import open_pool
 from bench.channels import publish_to
 from bench.report import Report
 from bench.service import open_process
+from postroom.base.db import open_pool
 
 SECONDS: Final = 7.0
 WEBHOOKS: Final = 20_000
 
 
 async def measure_memory(dsn: str, report: Report) -> None:
-    """Let `python -m app.jobs.run` send mails and webhooks out of what waits, then read its peak.
+    """Let `postroom work` send mails and webhooks out of what waits, then read its peak.
 
     Its children count too: mails are rendered in a process of their own.
     """
@@ -34,7 +34,7 @@ async def measure_memory(dsn: str, report: Report) -> None:
             "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
             "POSTROOM_LOG_JSON": "true",
         }
-        async with open_process(["app.jobs.run"], settings, "runner.started") as (pid, _):
+        async with open_process(["postroom", "work"], settings, "runner.started") as (pid, _):
             await asyncio.sleep(SECONDS)
             report.put("rss_mb", sum(peak_mb(each) for each in family(pid)))
 

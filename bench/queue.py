@@ -9,10 +9,10 @@ from typing import Final
 
 import asyncpg
 
-from app.worker.model import JobContext
 from bench.engine import Engine, open_engine, publish
 from bench.report import Report
 from bench.stage import Stage
+from postroom.worker.model import JobContext
 
 DRAIN_COUNT: Final = 60_000
 HELD_COUNT: Final = 300_000

@@ -10,11 +10,11 @@ from typing import Final
 
 import uvloop
 
-from app.base.db import open_pool
-from app.base.log import configure_logging
 from bench.engine import open_engine, publish
 from bench.report import Report
 from bench.stage import Stage
+from postroom.base.db import open_pool
+from postroom.base.log import configure_logging
 
 COUNT: Final = 60_000
 WITHIN_S: Final = 120.0

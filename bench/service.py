@@ -16,9 +16,9 @@ from typing import Final
 
 import aiohttp
 
-from app.base.db import connect
-from app.ops.token_store import create_token
-from app.ops.tokens import parse_scopes
+from postroom.base.db import connect
+from postroom.ops.token_store import create_token
+from postroom.ops.tokens import parse_scopes
 
 LISTEN_S: Final = 60.0
 SECRET: Final = "whsec_benchmark0123456789abcdef"
@@ -73,7 +73,7 @@ async def open_api(dsn: str, **settings: str) -> AsyncIterator[Api]:
         "POSTROOM_LOG_JSON": "true",
         **settings,
     }
-    async with open_process(["app.cli", "serve"], environment, r'"port": (\d+)') as (pid, found):
+    async with open_process(["postroom", "serve"], environment, r'"port": (\d+)') as (pid, found):
         yield Api(f"http://127.0.0.1:{found[1]}", token, pid)
 
 

@@ -16,9 +16,9 @@ from uuid import uuid4
 
 import asyncpg
 
-from app.base.migrate import migrate
-from app.postgres.binaries import find_binaries
-from app.postgres.server import LocalPostgres
+from postroom.base.migrate import migrate
+from postroom.postgres.binaries import find_binaries
+from postroom.postgres.server import LocalPostgres
 
 SETTINGS: Final = {
     "shared_buffers": "1GB",

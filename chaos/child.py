@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from app.base.clock import SystemClock
+from postroom.base.clock import SystemClock
 
 PR_SET_PDEATHSIG = 1
 

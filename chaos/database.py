@@ -13,11 +13,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from app.base.db import DATABASE_FAILURES
-from app.postgres.binaries import Binaries, find_binaries
-from app.postgres.server import LocalPostgres
 from chaos.link import Link
 from chaos.ports import free_ports
+from postroom.base.db import DATABASE_FAILURES
+from postroom.postgres.binaries import Binaries, find_binaries
+from postroom.postgres.server import LocalPostgres
 
 SETTINGS: Final = {
     "wal_keep_size": "512MB",

@@ -11,12 +11,12 @@ from typing import Any, Final
 import aiohttp
 import asyncpg
 
-from app.base import json
-from app.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool
-from app.dev.stripe_api import StripeStandIn
-from app.dev.stripe_events import encode, signed, snapshot_event
-from app.stripe.event import OWN_ACCOUNT
 from chaos.journal import Entry, Fate, Journal
+from postroom.base import json
+from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool
+from postroom.dev.stripe_api import StripeStandIn
+from postroom.dev.stripe_events import encode, signed, snapshot_event
+from postroom.stripe.event import OWN_ACCOUNT
 
 TENANT: Final = "chaos"
 TYPE: Final = "chaos.happened"

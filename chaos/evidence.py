@@ -10,14 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from app.base.db import Pool
-from app.outbox.ledger import check_ledger
 from chaos.entrances import DATASET, EMAIL, EXPORT, WEBHOOKS
 from chaos.installation import Installation
 from chaos.journal import Entry
 from chaos.outside import Line
 from chaos.process import ManagedProcess
 from chaos.verdict import Arrival
+from postroom.base.db import Pool
+from postroom.outbox.ledger import check_ledger
 
 CUT = (
     "select message_id::text as id, n, channel, count(*) as count from postroom.attempt"

@@ -10,13 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from app.base.db import DATABASE_FAILURES
-from app.dev.stripe_api import Fault as StripeFault
-from app.postgres.errors import PostgresError
 from chaos.installation import Installation
 from chaos.outside import GOOD, MOODS
 from chaos.plan import Kind, Planned
 from chaos.process import ManagedProcess
+from postroom.base.db import DATABASE_FAILURES
+from postroom.dev.stripe_api import Fault as StripeFault
+from postroom.postgres.errors import PostgresError
 
 BALLAST: Final = "ballast"
 BALLAST_CHUNK: Final = b"\0" * 65_536

@@ -6,8 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from app.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool, transaction
-from app.outbox.replay import LetterFilter, replay_many
+from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool, transaction
+from postroom.outbox.replay import LetterFilter, replay_many
 
 POLL_S: Final = 0.5
 HURRY_EVERY_S: Final = 1.5

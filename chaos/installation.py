@@ -14,18 +14,18 @@ from typing import Final
 
 import aiohttp
 
-from app.base import sealing
-from app.base.db import open_pool, transaction
-from app.base.migrate import migrate
-from app.dev.stripe_api import StripeStandIn
-from app.ops.token_store import create_token
-from app.ops.tokens import Scope
-from app.webhooks import endpoints
 from chaos.database import Database
 from chaos.entrances import ORDER_TABLE, TENANT
 from chaos.outside import GOOD
 from chaos.ports import free_ports
 from chaos.process import ManagedProcess
+from postroom.base import sealing
+from postroom.base.db import open_pool, transaction
+from postroom.base.migrate import migrate
+from postroom.dev.stripe_api import StripeStandIn
+from postroom.ops.token_store import create_token
+from postroom.ops.tokens import Scope
+from postroom.webhooks import endpoints
 
 READY_WITHIN_S: Final = 90.0
 POLL_S: Final = 0.1
@@ -181,7 +181,7 @@ def _environment(
 def _api(folder: Path, environment: Mapping[str, str], number: int, port: int) -> ManagedProcess:
     return ManagedProcess(
         f"api-{number}",
-        ("app.cli", "serve"),
+        ("postroom", "serve"),
         {**environment, "POSTROOM_PORT": str(port)},
         folder / f"api-{number}.log",
     )
@@ -190,7 +190,7 @@ def _api(folder: Path, environment: Mapping[str, str], number: int, port: int) -
 def _runner(folder: Path, environment: Mapping[str, str], number: int) -> ManagedProcess:
     return ManagedProcess(
         f"runner-{number}",
-        ("app.jobs.run",),
+        ("postroom", "work"),
         environment,
         folder / f"runner-{number}.log",
         CLOCK_OFFSETS_S[number],

@@ -18,8 +18,8 @@ from typing import Final
 
 import msgspec
 
-from app.dev.mailbox import AfterData, Faults, Mailbox, ReceivedMail
-from app.dev.receiver import Received, Receiver
+from postroom.dev.mailbox import AfterData, Faults, Mailbox, ReceivedMail
+from postroom.dev.receiver import Received, Receiver
 
 LOOK_S: Final = 0.05
 GOOD: Final = "good"

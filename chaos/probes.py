@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import asyncpg
 
-from app.base import json
-from app.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool
 from chaos.entrances import WHERE, message_of
 from chaos.journal import Entry, Fate, Journal
+from postroom.base import json
+from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool
 
 POLL_S: Final = 0.1
 ARRIVES_WITHIN_S: Final = 120.0

@@ -12,7 +12,6 @@ from typing import Final
 
 import aiohttp
 
-from app.base.db import Pool, open_pool
 from chaos.entrances import ApiEntrance, Entrance, SqlEntrance, StripeEntrance
 from chaos.evidence import LETTERS, collect, found_in_ledger, torn_transactions
 from chaos.faults import Faults
@@ -23,6 +22,7 @@ from chaos.plan import STANDING, Kind, Planned, make_plan
 from chaos.probes import Probes
 from chaos.report import RecoveryTime, Report, failures
 from chaos.verdict import compare, percentile_50
+from postroom.base.db import Pool, open_pool
 
 QUIET_WITHIN_S: Final = 180.0
 ACKNOWLEDGED_WITHIN_S: Final = 90.0

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from app.base.db import transaction
-from app.outbox.model import Channel, Message
-from app.outbox.publisher import publish, publish_many
-from app.webhooks import endpoints
 from drill.scenario import Scenario, Scene
+from postroom.base.db import transaction
+from postroom.outbox.model import Channel, Message
+from postroom.outbox.publisher import publish, publish_many
+from postroom.webhooks import endpoints
 
 BURST: Final = 150
 STRANGER: Final = "stranger"

@@ -8,10 +8,10 @@ from typing import Final
 
 import aiohttp
 
-from app.dev.stripe_api import Fault
-from app.dev.stripe_events import make_id
 from drill.installation import STRIPE_SECRET
 from drill.scenario import Scenario, Scene
+from postroom.dev.stripe_api import Fault
+from postroom.dev.stripe_events import make_id
 
 ROLLED_SECRET: Final = "whsec_cm9sbGVkLXJvbGxlZC1yb2xsZWQtcm9sbGVk"  # noqa: S105  made up
 LAST_ATTEMPT: Final = 11

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from app.base.db import connect, transaction
-from app.ops.token_store import create_token
-from app.ops.tokens import Scope
 from drill.certificate import write_certificate
 from drill.scenario import Scenario, Scene
+from postroom.base.db import connect, transaction
+from postroom.ops.token_store import create_token
+from postroom.ops.tokens import Scope
 
 RETENTION_RUNS: Final = (
     "select requested_at is not null or worker is not null from postroom.job where name = 'retention'"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from app.stripe.effects import EffectTransaction
-from app.stripe.event import Event
-from app.stripe.handlers import on
+from postroom.stripe.effects import Transaction
+from postroom.stripe.event import Event
+from postroom.stripe.handlers import on
 
 BROKEN = Path(os.environ["POSTROOM_DRILL_BROKEN"])
 
 
 @on("customer.updated")
-async def remember_customer(event: Event, tx: EffectTransaction) -> None:
+async def remember_customer(event: Event, tx: Transaction) -> None:
     if BROKEN.exists():  # noqa: ASYNC240  a file that the drill makes
         raise RuntimeError("a fault that was deployed on purpose")
     await tx.publish(channel="export", payload={"dataset": "customers", "record": {"id": event.object_id}})

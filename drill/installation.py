@@ -16,18 +16,18 @@ from typing import Final
 
 import aiohttp
 
-from app.base.db import Pool, open_pool, transaction
-from app.base.migrate import migrate
-from app.dev.mailbox import Mailbox
-from app.dev.process import ChildProcess
-from app.dev.receiver import Receiver
-from app.dev.stripe_api import StripeStandIn
-from app.ops.token_store import create_token
-from app.ops.tokens import Scope
-from app.postgres.server import LocalPostgres
-from app.webhooks import endpoints
 from drill.certificate import write_certificate
 from drill.program import free_port
+from postroom.base.db import Pool, open_pool, transaction
+from postroom.base.migrate import migrate
+from postroom.dev.mailbox import Mailbox
+from postroom.dev.process import ChildProcess
+from postroom.dev.receiver import Receiver
+from postroom.dev.stripe_api import StripeStandIn
+from postroom.ops.token_store import create_token
+from postroom.ops.tokens import Scope
+from postroom.postgres.server import LocalPostgres
+from postroom.webhooks import endpoints
 
 READY_S: Final = 90.0
 POLL_S: Final = 0.2
@@ -37,7 +37,10 @@ MAIL_PASSWORD: Final = "right"  # noqa: S105  the catcher's, made up
 METRICS_TOKEN: Final = "metrics-of-the-drill"  # noqa: S105  made up
 STRIPE_SECRET: Final = "whsec_ZHJpbGwtZHJpbGwtZHJpbGwtZHJpbGw="  # noqa: S105  made up
 FOLDER: Final = Path(__file__).parent
-COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {"api": ("app.cli", "serve"), "runner": ("app.jobs.run",)}
+COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "api": ("postroom", "serve"),
+    "runner": ("postroom", "work"),
+}
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from app.dev.stripe_events import encode, make_id, signed, snapshot_event
 from drill.installation import Installation
+from postroom.dev.stripe_events import encode, make_id, signed, snapshot_event
 
 EVERY_S: Final = 0.4
 JOBS_EVERY_S: Final = 7.0

@@ -1,4 +1,4 @@
-"""Alembic's entry: one asyncpg connection handed over by `app.base.migrate`."""
+"""Alembic's entry: one asyncpg connection handed over by `postroom.base.migrate`."""
 
 from __future__ import annotations
 

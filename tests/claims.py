@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from app.outbox.model import Claim
+from postroom.outbox.model import Claim
 
 
 def make_claim(**changes: Any) -> Claim:

@@ -11,10 +11,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from app.base.db import Pool, open_pool
-from app.base.migrate import migrate
-from app.outbox.ledger import fetch_balance
-from app.postgres.server import LocalPostgres
+from postroom.base.db import Pool, open_pool
+from postroom.base.migrate import migrate
+from postroom.outbox.ledger import fetch_balance
+from postroom.postgres.server import LocalPostgres
 
 SUMMARY = "summary"
 """A property of a test that is printed when all have run, also of one that passed on another process."""

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self
 from uuid import UUID
 
-from app.base.clock import SystemClock
-from app.base.db import Pool, transaction
-from app.outbox import store
-from app.outbox.model import Adapter, Answer, Channel, Claim, Delivered, Message
-from app.outbox.publisher import publish_many
-from app.outbox.relay import Relay
-from app.outbox.rescuer import Rescuer
-from app.resilience.backoff import Exponential
-from app.resilience.circuits import Circuits
-from app.worker.heartbeat import Worker
-from app.worker.model import JobContext
-from app.worker.wakeup import Wakeup
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
+from postroom.outbox import store
+from postroom.outbox.model import Adapter, Answer, Channel, Claim, Delivered, Message
+from postroom.outbox.publisher import publish_many
+from postroom.outbox.relay import Relay
+from postroom.outbox.rescuer import Rescuer
+from postroom.resilience.backoff import Exponential
+from postroom.resilience.circuits import Circuits
+from postroom.worker.heartbeat import Worker
+from postroom.worker.model import JobContext
+from postroom.worker.wakeup import Wakeup
 
 
 class ScriptedAdapter:

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from app.base import json
-from app.base.db import Pool
-from app.base.settings import (
+from postroom.base import json
+from postroom.base.db import Pool
+from postroom.base.settings import (
     EmailSettings,
     EncryptionSettings,
     ExportSettings,
@@ -20,12 +20,12 @@ from app.base.settings import (
     StripeSettings,
     WebhookSettings,
 )
-from app.dev.mailbox import Mailbox
-from app.dev.receiver import Receiver
-from app.dev.stripe_events import encode, signed
-from app.jobs.catalog import catalog
-from app.wiring import open_worker
-from app.worker.model import JobContext
+from postroom.dev.mailbox import Mailbox
+from postroom.dev.receiver import Receiver
+from postroom.dev.stripe_events import encode, signed
+from postroom.jobs.catalog import catalog
+from postroom.wiring import open_worker
+from postroom.worker.model import JobContext
 
 OLD, NEW = (f"{name}:{base64.b64encode(name.encode() * 8).decode()}" for name in ("key1", "key2"))
 STRIPE_SECRET = "whsec_sealing_scene"
@@ -37,7 +37,7 @@ export = { dataset = "invoices" }
 webhook = { tenant = "acme", type = "invoice.paid" }
 """
 HANDLERS = """
-from app.stripe.handlers import on
+from postroom.stripe.handlers import on
 
 @on("invoice.paid")
 async def more(event, tx):

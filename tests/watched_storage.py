@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from app.exports.folder import FolderStorage
+from postroom.exports.folder import FolderStorage
 
 
 class WatchedStorage:

@@ -1,1 +1,1 @@
-"""Every job, and the command that runs them."""
+"""`python -m app.jobs.run` is `postroom work`."""

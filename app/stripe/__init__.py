@@ -1,3 +1,3 @@
-"""Stripe in: verified, booked, processed in order. Handlers start with `from app.stripe import on`."""
+"""`from app.stripe import on` is `from postroom import on`."""
 
-from app.stripe.handlers import on as on
+from postroom import on as on

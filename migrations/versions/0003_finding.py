@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.base.migrate import run_files
+from postroom.base.migrate import run_files
 
 revision = "0003"
 down_revision = "0002"

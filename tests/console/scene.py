@@ -11,18 +11,18 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from app.base.db import transaction
-from app.base.settings import EmailSettings, Settings, StripeSettings, WebhookSettings
-from app.console.sign_in_link import create_sign_in_link
-from app.dev.mailbox import Mailbox
-from app.dev.receiver import Receiver
-from app.jobs.catalog import catalog
-from app.ops.tokens import Scope
-from app.outbox.model import Message
-from app.outbox.publisher import publish_many
-from app.webhooks import endpoints
-from app.wiring import WorkerServices, open_worker
-from app.worker.loop import Runner
+from postroom.base.db import transaction
+from postroom.base.settings import EmailSettings, Settings, StripeSettings, WebhookSettings
+from postroom.console.sign_in_link import create_sign_in_link
+from postroom.dev.mailbox import Mailbox
+from postroom.dev.receiver import Receiver
+from postroom.jobs.catalog import catalog
+from postroom.ops.tokens import Scope
+from postroom.outbox.model import Message
+from postroom.outbox.publisher import publish_many
+from postroom.webhooks import endpoints
+from postroom.wiring import WorkerServices, open_worker
+from postroom.worker.loop import Runner
 from tests.system.api_client import Api, running_api
 
 HOSTILE = "<script>document.title='owned'</script>\u202egnirts\u202c 🧨 \" onload='x' {{7*7}}"

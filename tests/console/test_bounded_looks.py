@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.base.settings import Settings
-from app.console import event_store, ledger_store, letter_store
+from postroom.base.settings import Settings
+from postroom.console import event_store, ledger_store, letter_store
 from tests.console.http import Visitor, visitor
 from tests.system.api_client import Api, running_api
 

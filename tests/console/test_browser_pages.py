@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 from playwright.async_api import Browser, ViewportSize
 
-from app.dev.stripe_events import encode, signed, snapshot_event
-from app.outbox.model import Message
+from postroom.dev.stripe_events import encode, signed, snapshot_event
+from postroom.outbox.model import Message
 from tests.console.browser import DESKTOP, PHONE, Tab, opened
 from tests.console.http import visitor
 from tests.console.scene import HOSTILE, STRIPE_SECRET, Scene

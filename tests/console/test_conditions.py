@@ -11,14 +11,14 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from app.base.db import Pool
-from app.base.migrate import migrate
-from app.console import conditions as module
-from app.console.conditions import SEVERITIES, Condition, Growth, conditions
-from app.ops.gauges import Gauges, JobTimes, QueueDepth, read_gauges
-from app.ops.jobs import CATALOG, RUNNER
-from app.outbox.model import Channel
-from app.resilience.breaker import CircuitState
+from postroom.base.db import Pool
+from postroom.base.migrate import migrate
+from postroom.console import conditions as module
+from postroom.console.conditions import SEVERITIES, Condition, Growth, conditions
+from postroom.ops.gauges import Gauges, JobTimes, QueueDepth, read_gauges
+from postroom.ops.jobs import CATALOG, RUNNER
+from postroom.outbox.model import Channel
+from postroom.resilience.breaker import CircuitState
 from tests.monitoring.promtool import RULES
 
 NOW: Final = datetime.now(UTC)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from app.base.settings import Settings
-from app.console.filters import visible
-from app.console.settings_page import setting_rows
-from app.outbox.model import Message
+from postroom.base.settings import Settings
+from postroom.console.filters import visible
+from postroom.console.settings_page import setting_rows
+from postroom.outbox.model import Message
 from tests.console.browser import opened
 from tests.console.http import Visitor, visitor
 from tests.console.scene import HOSTILE, Scene

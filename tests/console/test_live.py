@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from app.base.db import Pool, transaction
-from app.base.settings import Settings
-from app.console.charts import nice_top
-from app.ops.flow import list_flow, sample_flow
-from app.outbox.ledger import check_ledger
-from app.outbox.store import count_outcome
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import Settings
+from postroom.console.charts import nice_top
+from postroom.ops.flow import list_flow, sample_flow
+from postroom.outbox.ledger import check_ledger
+from postroom.outbox.store import count_outcome
 from tests.console.http import Visitor, visitor
 from tests.system.api_client import Api, running_api
 

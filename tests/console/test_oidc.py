@@ -12,9 +12,9 @@ from joserfc.jwk import RSAKey
 from playwright.async_api import Browser, expect
 from pydantic import SecretStr
 
-from app.base.errors import SettingsInvalid
-from app.base.settings import OidcSettings, Settings
-from app.console.oidc import OidcClient
+from postroom.base.errors import SettingsInvalid
+from postroom.base.settings import OidcSettings, Settings
+from postroom.console.oidc import OidcClient
 from tests.console.browser import opened
 from tests.console.http import Visitor, visitor
 from tests.console.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, running_provider

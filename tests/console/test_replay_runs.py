@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from app.base.db import Pool, transaction
-from app.base.errors import Conflict
-from app.ops import replay_runs
-from app.ops.replay_runs import RunState
-from app.outbox.ledger import check_ledger
-from app.outbox.replay import LetterFilter, replay_one
-from app.outbox.store import cancel_message
+from postroom.base.db import Pool, transaction
+from postroom.base.errors import Conflict
+from postroom.ops import replay_runs
+from postroom.ops.replay_runs import RunState
+from postroom.outbox.ledger import check_ledger
+from postroom.outbox.replay import LetterFilter, replay_one
+from postroom.outbox.store import cancel_message
 
 WEBHOOKS = LetterFilter(channel="webhook")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
-from app.base.db import Pool
-from app.dev.stripe_api import Fault, StripeStandIn
-from app.dev.stripe_events import snapshot_event
-from app.outbox.model import Cause, Channel
-from app.stripe.processor import StripeAdapter
+from postroom.base.db import Pool
+from postroom.dev.stripe_api import Fault, StripeStandIn
+from postroom.dev.stripe_events import snapshot_event
+from postroom.outbox.model import Cause, Channel
+from postroom.stripe.processor import StripeAdapter
 from tests.contracts.way_out import Arrival, Expected, Trouble, WayOut
 from tests.db.stripe_scene import Scene
 
@@ -23,7 +23,7 @@ export = { dataset = "customers", record = { text = "{{ event.data.object.name }
 """
 HANDLERS = """
 from pathlib import Path
-from app.stripe import on
+from postroom import on
 
 @on("customer.updated")
 async def fussy(event, tx):

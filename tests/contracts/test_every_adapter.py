@@ -13,11 +13,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.base.db import Pool, transaction
-from app.base.errors import InvalidInput, InvalidPayload
-from app.outbox.model import BatchAdapter, Channel, Delivered, Message, Settled
-from app.outbox.publisher import publish
-from app.outbox.replay import replay_one
+from postroom.base.db import Pool, transaction
+from postroom.base.errors import InvalidInput, InvalidPayload
+from postroom.outbox.model import BatchAdapter, Channel, Delivered, Message, Settled
+from postroom.outbox.publisher import publish
+from postroom.outbox.replay import replay_one
 from tests.contracts.stripe_way import StripeWay
 from tests.contracts.way_out import Trouble, WayOut
 from tests.contracts.ways import EmailWay, ExportWay, WebhookWay

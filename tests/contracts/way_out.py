@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-from app.base.db import Pool, transaction
-from app.outbox.model import Adapter, Cause, Channel, Message
-from app.outbox.publisher import publish
+from postroom.base.db import Pool, transaction
+from postroom.outbox.model import Adapter, Cause, Channel, Message
+from postroom.outbox.publisher import publish
 
 
 class Trouble(StrEnum):

@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 
 from pydantic import SecretStr
 
-from app.base.clock import SystemClock
-from app.base.db import Pool
-from app.base.settings import EmailSettings, ExportSettings, WebhookSettings
-from app.dev.mailbox import AfterData, Faults, Mailbox
-from app.dev.receiver import Receiver
-from app.email.adapter import EmailAdapter
-from app.exports.adapter import ExportAdapter
-from app.outbox.model import Cause, Channel
-from app.webhooks.adapter import WebhookAdapter
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool
+from postroom.base.settings import EmailSettings, ExportSettings, WebhookSettings
+from postroom.dev.mailbox import AfterData, Faults, Mailbox
+from postroom.dev.receiver import Receiver
+from postroom.email.adapter import EmailAdapter
+from postroom.exports.adapter import ExportAdapter
+from postroom.outbox.model import Cause, Channel
+from postroom.webhooks.adapter import WebhookAdapter
 from tests.contracts.way_out import Arrival, Expected, Trouble, WayOut
 from tests.watched_storage import WatchedStorage
 

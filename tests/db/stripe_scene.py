@@ -9,22 +9,22 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from app.base import json
-from app.base.clock import SystemClock
-from app.base.db import Pool, Record, transaction
-from app.base.settings import StripeSettings
-from app.dev.stripe_api import StripeStandIn
-from app.dev.stripe_events import encode, signed
-from app.outbox import policy
-from app.outbox.model import Answer, Claim, Settled
-from app.outbox.store import claim_due, settle_claims
-from app.resilience.backoff import Exponential
-from app.resilience.circuits import Circuits
-from app.stripe.client import StripeApi
-from app.stripe.current import CurrentObjects
-from app.stripe.ingest import Ingest, Received
-from app.stripe.loader import load_effects
-from app.stripe.processor import StripeAdapter
+from postroom.base import json
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, Record, transaction
+from postroom.base.settings import StripeSettings
+from postroom.dev.stripe_api import StripeStandIn
+from postroom.dev.stripe_events import encode, signed
+from postroom.outbox import policy
+from postroom.outbox.model import Answer, Claim, Settled
+from postroom.outbox.store import claim_due, settle_claims
+from postroom.resilience.backoff import Exponential
+from postroom.resilience.circuits import Circuits
+from postroom.stripe.client import StripeApi
+from postroom.stripe.current import CurrentObjects
+from postroom.stripe.ingest import Ingest, Received
+from postroom.stripe.loader import load_effects
+from postroom.stripe.processor import StripeAdapter
 
 SECRET = "whsec_scene_secret"
 WORKER = 7

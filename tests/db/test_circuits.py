@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.base.clock import DrivenClock
-from app.base.db import Pool, transaction
-from app.resilience import store
-from app.resilience.breaker import BreakerPolicy, CircuitState, Trip
-from app.resilience.circuits import REFRESH_S, Circuits
+from postroom.base.clock import DrivenClock
+from postroom.base.db import Pool, transaction
+from postroom.resilience import store
+from postroom.resilience.breaker import BreakerPolicy, CircuitState, Trip
+from postroom.resilience.circuits import REFRESH_S, Circuits
 
 POLICY = BreakerPolicy(strikes_max=3, open_s=10, open_max_s=40)
 

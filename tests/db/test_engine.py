@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from app.base.db import Pool, transaction
-from app.base.errors import Conflict
-from app.outbox import store
-from app.outbox.ledger import Balance, check_ledger
-from app.outbox.model import (
+from postroom.base.db import Pool, transaction
+from postroom.base.errors import Conflict
+from postroom.outbox import store
+from postroom.outbox.ledger import Balance, check_ledger
+from postroom.outbox.model import (
     Answer,
     Cause,
     Claim,
@@ -25,9 +25,9 @@ from app.outbox.model import (
     Unknown,
     Wait,
 )
-from app.outbox.policy import settle
-from app.outbox.replay import LetterFilter, preview, replay_many, replay_one
-from app.worker.model import JobContext
+from postroom.outbox.policy import settle
+from postroom.outbox.replay import LetterFilter, preview, replay_many, replay_one
+from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 
 

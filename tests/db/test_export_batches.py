@@ -13,13 +13,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.base.clock import SystemClock
-from app.base.db import Pool, transaction
-from app.base.settings import ExportSettings
-from app.exports.adapter import ExportAdapter
-from app.exports.folder import FolderStorage
-from app.exports.store import list_memberships, prune_records
-from app.outbox.model import (
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import ExportSettings
+from postroom.exports.adapter import ExportAdapter
+from postroom.exports.folder import FolderStorage
+from postroom.exports.store import list_memberships, prune_records
+from postroom.outbox.model import (
     Answer,
     BatchAdapter,
     Cause,
@@ -31,7 +31,7 @@ from app.outbox.model import (
     RetryLater,
     Wait,
 )
-from app.outbox.publisher import publish_many
+from postroom.outbox.publisher import publish_many
 from tests.claims import make_claim
 from tests.watched_storage import WatchedStorage
 

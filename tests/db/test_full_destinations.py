@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from app.base.db import Pool, transaction
-from app.outbox import store
-from app.outbox.model import Answer, Channel, Claim, Delivered, Message, RetryLater
-from app.worker.model import JobContext
+from postroom.base.db import Pool, transaction
+from postroom.outbox import store
+from postroom.outbox.model import Answer, Channel, Claim, Delivered, Message, RetryLater
+from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter
 
 

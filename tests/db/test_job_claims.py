@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.base.db import Pool
-from app.worker import store
-from app.worker.heartbeat import WORKER_TTL_S, Worker
+from postroom.base.db import Pool
+from postroom.worker import store
+from postroom.worker.heartbeat import WORKER_TTL_S, Worker
 
 
 @pytest.fixture

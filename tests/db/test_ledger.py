@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.base.db import Pool
-from app.outbox import ledger
+from postroom.base.db import Pool
+from postroom.outbox import ledger
 from tests.engine import Engine, ScriptedAdapter, email
 
 

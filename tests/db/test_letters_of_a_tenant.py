@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.base.db import Pool, open_pool, transaction
-from app.base.migrate import head, migrate
-from app.outbox.replay import LetterFilter, preview, replay_many
+from postroom.base.db import Pool, open_pool, transaction
+from postroom.base.migrate import head, migrate
+from postroom.outbox.replay import LetterFilter, preview, replay_many
 
 TENANTS = """
 select d.tenant from postroom.dead_letter d join postroom.message m on m.id = d.message_id order by m.key

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from structlog.testing import capture_logs
 
-from app.base.db import DATABASE_FAILURES, Connection, Pool, open_pool
-from app.outbox import store
-from app.outbox.jobs import relay_job
-from app.outbox.model import Answer, Claim
-from app.worker.model import JobContext
 from chaos.link import Link
+from postroom.base.db import DATABASE_FAILURES, Connection, Pool, open_pool
+from postroom.outbox import store
+from postroom.outbox.jobs import relay_job
+from postroom.outbox.model import Answer, Claim
+from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 
 WAIT_S = 30.0
@@ -66,7 +66,7 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back(engine: Engine, link
 async def test_a_claim_that_commits_long_after_its_connection_died_is_handed_back(
     engine: Engine, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.outbox.lost_claims.LOOK_S", 0.0)
+    monkeypatch.setattr("postroom.outbox.lost_claims.LOOK_S", 0.0)
     engine.relay._lost_claims.suspect()
     await engine.publish([email("k")])
     blocked = await pool.acquire()

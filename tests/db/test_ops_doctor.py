@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from app.base.db import Pool
-from app.base.instance import LOCK_NAME, only_one
-from app.base.settings import UP_ENVIRONMENT, EmailSettings, Settings
-from app.ops import doctor
-from app.ops.findings import Finding, Level
+from postroom.base.db import Pool
+from postroom.base.instance import LOCK_NAME, only_one
+from postroom.base.settings import UP_ENVIRONMENT, EmailSettings, Settings
+from postroom.ops import doctor
+from postroom.ops.findings import Finding, Level
 
 
 def about(findings: list[Finding], subject: str) -> list[Finding]:
@@ -41,7 +41,7 @@ async def test_settings_of_a_stack_that_ended_are_dropped_before_the_next_one(tm
 async def test_a_fresh_database_lacks_only_a_runner(dsn: str, tmp_path: Path) -> None:
     findings = await doctor.diagnose(Settings(state_dir=tmp_path), dsn)
     errors = {finding.subject: finding.command for finding in findings if finding.level is Level.ERROR}
-    assert errors == {"jobs-runner": "python -m app.jobs.run", "workers": "python -m app.jobs.run"}
+    assert errors == {"jobs-runner": "postroom work", "workers": "postroom work"}
     assert about(findings, "migrations")[0].level is Level.OK
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from app.base.clock import DrivenClock
-from app.base.db import Pool, open_pool, transaction
-from app.ops.gauges import CACHE_S, COUNTED_MAX, GaugeReader, Gauges
-from app.ops.metric_families import families
-from app.outbox.ledger import check_ledger
-from app.outbox.model import Message
-from app.outbox.publisher import publish_many
+from postroom.base.clock import DrivenClock
+from postroom.base.db import Pool, open_pool, transaction
+from postroom.ops.gauges import CACHE_S, COUNTED_MAX, GaugeReader, Gauges
+from postroom.ops.metric_families import families
+from postroom.outbox.ledger import check_ledger
+from postroom.outbox.model import Message
+from postroom.outbox.publisher import publish_many
 from tests.conftest import run_sql
 
 JOBS = (

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.base.clock import DrivenClock
-from app.base.db import Pool, open_pool
-from app.base.errors import NotFound
-from app.base.migrate import head, known_revisions
-from app.ops.readiness import CACHE_S, CheckStatus, Readiness
+from postroom.base.clock import DrivenClock
+from postroom.base.db import Pool, open_pool
+from postroom.base.errors import NotFound
+from postroom.base.migrate import head, known_revisions
+from postroom.ops.readiness import CACHE_S, CheckStatus, Readiness
 
 
 def readiness(pool: Pool, clock: DrivenClock | None = None) -> Readiness:

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from app.base.db import Pool, transaction
-from app.outbox import store
-from app.outbox.model import Claim, Delivered, Outcome, Rejected, RetryLater
-from app.outbox.policy import settle
-from app.worker.model import JobContext
+from postroom.base.db import Pool, transaction
+from postroom.outbox import store
+from postroom.outbox.model import Claim, Delivered, Outcome, Rejected, RetryLater
+from postroom.outbox.policy import settle
+from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 
 
@@ -47,10 +47,10 @@ ROWS_READ = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 
 @pytest.fixture
 def never_below(monkeypatch: pytest.MonkeyPatch) -> None:
     """The floor passes by what waits, and nothing looks below it."""
-    monkeypatch.setattr("app.outbox.claimer.SLOW_S", 0.0)
-    monkeypatch.setattr("app.outbox.claimer.MUCH", 1)
-    monkeypatch.setattr("app.outbox.claimer.BOTTOM_AGAIN_S", 1e6)
-    monkeypatch.setattr("app.outbox.claimer.RARELY", 1e9)
+    monkeypatch.setattr("postroom.outbox.claimer.SLOW_S", 0.0)
+    monkeypatch.setattr("postroom.outbox.claimer.MUCH", 1)
+    monkeypatch.setattr("postroom.outbox.claimer.BOTTOM_AGAIN_S", 1e6)
+    monkeypatch.setattr("postroom.outbox.claimer.RARELY", 1e9)
 
 
 @pytest.mark.usefixtures("never_below")

@@ -10,10 +10,10 @@ import string
 import asyncpg
 import pytest
 
-from app.base.db import Pool, transaction
-from app.base.migrate import migrate
-from app.outbox.model import Message
-from app.outbox.publisher import publish, publish_many
+from postroom.base.db import Pool, transaction
+from postroom.base.migrate import migrate
+from postroom.outbox.model import Message
+from postroom.outbox.publisher import publish, publish_many
 from tests.engine import Engine, ScriptedAdapter
 
 

@@ -9,13 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from app.base.db import Pool, connect, open_pool
-from app.base.settings import RetentionSettings, Settings
-from app.jobs.catalog import catalog
-from app.outbox.ledger import check_ledger
-from app.outbox.retention import retention_job
-from app.wiring import open_worker
-from app.worker.model import JobContext
+from postroom.base.db import Pool, connect, open_pool
+from postroom.base.settings import RetentionSettings, Settings
+from postroom.jobs.catalog import catalog
+from postroom.outbox.ledger import check_ledger
+from postroom.outbox.retention import retention_job
+from postroom.wiring import open_worker
+from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 from tests.plans.ledger_of_size import FILL
 from tests.plans.test_engine_plans import OTHERS

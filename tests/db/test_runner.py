@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.base.clock import SystemClock
-from app.base.db import Pool, connect
-from app.worker import store
-from app.worker.heartbeat import Worker
-from app.worker.loop import Runner
-from app.worker.model import Job, JobContext, JobState
-from app.worker.wakeup import Wakeup
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, connect
+from postroom.worker import store
+from postroom.worker.heartbeat import Worker
+from postroom.worker.loop import Runner
+from postroom.worker.model import Job, JobContext, JobState
+from postroom.worker.wakeup import Wakeup
 
 
 async def make_runner(dsn: str, pool: Pool, *jobs: Job) -> Runner:

@@ -7,10 +7,10 @@ import secrets
 
 import pytest
 
-from app.base.db import Pool, open_pool
-from app.base.settings import EncryptionSettings
-from app.outbox.sealing_job import sealing_job
-from app.worker.model import JobContext
+from postroom.base.db import Pool, open_pool
+from postroom.base.settings import EncryptionSettings
+from postroom.outbox.sealing_job import sealing_job
+from postroom.worker.model import JobContext
 from tests.db.test_retention import rows_read
 from tests.plans.ledger_of_size import FILL
 

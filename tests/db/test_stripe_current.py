@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app.base.db import Pool
-from app.dev.stripe_api import Fault, StripeStandIn
-from app.dev.stripe_events import API_VERSION, snapshot_event, thin_event
-from app.outbox.model import Cause, Deferred, RetryLater, Settled, Wait
+from postroom.base.db import Pool
+from postroom.dev.stripe_api import Fault, StripeStandIn
+from postroom.dev.stripe_events import API_VERSION, snapshot_event, thin_event
+from postroom.outbox.model import Cause, Deferred, RetryLater, Settled, Wait
 from tests.db.stripe_scene import Scene
 
 ROUTES = """

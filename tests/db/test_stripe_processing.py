@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.base.db import Pool
-from app.dev.stripe_events import snapshot_event, subscription_life, thin_event
-from app.outbox.model import Cause, Rejected, RetryLater, Settled
+from postroom.base.db import Pool
+from postroom.dev.stripe_events import snapshot_event, subscription_life, thin_event
+from postroom.outbox.model import Cause, Rejected, RetryLater, Settled
 from tests.db.stripe_scene import Scene
 
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures" / "stripe-objects.json"
@@ -22,7 +22,7 @@ webhook = { tenant = "{{ object.customer }}" }
 export  = { dataset = "invoices", record = { id = "{{ object.id }}" } }
 """
 HANDLERS = """
-from app.stripe import on
+from postroom import on
 
 @on("customer.created")
 async def welcome(event, tx):

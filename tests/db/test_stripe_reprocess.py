@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.base.db import Pool, transaction
-from app.base.errors import Conflict, NotFound
-from app.base.sealing import NO_KEYS
-from app.dev.stripe_events import snapshot_event
-from app.stripe.reprocess import reprocess
+from postroom.base.db import Pool, transaction
+from postroom.base.errors import Conflict, NotFound
+from postroom.base.sealing import NO_KEYS
+from postroom.dev.stripe_events import snapshot_event
+from postroom.stripe.reprocess import reprocess
 from tests.db.stripe_scene import Scene
 
 EVENT = snapshot_event("invoice.paid", {"id": "in_1", "object": "invoice"}, event_id="evt_1")

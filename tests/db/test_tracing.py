@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from app.base.db import Pool
-from app.base.errors import InvalidInput
-from app.base.tracing import arrival_span, is_on, read_traceparent, tracing
+from postroom.base.db import Pool
+from postroom.base.errors import InvalidInput
+from postroom.base.tracing import arrival_span, is_on, read_traceparent, tracing
 from tests.engine import Engine, ScriptedAdapter, email
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -94,8 +94,8 @@ async def test_off_it_books_what_was_given_and_changes_nothing(dsn: str, pool: P
 
 def test_off_nothing_of_opentelemetry_is_imported() -> None:
     program = (
-        "import sys, app.main, app.jobs.run\n"
-        "from app.base.tracing import tracing, arrival_span\n"
+        "import sys, postroom.main, postroom.jobs.run\n"
+        "from postroom.base.tracing import tracing, arrival_span\n"
         "with tracing('t'), arrival_span('x', None): pass\n"
         "print(sorted(name for name in sys.modules if name.startswith('opentelemetry.sdk')"
         " or name.startswith('opentelemetry.exporter')))"

@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
-from app.base.db import Pool, transaction
-from app.base.errors import Conflict, InvalidInput, NotFound
-from app.outbox.model import Message
-from app.outbox.publisher import publish
-from app.webhooks import direct, endpoints, store
-from app.webhooks.model import ENDPOINTS_PER_TENANT_MAX, EndpointState
-from app.webhooks.signing import generate_secret
+from postroom.base.db import Pool, transaction
+from postroom.base.errors import Conflict, InvalidInput, NotFound
+from postroom.outbox.model import Message
+from postroom.outbox.publisher import publish
+from postroom.webhooks import direct, endpoints, store
+from postroom.webhooks.model import ENDPOINTS_PER_TENANT_MAX, EndpointState
+from postroom.webhooks.signing import generate_secret
 
 URL = "https://example.com/hooks"
 DUE = "select count(*) from postroom.delivery where endpoint_id = $1 and due_at <= now()"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.base.errors import SettingsInvalid
-from app.base.settings import EmailSettings, ExportSettings, Settings
-from app.wiring import open_services, open_worker
+from postroom.base.errors import SettingsInvalid
+from postroom.base.settings import EmailSettings, ExportSettings, Settings
+from postroom.wiring import open_services, open_worker
 
 ROUTES = """
 [[route]]

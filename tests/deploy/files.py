@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel
 
-from app.base.settings import Settings
+from postroom.base.settings import Settings
 
 ROOT: Final = Path(__file__).parents[2]
 DEPLOY: Final = ROOT / "deploy"
@@ -45,7 +45,7 @@ def assert_command_exists(words: Sequence[str]) -> None:
     """The command line is one that our programs know, its options too."""
     program = Path(words[0]).name
     assert program in ("postroom", "python"), words
-    module = ["-m", "app.cli"] if program == "postroom" else []
+    module = ["-m", "postroom"] if program == "postroom" else []
     command = takewhile(lambda word: not word.startswith("--"), words[1:])
     told = _help(*module, *command)
     for option in (word for word in words if word.startswith("--")):

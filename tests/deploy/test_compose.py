@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.base.settings import Settings
+from postroom.base.settings import Settings
 from tests.deploy.files import DEPLOY, ROOT, assert_command_exists, documents, is_pinned
 
 FOLDER = DEPLOY / "compose"

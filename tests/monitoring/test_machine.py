@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from app.base.clock import DrivenClock
-from app.base.settings import EmailSettings, ExportSettings, Settings
-from app.ops.machine import CACHE_S, MachineReader, expiry_days, free_ratio, volumes
 from drill.certificate import write_certificate
+from postroom.base.clock import DrivenClock
+from postroom.base.settings import EmailSettings, ExportSettings, Settings
+from postroom.ops.machine import CACHE_S, MachineReader, expiry_days, free_ratio, volumes
 
 
 def values(families: object, name: str) -> Mapping[str, float]:

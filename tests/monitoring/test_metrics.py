@@ -13,11 +13,11 @@ from typing import Final
 import pytest
 import yaml
 
-from app.base.settings import EmailSettings, ExportSettings, Settings
-from app.ops.jobs import CATALOG
 from drill.certificate import write_certificate
 from drill.pages import FOLDER as PAGES
 from monitoring.dashboards.__main__ import FOLDER as DASHBOARDS
+from postroom.base.settings import EmailSettings, ExportSettings, Settings
+from postroom.ops.jobs import CATALOG
 from tests.monitoring.expressions import matches, metrics_in, not_reduced, selectors_in
 from tests.monitoring.promtool import RULES
 from tests.system.api_client import running_api

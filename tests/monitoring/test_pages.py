@@ -56,7 +56,7 @@ def test_an_empty_variable_cannot_empty_a_setting() -> None:
 def test_the_runbook_restarts_units_that_exist() -> None:
     for name in ("RESTART_API", "RESTART_RUNNER"):
         assert SET_ONCE[name].removeprefix("systemctl restart ") in UNITS
-    assert "app.jobs.run" in UNITS[SET_ONCE["RESTART_RUNNER"].split()[-1]]
+    assert " work" in UNITS[SET_ONCE["RESTART_RUNNER"].split()[-1]]
     assert " serve" in UNITS[SET_ONCE["RESTART_API"].split()[-1]]
 
 

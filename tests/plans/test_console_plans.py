@@ -16,18 +16,18 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.base.db import Connection, Pool, plan_for_values, query
-from app.base.settings import Settings
-from app.console import event_store, ledger_store, letter_store
-from app.console.overview import PUBLISHED_CAP
-from app.ops.gauges import COUNTED_MAX
-from app.outbox.reading import first_id_at
+from postroom.base.db import Connection, Pool, plan_for_values, query
+from postroom.base.settings import Settings
+from postroom.console import event_store, ledger_store, letter_store
+from postroom.console.overview import PUBLISHED_CAP
+from postroom.ops.gauges import COUNTED_MAX
+from postroom.outbox.reading import first_id_at
 from tests.console.http import Visitor, visitor
 from tests.plans.ledger_of_size import FILL, grows
 from tests.system.api_client import running_api
 
-CONSOLE, OPS, OUTBOX, WEBHOOKS = "app.console", "app.ops", "app.outbox", "app.webhooks"
-RESILIENCE, WORKER = "app.resilience", "app.worker"
+CONSOLE, OPS, OUTBOX, WEBHOOKS = "postroom.console", "postroom.ops", "postroom.outbox", "postroom.webhooks"
+RESILIENCE, WORKER = "postroom.resilience", "postroom.worker"
 NOW = datetime.now(UTC)
 SOME_ID = UUID(int=first_id_at(NOW).int)
 CHANNELS = ["stripe", "email", "webhook", "export"]
@@ -108,7 +108,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (RESILIENCE, "list_circuits", []),
     (WORKER, "list_jobs", []),
 ]
-# They filter by anything, and are planned for the very values (app/base/queries/plan_for_values.sql).
+# They filter by anything, and are planned for the very values (postroom/base/queries/plan_for_values.sql).
 NO_LETTER: list[Any] = [None] * 10 + [False]
 FOR_VALUES: list[tuple[str, str, list[Any]]] = [
     (CONSOLE, "fetch_dry_run", [*_with, DRY, 12])
@@ -138,7 +138,8 @@ REPLAYED: list[list[Any]] = [
     [None, None, None, None, None, None, NOW - timedelta(hours=1), None, None, None, True],
 ]
 HARMLESS = {
-    query("app.base", "plan_for_values"), query(CONSOLE, "mark_session_seen"), query(OPS, "insert_audit"),
+    query("postroom.base", "plan_for_values"), query(CONSOLE, "mark_session_seen"),
+    query(OPS, "insert_audit"),
 }  # fmt: skip
 PAGES = (
     "", "/messages", "/messages?q=tenant7", "/messages?tenant=tenant7", "/messages?status=pending",
@@ -279,7 +280,7 @@ async def test_every_statement_behind_a_page_is_looked_at(
 
 
 def test_every_query_of_the_console_is_looked_at() -> None:
-    folder = Path(__file__).parents[2] / "app" / "console" / "queries"
+    folder = Path(__file__).parents[2] / "postroom" / "console" / "queries"
     looked = {name for package, name, _ in (*LOOKS, *FOR_VALUES) if package == CONSOLE}
     writing = re.compile(r"^\s*(insert|update|delete|with links|select set_config)", re.MULTILINE)
     assert {f.stem for f in folder.glob("*.sql") if not writing.search(f.read_text())} == looked

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.base.db import Pool, connect, open_pool, transaction
-from app.ops.gauges import read_gauges
-from app.outbox import store
-from app.outbox.model import Cause, Delivered, RetryLater
-from app.outbox.policy import Settlement, Verdict, delivered
-from app.outbox.replay import LetterFilter, replay_many, replay_one
-from app.outbox.store import BOTTOM
+from postroom.base.db import Pool, connect, open_pool, transaction
+from postroom.ops.gauges import read_gauges
+from postroom.outbox import store
+from postroom.outbox.model import Cause, Delivered, RetryLater
+from postroom.outbox.policy import Settlement, Verdict, delivered
+from postroom.outbox.replay import LetterFilter, replay_many, replay_one
+from postroom.outbox.store import BOTTOM
 from tests.engine import Engine, ScriptedAdapter, email
 from tests.plans.ledger_of_size import FILL, grows
 

@@ -13,13 +13,13 @@ from uuid import UUID
 import pytest
 from fastapi.routing import APIRoute
 
-from app.api import auth
-from app.api.admin import ROUTERS, create_admin
-from app.api.auth import AUDITED_REFUSALS_MAX, FAILURES_MAX
-from app.base.db import transaction
-from app.base.settings import Settings
-from app.ops.token_store import create_token, revoke_token
-from app.ops.tokens import Scope, generate_token
+from postroom.api import auth
+from postroom.api.admin import ROUTERS, create_admin
+from postroom.api.auth import AUDITED_REFUSALS_MAX, FAILURES_MAX
+from postroom.base.db import transaction
+from postroom.base.settings import Settings
+from postroom.ops.token_store import create_token, revoke_token
+from postroom.ops.tokens import Scope, generate_token
 from tests.system.api_client import Api, running_api
 
 REFUSED = {"absent": 401, "wrong": 401, "malformed": 401, "expired": 401, "revoked": 401, "narrow": 403}

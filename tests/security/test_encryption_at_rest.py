@@ -10,14 +10,14 @@ from uuid import UUID
 
 import pytest
 
-from app.base import json
-from app.base.db import Pool, transaction
-from app.base.sealing import NO_KEYS, keyring_of
-from app.ops.doctor import diagnose
-from app.outbox.model import Message
-from app.outbox.publisher import publish_many
-from app.outbox.reading import fetch_message
-from app.webhooks import endpoints
+from postroom.base import json
+from postroom.base.db import Pool, transaction
+from postroom.base.sealing import NO_KEYS, keyring_of
+from postroom.ops.doctor import diagnose
+from postroom.outbox.model import Message
+from postroom.outbox.publisher import publish_many
+from postroom.outbox.reading import fetch_message
+from postroom.webhooks import endpoints
 from tests.console.http import visitor
 from tests.sealing_scene import NEW, OLD, Product, keys, places_of, product, stripe_event
 from tests.system.api_client import Api, running_api
@@ -265,7 +265,7 @@ async def test_rotation_leaves_nothing_under_the_old_key_and_everything_readable
     both = {**place, "POSTROOM_ENCRYPTION__KEYS": f"{NEW},{OLD}"}
 
     def command(*arguments: str, settings: dict[str, str] = both) -> Any:
-        return run("app.cli", "encryption", *arguments, "--json", home=scene.folder, settings=settings)
+        return run("postroom", "encryption", *arguments, "--json", home=scene.folder, settings=settings)
 
     before = command("status").json
     assert {(use["key"], use["state"]) for use in before} == {("key1", "known"), (None, "not sealed")}

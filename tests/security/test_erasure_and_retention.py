@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from app.base.db import Pool, transaction
-from app.base.settings import RetentionSettings, Settings
-from app.email.store import Lookup, list_excluded
-from app.ops.erasure import person
-from app.outbox.retention import retention_job
-from app.worker.model import JobContext
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import RetentionSettings, Settings
+from postroom.email.store import Lookup, list_excluded
+from postroom.ops.erasure import person
+from postroom.outbox.retention import retention_job
+from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 from tests.system.api_client import Api, running_api
 

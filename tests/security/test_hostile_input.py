@@ -15,19 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.api.event_model import parse_events
-from app.base import json as postroom_json
-from app.base.clock import DrivenClock
-from app.base.cursor import decode_cursor, encode_cursor
-from app.base.errors import InvalidInput, PostroomError, SettingsInvalid
-from app.base.settings import Settings, StripeSettings
-from app.email import payload as email_payload
-from app.exports.model import check_payload
-from app.ops.erasure import person
-from app.ops.tokens import generate_token, well_formed
-from app.stripe.routes_file import load_routes
-from app.stripe.signature import SignatureInvalid, SignatureVerifier
-from app.webhooks.url import parse_url
+from postroom.api.event_model import parse_events
+from postroom.base import json as postroom_json
+from postroom.base.clock import DrivenClock
+from postroom.base.cursor import decode_cursor, encode_cursor
+from postroom.base.errors import InvalidInput, PostroomError, SettingsInvalid
+from postroom.base.settings import Settings, StripeSettings
+from postroom.email import payload as email_payload
+from postroom.exports.model import check_payload
+from postroom.ops.erasure import person
+from postroom.ops.tokens import generate_token, well_formed
+from postroom.stripe.routes_file import load_routes
+from postroom.stripe.signature import SignatureInvalid, SignatureVerifier
+from postroom.webhooks.url import parse_url
 from tests.system.api_client import Api, running_api
 
 DEPTH = 100_000

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.base import json
-from app.base.errors import InvalidInput
-from app.base.sealing import Keyring, Unreadable
-from app.base.tracing import read_traceparent
-from app.email.template import SUBJECT_CHARACTERS_MAX, TemplateFailed, TemplateFolders, Templates
-from app.outbox.sealed import open_payload
-from app.stripe.event import decode, parse
-from app.stripe.routes import RouteFailed, Routes
-from app.stripe.routes_file import load_routes
-from app.webhooks.answer import retry_after_s
-from app.webhooks.payload import build_body, check_payload, read_payload
+from postroom.base import json
+from postroom.base.errors import InvalidInput
+from postroom.base.sealing import Keyring, Unreadable
+from postroom.base.tracing import read_traceparent
+from postroom.email.template import SUBJECT_CHARACTERS_MAX, TemplateFailed, TemplateFolders, Templates
+from postroom.outbox.sealed import open_payload
+from postroom.stripe.event import decode, parse
+from postroom.stripe.routes import RouteFailed, Routes
+from postroom.stripe.routes_file import load_routes
+from postroom.webhooks.answer import retry_after_s
+from postroom.webhooks.payload import build_body, check_payload, read_payload
 from tests.claims import make_claim
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

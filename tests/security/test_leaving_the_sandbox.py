@@ -9,11 +9,11 @@ import pytest
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
 
-from app.base.errors import InvalidPayload
-from app.email import payload as email_payload
-from app.email.template import TemplateFailed, TemplateFolders, Templates
-from app.exports.model import check_payload
-from app.stripe.expressions import compile_value
+from postroom.base.errors import InvalidPayload
+from postroom.email import payload as email_payload
+from postroom.email.template import TemplateFailed, TemplateFolders, Templates
+from postroom.exports.model import check_payload
+from postroom.stripe.expressions import compile_value
 
 ESCAPES = [
     "{{ ''.__class__.__base__.__subclasses__() }}",

@@ -24,13 +24,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app.api import auth
-from app.base.db import transaction
-from app.base.settings import Settings, StripeSettings
-from app.ops.tokens import Scope
-from app.outbox.model import Message
-from app.outbox.publisher import publish_many
-from app.webhooks import endpoints
+from postroom.api import auth
+from postroom.base.db import transaction
+from postroom.base.settings import Settings, StripeSettings
+from postroom.ops.tokens import Scope
+from postroom.outbox.model import Message
+from postroom.outbox.publisher import publish_many
+from postroom.webhooks import endpoints
 from tests.system.api_client import Api, running_api
 
 ANSWER_S = 5.0

@@ -12,10 +12,10 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from app.base.errors import InvalidPayload
-from app.dev.receiver import Receiver
-from app.webhooks.client import PrivateAddress, PublicResolver, open_session
-from app.webhooks.url import parse_url
+from postroom.base.errors import InvalidPayload
+from postroom.dev.receiver import Receiver
+from postroom.webhooks.client import PrivateAddress, PublicResolver, open_session
+from postroom.webhooks.url import parse_url
 
 # Each is a way to write, or to hide, an address inside. `{port}` is where a receiver listens.
 FORMS = [

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.outbox.model import (
+from postroom.outbox.model import (
     Cause,
     Deferred,
     Delivered,
@@ -19,7 +19,7 @@ from app.outbox.model import (
     Unknown,
     Wait,
 )
-from app.resilience.backoff import Exponential
+from postroom.resilience.backoff import Exponential
 from tests.simulation.model import Held, Key, Ledger
 
 BACKOFF: Final = Exponential(attempts_max=3, base_s=60)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from app.outbox.model import Abandoned, Outcome
-from app.outbox.policy import Settlement, Verdict, settle
-from app.resilience.backoff import Backoff
+from postroom.outbox.model import Abandoned, Outcome
+from postroom.outbox.policy import Settlement, Verdict, settle
+from postroom.resilience.backoff import Backoff
 
 Key = str
 NEVER = float("inf")

@@ -8,17 +8,17 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from app.base.clock import SystemClock
-from app.base.db import Pool, open_pool, transaction
-from app.outbox import store
-from app.outbox.ledger import fetch_balance
-from app.outbox.model import Channel, Claim, Outcome
-from app.outbox.policy import settle
-from app.outbox.publisher import publish_many
-from app.outbox.replay import LetterFilter, replay_many
-from app.outbox.rescuer import Rescuer
-from app.worker import store as workers
-from app.worker.heartbeat import Worker
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, open_pool, transaction
+from postroom.outbox import store
+from postroom.outbox.ledger import fetch_balance
+from postroom.outbox.model import Channel, Claim, Outcome
+from postroom.outbox.policy import settle
+from postroom.outbox.publisher import publish_many
+from postroom.outbox.replay import LetterFilter, replay_many
+from postroom.outbox.rescuer import Rescuer
+from postroom.worker import store as workers
+from postroom.worker.heartbeat import Worker
 from tests.engine import TRAVEL, email
 from tests.simulation.machine import BACKOFF, TTL_S
 from tests.simulation.model import Held, Key, Ledger

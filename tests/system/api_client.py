@@ -12,13 +12,13 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from app.base import json
-from app.base.db import transaction
-from app.base.settings import Settings
-from app.main import create_app
-from app.ops.token_store import create_token
-from app.ops.tokens import Scope
-from app.wiring import Services, open_services
+from postroom.base import json
+from postroom.base.db import transaction
+from postroom.base.settings import Settings
+from postroom.main import create_app
+from postroom.ops.token_store import create_token
+from postroom.ops.tokens import Scope
+from postroom.wiring import Services, open_services
 
 START_TIMEOUT_S = 20.0
 

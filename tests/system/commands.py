@@ -63,7 +63,7 @@ class Running:
         self._output_path = home / "output"
         with self._output_path.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", *arguments],
+                [sys.executable, "-m", "postroom", *arguments],
                 env=environment(home, settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg
 
-from app.postgres.binaries import Binaries
-from app.postgres.state import RunningPostgres
+from postroom.postgres.binaries import Binaries
+from postroom.postgres.state import RunningPostgres
 
 ROOT = Path(__file__).resolve().parents[2]
 GONE_S = 10.0
@@ -23,7 +23,7 @@ PARENT = """
 import json, os, sys, threading, time
 from dataclasses import asdict
 from pathlib import Path
-from app.postgres.server import LocalPostgres
+from postroom.postgres.server import LocalPostgres
 server = LocalPostgres(Path(sys.argv[1]), flavour=sys.argv[2])
 thread = threading.Thread(target=server.start)
 thread.start(); thread.join()
@@ -39,7 +39,7 @@ time.sleep(60)
 ORDINARY = """
 import asyncio, asyncpg, json, os, sys
 from pathlib import Path
-from app.postgres.server import LocalPostgres
+from postroom.postgres.server import LocalPostgres
 async def ask(dsn):
     connection = await asyncpg.connect(dsn, timeout=10)
     try:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.base.settings import Settings
-from app.ops.jobs import CATALOG
+from postroom.base.settings import Settings
+from postroom.ops.jobs import CATALOG
 from tests.system.api_client import Api, running_api
 
 KILL = """

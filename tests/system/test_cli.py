@@ -13,13 +13,13 @@ from uuid import UUID
 
 import pytest
 
-from app.base.db import Pool
-from app.dev.stripe_api import Fault, StripeStandIn
-from app.dev.stripe_events import snapshot_event
-from app.ops import audit
-from app.ops.jobs import CATALOG
-from app.ops.token_store import fetch_living_token
-from app.ops.tokens import hash_token
+from postroom.base.db import Pool
+from postroom.dev.stripe_api import Fault, StripeStandIn
+from postroom.dev.stripe_events import snapshot_event
+from postroom.ops import audit
+from postroom.ops.jobs import CATALOG
+from postroom.ops.token_store import fetch_living_token
+from postroom.ops.tokens import hash_token
 from tests.system.commands import Ended, run
 
 ACTOR = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
@@ -43,7 +43,7 @@ def settings(dsn: str, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def cli(settings: dict[str, str], tmp_path: Path) -> Cli:
     def call(*arguments: str, stdin: str | None = None, **more: str) -> Ended:
-        return run("app.cli", *arguments, home=tmp_path, settings={**settings, **more}, stdin=stdin)
+        return run("postroom", *arguments, home=tmp_path, settings={**settings, **more}, stdin=stdin)
 
     return call
 
@@ -59,7 +59,7 @@ async def publish_dead_letter(pool: Pool, cli_settings: dict[str, str], home: Pa
     async with pool.acquire() as conn:
         message_id: UUID = await conn.fetchval(FOR_NOBODY)
     done = await asyncio.to_thread(
-        run, "app.jobs.run", "--job", "outbox-delivery", "--once", home=home, settings=cli_settings
+        run, "postroom", "work", "--job", "outbox-delivery", "--once", home=home, settings=cli_settings
     )
     assert done.code == 0, done.err
     return message_id
@@ -111,7 +111,7 @@ def test_wrong_use_exits_2_and_names_what_is_right(cli: Cli, arguments: tuple[st
         (("stripe", "reprocess", UNKNOWN_ID), "no event of Stripe came in"),
         (("token", "revoke", UNKNOWN_ID), "there is no token"),
         (("endpoint", "show", UNKNOWN_ID), "there is no such endpoint"),
-        (("jobs", "run", "canary", "--timeout-s", "1"), "python -m app.jobs.run --job canary --once"),
+        (("jobs", "run", "canary", "--timeout-s", "1"), "postroom work --job canary --once"),
     ],
 )
 def test_what_cannot_be_done_exits_1_and_says_why(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
@@ -318,4 +318,4 @@ def test_the_doctor_finds_the_missing_runner(cli: Cli) -> None:
     assert found.code == 1
     by_subject = {finding["subject"]: finding for finding in found.json}
     assert by_subject["database"]["level"] == "ok"
-    assert by_subject["jobs-runner"]["command"] == "python -m app.jobs.run"
+    assert by_subject["jobs-runner"]["command"] == "postroom work"

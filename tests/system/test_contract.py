@@ -13,13 +13,13 @@ from typing import Any, Final
 import pytest
 import typer
 
-from app.api.admin import create_admin
-from app.base import json
-from app.base.db import Pool
-from app.base.settings import Settings, load_settings
-from app.cli.application import build
-from app.ops.jobs import CATALOG
-from app.ops.tokens import Scope
+from postroom.api.admin import create_admin
+from postroom.base import json
+from postroom.base.db import Pool
+from postroom.base.settings import Settings, load_settings
+from postroom.cli.application import build
+from postroom.ops.jobs import CATALOG
+from postroom.ops.tokens import Scope
 from tests.system.api_client import Answer, Api, running_api
 from tests.system.commands import ROOT, run
 
@@ -227,7 +227,7 @@ async def test_three_ways_to_publish_mean_one_thing(api: Api, dsn: str, tmp_path
         command = ("publish", "export", "--payload", json.encode(RECORD), *options)
         settings = {"POSTROOM_DATABASE_URL": dsn, "POSTROOM_STATE_DIR": str(tmp_path)}
         return (
-            await asyncio.to_thread(run, "app.cli", *command, home=tmp_path, settings=settings)
+            await asyncio.to_thread(run, "postroom", *command, home=tmp_path, settings=settings)
         ).out.strip()
 
     ids = {await publish(first), *[await publish(way) for way in WAYS if way != first]}

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.base import json
-from app.base.db import Pool
-from app.base.settings import Settings, StripeSettings
-from app.dev.mailbox import Mailbox
-from app.dev.receiver import Receiver
-from app.dev.stripe_events import encode, signed, snapshot_event
+from postroom.base import json
+from postroom.base.db import Pool
+from postroom.base.settings import Settings, StripeSettings
+from postroom.dev.mailbox import Mailbox
+from postroom.dev.receiver import Receiver
+from postroom.dev.stripe_events import encode, signed, snapshot_event
 from tests.system.api_client import running_api
 from tests.system.commands import run
 
@@ -38,7 +38,7 @@ def stripe_settings() -> Settings:
 async def run_job(name: str, home: Path, settings: Mapping[str, str]) -> list[dict[str, Any]]:
     """Drain by the real command. Returns its log, line by line."""
     ended = await asyncio.to_thread(
-        run, "app.jobs.run", "--job", name, "--once", home=home, settings=settings
+        run, "postroom", "work", "--job", name, "--once", home=home, settings=settings
     )
     assert ended.code == 0, ended.err
     return [json.decode(line) for line in ended.err.splitlines()]

@@ -21,10 +21,10 @@ import aiohttp
 import asyncpg
 import pytest
 
-from app.base.db import Pool
-from app.dev.receiver import Receiver
-from app.dev.stripe_events import encode, signed, snapshot_event
 from chaos.link import Link
+from postroom.base.db import Pool
+from postroom.dev.receiver import Receiver
+from postroom.dev.stripe_events import encode, signed, snapshot_event
 from tests.engine import TRAVEL
 from tests.system.commands import environment
 
@@ -124,7 +124,7 @@ async def test_after_the_publishers_commit_the_next_claim_finds_it(
     conn = await asyncpg.connect(dsn)
     await publish(conn, receiver)
     conn.terminate()
-    start("app.jobs.run")
+    start("postroom", "work")
     await until(lambda: delivered(pool))
     assert len(receiver.received) == 1
 
@@ -140,7 +140,7 @@ async def test_stripe_before_and_after_the_commit(
     through = urlunsplit(urlsplit(dsn)._replace(netloc=f"{login}@127.0.0.1:{link.port}"))
     port = str(unused_tcp_port)
     serving = {"POSTROOM_PORT": port, "POSTROOM_DATABASE_URL": through}
-    api = start("app.cli", "serve", **serving)
+    api = start("postroom", "serve", **serving)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
         await until(lambda: ready(client))
         lock = await pool.acquire()
@@ -159,7 +159,7 @@ async def test_stripe_before_and_after_the_commit(
         await until(lambda: no_other_session(pool))
         assert await count(pool, "stripe_event") == 0
 
-        api = start("app.cli", "serve", **serving)
+        api = start("postroom", "serve", **serving)
         await until(lambda: ready(client))
         link.deaf_from = b"evt_1"  # one statement is one transaction: its answer comes after the commit
         unanswered = asyncio.create_task(send(client))
@@ -167,7 +167,7 @@ async def test_stripe_before_and_after_the_commit(
         kill(api)
         assert await unanswered == 0
         link.deaf, link.deaf_from = False, None
-        api = start("app.cli", "serve", **serving)
+        api = start("postroom", "serve", **serving)
         await until(lambda: ready(client))
         assert await send(client) == 200
         assert await send(client) == 200
@@ -220,13 +220,13 @@ async def test_after_a_claim_and_before_the_attempt_it_is_freed_and_sent_once(
     silence = socket.create_server(("127.0.0.1", unused_tcp_port), backlog=0)
     receiver = Receiver(port=unused_tcp_port)
     await publish(pool, receiver)
-    victim = start("app.jobs.run")
+    victim = start("postroom", "work")
     await until(lambda: count(pool, "delivery where worker is not null"))
     kill(victim)
     silence.close()
     async with receiver:
         await travel(pool)
-        start("app.jobs.run")
+        start("postroom", "work")
         await until(lambda: delivered(pool))
         assert len(receiver.received) == 1
     assert await count(pool, "attempt where outcome = 'abandoned'") == 1
@@ -239,13 +239,13 @@ async def test_after_a_claim_and_before_settling_it_is_sent_again_with_the_same_
     """The receiver has it and has not answered: nobody can know, so it goes out again, one attempt spent."""
     receiver.behaviour = "silent"
     await publish(pool, receiver)
-    victim = start("app.jobs.run")
+    victim = start("postroom", "work")
     await receiver.wait_for(1, timeout_s=WAIT_S)
     kill(victim)
     receiver.behaviour = "ok"
     assert await count(pool, "delivery where worker is not null") == 1
     await travel(pool)
-    start("app.jobs.run")
+    start("postroom", "work")
     await until(lambda: delivered(pool))
     first, second = receiver.received
     assert first.id == second.id
@@ -259,7 +259,7 @@ async def test_while_settling_it_is_all_or_nothing(pool: Pool, receiver: Receive
     locked = lock.transaction()
     await locked.start()
     await lock.execute("lock table postroom.tally in share mode")
-    victim = start("app.jobs.run")
+    victim = start("postroom", "work")
     await receiver.wait_for(1, timeout_s=WAIT_S)
     await until(lambda: waits_for_lock(pool))
     kill(victim)
@@ -272,7 +272,7 @@ async def test_while_settling_it_is_all_or_nothing(pool: Pool, receiver: Receive
     assert await count(pool, "attempt") == 0
     assert await count(pool, "delivery where worker is not null") == 1
     await travel(pool)
-    start("app.jobs.run")
+    start("postroom", "work")
     await until(lambda: delivered(pool))
     assert len({received.id for received in receiver.received}) == 1
     assert len(receiver.received) == 2
@@ -283,11 +283,11 @@ async def test_a_stopped_worker_that_wakes_up_settles_nothing(
 ) -> None:
     receiver.behaviour = "slow/2"
     await publish(pool, receiver)
-    zombie = start("app.jobs.run")
+    zombie = start("postroom", "work")
     await receiver.wait_for(1, timeout_s=WAIT_S)
     zombie.send_signal(signal.SIGSTOP)
     await travel(pool)
-    start("app.jobs.run")
+    start("postroom", "work")
     await until(lambda: delivered(pool))
     zombie.send_signal(signal.SIGCONT)
     await until(lambda: came_back(pool))
@@ -312,7 +312,7 @@ async def test_while_an_export_file_is_written_the_same_file_is_written_again(
     locked = lock.transaction()
     await locked.start()
     await lock.execute("lock table postroom.tally in share mode")
-    victim = start("app.jobs.run")
+    victim = start("postroom", "work")
     written = tmp_path / "state"
     await until(lambda: [*written.rglob("*.ndjson.gz")])
     kill(victim)
@@ -321,7 +321,7 @@ async def test_while_an_export_file_is_written_the_same_file_is_written_again(
     await pool.release(lock)
     await until(lambda: no_other_session(pool))
     await travel(pool)
-    start("app.jobs.run")
+    start("postroom", "work")
     await until(lambda: delivered(pool))
     assert files == sorted(written.rglob("*.ndjson.gz"))
 
@@ -337,7 +337,7 @@ async def test_when_the_database_restarts_claims_are_kept_and_settled_later(
     through = urlunsplit(urlsplit(dsn)._replace(netloc=f"{login}@127.0.0.1:{link.port}"))
     receiver.behaviour = "slow/1"
     await publish(pool, receiver)
-    start("app.jobs.run", POSTROOM_DATABASE_URL=through)
+    start("postroom", "work", POSTROOM_DATABASE_URL=through)
     await receiver.wait_for(1, timeout_s=WAIT_S)
     await link.shut()
     assert await count(pool, "delivery where worker is not null") == 1
@@ -352,10 +352,10 @@ async def test_when_the_database_restarts_claims_are_kept_and_settled_later(
 async def test_when_the_last_runner_is_gone_readyz_says_so(
     pool: Pool, start: Start, unused_tcp_port: int
 ) -> None:
-    runner = start("app.jobs.run")
+    runner = start("postroom", "work")
     await until(lambda: count(pool, "worker"))
     kill(runner)
-    start("app.cli", "serve", POSTROOM_PORT=str(unused_tcp_port))
+    start("postroom", "serve", POSTROOM_PORT=str(unused_tcp_port))
     async with aiohttp.ClientSession(f"http://127.0.0.1:{unused_tcp_port}") as client:
         await until(lambda: ready(client))
         await pool.execute("update postroom.job set beat_at = now() - interval '6 minutes'")

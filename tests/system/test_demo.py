@@ -53,7 +53,7 @@ def test_every_effect_of_the_demo_arrives_once_and_nothing_stays(tmp_path: Path)
         "POSTROOM_EMAIL__URL": "smtp://127.0.0.1:1",
         "POSTROOM_DATABASE_URL": "postgresql://127.0.0.1:1/nowhere",
     }
-    done = run("app.cli", "up", "--demo", "--once", home=tmp_path, settings=settings)
+    done = run("postroom", "up", "--demo", "--once", home=tmp_path, settings=settings)
 
     assert done.code == 0, done.out + done.err
     assert "6 events, 16 effects, each arrived exactly once; the ledger fits" in done.out
@@ -66,7 +66,7 @@ def test_every_effect_of_the_demo_arrives_once_and_nothing_stays(tmp_path: Path)
 def test_a_second_one_says_where_the_first_is_and_sigterm_ends_all(up: Running, tmp_path: Path) -> None:
     with urllib.request.urlopen(f"{url_of(up)}/readyz", timeout=10) as answer:
         assert json.load(answer)["status"] == "ok"
-    second = run("app.cli", "up", home=tmp_path, settings={"POSTROOM_STATE_DIR": str(tmp_path / "state")})
+    second = run("postroom", "up", home=tmp_path, settings={"POSTROOM_STATE_DIR": str(tmp_path / "state")})
 
     assert second.code == 1
     assert f"pid {up.process.pid}" in second.err
@@ -84,12 +84,14 @@ def test_a_second_terminal_gets_its_settings_for_the_runbooks_commands(up: Runni
     lines = [line.partition("=") for line in path.read_text().splitlines() if line.startswith("POSTROOM_")]
     settings = {name: shlex.split(value)[0] for name, _, value in lines}
 
-    doctor = run("app.cli", "doctor", home=tmp_path, settings=settings)
+    doctor = run("postroom", "doctor", home=tmp_path, settings=settings)
     assert doctor.code == 0, doctor.out
     assert "emails wait" not in doctor.out
     letter = '{"to": "ann@example.com", "subject": "Hello", "text": "from a second terminal"}'
-    assert run("app.cli", "publish", "email", "--payload", letter, home=tmp_path, settings=settings).code == 0
-    drained = run("app.jobs.run", "--job", "outbox-delivery", "--once", home=tmp_path, settings=settings)
+    assert (
+        run("postroom", "publish", "email", "--payload", letter, home=tmp_path, settings=settings).code == 0
+    )
+    drained = run("postroom", "work", "--job", "outbox-delivery", "--once", home=tmp_path, settings=settings)
     assert drained.code == 0, drained.err
     mails = tmp_path / "state" / "mail"
     assert wait_until(lambda: len(list(mails.glob("*.eml"))) == 1, limit_s=READY_S)
@@ -117,7 +119,9 @@ def test_kill_minus_nine_leaves_no_process_behind_and_nothing_that_misleads(
 
     assert wait_until(lambda: processes_of(tmp_path) == [], limit_s=GONE_S), processes_of(tmp_path)
     assert f"(pid {up.process.pid}) runs no longer" in sourced(settings)
-    doctor = run("app.cli", "doctor", home=tmp_path, settings={"POSTROOM_STATE_DIR": str(tmp_path / "state")})
+    doctor = run(
+        "postroom", "doctor", home=tmp_path, settings={"POSTROOM_STATE_DIR": str(tmp_path / "state")}
+    )
     assert "emails wait" in doctor.out
     assert str(settings) not in doctor.out
 
@@ -137,7 +141,7 @@ def test_a_named_port_that_is_taken_is_refused_by_name(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         settings = {"POSTROOM_STATE_DIR": str(tmp_path / "state"), "POSTROOM_PORT": str(port)}
-        done = run("app.cli", "up", home=tmp_path, settings=settings)
+        done = run("postroom", "up", home=tmp_path, settings=settings)
 
     assert done.code == 1
     assert f"Port {port} is taken" in done.err
@@ -151,7 +155,7 @@ def test_it_is_not_for_prod(tmp_path: Path) -> None:
         "POSTROOM_DATABASE_URL": "postgresql://127.0.0.1:1/nowhere",
         "POSTROOM_METRICS_TOKEN": "a-metrics-token",
     }
-    done = run("app.cli", "up", home=tmp_path, settings=settings)
+    done = run("postroom", "up", home=tmp_path, settings=settings)
 
     assert done.code == 2
     assert "postroom serve" in done.err

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.base.db import Pool
-from app.postgres.binaries import find_binaries
+from postroom.base.db import Pool
+from postroom.postgres.binaries import find_binaries
 
 PUBLISH = """select postroom.publish(channel => 'email', payload => '{"to": "ada@example.com"}'::jsonb,
     key => 'welcome:42', tenant => 't', type => 'welcome', correlation_id => 'c', ordering_key => 'o',

@@ -19,7 +19,7 @@ WAIT_S = 20.0
 
 @pytest.fixture
 async def process(tmp_path: Path) -> AsyncIterator[Process]:
-    command = [sys.executable, "-m", "app.dev.mailbox", "--port", "0", "--user", "u", "--password", "p"]
+    command = [sys.executable, "-m", "postroom.dev.mailbox", "--port", "0", "--user", "u", "--password", "p"]
     process = await asyncio.create_subprocess_exec(
         *command, "--faults", str(tmp_path / "faults.json"), stdout=PIPE, stderr=PIPE
     )

@@ -14,14 +14,14 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from app.base import json
-from app.base.clock import SystemClock
-from app.base.db import Pool, transaction
-from app.base.errors import InvalidPayload, SettingsInvalid, Unavailable
-from app.base.settings import EmailSettings
-from app.dev.mailbox import AfterData, Mailbox
-from app.email.adapter import EmailAdapter
-from app.outbox.model import (
+from postroom.base import json
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
+from postroom.base.errors import InvalidPayload, SettingsInvalid, Unavailable
+from postroom.base.settings import EmailSettings
+from postroom.dev.mailbox import AfterData, Mailbox
+from postroom.email.adapter import EmailAdapter
+from postroom.outbox.model import (
     Cause,
     Claim,
     Deferred,
@@ -34,7 +34,7 @@ from app.outbox.model import (
     Unknown,
     Wait,
 )
-from app.outbox.publisher import publish
+from postroom.outbox.publisher import publish
 from tests.claims import make_claim
 
 LOGIN = ("post", "p@ss:wörd/1")

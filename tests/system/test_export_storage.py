@@ -22,14 +22,14 @@ from uuid import uuid4
 import boto3  # type: ignore[import-untyped]
 import pytest
 
-from app.base.clock import SystemClock
-from app.base.db import Pool, transaction
-from app.base.settings import ExportSettings
-from app.exports.adapter import ExportAdapter
-from app.exports.failures import STORAGE_ERRORS, answer_failure
-from app.exports.storage import open_storage
-from app.outbox.model import Cause, Claim, Delivered, Message, RetryLater, Trip
-from app.outbox.publisher import publish
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import ExportSettings
+from postroom.exports.adapter import ExportAdapter
+from postroom.exports.failures import STORAGE_ERRORS, answer_failure
+from postroom.exports.storage import open_storage
+from postroom.outbox.model import Cause, Claim, Delivered, Message, RetryLater, Trip
+from postroom.outbox.publisher import publish
 from tests.claims import make_claim
 
 START_TIMEOUT_S = 60.0
@@ -238,8 +238,8 @@ FULL_DISK = textwrap.dedent(
     """
     import asyncio, os, sys
     from pathlib import Path
-    from app.exports.failures import STORAGE_ERRORS, answer_failure
-    from app.exports.folder import FolderStorage
+    from postroom.exports.failures import STORAGE_ERRORS, answer_failure
+    from postroom.exports.folder import FolderStorage
 
     root = Path(sys.argv[1])
     storage = FolderStorage(root)

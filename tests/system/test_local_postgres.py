@@ -21,9 +21,9 @@ import asyncpg
 import psycopg
 import pytest
 
-from app.postgres import binaries as binaries_module
-from app.postgres.binaries import Binaries, Flavour, find_binaries
-from app.postgres.errors import (
+from postroom.postgres import binaries as binaries_module
+from postroom.postgres.binaries import Binaries, Flavour, find_binaries
+from postroom.postgres.errors import (
     AlreadyRunning,
     BinariesNotFound,
     DataVersionMismatch,
@@ -31,9 +31,9 @@ from app.postgres.errors import (
     StartFailed,
     UnsupportedVersion,
 )
-from app.postgres.resolve import resolve
-from app.postgres.server import LocalPostgres
-from app.postgres.state import Home, RunningPostgres, running
+from postroom.postgres.resolve import resolve
+from postroom.postgres.server import LocalPostgres
+from postroom.postgres.state import Home, RunningPostgres, running
 from tests.system.local_postgres_processes import (
     GONE_S,
     ORDINARY,
@@ -305,7 +305,7 @@ def test_an_ordinary_user_can_run_it(open_dir: Path, flavour: Flavour) -> None:
 
     def reachable(python: str) -> bool:
         try:
-            return run_as_nobody(python, "-c", "import asyncpg, app.postgres.server").returncode == 0
+            return run_as_nobody(python, "-c", "import asyncpg, postroom.postgres.server").returncode == 0
         except PermissionError:
             return False
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from app.base.db import Pool, transaction
-from app.dev.receiver import Receiver
-from app.ops.token_store import create_token
-from app.ops.tokens import Scope
+from postroom.base.db import Pool, transaction
+from postroom.dev.receiver import Receiver
+from postroom.ops.token_store import create_token
+from postroom.ops.tokens import Scope
 from tests.system.test_crash_matrix import Start, start, until
 
 __all__ = ["start"]  # a fixture of another module
@@ -62,8 +62,8 @@ async def test_ten_times_more_in_than_out(
 ) -> None:
     async with transaction(pool) as conn:
         token, _ = await create_token(conn, name="load", scopes=(Scope.EVENTS_WRITE,))
-    api = start("app.cli", "serve", POSTROOM_PORT=str(unused_tcp_port))
-    runner = start("app.jobs.run")
+    api = start("postroom", "serve", POSTROOM_PORT=str(unused_tcp_port))
+    runner = start("postroom", "work")
     headers = {"Authorization": f"Bearer {token}"}
     base = f"http://127.0.0.1:{unused_tcp_port}"
     async with aiohttp.ClientSession(
@@ -152,7 +152,7 @@ async def test_callers_are_told_to_come_again_before_anything_breaks(
     """Nothing can be stored for a while: what waits is bounded in time, and each caller hears of it."""
     async with transaction(pool) as conn:
         token, _ = await create_token(conn, name="load", scopes=(Scope.EVENTS_WRITE,))
-    start("app.cli", "serve", POSTROOM_PORT=str(unused_tcp_port))
+    start("postroom", "serve", POSTROOM_PORT=str(unused_tcp_port))
     base = f"http://127.0.0.1:{unused_tcp_port}"
     headers = {"Authorization": f"Bearer {token}"}
     told = Told()

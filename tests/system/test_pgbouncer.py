@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.base.db import open_pool
-from app.base.migrate import migrate
-from app.worker.model import JobContext
+from postroom.base.db import open_pool
+from postroom.base.migrate import migrate
+from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 from tests.system.local_postgres_processes import wait_until
 

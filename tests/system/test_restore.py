@@ -11,10 +11,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.base.db import Pool, open_pool
-from app.outbox.ledger import Balance, check_ledger
-from app.postgres.binaries import Binaries, find_binaries
-from app.postgres.server import LocalPostgres
+from postroom.base.db import Pool, open_pool
+from postroom.outbox.ledger import Balance, check_ledger
+from postroom.postgres.binaries import Binaries, find_binaries
+from postroom.postgres.server import LocalPostgres
 from tests.engine import Engine, ScriptedAdapter, email
 
 COMMAND_S = 60.0

@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.dev.stripe_events import encode, signed, snapshot_event
-from app.ops.jobs import CATALOG
+from postroom.dev.stripe_events import encode, signed, snapshot_event
+from postroom.ops.jobs import CATALOG
 from tests.system.commands import ROOT, environment, run
 from tests.system.local_postgres_processes import wait_until
 
@@ -80,7 +80,9 @@ class Scene:
         return found[0]
 
     def start_mailbox(self) -> None:
-        self.start("mailbox", "app.dev.mailbox", "--port", "0", "--user", "postroom", "--password", "right")
+        self.start(
+            "mailbox", "postroom.dev.mailbox", "--port", "0", "--user", "postroom", "--password", "right"
+        )
         self.mail_port = self.said("mailbox", r"mailbox on [^ ]+:(\d+)")
 
     def log_in_with(self, password: str) -> None:
@@ -89,7 +91,7 @@ class Scene:
     def restart_runner(self) -> None:
         if self.runner is not None:
             self.stop(self.runner)
-        self.runner = self.start("runner", "app.jobs.run")
+        self.runner = self.start("runner", "postroom", "work")
 
     def stop(self, child: subprocess.Popen[bytes]) -> None:
         child.send_signal(signal.SIGTERM)
@@ -142,11 +144,11 @@ def scene(dsn: str, tmp_path: Path) -> Iterator[Scene]:
     try:
         scene.start_mailbox()
         scene.log_in_with("right")
-        scene.start("api", "app.cli", "serve")
+        scene.start("api", "postroom", "serve")
         scene.url = "http://127.0.0.1:" + scene.said("api", r"port\W+(\d+)")
         scopes = ("admin:read", "outbox:replay", "jobs:run", "events:write")
         code, out = scene.command(
-            "app.cli", "token", "create", "--name", "on-call", *(f"--scope={scope}" for scope in scopes)
+            "postroom", "token", "create", "--name", "on-call", *(f"--scope={scope}" for scope in scopes)
         )
         assert code == 0, out
         scene.token = re.findall(r"\bpr_\w+", out)[0]
@@ -188,9 +190,9 @@ def test_what_the_runbook_says_to_watch_is_there(scene: Scene) -> None:
 
 def test_every_job_runs_by_hand_and_an_unknown_one_names_the_known(scene: Scene) -> None:
     for name in CATALOG:
-        code, out = scene.command("app.jobs.run", "--job", name, "--once")
+        code, out = scene.command("postroom", "work", "--job", name, "--once")
         assert code == 0, out
-    code, out = scene.command("app.jobs.run", "--job", "outbox", "--once")
+    code, out = scene.command("postroom", "work", "--job", "outbox", "--once")
     assert code == 2
     assert all(name in out for name in CATALOG)
     assert scene.request("POST", "/v1/admin/jobs/canary/run", token=scene.token)[0] in (200, 202)
@@ -206,16 +208,16 @@ def test_a_wrong_login_kills_mails_and_the_job_brings_them_back(scene: Scene) ->
     assert scene.metric('circuit_state{circuit="email"}') in (0.5, 1)
     _, letters = scene.get("/v1/admin/outbox/dead-letter")
     assert (letters["items"][0]["cause"], letters["items"][0]["code"]) == ("ours", "535")
-    assert "email" in scene.command("app.cli", "doctor")[1]
+    assert "email" in scene.command("postroom", "doctor")[1]
 
-    code, out = scene.command("app.jobs.run", "--job", "email-dlq", "--once")
+    code, out = scene.command("postroom", "work", "--job", "email-dlq", "--once")
     assert code == 1, "without a proof of login nothing is spent"
     assert "login" in out
     assert scene.metric('email_dlq_messages{status="dead"}') == 1
 
     scene.log_in_with("right")
     scene.restart_runner()
-    code, out = scene.command("app.jobs.run", "--job", "email-dlq", "--once")
+    code, out = scene.command("postroom", "work", "--job", "email-dlq", "--once")
     assert code == 0, out
     assert scene.becomes('email_dlq_messages{status="dead"}', 0)
     assert scene.becomes('email_adapter_outcomes_total{status="sent"}', 1)
@@ -263,7 +265,7 @@ def test_a_runner_that_is_gone_turns_readiness_and_leaves_the_api_in_rotation(sc
     assert wait_until(lambda: scene.get("/readyz")[0] == 503, limit_s=WITHIN_S)
     assert scene.get("/readyz?exclude=jobs")[0] == 200
     assert scene.get("/readyz/jobs")[0] == 503
-    assert "jobs.run" in scene.command("app.cli", "doctor")[1]
+    assert "postroom work" in scene.command("postroom", "doctor")[1]
     scene.runner = None
     scene.restart_runner()
     assert wait_until(lambda: scene.get("/readyz")[0] == 200, limit_s=WITHIN_S)
@@ -275,7 +277,7 @@ def test_the_pages_commands_exist(scene: Scene) -> None:
     commands = re.findall(r"^(postroom|python -m app\.jobs\.run) ([^\n#$]*)", code_blocks, re.MULTILINE)
     assert len(commands) > 5
     for module, words in commands:
-        known = "app.cli" if module == "postroom" else "app.jobs.run"
+        known = "postroom" if module == "postroom" else "app.jobs.run"
         arguments = [*words.split(), "--help"]
         code, out = scene.command(known, *arguments)
         assert code == 0, f"{module} {words}: {out}"

@@ -18,17 +18,17 @@ from typing import Any, Final
 
 import pytest
 
-from app.base.db import Pool, transaction
-from app.base.settings import Settings
-from app.ops.jobs import CATALOG
-from app.ops.token_store import create_token, list_tokens
-from app.ops.tokens import Scope
-from app.outbox.ledger import check_ledger
-from app.outbox.model import Channel, Message
-from app.outbox.publisher import publish, publish_many
-from app.webhooks import endpoints
 from drill.pages import FOLDER, read_page
 from drill.shell import run_block
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import Settings
+from postroom.ops.jobs import CATALOG
+from postroom.ops.token_store import create_token, list_tokens
+from postroom.ops.tokens import Scope
+from postroom.outbox.ledger import check_ledger
+from postroom.outbox.model import Channel, Message
+from postroom.outbox.publisher import publish, publish_many
+from postroom.webhooks import endpoints
 from tests.deploy.files import assert_command_exists
 from tests.engine import Engine, ScriptedAdapter, email
 from tests.system.api_client import running_api

@@ -12,11 +12,11 @@ from uuid import uuid4
 
 import aiohttp
 
-from app.base.db import Pool, transaction
-from app.dev.mailbox import Mailbox
-from app.dev.stripe_events import encode, signed, snapshot_event
-from app.ops.token_store import create_token
-from app.ops.tokens import Scope
+from postroom.base.db import Pool, transaction
+from postroom.dev.mailbox import Mailbox
+from postroom.dev.stripe_events import encode, signed, snapshot_event
+from postroom.ops.token_store import create_token
+from postroom.ops.tokens import Scope
 from tests.system.commands import Running, run
 from tests.system.local_postgres_processes import wait_until
 
@@ -128,11 +128,11 @@ def run_everything(settings: dict[str, str], token: str, home: Path) -> list[str
     nowhere = f"postgresql://post:{PLANTED['database password']}@127.0.0.1:1/nowhere"
     misspelt = f"smtp://post:{PLANTED['SMTP password']}@127.0.0.1:port"
     for module, arguments, wrong in (
-        ("app.jobs.run", ["--job", "stripe-events", "--once"], {}),
-        ("app.jobs.run", ["--job", "outbox-delivery", "--once"], {}),
-        ("app.cli", ["doctor", "--json"], {}),
-        ("app.cli", ["doctor", "--json"], {"POSTROOM_DATABASE_URL": nowhere}),
-        ("app.cli", ["serve"], {"POSTROOM_EMAIL__URL": misspelt}),
+        ("postroom", ["work", "--job", "stripe-events", "--once"], {}),
+        ("postroom", ["work", "--job", "outbox-delivery", "--once"], {}),
+        ("postroom", ["doctor", "--json"], {}),
+        ("postroom", ["doctor", "--json"], {"POSTROOM_DATABASE_URL": nowhere}),
+        ("postroom", ["serve"], {"POSTROOM_EMAIL__URL": misspelt}),
     ):
         ended = run(module, *arguments, home=home, settings=settings | wrong)
         written += [ended.out, ended.err]

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from app.base.db import Pool
-from app.base.migrate import migrate
-from app.dev.stripe_events import encode, signed, snapshot_event
+from postroom.base.db import Pool
+from postroom.base.migrate import migrate
+from postroom.dev.stripe_events import encode, signed, snapshot_event
 from tests.system.commands import Running, run
 from tests.system.local_postgres_processes import wait_until
 
@@ -115,7 +115,7 @@ def test_a_taken_port_is_told(dsn: str, tmp_path: Path) -> None:
             "POSTROOM_STATE_DIR": str(tmp_path),
             "POSTROOM_PORT": str(taken.getsockname()[1]),
         }
-        done = run("app.cli", "serve", home=tmp_path, settings=settings)
+        done = run("postroom", "serve", home=tmp_path, settings=settings)
     assert done.code == 1
     assert "is taken by another program" in done.err
 
@@ -129,7 +129,7 @@ def test_a_routes_file_with_a_typo_is_refused_at_start(dsn: str, tmp_path: Path)
         "POSTROOM_PORT": "0",
         "POSTROOM_ROUTES": str(routes),
     }
-    done = run("app.cli", "serve", home=tmp_path, settings=settings)
+    done = run("postroom", "serve", home=tmp_path, settings=settings)
     assert done.code == 2
     assert f"{routes}:2" in done.err
     assert "invoice.paid" in done.err

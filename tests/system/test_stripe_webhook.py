@@ -15,9 +15,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from app.api.stripe_webhook import StripeWebhook
-from app.base.db import Pool, open_pool
-from app.dev.stripe_events import encode, signed, snapshot_event
+from postroom.api.stripe_webhook import StripeWebhook
+from postroom.base.db import Pool, open_pool
+from postroom.dev.stripe_events import encode, signed, snapshot_event
 from tests.db.stripe_scene import SECRET, Scene
 
 PATH = "/v1/stripe/webhook"

@@ -16,18 +16,28 @@ import aiohttp
 import msgspec
 import pytest
 
-from app.base.clock import SystemClock
-from app.base.db import Pool, transaction
-from app.base.settings import WebhookSettings
-from app.dev.receiver import Receiver
-from app.outbox.model import Answer, Claim, Deferred, Delivered, Message, Rejected, RetryLater, Trip, Wait
-from app.outbox.publisher import publish
-from app.outbox.store import claim_due
-from app.webhooks import direct, endpoints
-from app.webhooks.adapter import WebhookAdapter
-from app.webhooks.answer import PRIVATE
-from app.webhooks.client import PrivateAddress, PublicResolver, open_session
-from app.webhooks.model import RESPONSE_BYTES_MAX, EndpointSecret, EndpointState
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import WebhookSettings
+from postroom.dev.receiver import Receiver
+from postroom.outbox.model import (
+    Answer,
+    Claim,
+    Deferred,
+    Delivered,
+    Message,
+    Rejected,
+    RetryLater,
+    Trip,
+    Wait,
+)
+from postroom.outbox.publisher import publish
+from postroom.outbox.store import claim_due
+from postroom.webhooks import direct, endpoints
+from postroom.webhooks.adapter import WebhookAdapter
+from postroom.webhooks.answer import PRIVATE
+from postroom.webhooks.client import PrivateAddress, PublicResolver, open_session
+from postroom.webhooks.model import RESPONSE_BYTES_MAX, EndpointSecret, EndpointState
 
 OPEN = WebhookSettings(allow_private=True, timeout_s=5.0)
 GUARDED = WebhookSettings(allow_private=False, timeout_s=5.0)
@@ -225,7 +235,7 @@ async def test_an_endless_answer_is_cut_at_20000_bytes_and_quickly(
 async def test_an_answer_that_stalls_after_its_status_counts_and_holds_nobody_up(
     pool: Pool, receiver: Receiver, adapter: WebhookAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.webhooks.adapter.RESPONSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("postroom.webhooks.adapter.RESPONSE_TIMEOUT_S", 0.2)
     [claim] = await claims(pool, to_url(receiver.url("/stall")))
     begun = time.monotonic()
     assert await adapter.deliver(claim) == Delivered("200", "the beginning")
@@ -235,7 +245,7 @@ async def test_an_answer_that_stalls_after_its_status_counts_and_holds_nobody_up
 async def test_an_answer_counts_also_where_the_time_limit_passes_while_its_body_stalls(
     pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.webhooks.adapter.RESPONSE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("postroom.webhooks.adapter.RESPONSE_TIMEOUT_S", 1.0)
     settings = OPEN.model_copy(update={"timeout_s": 0.3})
     assert await answer_of(pool, settings, receiver.url("/stall")) == Delivered("200", "the beginning")
 
@@ -361,7 +371,7 @@ class CountingPool:
 
 async def test_the_receiver_runs_as_a_process_and_stops_on_sigterm() -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app.dev.receiver", "--port", "0", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "postroom.dev.receiver", "--port", "0", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:

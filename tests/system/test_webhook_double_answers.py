@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.base.clock import SystemClock
-from app.base.db import Pool, transaction
-from app.base.settings import WebhookSettings
-from app.outbox.model import Claim, Delivered, Message
-from app.outbox.publisher import publish
-from app.outbox.store import claim_due
-from app.webhooks import connector
-from app.webhooks.adapter import WebhookAdapter
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import WebhookSettings
+from postroom.outbox.model import Claim, Delivered, Message
+from postroom.outbox.publisher import publish
+from postroom.outbox.store import claim_due
+from postroom.webhooks import connector
+from postroom.webhooks.adapter import WebhookAdapter
 
 GAP_S = 0.05
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

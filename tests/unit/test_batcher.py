@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.base.errors import Unavailable
-from app.resilience.batcher import Batcher
+from postroom.base.errors import Unavailable
+from postroom.resilience.batcher import Batcher
 
 
 class Flusher:

@@ -11,10 +11,10 @@ from uuid import UUID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.base.errors import InvalidPayload
-from app.email import address, letter
-from app.email.letter import Content, Stamp
-from app.email.payload import Email, parse
+from postroom.base.errors import InvalidPayload
+from postroom.email import address, letter
+from postroom.email.letter import Content, Stamp
+from postroom.email.payload import Email, parse
 
 STAMP = Stamp(UUID(int=7), 0, "order 7", datetime(2026, 1, 2, tzinfo=UTC))
 SENDER = address.sender('"Shop, Ltd." <shop@x.example>')

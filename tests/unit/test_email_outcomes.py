@@ -21,8 +21,8 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
-from app.email.outcomes import MENDABLE_CODES, Phase, outcome_of
-from app.outbox.model import Cause, Rejected, RetryLater, Trip, Unknown
+from postroom.email.outcomes import MENDABLE_CODES, Phase, outcome_of
+from postroom.outbox.model import Cause, Rejected, RetryLater, Trip, Unknown
 
 
 def caused_by(error: Exception, cause: Exception) -> Exception:

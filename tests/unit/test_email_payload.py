@@ -11,11 +11,11 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from app.base.errors import InvalidPayload, SettingsInvalid
-from app.email import address, letter
-from app.email.letter import Content, Stamp
-from app.email.payload import parse
-from app.email.target import Tls, parse_target
+from postroom.base.errors import InvalidPayload, SettingsInvalid
+from postroom.email import address, letter
+from postroom.email.letter import Content, Stamp
+from postroom.email.payload import parse
+from postroom.email.target import Tls, parse_target
 
 PLAIN = {"to": "ann@example.com", "subject": "Hello", "text": "Good day"}
 STAMP = Stamp(UUID(int=7), 0, "order 7\r\nBcc: x", datetime(2026, 1, 2, tzinfo=UTC))

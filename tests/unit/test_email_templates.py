@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.email.filters import date, money
-from app.email.renderer import Renderer
-from app.email.template import TemplateFailed, TemplateFolders, Templates
+from postroom.email.filters import date, money
+from postroom.email.renderer import Renderer
+from postroom.email.template import TemplateFailed, TemplateFolders, Templates
 
 INVOICE: dict[str, Any] = {
     "object": {

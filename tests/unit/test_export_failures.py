@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
-from app.exports.failures import answer_failure
-from app.outbox.model import Cause, Trip
+from postroom.exports.failures import answer_failure
+from postroom.outbox.model import Cause, Trip
 
 
 @pytest.mark.parametrize(

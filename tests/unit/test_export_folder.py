@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.exports.failures import answer_failure
-from app.exports.folder import STAGING, STAGING_MAX_S, FolderStorage, sync_to_disk
-from app.outbox.model import Cause
+from postroom.exports.failures import answer_failure
+from postroom.exports.folder import STAGING, STAGING_MAX_S, FolderStorage, sync_to_disk
+from postroom.outbox.model import Cause
 
 PATH = "invoices/dt=2026-01-31/file.ndjson.gz"
 

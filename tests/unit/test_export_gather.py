@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from uuid import UUID
 
-from app.exports.gather import sort_claims
-from app.exports.model import FILE_BYTES_MAX, Group
-from app.outbox.model import Claim
+from postroom.exports.gather import sort_claims
+from postroom.exports.model import FILE_BYTES_MAX, Group
+from postroom.outbox.model import Claim
 from tests.claims import make_claim
 
 

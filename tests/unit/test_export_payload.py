@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.base.errors import InvalidPayload
-from app.exports.model import RECORD_BYTES_MAX, ExportFile, check_payload
+from postroom.base.errors import InvalidPayload
+from postroom.exports.model import RECORD_BYTES_MAX, ExportFile, check_payload
 
 HOSTILE = [
     "", ".", "..", "../up", "a/b", "a\\b", "/etc", ".hidden", "-option", "_x", "UPPER", "a b", "a\n",

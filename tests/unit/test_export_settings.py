@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.base.errors import SettingsInvalid
-from app.base.settings import ExportSettings
-from app.exports.folder import FolderStorage
-from app.exports.storage import BucketStorage, open_storage
+from postroom.base.errors import SettingsInvalid
+from postroom.base.settings import ExportSettings
+from postroom.exports.folder import FolderStorage
+from postroom.exports.storage import BucketStorage, open_storage
 
 
 async def test_without_a_url_files_go_below_the_state_folder(tmp_path: Path) -> None:

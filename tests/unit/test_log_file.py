@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.dev.log_file import LogFile
+from postroom.dev.log_file import LogFile
 
 
 def test_it_never_takes_more_than_twice_its_limit(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr
 import pytest
 import structlog
 
-from app.base.log import configure_logging, get_logger, remove_secrets
+from postroom.base.log import configure_logging, get_logger, remove_secrets
 
 SECRET = "hunter2Planted"
 

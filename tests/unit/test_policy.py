@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.outbox.model import (
+from postroom.outbox.model import (
     Abandoned,
     Cause,
     Deferred,
@@ -20,8 +20,8 @@ from app.outbox.model import (
     Unknown,
     Wait,
 )
-from app.outbox.policy import RETRY_AFTER_MAX_S, Verdict, fingerprint, settle
-from app.resilience.backoff import Exponential, Schedule
+from postroom.outbox.policy import RETRY_AFTER_MAX_S, Verdict, fingerprint, settle
+from postroom.resilience.backoff import Exponential, Schedule
 
 BACKOFF = Exponential(attempts_max=3, base_s=8, cap_s=100, floor_s=1)
 LAST = 2

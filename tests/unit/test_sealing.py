@@ -6,9 +6,9 @@ import base64
 
 import pytest
 
-from app.base.errors import InvalidInput, SettingsInvalid
-from app.base.sealing import NO_KEYS, Keyring, Unreadable, new_key, parse_keys
-from app.base.settings import load_settings
+from postroom.base.errors import InvalidInput, SettingsInvalid
+from postroom.base.sealing import NO_KEYS, Keyring, Unreadable, new_key, parse_keys
+from postroom.base.settings import load_settings
 
 A, B = b"a" * 32, b"b" * 32
 SETTING = "POSTROOM_ENCRYPTION__KEYS"

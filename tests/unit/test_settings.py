@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from app.base.errors import SettingsInvalid
-from app.base.settings import STRIPE_IS_ON, Settings, load_settings
-from app.ops.setting_names import unknown_names
+from postroom.base.errors import SettingsInvalid
+from postroom.base.settings import STRIPE_IS_ON, Settings, load_settings
+from postroom.ops.setting_names import unknown_names
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 SECRET = "postgresql://user:hunter2@host/db"

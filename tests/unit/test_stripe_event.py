@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.base import json
-from app.base.errors import InvalidInput
-from app.dev.stripe_events import encode, snapshot_event, thin_event
-from app.stripe.address import address
-from app.stripe.event import CUT, DEPTH_MAX, _clean, decode, parse
+from postroom.base import json
+from postroom.base.errors import InvalidInput
+from postroom.dev.stripe_events import encode, snapshot_event, thin_event
+from postroom.stripe.address import address
+from postroom.stripe.event import CUT, DEPTH_MAX, _clean, decode, parse
 
 
 def test_a_snapshot_event_is_read() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.base.errors import SettingsInvalid
-from app.stripe.handlers import Registry, load_handlers
-from app.stripe.loader import load_effects
+from postroom.base.errors import SettingsInvalid
+from postroom.stripe.handlers import Registry, load_handlers
+from postroom.stripe.loader import load_effects
 
 GOOD = """
-from app.stripe import on
+from postroom import on
 
 @on("invoice.paid", "invoice.voided", fetch=True)
 async def receipt(event, tx):
@@ -50,14 +50,14 @@ def test_handlers_are_found_by_event_type(tmp_path: Path) -> None:
         ("x = 1\nraise RuntimeError('no')\n", "handlers.py:2: RuntimeError: no"),
         ("\nimport nowhere_at_all\n", "handlers.py:2: ModuleNotFoundError"),
         (
-            "from app.stripe import on\n@on('invoice.paid')\ndef f(event, tx): ...\n",
+            "from postroom import on\n@on('invoice.paid')\ndef f(event, tx): ...\n",
             "must be an async function",
         ),
         (
-            "from app.stripe import on\n@on('invoice.payed')\nasync def f(event, tx): ...\n",
+            "from postroom import on\n@on('invoice.payed')\nasync def f(event, tx): ...\n",
             "known names: invoice.paid",
         ),
-        ("from app.stripe import on\n@on()\nasync def f(event, tx): ...\n", "names no event type"),
+        ("from postroom import on\n@on()\nasync def f(event, tx): ...\n", "names no event type"),
         (
             GOOD + "\n@on('invoice.paid', name='receipt')\nasync def g(event, tx): ...\n",
             "'receipt' is used by 2",

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.base.errors import SettingsInvalid
-from app.dev.stripe_events import snapshot_event
-from app.stripe.event import parse
-from app.stripe.routes import Draft, RouteFailed, Routes
-from app.stripe.routes_file import load_routes
+from postroom.base.errors import SettingsInvalid
+from postroom.dev.stripe_events import snapshot_event
+from postroom.stripe.event import parse
+from postroom.stripe.routes import Draft, RouteFailed, Routes
+from postroom.stripe.routes_file import load_routes
 
 DESIGN = """
 [[route]]

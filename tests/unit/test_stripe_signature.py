@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from stripe import SignatureVerificationError, WebhookSignature
 
-from app.base.clock import DrivenClock
-from app.dev.stripe_events import signed
-from app.stripe.signature import SignatureInvalid, SignatureVerifier, fingerprint
+from postroom.base.clock import DrivenClock
+from postroom.dev.stripe_events import signed
+from postroom.stripe.signature import SignatureInvalid, SignatureVerifier, fingerprint
 
 SECRET = "whsec_test_secret"
 BODY = b'{"id":"evt_1","object":"event"}'

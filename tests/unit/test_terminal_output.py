@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.errors import MarkupError
 
-from app.cli.output import print_table
+from postroom.cli.output import print_table
 
 ESCAPES = {
     "colour": "\x1b[31mred",

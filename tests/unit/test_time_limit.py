@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.resilience.time_limit import TimeLimit
+from postroom.resilience.time_limit import TimeLimit
 
 SHORT_S = 0.08
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from app.base.clock import DrivenClock
-from app.ops.failures import CLIENTS_MAX, WINDOW_S, FailureLimiter
+from postroom.base.clock import DrivenClock
+from postroom.ops.failures import CLIENTS_MAX, WINDOW_S, FailureLimiter
 
 
 def limiter() -> tuple[FailureLimiter, DrivenClock]:

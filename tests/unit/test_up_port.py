@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from app.base.errors import Conflict
-from app.base.settings import Settings
-from app.dev.environment import open_listener
+from postroom.base.errors import Conflict
+from postroom.base.settings import Settings
+from postroom.dev.environment import open_listener
 
 
 def free_port() -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.base.errors import InvalidPayload
-from app.webhooks.address import is_public
-from app.webhooks.url import PrivateUrl, parse_url
+from postroom.base.errors import InvalidPayload
+from postroom.webhooks.address import is_public
+from postroom.webhooks.url import PrivateUrl, parse_url
 
 PRIVATE_ADDRESSES = [
     "0.0.0.0",

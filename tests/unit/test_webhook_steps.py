@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from app.base.errors import SettingsInvalid
-from app.base.settings import Settings, load_settings
-from app.outbox.model import Channel
-from app.resilience.backoff import Schedule
-from app.wiring import backoffs
+from postroom.base.errors import SettingsInvalid
+from postroom.base.settings import Settings, load_settings
+from postroom.outbox.model import Channel
+from postroom.resilience.backoff import Schedule
+from postroom.wiring import backoffs
 
 
 def test_the_steps_are_those_of_the_contract_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:

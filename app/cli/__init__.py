@@ -1,3 +1,0 @@
-"""The `postroom` command: one module a group of commands, registered in `application`."""
-
-from app.cli.application import main as main

@@ -1,0 +1,7 @@
+"""`python -m postroom`: the same as the command `postroom`."""
+
+import sys
+
+from postroom.cli.application import main
+
+sys.exit(main())

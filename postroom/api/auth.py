@@ -1,0 +1,141 @@
+"""Who calls, and whether they may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
+
+from postroom.api.context import context_of
+from postroom.base.clock import Clock
+from postroom.base.errors import NotAllowed, NotAuthenticated, PostroomError
+from postroom.base.log import get_logger, remove_secrets
+from postroom.ops import audit
+from postroom.ops.failures import FailureLimiter
+from postroom.ops.tokens import Scope, Token, well_formed
+
+log = get_logger(__name__)
+
+FAILURES_MAX: Final = 20
+AUDITED_REFUSALS_MAX: Final = 10
+TOKEN_LENGTH_MAX: Final = 200
+SUBJECT_LENGTH_MAX: Final = 200
+
+bearer = HTTPBearer(auto_error=False, description="A token from `postroom token create`.")
+
+
+class TooManyFailures(PostroomError):
+    code = "too_many_failures"
+    status = 429
+    title = "Too many failed attempts from this address"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever passed: for the audit row of what they do."""
+
+    actor: str
+    request_id: str | None
+    scopes: frozenset[str]
+
+
+class Gate:
+    """Checks bearer tokens. Failures are limited per client address, and so are their audit rows.
+
+    Beyond the limit a token that was good a moment ago still passes, so that one broken client
+    behind a shared address does not lock out its neighbours.
+    """
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._failures = FailureLimiter(clock=clock, failures_max=FAILURES_MAX)
+        self._audited = FailureLimiter(clock=clock, failures_max=AUDITED_REFUSALS_MAX)
+
+    async def admit(self, connection: HTTPConnection, scope: Scope) -> Caller:
+        """Errors: `NotAuthenticated`, `NotAllowed`, `TooManyFailures`."""
+        token = await self.identify(connection)
+        if scope not in token.scopes:
+            await self._audit(connection, "scope", actor=token.actor, detail={"scope": scope.value})
+            raise NotAllowed(f"the token {token.name!r} lacks the scope {scope}")
+        return Caller(token.actor, _request_id(connection), token.scopes)
+
+    async def identify(self, connection: HTTPConnection) -> Token:
+        """Whose token it is, whatever it may do. Errors: `NotAuthenticated`, `TooManyFailures`."""
+        context = context_of(connection)
+        client = _client(connection)
+        text = bearer_text(connection)
+        if text is None:
+            await self._audit(connection, "absent")
+            raise NotAuthenticated("send `Authorization: Bearer pr_…`; `postroom token create` makes one")
+        wait_s = self._failures.wait_s(client)
+        if wait_s and not context.verifier.knows(text):
+            raise TooManyFailures("wait before trying again", retry_after_s=wait_s)
+        token = await context.verifier.verify(text)
+        if token is None:
+            self._failures.record(client)
+            await self._audit(connection, "unknown", detail={"well_formed": well_formed(text)})
+            raise NotAuthenticated("this token is unknown, expired or revoked")
+        return token
+
+    async def _audit(
+        self,
+        connection: HTTPConnection,
+        why: str,
+        *,
+        actor: str = "anonymous",
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        """One entry a refusal, within a limit a minute for each reason: a flood of one hides no other."""
+        known = {"client": _client(connection), "why": why, **(detail or {})}
+        log.warning("auth.refused", **known)
+        if not self._audited.record(why):
+            return
+        async with context_of(connection).transaction() as conn:
+            await audit.record(
+                conn,
+                actor=actor,
+                action="auth.refused",
+                subject=remove_secrets(_asked(connection))[:SUBJECT_LENGTH_MAX],
+                detail=known,
+                request_id=_request_id(connection),
+            )
+
+
+def _asked(connection: HTTPConnection) -> str:
+    return f"{connection.scope.get('method', '')} {connection.url.path}".replace("\x00", "")
+
+
+def _client(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else "unknown"
+
+
+def _request_id(connection: HTTPConnection) -> str | None:
+    return getattr(connection.state, "request_id", None)
+
+
+def bearer_text(connection: HTTPConnection) -> str | None:
+    """What stands after `Bearer`, or None."""
+    scheme, _, text = connection.headers.get("authorization", "").partition(" ")
+    text = text.strip()
+    if scheme.lower() != "bearer" or not 1 <= len(text) <= TOKEN_LENGTH_MAX:
+        return None
+    return text
+
+
+async def admit(connection: HTTPConnection, scope: Scope) -> Caller:
+    """For routes without FastAPI; see `Gate.admit`."""
+    gate: Gate = connection.app.state.gate
+    return await gate.admit(connection, scope)
+
+
+async def may(connection: HTTPConnection, scope: Scope) -> bool:
+    """Whether a caller who need not say who they are has this scope."""
+    if bearer_text(connection) is None:
+        return False
+    gate: Gate = connection.app.state.gate
+    try:
+        return scope in (await gate.identify(connection)).scopes
+    except PostroomError:
+        return False

@@ -1,0 +1,33 @@
+"""A listening socket, or a plain word on why there is none."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Final
+
+from postroom.base.errors import Conflict
+
+BACKLOG: Final = 2_048
+
+
+class PortTaken(Conflict):
+    """Another program listens there."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Errors: `PortTaken`, and `OSError` for an address that is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortTaken(
+            f"Port {port} on {host} is taken by another program. Choose another: POSTROOM_PORT={port + 1}"
+        ) from None
+    return listener

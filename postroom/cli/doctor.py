@@ -1,0 +1,52 @@
+"""`postroom doctor`: what is wrong, on one screen, each with the command that mends it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import typer
+from rich.text import Text
+
+from postroom.base.foreign_text import visible
+from postroom.base.settings import load_settings
+from postroom.cli.output import JsonFlag, console, print_json
+from postroom.cli.session import open_database
+from postroom.ops.findings import Finding, Level
+
+_MARKS: Final = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.ERROR: ("✗", "red")}
+
+
+def register(application: typer.Typer) -> None:
+    @application.command()
+    def doctor(as_json: JsonFlag = False) -> None:
+        """Say what is wrong and the command that mends it. Exit code 1 when something is broken."""
+        findings = _examine()
+        if as_json:
+            print_json(findings)
+        else:
+            _show(findings)
+        if any(finding.level is Level.ERROR for finding in findings):
+            raise typer.Exit(1)
+
+
+def _examine() -> list[Finding]:
+    # Imported late: Alembic is behind it, a second that no other command should pay for.
+    from postroom.ops.doctor import diagnose
+
+    settings = load_settings()
+    with console(stderr=True).status("looking"), open_database(settings) as database:
+        return asyncio.run(diagnose(settings, database.dsn))
+
+
+def _show(findings: list[Finding]) -> None:
+    out = console()
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        mark, colour = _MARKS[finding.level]
+        out.print(Text.assemble((f"{mark} ", colour), f"{finding.subject:{width}}  {visible(finding.text)}"))
+        if finding.command:
+            out.print(Text(f"{'':{width + 4}}→ {finding.command}", style="bold"))
+    errors = sum(finding.level is Level.ERROR for finding in findings)
+    warnings = sum(finding.level is Level.WARNING for finding in findings)
+    out.print(f"\n{errors} broken, {warnings} to look at." if errors or warnings else "\nAll is well.")

@@ -1,0 +1,90 @@
+"""`postroom encryption`: payloads at rest, which keys they lie under, and sealing them anew."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from postroom.base.sealing import SETTING, new_key
+from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
+from postroom.cli.session import Session, in_session
+from postroom.ops import audit
+from postroom.ops import encryption as ops
+from postroom.ops.encryption import KeyState, KeyUse, Rotated
+
+group = typer.Typer(help=f"Payloads sealed at rest ({SETTING}).", no_args_is_help=True)
+
+
+@group.command(
+    "new-key",
+    epilog=examples(
+        "postroom encryption new-key 2025a",
+        f'export {SETTING}="$(postroom encryption new-key 2025b),$OLD_KEYS"',
+    ),
+)
+def create(
+    name: Annotated[str, typer.Argument(help="Names the key for good; never use a name twice.")],
+) -> None:
+    """Print a new random key for the setting. It is kept nowhere."""
+    print(new_key(name))
+
+
+@group.command(epilog=examples("postroom encryption status", "postroom encryption status --json"))
+def status(as_json: JsonFlag = False) -> None:
+    """What lies under which key. Exit code 1 when a key is missing. Reads all payloads, in batches."""
+
+    async def work(session: Session) -> list[KeyUse]:
+        return await ops.count_keys(session.change, keyring=session.settings.encryption.keyring())
+
+    with console(stderr=True).status("counting"):
+        uses = in_session(work)
+    if as_json:
+        print_json(uses)
+    else:
+        print_table(
+            ("TABLE", "KEY", "STATE", "ROWS"),
+            [(use.table, use.key, use.state, use.count) for use in uses],
+            empty="Nothing holds a payload.",
+        )
+    if any(use.state is KeyState.MISSING for use in uses):
+        raise typer.Exit(1)
+
+
+@group.command(
+    epilog=examples(
+        "postroom encryption rotate",
+        "postroom encryption rotate --pace 500 --json",
+        "(to change keys: put the new one first, restart everything, rotate, then take the old one out)",
+    )
+)
+def rotate(
+    pace: Annotated[float, typer.Option(min=1, help="At most so many rows a second.")] = 2_000,
+    as_json: JsonFlag = False,
+) -> None:
+    """Seal with the first key whatever lies open or under another key. Exit code 1 when a key is missing."""
+    with console(stderr=True).status("sealing") as shown:
+
+        async def work(session: Session) -> list[Rotated]:
+            rotated = await ops.rotate(
+                session.change,
+                keyring=session.settings.encryption.keyring(),
+                pace_per_s=pace,
+                progress=lambda table, count: shown.update(f"sealing {table}: {count}"),
+            )
+            async with session.change() as conn:
+                detail = {each.table: each.sealed for each in rotated}
+                await audit.record(conn, actor=session.actor, action="encryption.rotate", detail=detail)
+            return rotated
+
+        rotated = in_session(work)
+    if as_json:
+        print_json(rotated)
+    else:
+        print_table(
+            ("TABLE", "SEALED", "UNREADABLE"),
+            [(each.table, each.sealed, each.unreadable) for each in rotated],
+            empty="Nothing to seal.",
+        )
+    if any(each.unreadable for each in rotated):
+        raise typer.Exit(1)

@@ -1,0 +1,215 @@
+"""`postroom endpoint`: where tenants get their webhooks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, TypeVar
+from uuid import UUID
+
+import typer
+
+from postroom.base.ids import parse_uuid
+from postroom.cli.output import JsonFlag, cell, console, examples, print_json, print_table
+from postroom.cli.session import Session, in_session
+from postroom.ops import audit
+from postroom.webhooks import endpoints
+from postroom.webhooks.model import Endpoint, EndpointSecret
+
+T = TypeVar("T")
+
+LISTED_MAX: Final = 100
+
+group = typer.Typer(help="Where tenants get their webhooks.", invoke_without_command=True)
+
+EndpointId = Annotated[str, typer.Argument(help="The id that `endpoint list` shows.", metavar="ID")]
+Types = Annotated[
+    list[str] | None, typer.Option("--type", help="invoice.paid, invoice.* or *; repeat it for more.")
+]
+
+
+@group.callback()
+def endpoint(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Where tenants get their webhooks. Without a command of its own: list them."""
+    if context.invoked_subcommand is None:
+        list_(tenant=None, limit=LISTED_MAX, as_json=as_json)
+
+
+@group.command(
+    epilog=examples(
+        "postroom endpoint create --tenant acme --url https://acme.example/hooks --type 'invoice.*'"
+    )
+)
+def create(
+    tenant: Annotated[str, typer.Option(help="Whose endpoint it is.")],
+    url: Annotated[str, typer.Option(help="Where to post to.")],
+    type_: Types = None,
+    description: Annotated[str, typer.Option(help="For people.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Register an endpoint. Its signing secret is printed once, alone on standard output."""
+
+    async def work(session: Session) -> EndpointSecret:
+        async with session.change() as conn:
+            made = await endpoints.create_endpoint(
+                conn,
+                tenant=tenant,
+                url=url,
+                types=tuple(type_ or ("*",)),
+                description=description,
+                allow_private=session.settings.webhook.allow_private,
+            )
+            detail = {"tenant": tenant, "url": made.endpoint.url}
+            await _record(session, "endpoint.create", made.endpoint.id, **detail)
+            return made
+
+    _show_secret(in_session(work), as_json)
+
+
+@group.command("list")
+def list_(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at most.")] = LISTED_MAX,
+    as_json: JsonFlag = False,
+) -> None:
+    """Endpoints, oldest first; never their secrets."""
+
+    async def work(session: Session) -> list[Endpoint]:
+        return await endpoints.list_endpoints(session.conn, tenant=tenant, limit=limit)
+
+    found = in_session(work)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("ID", "TENANT", "URL", "TYPES", "STATE", "WAITING"),
+        ((e.id, e.tenant, e.url, " ".join(e.types), e.state, e.waiting) for e in found),
+        empty="There is no endpoint yet. Make one: postroom endpoint create --tenant T --url https://…",
+    )
+
+
+@group.command()
+def show(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+    """One endpoint, with everything but its secret."""
+    identity = _identity(endpoint_id)
+    _show(in_session(lambda session: endpoints.fetch_endpoint(session.conn, identity)), as_json)
+
+
+@group.command(epilog=examples("postroom endpoint update ID --url https://acme.example/v2/hooks"))
+def update(
+    endpoint_id: EndpointId,
+    url: Annotated[str | None, typer.Option(help="Post here from now on.")] = None,
+    type_: Types = None,
+    description: Annotated[str | None, typer.Option(help="For people.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Change what is given."""
+    if url is None and type_ is None and description is None:
+        raise typer.BadParameter("give at least one of --url, --type, --description")
+
+    async def change(session: Session, identity: UUID) -> Endpoint:
+        return await endpoints.update_endpoint(
+            session.conn,
+            identity,
+            url=url,
+            types=type_,
+            description=description,
+            allow_private=session.settings.webhook.allow_private,
+        )
+
+    _show(_changed(endpoint_id, "endpoint.update", change), as_json)
+
+
+@group.command()
+def rotate(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+    """Sign with a new secret; the present one signs too for 24 h. The new one is printed once."""
+
+    async def change(session: Session, identity: UUID) -> EndpointSecret:
+        return await endpoints.rotate_secret(session.conn, identity)
+
+    _show_secret(_changed(endpoint_id, "endpoint.rotate", change), as_json)
+
+
+@group.command(epilog=examples("postroom endpoint park ID --reason 'migration until Monday'"))
+def park(
+    endpoint_id: EndpointId,
+    reason: Annotated[str, typer.Option(help="For people.")] = endpoints.REASON_DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Hold everything for it back; nothing is lost."""
+
+    async def change(session: Session, identity: UUID) -> Endpoint:
+        return await endpoints.park(session.conn, identity, reason=reason)
+
+    _show(_changed(endpoint_id, "endpoint.park", change), as_json)
+
+
+@group.command()
+def resume(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+    """Let what waited go again."""
+
+    async def change(session: Session, identity: UUID) -> Endpoint:
+        return await endpoints.resume(session.conn, identity)
+
+    _show(_changed(endpoint_id, "endpoint.resume", change), as_json)
+
+
+@group.command()
+def delete(
+    endpoint_id: EndpointId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete it for good. What waited for it becomes dead letters that say so."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("nobody is there to ask: add --yes")
+        typer.confirm(f"Delete endpoint {endpoint_id}?", abort=True)
+
+    async def change(session: Session, identity: UUID) -> None:
+        await endpoints.delete_endpoint(session.conn, identity)
+
+    _changed(endpoint_id, "endpoint.delete", change)
+    print("Deleted.")
+
+
+def _changed(endpoint_id: str, action: str, change: Callable[[Session, UUID], Awaitable[T]]) -> T:
+    """Run a change and write its audit row in one transaction."""
+    identity = _identity(endpoint_id)
+
+    async def work(session: Session) -> T:
+        async with session.change():
+            result = await change(session, identity)
+            await _record(session, action, identity)
+            return result
+
+    return in_session(work)
+
+
+async def _record(session: Session, action: str, endpoint_id: UUID, **detail: str) -> None:
+    await audit.record(
+        session.conn, actor=session.actor, action=action, subject=str(endpoint_id), detail=detail
+    )
+
+
+def _identity(text: str) -> UUID:
+    return parse_uuid(text, field="ID")
+
+
+def _show(endpoint: Endpoint, as_json: bool) -> None:
+    if as_json:
+        print_json(endpoint)
+        return
+    out = console()
+    for name in endpoint.__slots__:
+        value = getattr(endpoint, name)
+        shown = cell(" ".join(value) if isinstance(value, tuple) else value)
+        out.print(f"{name.replace('_', ' '):22} {shown}", markup=False)
+
+
+def _show_secret(made: EndpointSecret, as_json: bool) -> None:
+    secret = made.secret.get_secret_value()
+    if as_json:
+        print_json({"endpoint": made.endpoint, "secret": secret})
+        return
+    print(secret)
+    print(f"Endpoint {made.endpoint.id}. The secret is shown only now.", file=sys.stderr)

@@ -1,0 +1,62 @@
+"""`postroom erase`: one person leaves the ledger."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from postroom.cli.output import JsonFlag, examples, print_json
+from postroom.cli.session import Session, in_session
+from postroom.ops import erasure
+from postroom.ops.erasure import ErasureReport
+
+TIME_MAX_S: Final = 86_400.0
+
+
+def register(application: typer.Typer) -> None:
+    application.command(
+        epilog=examples(
+            "postroom erase --email ada@example.com", "postroom erase --email ada@example.com --cancel-open"
+        )
+    )(erase)
+
+
+def erase(
+    email: Annotated[str, typer.Option(help="The person's address.")],
+    cancel_open: Annotated[
+        bool, typer.Option("--cancel-open", help="Cancel what waits to be sent as well.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Empty every message that holds this address, with attempts and places in export files."""
+    who = erasure.person(email)
+
+    async def work(session: Session) -> ErasureReport:
+        return await erasure.erase(
+            session.change,
+            who=who,
+            actor=session.actor,
+            cancel_open=cancel_open,
+            time_max_s=TIME_MAX_S,
+            keyring=session.settings.encryption.keyring(),
+        )
+
+    report = in_session(work)
+    if as_json:
+        print_json(report)
+        return
+    print(
+        f"Erased: {report.messages} messages, {report.attempts} attempts, {report.dead_letters} dead letters,"
+        f" {report.stripe_objects} Stripe objects; {report.cancelled} deliveries cancelled."
+    )
+    for path in report.export_files:
+        print(f"Still in storage, remove the person's lines yourself: {path}")
+    for message_id in report.open_messages:
+        print(f"Left alone, not ended yet; erase again later or with --cancel-open: {message_id}")
+    if report.unreadable:
+        print(
+            f"{report.unreadable} sealed with a key that is missing: nobody looked. Add it and erase again."
+        )
+    if report.suppressed:
+        print("The address stays suppressed, so that it is never mailed; `suppression remove` forgets it.")

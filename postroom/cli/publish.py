@@ -1,0 +1,100 @@
+"""`postroom publish`: messages into the ledger, by hand or from a script."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from postroom.base import json
+from postroom.base.errors import InvalidInput
+from postroom.cli.output import JsonFlag, examples, print_json
+from postroom.cli.session import Session, in_session
+from postroom.outbox.publisher import Published, publish_many
+
+_EXAMPLES: Final = examples(
+    'postroom publish email --key welcome:42 --payload \'{"to":"a@example.com","subject":"Hi","text":"…"}\'',
+    'postroom publish webhook --tenant acme --type order.paid --payload \'{"data":{"id":7}}\'',
+    "postroom publish export --payload @record.json",
+    "postroom publish --batch messages.json    (a list, as POST /v1/events takes it; - is standard input)",
+)
+
+Text = str | None
+
+
+def register(application: typer.Typer) -> None:
+    @application.command(epilog=_EXAMPLES)
+    def publish(
+        channel: Annotated[Text, typer.Argument(help="email, webhook or export.")] = None,
+        *,
+        payload: Annotated[Text, typer.Option(help="JSON, or @FILE, or - for standard input.")] = None,
+        key: Annotated[Text, typer.Option(help="Publishes once: a known key answers the first id.")] = None,
+        tenant: Annotated[Text, typer.Option(help="Whose it is; for webhooks, whose endpoints.")] = None,
+        type_: Annotated[Text, typer.Option("--type", help="The event's type, such as order.paid.")] = None,
+        correlation_id: Annotated[Text, typer.Option(help="What it belongs to.")] = None,
+        ordering_key: Annotated[Text, typer.Option(help="In order among those with the same one.")] = None,
+        deliver_at: Annotated[Text, typer.Option(help="Not before, RFC 3339 with a zone.")] = None,
+        batch: Annotated[Text, typer.Option(help="A file with one message or a list of up to 1,000.")] = None,
+        as_json: JsonFlag = False,
+    ) -> None:
+        """Publish a message and print its id."""
+        if (channel is None) == (batch is None) or (channel is not None and payload is None):
+            raise typer.BadParameter("give CHANNEL with --payload, or --batch FILE")
+        if batch is not None:
+            body = _read(batch)
+        else:
+            fields = {
+                "channel": channel,
+                "payload": json.decode(_read_payload(payload or "")),
+                "key": key,
+                "tenant": tenant,
+                "type": type_,
+                "correlation_id": correlation_id,
+                "ordering_key": ordering_key,
+                "deliver_at": deliver_at,
+            }
+            body = json.encode({name: value for name, value in fields.items() if value is not None}).encode()
+        stored = _publish(body)
+        if as_json:
+            answers: list[dict[str, Any]] = [{"id": p.id, "published": p.new} for p in stored]
+            print_json(answers if batch is not None else answers[0])
+            return
+        for published in stored:
+            print(published.id)
+        known = sum(not published.new for published in stored)
+        if known:
+            print(f"{known} had a known key: nothing new was published for them.", file=sys.stderr)
+
+
+def _publish(body: bytes) -> list[Published]:
+    # Imported late: putting the adapters together costs half a second that no other command should pay.
+    from postroom.api.event_model import check_events, parse_events
+    from postroom.wiring import open_services
+
+    events, many = parse_events(body)
+
+    async def work(session: Session) -> list[Published]:
+        async with open_services(session.settings, session.dsn) as services:
+            check_events(events, services.adapters, many=many)
+        keyring = session.settings.encryption.keyring()
+        async with session.change() as conn:
+            return await publish_many(conn, events, keyring=keyring)
+
+    return in_session(work)
+
+
+def _read_payload(text: str) -> bytes:
+    if text == "-":
+        return _read("-")
+    return _read(text[1:]) if text.startswith("@") else text.encode("utf-8", "surrogatepass")
+
+
+def _read(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{name} cannot be read: {error.strerror}") from None

@@ -1,0 +1,187 @@
+"""`postroom stripe`: what Stripe has and we missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+from uuid import UUID
+
+import typer
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from postroom.base.errors import PostroomError, Unavailable
+from postroom.base.ids import parse_uuid
+from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
+from postroom.cli.session import Session, in_session
+from postroom.cli.times import HINT, parse_since
+from postroom.ops import audit
+from postroom.stripe.backfill import Backfilled, Refused
+from postroom.stripe.client import EventQuery
+from postroom.stripe.reprocess import reprocess as reprocess_event
+
+KEPT: Final = timedelta(days=30)
+
+group = typer.Typer(help="Stripe's events.", no_args_is_help=True)
+
+Text = str | None
+
+_EXAMPLES: Final = examples(
+    "postroom stripe backfill --since 3d --dry-run",
+    "postroom stripe backfill --since 2026-05-01T12:00:00Z --until 1h",
+    "postroom stripe backfill --since 3d --type 'invoice.*'",
+)
+
+
+_AGAIN_EXAMPLES: Final = examples("postroom stripe reprocess 0198c5e2-7b1c-7cc3-8f6e-0f4d7a6b9c10")
+
+
+class BackfillStopped(PostroomError):
+    """It ended before it was through."""
+
+
+@group.callback()
+def _group() -> None:
+    """Stripe's events."""
+
+
+@group.command(epilog=_EXAMPLES)
+def backfill(
+    *,
+    since: Annotated[str, typer.Option(help=f"Created since: {HINT}.")],
+    until: Annotated[Text, typer.Option(help="Created before, written the same way.")] = None,
+    type_: Annotated[Text, typer.Option("--type", help="Only this type: invoice.paid or invoice.*")] = None,
+    account: Annotated[Text, typer.Option(help="A connected account's, by its id.")] = None,
+    wait_s: Annotated[
+        float, typer.Option(min=0, max=86_400, help="How long to wait for Stripe while it is away, seconds.")
+    ] = 600.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take in what Stripe sent while nobody listened. What is known is left alone; run it again at any time.
+
+    Stripe lists the snapshot events of 30 days. Needs POSTROOM_STRIPE__API_KEY with the right to read events.
+    """
+    query = _query(since, until, type_, account)
+    done = in_session(lambda session: _run(session, query, dry_run=dry_run, wait_s=wait_s))
+    if as_json:
+        print_json(done)
+        return
+    if dry_run:
+        print_table(
+            ("EVENT", "TYPE", "OBJECT", "CREATED"),
+            ((m.event_id, m.type, m.object_id, m.created) for m in done.sample),
+            empty="Nothing is missing.",
+        )
+    print(_told(done))
+
+
+@group.command(epilog=_AGAIN_EXAMPLES)
+def reprocess(
+    message_id: Annotated[
+        str, typer.Argument(help="The event's message, as postroom and the console show it.")
+    ],
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give an event to today's routes and handlers once more. What was sent before is not sent again."""
+    wanted = parse_uuid(message_id, field="MESSAGE_ID")
+    again = in_session(lambda session: _reprocess(session, wanted))
+    if as_json:
+        print_json({"message_id": again})
+        return
+    print(f"On its way once more, as message {again}.")
+
+
+async def _reprocess(session: Session, message_id: UUID) -> UUID:
+    keyring = session.settings.encryption.keyring()
+    async with session.change() as conn:
+        again = await reprocess_event(conn, message_id, keyring=keyring)
+        detail = {"again": str(again)}
+        await audit.record(
+            conn, actor=session.actor, action="stripe.reprocess", subject=str(message_id), detail=detail
+        )
+    return again
+
+
+def _query(since: str, until: str | None, type_: str | None, account: str | None) -> EventQuery:
+    begins, ends = parse_since(since), parse_since(until)
+    now = datetime.now(UTC)
+    if begins is None or begins < now - KEPT - timedelta(minutes=1):
+        raise typer.BadParameter("Stripe lists the events of 30 days; give --since 30d or later")
+    if begins >= (ends or now):
+        raise typer.BadParameter("--since must lie before --until, and in the past")
+    return EventQuery(since=begins, until=ends, type=type_, account=account)
+
+
+async def _run(session: Session, query: EventQuery, *, dry_run: bool, wait_s: float) -> Backfilled:
+    """Run it between two audit rows: one before anything is taken, one that says how it ended."""
+    # Imported late: all channels are behind it, which no other command should pay for.
+    from postroom.wiring import open_backfill
+
+    so_far = Backfilled()
+    with _progress() as progress:
+        task = progress.add_task("asking Stripe", total=None)
+
+        def told(now: Backfilled) -> None:
+            nonlocal so_far
+            so_far = now
+            progress.update(task, description=_told(now))
+
+        async with open_backfill(session.settings, session.dsn) as opened:
+            opened.check()
+            if not dry_run:
+                await _record(session, "stripe.backfill", query)
+            try:
+                done = await opened.run(
+                    query, dry_run=dry_run, wait_s=wait_s, told=told, waits=_waits(progress)
+                )
+            except (Unavailable, Refused) as error:
+                if not dry_run:
+                    await _record(session, "stripe.backfill_ended", query, so_far, error.detail)
+                raise BackfillStopped(
+                    f"{error.detail}.\n{_told(so_far)} That stays; run the same command again to go on."
+                ) from error
+        if not dry_run:
+            await _record(session, "stripe.backfill_ended", query, done)
+    return done
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=console(stderr=True), transient=True)
+
+
+def _waits(progress: Progress) -> Callable[[str, float], None]:
+    def waits(reason: str, pause_s: float) -> None:
+        progress.console.print(f"waiting {pause_s:.0f} s: {reason}", markup=False)
+
+    return waits
+
+
+def _told(done: Backfilled) -> str:
+    return (
+        f"{done.listed} listed by Stripe, {done.duplicates} known already, {done.missing} missing, "
+        f"{done.taken} taken in."
+    )
+
+
+async def _record(
+    session: Session,
+    action: str,
+    query: EventQuery,
+    done: Backfilled | None = None,
+    reason: str | None = None,
+) -> None:
+    detail: dict[str, object] = {
+        "since": query.since.isoformat(),
+        "until": query.until.isoformat() if query.until else None,
+        "type": query.type,
+        "account": query.account,
+        "reason": reason,
+    }
+    if done is not None:
+        detail |= {"listed": done.listed, "duplicates": done.duplicates, "taken": done.taken}
+    kept = {name: value for name, value in detail.items() if value is not None}
+    async with session.change() as conn:
+        await audit.record(conn, actor=session.actor, action=action, detail=kept)

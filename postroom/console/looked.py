@@ -1,0 +1,40 @@
+"""What a bounded look along an index found: no page reads more of a table than it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from postroom.base.cursor import encode_cursor
+from postroom.base.db import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One page. `cursor`: where the next one starts, None behind the last.
+
+    `exhausted`: the look ended at its limit before the page was full; what lies further may fit too.
+    """
+
+    rows: list[Record]
+    cursor: str | None = None
+    exhausted: bool = False
+
+
+def looked(rows: Sequence[Record], columns: Sequence[str], *, limit: int) -> Looked:
+    """A page of at most `limit` out of the rows of a query that looked for one more.
+
+    `columns`: what orders the rows. Each row also has `fits`, and as `end_…` where the look ended.
+    """
+    fitting = [row for row in rows if row["fits"]]
+    if len(fitting) > limit:
+        return Looked(fitting[:limit], _cursor([fitting[limit - 1][name] for name in columns]))
+    ends = [rows[0][f"end_{name}"] for name in columns] if rows else []
+    if all(end is None for end in ends):
+        return Looked(fitting)
+    return Looked(fitting, _cursor(ends), exhausted=True)
+
+
+def _cursor(position: list[Any]) -> str:
+    return encode_cursor(position[0] if len(position) == 1 else tuple(position))

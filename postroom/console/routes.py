@@ -1,0 +1,165 @@
+"""The console's routes, and the parts they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from postroom.base.clock import Clock
+from postroom.base.db import Pool
+from postroom.base.errors import NotFound
+from postroom.base.sealing import Keyring
+from postroom.base.settings import Settings
+from postroom.console import (
+    audit_page,
+    circuits,
+    dead_letters,
+    jobs,
+    message,
+    replays,
+    settings_page,
+    tokens,
+    webhooks,
+)
+from postroom.console.context import Console
+from postroom.console.live import Live
+from postroom.console.messages import messages
+from postroom.console.oidc import OidcClient
+from postroom.console.oidc_sign_in import OidcSignIn
+from postroom.console.overview import overview
+from postroom.console.pages import STATIC, make_environment, static_files
+from postroom.console.rates import RateMeter
+from postroom.console.runbooks import runbook
+from postroom.console.sign_in import SignIn, change_theme, sign_out, sign_out_everywhere
+from postroom.console.stripe_events import reprocess_event, stripe
+from postroom.console.visit import Action, Desk, Page
+from postroom.ops.failures import FailureLimiter
+from postroom.ops.gauges import GaugeReader
+from postroom.ops.readiness import Readiness
+from postroom.ops.token_verifier import TokenVerifier
+from postroom.ops.tokens import Scope
+from postroom.outbox.model import Adapter, Channel
+
+FAILURES_MAX: Final = 10
+
+PAGES: Final[tuple[tuple[str, Page], ...]] = (
+    ("", overview),
+    ("/messages", messages),
+    ("/messages/{id}", message.message),
+    ("/messages/{id}/preview", message.preview),
+    ("/dead-letters", dead_letters.dead_letters),
+    ("/dead-letters/replay", dead_letters.dry_run),
+    ("/replays/{id}", replays.replay),
+    ("/stripe", stripe),
+    ("/webhooks", webhooks.webhooks),
+    ("/webhooks/{id}", webhooks.webhook),
+    ("/jobs", jobs.jobs),
+    ("/jobs/{name}", jobs.job),
+    ("/circuits", circuits.circuits),
+    ("/settings", settings_page.settings),
+    ("/tokens", tokens.tokens),
+    ("/audit", audit_page.trail),
+    ("/runbooks/{name}", runbook),
+)
+ACTIONS: Final[tuple[tuple[str, Scope, Action], ...]] = (
+    ("/sign-out", Scope.ADMIN_READ, sign_out),
+    ("/sign-out-everywhere", Scope.ADMIN_READ, sign_out_everywhere),
+    ("/messages/{id}/reveal", Scope.ADMIN_READ, message.reveal),
+    ("/messages/{id}/replay", Scope.OUTBOX_REPLAY, message.replay),
+    ("/messages/{id}/deliver-now", Scope.OUTBOX_REPLAY, message.deliver_now),
+    ("/messages/{id}/cancel", Scope.OUTBOX_CANCEL, message.cancel),
+    ("/dead-letters/start", Scope.OUTBOX_REPLAY, dead_letters.start),
+    ("/replays/{id}/pause", Scope.OUTBOX_REPLAY, replays.pause),
+    ("/replays/{id}/resume", Scope.OUTBOX_REPLAY, replays.resume),
+    ("/replays/{id}/undo", Scope.OUTBOX_REPLAY, replays.undo),
+    ("/webhooks/create", Scope.ENDPOINTS_WRITE, webhooks.create),
+    ("/webhooks/{id}/rotate", Scope.ENDPOINTS_WRITE, webhooks.rotate),
+    ("/webhooks/{id}/park", Scope.ENDPOINTS_WRITE, webhooks.park),
+    ("/webhooks/{id}/resume", Scope.ENDPOINTS_WRITE, webhooks.resume),
+    ("/webhooks/{id}/ping", Scope.ENDPOINTS_WRITE, webhooks.ping),
+    ("/stripe/{id}/reprocess", Scope.OUTBOX_REPLAY, reprocess_event),
+    ("/jobs/{name}/run", Scope.JOBS_RUN, jobs.run_now),
+    ("/jobs/{name}/pause", Scope.JOBS_RUN, jobs.pause),
+    ("/jobs/{name}/unpause", Scope.JOBS_RUN, jobs.unpause),
+    ("/circuits/change", Scope.CIRCUITS_WRITE, circuits.change),
+    ("/tokens/create", Scope.TOKENS_WRITE, tokens.create),
+    ("/tokens/{id}/revoke", Scope.TOKENS_WRITE, tokens.revoke),
+)
+
+
+def console_routes(
+    *,
+    settings: Settings,
+    clock: Clock,
+    pool: Pool,
+    keyring: Keyring,
+    adapters: Mapping[Channel, Adapter],
+    gauges: GaugeReader,
+    readiness: Readiness,
+    verifier: TokenVerifier,
+) -> list[BaseRoute]:
+    """Everything under /console. `gauges`, `readiness` and `verifier` are shared with the API."""
+    console = Console(
+        settings=settings,
+        clock=clock,
+        pool=pool,
+        keyring=keyring,
+        adapters=adapters,
+        gauges=gauges,
+        readiness=readiness,
+        verifier=verifier,
+        failures=FailureLimiter(clock=clock, failures_max=FAILURES_MAX),
+        rates=RateMeter(clock=clock),
+    )
+    files = static_files()
+    desk = Desk(console, make_environment(files))
+    pages = [Route("/console" + path, desk.page(page), methods=["GET"]) for path, page in PAGES]
+    actions = [
+        Route("/console" + path, desk.action(action, scope=scope), methods=["POST"])
+        for path, scope, action in ACTIONS
+    ]
+    return [
+        # Before the pages: `create` and `change` are no ids.
+        *actions,
+        *_open_routes(desk, files),
+        Route("/console/live", desk.page(Live().stream), methods=["GET"]),
+        *pages,
+        Route("/console/{rest:path}", desk.guarded(_nothing)),
+    ]
+
+
+def _open_routes(desk: Desk, files: dict[str, bytes]) -> list[BaseRoute]:
+    """What needs nobody to be signed in."""
+    sign_in = SignIn(desk)
+
+    async def static(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in files:
+            raise NotFound("there is no such file")
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(files[name], media_type=STATIC[name], headers=headers)
+
+    oidc: list[BaseRoute] = []
+    if desk.console.settings.oidc.issuer:
+        client = OidcClient(desk.console.settings.oidc, clock=desk.console.clock)
+        through = OidcSignIn(desk, client, sign_in)
+        oidc = [
+            Route("/console/oidc/start", desk.guarded(through.start), methods=["GET"]),
+            Route("/console/oidc/return", desk.guarded(through.finish), methods=["GET"]),
+        ]
+    return [
+        *oidc,
+        Route("/console/static/{version}/{name}", desk.guarded(static), methods=["GET"]),
+        Route("/console/sign-in", desk.guarded(sign_in.form), methods=["GET"]),
+        Route("/console/sign-in", desk.guarded(sign_in.with_token), methods=["POST"]),
+        Route("/console/enter", desk.guarded(sign_in.with_link), methods=["GET"]),
+        Route("/console/theme", desk.guarded(change_theme), methods=["POST"]),
+    ]
+
+
+async def _nothing(request: Request) -> Response:
+    raise NotFound(f"there is nothing at {request.url.path[:200]}")

@@ -1,0 +1,221 @@
+"""A stand-in for Stripe's API: keeps objects and events, and can fail in every way that matters.
+
+Run `python -m postroom.dev.stripe_api --port 12111`, or use `StripeStandIn` in a running loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+PAGE_MAX: Final = 100
+REQUESTS_KEPT_MAX: Final = 10_000
+
+
+class Fault(StrEnum):
+    """How the stand-in fails. `hang` takes the request and never answers."""
+
+    NONE = "none"
+    SERVER_ERROR = "server_error"
+    RATE_LIMITED = "rate_limited"
+    UNAUTHORIZED = "unauthorized"
+    HANG = "hang"
+
+
+_STATUS: Final = {Fault.SERVER_ERROR: 500, Fault.RATE_LIMITED: 429, Fault.UNAUTHORIZED: 401}
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """One request as it came in. `account`: whom it was made for."""
+
+    path: str
+    account: str | None
+    version: str | None
+    authorized: bool
+
+
+@dataclass(slots=True)
+class Trouble:
+    """The fault in force, after how many requests it begins, and how many it hits; None: until lifted."""
+
+    fault: Fault = Fault.NONE
+    left: int | None = None
+    retry_after_s: int = 1
+    after: int = 0
+
+    def take(self) -> Fault:
+        if self.after > 0:
+            self.after -= 1
+            return Fault.NONE
+        if self.fault is Fault.NONE or self.left is None:
+            return self.fault
+        if self.left <= 0:
+            self.fault = Fault.NONE
+            return self.fault
+        self.left -= 1
+        return self.fault
+
+
+@dataclass(slots=True)
+class StripeStandIn:
+    """State and HTTP server. Stopping it makes connections be refused; its state stays."""
+
+    port: int = 0
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[LoggedRequest] = field(default_factory=list)
+    trouble: Trouble = field(default_factory=Trouble)
+    _runner: web.AppRunner | None = None
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def put(self, object: Mapping[str, Any], *, path: str | None = None) -> None:
+        """Keep the state of an object. `path`: where it is retrieved, for objects of the v2 API."""
+        self.objects[path or str(object["id"])] = dict(object)
+
+    def delete(self, object_id: str) -> None:
+        self.objects.pop(object_id, None)
+
+    def add_event(self, event: Mapping[str, Any]) -> None:
+        """An event that the list shows."""
+        self.events.append(dict(event))
+
+    def fail(self, fault: Fault, *, times: int | None = None, retry_after_s: int = 1, after: int = 0) -> None:
+        """Fail from the request on that comes after `after` others."""
+        self.trouble = Trouble(fault, times, retry_after_s, after)
+
+    def recover(self) -> None:
+        self.trouble = Trouble()
+
+    async def start(self) -> None:
+        """Listen; a port of 0 becomes a free one, and stays the same at the next start."""
+        self._stopping.clear()
+        app = web.Application(middlewares=[self._in_trouble])
+        app.add_routes(
+            [
+                web.post("/_stand_in/objects", self._put),
+                web.post("/_stand_in/fault", self._fault),
+                web.get("/v1/events", self._list_events),
+                web.get("/v1/{path:.+}", self._retrieve),
+                web.get("/v2/{path:.+}", self._retrieve),
+            ]
+        )
+        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @web.middleware
+    async def _in_trouble(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/_stand_in/"):
+            return await handler(request)
+        authorized = request.headers.get("Authorization", "").startswith("Bearer sk_")
+        account = request.headers.get("Stripe-Account") or request.headers.get("Stripe-Context")
+        version = request.headers.get("Stripe-Version")
+        self.requests.append(LoggedRequest(request.path, account, version, authorized))
+        del self.requests[:-REQUESTS_KEPT_MAX]
+        fault = self.trouble.take() if authorized else Fault.UNAUTHORIZED
+        if fault is Fault.HANG:
+            await self._stopping.wait()
+            raise web.HTTPServiceUnavailable
+        if fault is not Fault.NONE:
+            return self._refusal(fault)
+        return await handler(request)
+
+    def _refusal(self, fault: Fault) -> web.Response:
+        headers = {"Retry-After": str(self.trouble.retry_after_s)} if fault is Fault.RATE_LIMITED else {}
+        if fault is Fault.SERVER_ERROR:
+            headers["Stripe-Should-Retry"] = "false"
+        error = {"type": "api_error", "message": f"the stand-in was told to answer {fault}"}
+        return web.json_response({"error": error}, status=_STATUS[fault], headers=headers)
+
+    async def _put(self, request: web.Request) -> web.Response:
+        """Body: one object, or `{"event": …}` for the list of events."""
+        body = await request.json()
+        if "event" in body:
+            self.add_event(body["event"])
+        else:
+            self.put(body)
+        return web.json_response({"kept": True})
+
+    async def _fault(self, request: web.Request) -> web.Response:
+        """Body: `{"fault": …, "times": …, "retry_after_s": …}`."""
+        body = await request.json()
+        self.fail(Fault(body["fault"]), times=body.get("times"), retry_after_s=body.get("retry_after_s", 1))
+        return web.json_response({"fault": self.trouble.fault})
+
+    async def _retrieve(self, request: web.Request) -> web.Response:
+        found = self.objects.get(request.path) or self.objects.get(request.path.rpartition("/")[2])
+        if found is None:
+            error = {
+                "type": "invalid_request_error",
+                "code": "resource_missing",
+                "message": f"No such object: {request.path}",
+            }
+            return web.json_response({"error": error}, status=404)
+        return web.json_response(found)
+
+    async def _list_events(self, request: web.Request) -> web.Response:
+        """Newest first, after `starting_after`, of the type and created within the bounds given."""
+        query = request.query
+        at_least, before = int(query.get("created[gte]", 0)), int(query.get("created[lt]", 2**62))
+        newest = sorted(self.events, key=lambda event: event["created"], reverse=True)
+        listed = [
+            event
+            for event in newest
+            if at_least <= event["created"] < before and fnmatchcase(event["type"], query.get("type", "*"))
+        ]
+        after = query.get("starting_after")
+        if after is not None:
+            places = [place for place, event in enumerate(listed) if event["id"] == after]
+            listed = listed[places[0] + 1 :] if places else []
+        limit = min(int(query.get("limit", 10)), PAGE_MAX)
+        page = {
+            "object": "list",
+            "url": "/v1/events",
+            "data": listed[:limit],
+            "has_more": len(listed) > limit,
+        }
+        return web.json_response(page)
+
+
+async def _serve(port: int) -> None:
+    stand_in = StripeStandIn(port=port)
+    await stand_in.start()
+    print(f"Stripe stand-in on {stand_in.url}", flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await stand_in.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A stand-in for Stripe's API")
+    parser.add_argument("--port", type=int, default=12_111, help="0 for a free one")
+    try:
+        asyncio.run(_serve(parser.parse_args().port))
+    except KeyboardInterrupt:
+        return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Mail addresses: checked before they come near a header or an SMTP command, masked in reasons."""
+
+from __future__ import annotations
+
+import re
+from email.errors import MessageError
+from email.headerregistry import Address
+
+from email_validator import EmailNotValidError, validate_email
+
+from postroom.base.errors import InvalidPayload
+
+CHARACTERS_MAX = 450
+"""With its name, escaped, it fits on one line of a header."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+# Bounded, so that a server's long answer cannot make the search slow.
+_ADDRESS = re.compile(r"""([^\s<>@,;:"'])[^\s<>@,;:"']{0,128}@([A-Za-z0-9.-]{1,255})""")
+
+
+def refuse_line_breaks(text: str, *, field: str) -> str:
+    """The text itself. Errors: `InvalidPayload` where it could open a header or a command of its own."""
+    if _CONTROL.search(text):
+        raise InvalidPayload(f"{field} holds a line break or another control character", field=field)
+    return text
+
+
+def recipient(text: str, *, field: str) -> Address:
+    """Parse `a@example.com` or `Ann <a@example.com>`; the domain comes out in ASCII.
+
+    Never asks DNS. Errors: `InvalidPayload` naming the field, never the address.
+    """
+    refuse_line_breaks(text, field=field)
+    if len(text) > CHARACTERS_MAX:
+        raise InvalidPayload(f"{field} is longer than {CHARACTERS_MAX} characters", field=field)
+    try:
+        valid = validate_email(
+            text, check_deliverability=False, allow_display_name=True, test_environment=True
+        )
+    except EmailNotValidError as error:
+        raise InvalidPayload(f"{field} is no email address: {mask(str(error))}", field=field) from None
+    return Address(valid.display_name or "", valid.local_part, valid.ascii_domain)
+
+
+def sender(text: str) -> Address:
+    """Parse the configured sender. Hosts without a dot are fine here: it is the operator's own.
+
+    Errors: `ValueError` with a text that is safe to show.
+    """
+    name, _, spec = text.strip().rpartition("<")
+    if _CONTROL.search(text):
+        raise ValueError("it holds a line break or another control character")
+    try:
+        address = Address(name.strip().strip('"'), addr_spec=spec.removesuffix(">").strip())
+    except (ValueError, IndexError, MessageError):
+        raise ValueError("it is no email address") from None
+    if not address.username or not address.domain or not address.addr_spec.isascii():
+        raise ValueError("it is no email address in ASCII")
+    return address
+
+
+def mask(text: str) -> str:
+    """Cut the local part of every address in the text: `ann@example.com` becomes `a***@example.com`."""
+    return _ADDRESS.sub(r"\1***@\2", text)

@@ -1,0 +1,88 @@
+"""What an export is made of: records, and the files that hold them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from postroom.base import json
+from postroom.base.errors import InvalidInput, InvalidPayload
+
+RECORD_BYTES_MAX: Final = 262_144
+FILE_BYTES_MAX: Final = 67_108_864
+"""Of one file before compression: what is held in memory at once."""
+
+_DATASET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFile:
+    """A file whose records are decided. `stored_at` is None until it is durably in storage."""
+
+    id: UUID
+    dataset: str
+    created_at: datetime
+    stored_at: datetime | None
+
+    @property
+    def path(self) -> str:
+        """Its name below the root of the storage; the same on every attempt, so that a repeat overwrites."""
+        created = self.created_at.astimezone(UTC)
+        return f"{self.dataset}/dt={created:%Y-%m-%d}/{created:%Y%m%dT%H%M%SZ}-{self.id}.ndjson.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRecord:
+    """One record as the ledger has it. `record` is JSON text, kept digit for digit."""
+
+    id: UUID
+    type: str
+    tenant: str
+    created_at: datetime
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Records that share a new file, in the order of their lines."""
+
+    dataset: str
+    message_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was written: bytes and SHA-256 of the compressed file."""
+
+    size_bytes: int
+    sha256: bytes
+
+
+def check_payload(payload: dict[str, Any]) -> str:
+    """Returns: the name of the dataset.
+
+    Errors: `InvalidPayload` that names the field. A dataset's name becomes a folder, so it is
+    lower case letters, digits, `_` and `-`, at most 63, and starts with a letter or a digit.
+    """
+    dataset = payload.get("dataset")
+    if not isinstance(dataset, str) or _DATASET.fullmatch(dataset) is None:
+        raise InvalidPayload(
+            "dataset must be 1 to 63 of a-z, 0-9, _ and -, and start with a letter or a digit",
+            field="dataset",
+        )
+    record = payload.get("record")
+    if not isinstance(record, dict):
+        raise InvalidPayload("record must be a JSON object", field="record")
+    if _size_bytes(record) > RECORD_BYTES_MAX:
+        raise InvalidPayload(f"record is larger than {RECORD_BYTES_MAX} bytes as JSON", field="record")
+    return dataset
+
+
+def _size_bytes(record: dict[str, Any]) -> int:
+    try:
+        return len(json.encode(record).encode())
+    except InvalidInput as error:
+        raise InvalidPayload(error.detail, field="record") from None

@@ -1,0 +1,1 @@
+"""Every job, and the command that runs them."""

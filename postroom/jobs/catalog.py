@@ -1,0 +1,80 @@
+"""Every job there is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from postroom.base.db import Connection, transaction
+from postroom.email.adapter import EmailAdapter
+from postroom.email.jobs import dead_letter_job
+from postroom.exports import store as exports
+from postroom.ops import audit
+from postroom.ops.flow import sample_flow
+from postroom.outbox.jobs import canary_job, relay_job, rescue_job
+from postroom.outbox.model import OUTBOUND, Channel
+from postroom.outbox.rescuer import Rescuer
+from postroom.outbox.retention import retention_job
+from postroom.outbox.sealing_job import sealing_job
+from postroom.stripe import store as stripe
+from postroom.webhooks.endpoints import unpark_stragglers
+from postroom.wiring import WorkerServices
+from postroom.worker.model import Job
+
+PRUNE_MAX = 10_000
+
+
+def catalog(parts: WorkerServices) -> dict[str, Job]:
+    """Every job by name, in the order in which they are shown."""
+    services = parts.services
+    pool, keep = services.pool, services.settings.retention
+    mailer = services.adapters[Channel.EMAIL]
+    if not isinstance(mailer, EmailAdapter):
+        raise TypeError("the email channel is served by another adapter")
+
+    async def unpark() -> int:
+        async with transaction(pool) as conn:
+            return await unpark_stragglers(conn)
+
+    async def prune_exports(conn: Connection) -> int:
+        return await exports.prune_records(conn, days=keep.message_days, limit=PRUNE_MAX)
+
+    async def prune_bodies(conn: Connection) -> int:
+        return await stripe.prune_raw(conn, days=keep.delivered_payload_days, batch_max=PRUNE_MAX)
+
+    async def prune_events(conn: Connection) -> int:
+        return await stripe.prune_events(conn, days=keep.message_days, batch_max=PRUNE_MAX)
+
+    async def prune_audit(conn: Connection) -> int:
+        return await audit.prune(conn, days=keep.audit_days, batch_max=PRUNE_MAX)
+
+    def whole(prune: Callable[[Connection], Awaitable[int]]) -> Callable[[], Awaitable[int]]:
+        """Batch after batch, each its own transaction: one a run would fall behind a busy account."""
+
+        async def pruned() -> int:
+            total, count = 0, PRUNE_MAX
+            while count == PRUNE_MAX:
+                async with transaction(pool) as conn:
+                    count = await prune(conn)
+                total += count
+            return total
+
+        return pruned
+
+    async def sample() -> int:
+        return await sample_flow(pool)
+
+    rescuer = Rescuer(pool=pool, worker=parts.worker, backoffs=dict(parts.backoffs))
+    jobs = (
+        relay_job("outbox-delivery", [parts.relays[channel] for channel in OUTBOUND]),
+        relay_job("stripe-events", [parts.relays[Channel.STRIPE]]),
+        dead_letter_job(pool=pool, mailer=mailer),
+        rescue_job(rescuer=rescuer, unpark=unpark),
+        retention_job(
+            pool=pool,
+            keep=keep,
+            extras=tuple(map(whole, (prune_exports, prune_bodies, prune_events, prune_audit))),
+        ),
+        canary_job(pool=pool, extras=(sample,)),
+        sealing_job(pool=pool, keyring=services.keyring),
+    )
+    return {job.name: job for job in jobs}

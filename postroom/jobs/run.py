@@ -1,0 +1,102 @@
+"""The runner, or one job by hand: what `postroom work` does."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import uvloop
+
+from postroom.base.db import DATABASE_AWAY
+from postroom.base.errors import Unavailable
+from postroom.base.log import configure_logging, get_logger
+from postroom.base.migrate import ensure_schema
+from postroom.base.settings import Settings, load_settings
+from postroom.base.tracing import tracing
+from postroom.jobs.catalog import catalog
+from postroom.ops.jobs import CATALOG
+from postroom.postgres.resolve import resolve
+from postroom.wiring import DATABASE_RETRY_S, WorkerServices, open_worker
+from postroom.worker.loop import Runner
+from postroom.worker.model import Job
+
+log = get_logger(__name__)
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG_USE: Final = 2
+ONCE_WAIT_S: Final = 30.0
+
+
+async def run(settings: Settings, dsn: str, *, job: str | None, once: bool) -> int:
+    """Run until stopped by SIGTERM or SIGINT, or once. Returns: the exit code."""
+    await _wait_for_schema(settings, dsn, ONCE_WAIT_S if once else None)
+    async with open_worker(settings, dsn, role="jobs-runner", wait_s=ONCE_WAIT_S if once else None) as parts:
+        jobs = catalog(parts)
+        chosen = [jobs[job]] if job is not None else list(jobs.values())
+        return await (_once(parts, chosen) if once else _until_stopped(parts, chosen))
+
+
+async def _wait_for_schema(settings: Settings, dsn: str, wait_s: float | None) -> None:
+    """A runner that starts before its database, or before the migration, waits and says so."""
+    async with asyncio.timeout(wait_s):
+        while True:
+            try:
+                return await ensure_schema(dsn, prod=settings.prod)
+            except Unavailable:
+                if wait_s is not None:
+                    raise
+                log.warning("runner.waits_for_migration", mend="postroom migrate")
+            except DATABASE_AWAY as error:
+                log.warning("runner.waits_for_database", error=repr(error))
+            await asyncio.sleep(DATABASE_RETRY_S)
+
+
+async def _once(parts: WorkerServices, jobs: Sequence[Job]) -> int:
+    runner = _runner(parts, jobs)
+    failed = False
+    for job in jobs:
+        try:
+            work_count = await runner.run_once(job)
+            print(f"{job.name}: done, {work_count} handled")
+        except Exception as error:
+            # The command's whole purpose is to report any failure of a job with exit code 1.
+            log.exception("job.failed", job=job.name)
+            print(f"{job.name}: failed: {type(error).__name__}: {error}", file=sys.stderr)
+            failed = True
+    return FAILED if failed else DONE
+
+
+async def _until_stopped(parts: WorkerServices, jobs: Sequence[Job]) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    log.info("runner.started", jobs=[job.name for job in jobs], worker=parts.worker.id)
+    await _runner(parts, jobs).run(stop)
+    log.info("runner.stopped")
+    return DONE
+
+
+def _runner(parts: WorkerServices, jobs: Sequence[Job]) -> Runner:
+    services = parts.services
+    return Runner(
+        pool=services.pool, clock=services.clock, worker=parts.worker, wakeup=parts.wakeup, jobs=jobs
+    )
+
+
+def run_jobs(*, job: str | None, once: bool) -> int:
+    """The whole command: settings, database, jobs. Returns: 0 done, 1 a job failed, 2 there is no such job.
+
+    Errors: `SettingsInvalid`, `PostroomError`, one of `DATABASE_AWAY`.
+    """
+    if job is not None and job not in CATALOG:
+        print(f"There is no job {job!r}. Known jobs: {', '.join(CATALOG)}.", file=sys.stderr)
+        return WRONG_USE
+    settings = load_settings()
+    configure_logging(json_lines=settings.json_lines, level=settings.log_level.upper())
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    with tracing("postroom-runner"), resolve(database_url=url, state_dir=settings.state_dir) as database:
+        return uvloop.run(run(settings, database.dsn, job=job, once=once))

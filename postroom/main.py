@@ -1,0 +1,115 @@
+"""The ASGI application: hot routes on Starlette, everything else on the admin API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Route
+
+from postroom.api.admin import create_admin
+from postroom.api.auth import Gate
+from postroom.api.body_limit import BodyLimit
+from postroom.api.context import Context
+from postroom.api.error_handlers import error_handlers
+from postroom.api.event_intake import EventIntake
+from postroom.api.events import BODY_BYTES_MAX, publish_events
+from postroom.api.health import health_routes
+from postroom.api.metrics import metrics
+from postroom.api.middleware import RequestScope
+from postroom.api.openapi import openapi
+from postroom.api.stripe_webhook import StripeWebhook
+from postroom.base.migrate import head, known_revisions
+from postroom.console.routes import console_routes
+from postroom.ops.gauges import GaugeReader
+from postroom.ops.machine import MachineReader
+from postroom.ops.readiness import Readiness
+from postroom.ops.token_verifier import TokenVerifier
+from postroom.wiring import Services
+
+STRIPE_PATH = "/v1/stripe/webhook"
+EVENTS_PATH = "/v1/events"
+
+
+def create_app(*, services: Services, more_routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """The application over services that are open; whoever opened them closes them.
+
+    `app.state.context.readiness.stop()` takes it out of rotation
+    before it is shut down; what was handed in is stored before the lifespan ends.
+    """
+    context = _context(services)
+    admin = create_admin()
+    app = Starlette(
+        routes=[
+            Route(
+                STRIPE_PATH,
+                StripeWebhook(services.stripe_ingest, services.settings.stripe),
+                methods=["POST"],
+            ),
+            Route(EVENTS_PATH, publish_events, methods=["POST"]),
+            *health_routes(),
+            Route("/metrics", metrics),
+            Route("/openapi.json", openapi),
+            *_console(context),
+            *more_routes,
+        ],
+        middleware=[
+            Middleware(RequestScope, metrics=context.http_metrics),
+            Middleware(
+                BodyLimit,
+                limits={STRIPE_PATH: services.settings.stripe.body_bytes_max, EVENTS_PATH: BODY_BYTES_MAX},
+            ),
+        ],
+        exception_handlers=error_handlers(),
+        lifespan=_lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.router.default = admin  # unlike a mount at "", it leaves 405 to the routes above
+    app.state.admin = admin
+    gate = Gate(clock=services.clock)
+    for part in (app, admin):
+        part.state.context = context
+        part.state.gate = gate
+    return app
+
+
+def _console(context: Context) -> list[BaseRoute]:
+    return console_routes(
+        settings=context.settings,
+        clock=context.clock,
+        pool=context.pool,
+        keyring=context.keyring,
+        adapters=context.adapters,
+        gauges=context.gauges,
+        readiness=context.readiness,
+        verifier=context.verifier,
+    )
+
+
+def _context(services: Services) -> Context:
+    pool, clock = services.pool, services.clock
+    return Context(
+        settings=services.settings,
+        clock=clock,
+        pool=pool,
+        adapters=services.adapters,
+        readiness=Readiness(pool=pool, clock=clock, known_revisions=known_revisions(), head=head()),
+        gauges=GaugeReader(pool=pool, clock=clock),
+        machine=MachineReader(settings=services.settings, clock=clock),
+        verifier=TokenVerifier(pool=pool, clock=clock),
+        intake=EventIntake(pool=pool, keyring=services.keyring),
+        keyring=services.keyring,
+        started_s=clock.monotonic(),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    context: Context = app.state.context
+    try:
+        yield
+    finally:
+        context.readiness.stop()
+        await context.intake.close()

@@ -1,0 +1,56 @@
+"""What one relay has at one destination: how much may be there, and whether it answers."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from postroom.outbox.model import Claim
+
+WIDTH_START: Final = 4
+AHEAD: Final = 8
+"""So many may be claimed for each that may be under way."""
+SILENT_S: Final = 1.0
+"""Without a good answer for so long, a destination may not hold places that others could use."""
+
+
+@dataclass(slots=True)
+class Destination:
+    """Claims that wait for it, and deliveries under way to it.
+
+    `width` is how many may be under way. It starts small and doubles with every round of good answers,
+    so that a receiver which never answers holds few places, and a quick one soon has all it may.
+    """
+
+    width: int
+    width_max: int
+    heard_at: float
+    waiting: deque[Claim] = field(default_factory=deque)
+    flying: int = 0
+    lanes: int = 0
+    answers: int = 0
+
+    @property
+    def taken(self) -> int:
+        return len(self.waiting) + self.flying
+
+    def is_silent(self, now: float) -> bool:
+        """Whether something is under way and nothing has come back well for a while."""
+        return self.flying > 0 and now - self.heard_at >= SILENT_S
+
+    def share(self, now: float) -> int:
+        """How many of the relay's places it may have, by how well it answers."""
+        return self.width if self.is_silent(now) else self.width * AHEAD
+
+    def answered(self, now: float, *, well: bool) -> bool:
+        """Note how an attempt ended. Returns: whether more may be under way now."""
+        if not well:
+            self.width, self.answers = max(min(WIDTH_START, self.width_max), self.width // 2), 0
+            return False
+        self.heard_at = now
+        self.answers += 1
+        if self.width >= self.width_max or self.answers < self.width:
+            return False
+        self.width, self.answers = min(2 * self.width, self.width_max), 0
+        return True

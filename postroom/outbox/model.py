@@ -1,0 +1,210 @@
+"""What the ledger holds and what an adapter may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+from uuid import UUID
+
+import msgspec
+
+from postroom.base import json
+from postroom.base.errors import InvalidInput, InvalidPayload
+from postroom.resilience.breaker import Trip as Trip
+
+
+class Channel(StrEnum):
+    STRIPE = "stripe"
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+    EXPORT = "export"
+
+
+OUTBOUND = (Channel.EMAIL, Channel.WEBHOOK, Channel.EXPORT)
+
+
+class Cause(StrEnum):
+    """Why something died: it can pass, it never will, or it is our own fault."""
+
+    PASSING = "passing"
+    PERMANENT = "permanent"
+    OURS = "ours"
+
+
+class Wait(StrEnum):
+    """Why a delivery is put off without spending an attempt."""
+
+    CIRCUIT_OPEN = "circuit_open"
+    DESTINATION_FULL = "destination_full"
+    PARKED = "parked"
+    NOT_CONFIGURED = "not_configured"
+    DATABASE_AWAY = "database_away"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to publish. `payload` must be what JSON and PostgreSQL can hold."""
+
+    channel: str
+    payload: dict[str, Any]
+    key: str | None = None
+    tenant: str | None = None
+    type: str | None = None
+    correlation_id: str | None = None
+    ordering_key: str | None = None
+    deliver_at: datetime | None = None
+    traceparent: str | None = None
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """One delivery, leased to one worker. `worker` and `claim_no` are the fence: every claim changes them.
+
+    `message_id` is the stable id that receivers deduplicate on; `n` tells the deliveries of
+    one message apart. `attempts` were spent before this one. `payload` is JSON text.
+    The order of the fields is that of the columns in the claiming queries.
+    """
+
+    message_id: UUID
+    n: int
+    worker: int
+    claim_no: int
+    channel: str
+    destination: str
+    endpoint_id: UUID | None
+    ordering_key: str | None
+    state: str
+    attempts: int
+    due_at: datetime
+    seq: int
+    type: str
+    tenant: str
+    key: str | None
+    correlation_id: str
+    traceparent: str | None
+    payload: str
+    created_at: datetime
+
+    def body(self) -> dict[str, Any]:
+        """The payload as an object. Errors: `InvalidPayload` when it is none."""
+        value = json.decode(self.payload)
+        if not isinstance(value, dict):
+            raise InvalidPayload("the payload is no JSON object", field="payload")
+        return value
+
+
+class Delivered(msgspec.Struct, frozen=True, gc=False):  # made thousands of times a second
+    """The receiver took it. `code` and `detail` (its answer) are kept with the attempt."""
+
+    code: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """It failed in a way that may pass. `after_s` is the receiver's own wish, if it named one."""
+
+    reason: str
+    after_s: float | None = None
+    code: str | None = None
+    detail: str | None = None
+    cause: Cause = Cause.PASSING
+    trip: Trip = Trip.STRIKE
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """It failed for good; trying again cannot help until somebody mends something."""
+
+    reason: str
+    code: str | None = None
+    detail: str | None = None
+    cause: Cause = Cause.PERMANENT
+
+
+def unusable(error: InvalidInput) -> Rejected:
+    """What became of a payload that could never be sent, and that nobody checked: SQL published it."""
+    return Rejected(error.told, code=InvalidPayload.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have been accepted. It is tried again with the same id, so receivers can tell."""
+
+    reason: str
+    code: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """Not sent on purpose: the address asked not to be written to, or bounced for good."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not tried: no attempt is spent. Without `after_s` the engine chooses; PARKED waits for a resume."""
+
+    wait: Wait
+    reason: str
+    after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The worker that held it died. One attempt is spent, so that a poison message ends as a dead letter."""
+
+    reason: str = "the worker that held it died"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The adapter handled it and settled it in its own transaction; nothing is left to do."""
+
+
+Outcome = Delivered | RetryLater | Rejected | Unknown | Suppressed | Deferred | Abandoned
+Answer = Outcome | Settled
+
+
+class Adapter(Protocol):
+    """One channel's way out.
+
+    `circuit` names the breaker shared by all destinations of the channel; None gives each
+    destination one of its own; an empty string means that the engine keeps none.
+    `concurrency_max` and `per_destination_max` count deliveries in flight.
+    """
+
+    channel: Channel
+    circuit: str | None
+    concurrency_max: int
+    per_destination_max: int
+    timeout_s: float
+
+    async def deliver(self, claim: Claim) -> Answer:
+        """Try once. Promises an answer for every failure it foresees; never settles by itself,
+        unless it returns `Settled`. No database transaction is open while the network is used."""
+        ...
+
+    def check(self, payload: dict[str, Any]) -> None:
+        """Refuse at publish time what could never be sent. Errors: `InvalidPayload` naming the field."""
+        ...
+
+    async def start(self) -> None:
+        """Open what is needed; called once inside the running loop."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections; called once, after the last delivery."""
+        ...
+
+
+@runtime_checkable
+class BatchAdapter(Adapter, Protocol):
+    """A way out that gathers: one call takes many claims and answers for each, in order."""
+
+    batch_max: int
+
+    async def deliver_batch(self, claims: Sequence[Claim]) -> Sequence[Answer]: ...

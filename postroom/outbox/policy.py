@@ -1,0 +1,136 @@
+"""What an outcome leads to: pure, so that every row of the state table is one test."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from enum import StrEnum
+from typing import Final, assert_never
+
+import msgspec
+
+from postroom.outbox.model import (
+    Abandoned,
+    Cause,
+    Deferred,
+    Delivered,
+    Outcome,
+    Rejected,
+    RetryLater,
+    Suppressed,
+    Unknown,
+    Wait,
+)
+from postroom.resilience.backoff import Backoff
+
+RETRY_AFTER_MAX_S: Final = 86_400.0
+REASON_MAX: Final = 500
+DETAIL_MAX: Final = 20_000
+
+DEFERRAL_S: Final = {
+    Wait.CIRCUIT_OPEN: 5.0,
+    Wait.DESTINATION_FULL: 1.0,
+    Wait.NOT_CONFIGURED: 30.0,
+    Wait.DATABASE_AWAY: 1.0,
+    Wait.PARKED: float("inf"),
+}
+
+
+class Verdict(StrEnum):
+    """Where a delivery goes next."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    DEFERRED = "deferred"
+    DEAD = "dead"
+
+
+class Settlement(msgspec.Struct, frozen=True, gc=False):
+    """The next state of one delivery. `outcome` is what the attempt log and the counters say of it."""
+
+    verdict: Verdict
+    outcome: str
+    delay_s: float = 0.0
+    reason: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    cause: Cause | None = None
+
+
+_DELIVERED: Final = Settlement(Verdict.DELIVERED, "delivered")
+
+
+def delivered(code: str | None = None, detail: str | None = None) -> Settlement:
+    """The end that nearly all deliveries come to, so it is one object wherever it can be."""
+    if code is None and detail is None:
+        return _DELIVERED
+    return Settlement(Verdict.DELIVERED, "delivered", code=code, detail=_cut(detail))
+
+
+def settle(outcome: Outcome, *, attempts: int, backoff: Backoff, jitter: float) -> Settlement:
+    """The next state after `outcome`; `attempts` were spent before it, `jitter` is in [0, 1).
+
+    An attempt is spent by everything but `Deferred`. After `backoff.attempts_max` it is dead.
+    """
+    match outcome:
+        case Delivered(code, detail):
+            return delivered(code, detail)
+        case Rejected(reason, code, detail, cause):
+            return _dead("rejected", reason, cause, code, detail)
+        case Suppressed(reason):
+            return _dead("suppressed", reason, Cause.PERMANENT)
+        case Deferred(wait, reason, after_s):
+            delay_s = DEFERRAL_S[wait] if after_s is None else after_s
+            return Settlement(
+                Verdict.DEFERRED, wait, delay_s * (0.75 + jitter / 2), _text(reason, REASON_MAX)
+            )
+        case RetryLater(reason, after_s, code, detail, cause):
+            if attempts + 1 >= backoff.attempts_max:
+                return _dead("retry", reason, cause, code, detail)
+            delay_s = backoff.delay_s(attempts + 1, jitter)
+            if after_s is not None:
+                delay_s = min(max(after_s, 0.0), RETRY_AFTER_MAX_S)
+            return _retry("retry", reason, delay_s, code, detail)
+        case Unknown(reason, code, detail):
+            if attempts + 1 >= backoff.attempts_max:
+                return _dead("unknown", reason, Cause.PASSING, code, detail)
+            return _retry("unknown", reason, backoff.delay_s(attempts + 1, jitter), code, detail)
+        case Abandoned(reason):
+            if attempts + 1 >= backoff.attempts_max:
+                return _dead("abandoned", reason, Cause.OURS)
+            return _retry("abandoned", reason, 0.0)
+        case _:
+            assert_never(outcome)
+
+
+def _dead(
+    outcome: str, reason: str, cause: Cause, code: str | None = None, detail: str | None = None
+) -> Settlement:
+    return Settlement(
+        Verdict.DEAD, outcome, reason=_text(reason, REASON_MAX), code=code, detail=_cut(detail), cause=cause
+    )
+
+
+def _retry(
+    outcome: str, reason: str, delay_s: float, code: str | None = None, detail: str | None = None
+) -> Settlement:
+    return Settlement(Verdict.RETRY, outcome, delay_s, _text(reason, REASON_MAX), code, _cut(detail))
+
+
+def _cut(detail: str | None) -> str | None:
+    return None if detail is None else _text(detail, DETAIL_MAX)
+
+
+def _text(text: str, characters_max: int) -> str:
+    """What a receiver said, fit for the database: one NUL must not keep a whole batch from settling."""
+    return text[:characters_max].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+_VARIABLE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\b[0-9a-f]{12,}\b|\d+", re.IGNORECASE)
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def fingerprint(channel: str, code: str | None, reason: str) -> str:
+    """One short name for failures of one kind: numbers, ids and quoted values do not count."""
+    shape = _VARIABLE.sub("#", _QUOTED.sub("?", reason)).lower()
+    return hashlib.sha256(f"{channel}|{code or ''}|{shape}".encode()).hexdigest()[:12]

@@ -1,0 +1,252 @@
+"""The ledger's rows: claiming, settling, cancelling. The caller owns the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from postroom.base.db import Connection, query
+from postroom.outbox.model import Claim
+from postroom.outbox.policy import Settlement, Verdict, fingerprint
+
+_CLAIM_LOCKED = query(__package__, "claim_locked")
+_CLAIM_DUE = query(__package__, "claim_due") + _CLAIM_LOCKED
+_CLAIM_AROUND = query(__package__, "claim_around") + _CLAIM_LOCKED
+_CLAIM_BEHIND = query(__package__, "claim_behind") + _CLAIM_LOCKED
+_LOOK_END = query(__package__, "look_end")
+_COUNT_DUE = query(__package__, "count_due")
+_PUT_OFF = query(__package__, "put_off")
+_HAND_BACK = query(__package__, "hand_back")
+_LIST_MISSING_WORKERS = query(__package__, "list_missing_workers")
+_CLAIM_ABANDONED = query(__package__, "claim_abandoned")
+_SETTLE = query(__package__, "settle")
+_SETTLE_DELIVERED = query(__package__, "settle_delivered")
+_LOG_LOST_CLAIMS = query(__package__, "log_lost_claims")
+_NEXT_DUE = query(__package__, "next_due")
+_ADD_TALLY = query(__package__, "add_tally")
+_CANCEL = query(__package__, "cancel_message")
+
+TALLY_SHARDS = 16
+
+Ended = tuple[Claim, Settlement, int]
+OrderedBy = tuple[str, str]
+"""An ordering key and a destination: what has both alike is delivered one after the other."""
+_Position = tuple[datetime, int]
+_START: _Position = (datetime(1970, 1, 1, tzinfo=UTC), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Where claiming goes on: (due_at, seq) of the last first attempt and of the last retry claimed.
+
+    Below it lie entries that are claimed, or deleted and not vacuumed yet; walking over them again and
+    again is what makes a queue slow while somebody holds an old snapshot.
+    """
+
+    first: _Position = _START
+    retry: _Position = _START
+
+    def above(self, claims: Sequence[Claim]) -> Floor:
+        """The floor after these claims, which are in order."""
+        first, retry = self.first, self.retry
+        for claim in claims:
+            if claim.state == "pending":
+                first = (claim.due_at, claim.seq)
+            else:
+                retry = (claim.due_at, claim.seq)
+        return Floor(first, retry)
+
+    def furthest(self, other: Floor, *, first: bool = True, retry: bool = True) -> Floor:
+        """Of each kind, or only of one, the position that is further on."""
+        return Floor(
+            max(self.first, other.first) if first else self.first,
+            max(self.retry, other.retry) if retry else self.retry,
+        )
+
+
+BOTTOM = Floor()
+
+
+async def claim_due(
+    conn: Connection, *, channel: str, worker: int, first_max: int, retry_max: int, floor: Floor = BOTTOM
+) -> list[Claim]:
+    """Lease due deliveries of a channel for this worker, oldest first, above `floor`.
+
+    Returns: at most `first_max` first attempts and `retry_max` retries; empty when nothing is due.
+    """
+    rows = await conn.fetch(_CLAIM_DUE, channel, worker, first_max, retry_max, *floor.first, *floor.retry)
+    return [Claim(*row) for row in rows]
+
+
+async def claim_around(
+    conn: Connection,
+    *,
+    channel: str,
+    worker: int,
+    first_max: int,
+    retry_max: int,
+    floor: Floor,
+    full: Sequence[str],
+    look_max: int,
+) -> list[Claim]:
+    """Like `claim_due`, but leaves the destinations `full` alone; looks at `look_max` of each kind only."""
+    rows = await conn.fetch(
+        _CLAIM_AROUND, channel, worker, first_max, retry_max, *floor.first, *floor.retry, full, look_max
+    )
+    return [Claim(*row) for row in rows]
+
+
+async def claim_behind(
+    conn: Connection, *, channel: str, worker: int, ended: Sequence[OrderedBy]
+) -> list[Claim]:
+    """Lease the next delivery of each ordering key, if it is due and nobody has it."""
+    keys, destinations = [key for key, _ in ended], [destination for _, destination in ended]
+    return [Claim(*row) for row in await conn.fetch(_CLAIM_BEHIND, channel, worker, keys, destinations)]
+
+
+async def fetch_look_end(
+    conn: Connection, *, channel: str, floor: Floor, look_max: int
+) -> tuple[Floor, bool]:
+    """Returns: where a look at `look_max` of each kind ends, and whether there may be more behind it."""
+    row = await conn.fetchrow(_LOOK_END, channel, *floor.first, *floor.retry, look_max)
+    if row is None:
+        raise RuntimeError("a select without from gave no row")
+    end = Floor((row["first_due_at"], row["first_seq"]), (row["retry_due_at"], row["retry_seq"]))
+    return end, row["seen"] >= look_max
+
+
+async def count_due(conn: Connection, *, channel: str, most: int) -> int:
+    """How many deliveries are due and not claimed, counted up to `most`."""
+    count: int = await conn.fetchval(_COUNT_DUE, channel, most)
+    return count
+
+
+async def put_off(conn: Connection, *, channel: str, delays_s: Mapping[str, float], look_max: int) -> int:
+    """Make what is due to some destinations due later, among the oldest `look_max` of each state.
+
+    Returns: how many.
+    """
+    status = await conn.execute(_PUT_OFF, channel, list(delays_s), list(delays_s.values()), look_max)
+    return int(status.split()[-1])
+
+
+async def claim_abandoned(
+    conn: Connection, *, dead_workers: Sequence[int], worker: int, batch_max: int
+) -> list[Claim]:
+    """Take over what dead workers hold; the payloads are left out."""
+    return [Claim(*row) for row in await conn.fetch(_CLAIM_ABANDONED, dead_workers, worker, batch_max)]
+
+
+async def hand_back(
+    conn: Connection, *, channel: str, worker: int, before: datetime | None
+) -> tuple[int, datetime]:
+    """Free what a worker holds on a channel, or of it only what it claimed before a moment.
+
+    Returns: how many, and the moment of this transaction.
+    """
+    row = await conn.fetchrow(_HAND_BACK, channel, worker, before)
+    if row is None:
+        raise RuntimeError("a count came back empty")
+    return row["count"], row["at"]
+
+
+async def list_missing_workers(conn: Connection) -> list[int]:
+    """Who holds deliveries and is no worker any more. Reads every open delivery."""
+    return [row["worker"] for row in await conn.fetch(_LIST_MISSING_WORKERS)]
+
+
+async def settle_claims(conn: Connection, ended: Sequence[Ended]) -> set[tuple[UUID, int]]:
+    """Write the next state of each claim, its attempt row and the counters.
+
+    `ended`: claims of one channel, each with its settlement and its duration in ms.
+    Returns: (message id, n) of those that were lost: no longer held under their claim, and left alone.
+    """
+    if not ended:
+        return set()
+    worker = ended[0][0].worker
+    if all(each.verdict is Verdict.DELIVERED and claim.worker == worker for claim, each, _ in ended):
+        rows = await conn.fetch(_SETTLE_DELIVERED, *_delivered_columns(ended))
+    else:
+        rows = await conn.fetch(_SETTLE, *_columns(ended))
+    return {(row[0], row[1]) for row in rows}
+
+
+def _delivered_columns(ended: Sequence[Ended]) -> tuple[object, ...]:
+    claims = [claim for claim, _, _ in ended]
+    return (
+        [c.message_id for c in claims],
+        [c.n for c in claims],
+        claims[0].worker,
+        [c.claim_no for c in claims],
+        _unless_empty([settlement.code for _, settlement, _ in ended]),
+        _unless_empty([settlement.detail for _, settlement, _ in ended]),
+        [duration_ms for _, _, duration_ms in ended],
+        claims[0].channel,
+        claims[0].worker % TALLY_SHARDS,
+    )
+
+
+async def log_lost_claims(conn: Connection, ended: Sequence[Ended]) -> None:
+    """Note attempts of one channel that were made and whose claims are gone."""
+    claims = [claim for claim, _, _ in ended]
+    await conn.execute(
+        _LOG_LOST_CLAIMS,
+        [c.message_id for c in claims],
+        [c.n for c in claims],
+        [c.attempts + 1 for c in claims],
+        [c.worker for c in claims],
+        [settlement.code for _, settlement, _ in ended],
+        [settlement.outcome for _, settlement, _ in ended],
+        [duration_ms for _, _, duration_ms in ended],
+        claims[0].channel,
+    )
+
+
+def _unless_empty(column: list[str | None]) -> list[str | None] | None:
+    return column if any(column) else None
+
+
+def _columns(ended: Sequence[Ended]) -> tuple[object, ...]:
+    claims = [claim for claim, _, _ in ended]
+    settlements = [settlement for _, settlement, _ in ended]
+    return (
+        [c.message_id for c in claims],
+        [c.n for c in claims],
+        [c.worker for c in claims],
+        [c.claim_no for c in claims],
+        [s.verdict for s in settlements],
+        [s.outcome for s in settlements],
+        [s.delay_s for s in settlements],
+        [s.code for s in settlements],
+        [s.reason for s in settlements],
+        [s.detail for s in settlements],
+        [s.cause for s in settlements],
+        [_fingerprint(c, s) for c, s in zip(claims, settlements, strict=True)],
+        [duration_ms for _, _, duration_ms in ended],
+        claims[0].worker % TALLY_SHARDS,
+    )
+
+
+def _fingerprint(claim: Claim, settlement: Settlement) -> str | None:
+    if settlement.cause is None:
+        return None
+    return fingerprint(claim.channel, settlement.code, settlement.reason or "")
+
+
+async def fetch_next_due_s(conn: Connection, *, channel: str) -> float | None:
+    """Seconds until something of this channel is due; negative when it is late; None when nothing waits."""
+    seconds: float | None = await conn.fetchval(_NEXT_DUE, channel)
+    return seconds
+
+
+async def count_outcome(conn: Connection, *, name: str, label: str, worker: int, value: int = 1) -> None:
+    """Add to a counter in the caller's transaction. `name` and `label` hold enumerations, never ids."""
+    await conn.execute(_ADD_TALLY, name, label, worker % TALLY_SHARDS, value)
+
+
+async def cancel_message(conn: Connection, *, message_id: UUID) -> int:
+    """Cancel what has not been sent of one message. Returns: how many deliveries."""
+    count: int = await conn.fetchval(_CANCEL, message_id, message_id.int % TALLY_SHARDS)
+    return count

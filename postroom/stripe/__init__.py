@@ -1,0 +1,1 @@
+"""Stripe in: verified, booked, processed in order."""

@@ -1,0 +1,258 @@
+"""The composition root: the only place where parts are put together. Nothing is opened at import."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from postroom.base.clock import Clock, SystemClock
+from postroom.base.db import DATABASE_AWAY, Pool, open_pool
+from postroom.base.errors import SettingsInvalid, Unavailable
+from postroom.base.log import get_logger
+from postroom.base.sealing import Keyring
+from postroom.base.settings import Settings
+from postroom.email.adapter import EmailAdapter
+from postroom.exports.adapter import ExportAdapter
+from postroom.outbox.model import Adapter, Channel
+from postroom.outbox.relay import Relay
+from postroom.resilience.backoff import Backoff, Exponential, Schedule
+from postroom.resilience.circuits import Circuits
+from postroom.stripe.backfill import Backfill
+from postroom.stripe.client import StripeApi
+from postroom.stripe.current import CurrentObjects
+from postroom.stripe.effects import Effects
+from postroom.stripe.ingest import Ingest
+from postroom.stripe.loader import load_effects
+from postroom.stripe.processor import StripeAdapter
+from postroom.webhooks.adapter import WebhookAdapter
+from postroom.worker.heartbeat import Worker
+from postroom.worker.wakeup import Wakeup
+
+log = get_logger(__name__)
+
+DATABASE_RETRY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What every process has: the API needs no more than this."""
+
+    settings: Settings
+    dsn: str
+    pool: Pool
+    clock: Clock
+    circuits: Circuits
+    adapters: Mapping[Channel, Adapter]
+    stripe_ingest: Ingest
+    keyring: Keyring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerServices:
+    """What a process that works has besides: itself as a worker, and a relay a channel."""
+
+    services: Services
+    worker: Worker
+    wakeup: Wakeup
+    backoffs: Mapping[Channel, Backoff]
+    relays: Mapping[Channel, Relay]
+
+
+def backoffs(settings: Settings) -> dict[Channel, Backoff]:
+    """When each channel tries again, and how often at most."""
+    return {
+        Channel.STRIPE: Exponential(attempts_max=12, base_s=2.0, cap_s=3_600.0),
+        Channel.EMAIL: Exponential(attempts_max=settings.email.attempts_max, base_s=10.0, cap_s=14_400.0),
+        Channel.WEBHOOK: Schedule(settings.webhook.steps_s),
+        Channel.EXPORT: Exponential(attempts_max=14, base_s=5.0, cap_s=7_200.0),
+    }
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, dsn: str, *, worker: int = 0) -> AsyncIterator[Services]:
+    """Build everything and close it again. The database may be away; what needs it says so then."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(
+            dsn, connections_max=settings.database_connections_max, pooler=settings.database_pooler
+        )
+        stack.push_async_callback(_close_pool, pool)
+        yield await _services(settings, dsn, pool, worker, stack)
+
+
+async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack: AsyncExitStack) -> Services:
+    clock = SystemClock()
+    keyring = settings.encryption.keyring()
+    circuits = Circuits(pool=pool, clock=clock, worker=worker)
+    ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, worker=worker, keyring=keyring)
+    stack.push_async_callback(ingest.close)
+    stripe_api = StripeApi(settings.stripe)
+    stack.push_async_callback(stripe_api.close)
+    adapters, effects = await _ways_out(settings, pool, clock, stack, keyring)
+    stripe = StripeAdapter(
+        pool=pool,
+        settings=settings.stripe,
+        clock=clock,
+        current=CurrentObjects(api=stripe_api, circuits=circuits),
+        effects=effects,
+        keyring=keyring,
+    )
+    await stripe.start()
+    stack.push_async_callback(stripe.close)
+    return Services(
+        settings=settings,
+        dsn=dsn,
+        pool=pool,
+        clock=clock,
+        circuits=circuits,
+        adapters={Channel.STRIPE: stripe, **adapters},
+        stripe_ingest=ingest,
+        keyring=keyring,
+    )
+
+
+async def _ways_out(
+    settings: Settings, pool: Pool, clock: Clock, stack: AsyncExitStack, keyring: Keyring
+) -> tuple[dict[Channel, Adapter], Effects]:
+    """The outbound adapters, started, and what Stripe events cause on them.
+
+    Errors: `SettingsInvalid` with the faults of all of them.
+    """
+    makers: dict[Channel, Callable[[], Adapter]] = {
+        Channel.EMAIL: lambda: EmailAdapter(settings=settings.email, pool=pool, clock=clock),
+        Channel.WEBHOOK: lambda: WebhookAdapter(pool=pool, clock=clock, settings=settings.webhook),
+        Channel.EXPORT: lambda: ExportAdapter(
+            pool=pool,
+            clock=clock,
+            settings=settings.exports,
+            state_dir=settings.state_dir,
+            keyring=keyring,
+        ),
+    }
+    adapters: dict[Channel, Adapter] = {}
+    effects, faults = Effects(), list[str]()
+    for channel, make in makers.items():
+        with _gathered(faults):
+            adapter = make()
+            await adapter.start()
+            stack.push_async_callback(adapter.close)
+            adapters[channel] = adapter
+    with _gathered(faults):
+        checks = {channel: adapter.check for channel, adapter in adapters.items()}
+        effects = load_effects(routes=settings.routes, handlers=settings.handlers, checks=checks)
+    if faults:
+        raise SettingsInvalid(faults)
+    return adapters, effects
+
+
+@contextmanager
+def _gathered(faults: list[str]) -> Iterator[None]:
+    """Add what is wrong with the settings to the list, and go on."""
+    try:
+        yield
+    except SettingsInvalid as error:
+        faults += error.faults
+
+
+@asynccontextmanager
+async def open_backfill(settings: Settings, dsn: str) -> AsyncIterator[Backfill]:
+    """What a backfill needs, and no more: a wrong routes file or way out does not stand in its way."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(
+            dsn,
+            connections_max=settings.database_connections_max,
+            pooler=settings.database_pooler,
+            application="postroom backfill",
+        )
+        stack.push_async_callback(_close_pool, pool)
+        clock = SystemClock()
+        ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock)
+        stack.push_async_callback(ingest.close)
+        api = StripeApi(settings.stripe)
+        stack.push_async_callback(api.close)
+        circuits = Circuits(pool=pool, clock=clock, worker=0)
+        yield Backfill(pool=pool, api=api, ingest=ingest, circuits=circuits, clock=clock)
+
+
+@asynccontextmanager
+async def open_worker(
+    settings: Settings, dsn: str, *, role: str, wait_s: float | None = None
+) -> AsyncIterator[WorkerServices]:
+    """Register as a worker, build its relays, and leave when done.
+
+    A database that is away is waited for: `wait_s` at most, or for as long as it takes.
+    Errors: `Unavailable` after `wait_s`.
+    """
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(
+            dsn,
+            connections_max=settings.database_connections_max,
+            pooler=settings.database_pooler,
+            application=f"postroom {role}",
+        )
+        stack.push_async_callback(_close_pool, pool)
+        # For the heartbeat alone: jobs that hold all other connections must not make the worker look dead.
+        beats = await open_pool(
+            dsn, connections_max=1, pooler=settings.database_pooler, application=f"postroom {role} heartbeat"
+        )
+        stack.push_async_callback(_close_pool, beats)
+        worker = Worker(pool=beats, role=role)
+        await _register(worker, wait_s)
+        stack.push_async_callback(_leave, worker)
+        services = await _services(settings, dsn, pool, worker.id, stack)
+        wakeup = Wakeup(dsn=dsn, pool=pool, worker=worker, pooler=settings.database_pooler)
+        chosen = backoffs(settings)
+        yield WorkerServices(
+            services=services,
+            worker=worker,
+            wakeup=wakeup,
+            backoffs=chosen,
+            relays={
+                channel: Relay(
+                    pool=pool,
+                    clock=services.clock,
+                    worker=worker,
+                    wakeup=wakeup,
+                    circuits=services.circuits,
+                    adapter=adapter,
+                    backoff=chosen[channel],
+                    keyring=services.keyring,
+                )
+                for channel, adapter in services.adapters.items()
+            },
+        )
+
+
+async def _register(worker: Worker, wait_s: float | None) -> None:
+    try:
+        async with asyncio.timeout(wait_s):
+            while not await _registered(worker):
+                await asyncio.sleep(DATABASE_RETRY_S)
+    except TimeoutError:
+        raise Unavailable(f"the database did not answer within {wait_s:g} s") from None
+
+
+async def _registered(worker: Worker) -> bool:
+    try:
+        await worker.register()
+    except DATABASE_AWAY as error:
+        log.warning("database.away", error=repr(error))
+        return False
+    return True
+
+
+async def _leave(worker: Worker) -> None:
+    try:
+        await worker.leave()
+    except DATABASE_AWAY as error:
+        log.warning("worker.left_without_word", error=repr(error))
+
+
+async def _close_pool(pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
