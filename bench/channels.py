@@ -25,13 +25,13 @@ from bench.stage import Stage
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import EmailSettings, WebhookSettings
-from postroom.email.adapter import EmailAdapter
+from postroom.channels.email.adapter import EmailAdapter
+from postroom.channels.webhooks.adapter import WebhookAdapter
+from postroom.channels.webhooks.endpoints import create_endpoint
+from postroom.channels.webhooks.payload import Payload, build_body
+from postroom.channels.webhooks.signing import generate_secret, sign
 from postroom.outbox.model import Claim, Message
-from postroom.outbox.publisher import publish_many
-from postroom.webhooks.adapter import WebhookAdapter
-from postroom.webhooks.endpoints import create_endpoint
-from postroom.webhooks.payload import Payload, build_body
-from postroom.webhooks.signing import generate_secret, sign
+from postroom.outbox.publish import publish_many
 from postroom.worker.model import JobContext
 
 COUNT: Final = 20_000

@@ -12,8 +12,8 @@ import aiohttp
 from bench.report import Report
 from bench.service import Api
 from postroom.base.db import open_pool, transaction
-from postroom.ops.replay_runs import start_run
-from postroom.outbox.replay import LetterFilter
+from postroom.outbox.ledger.replay import LetterFilter
+from postroom.outbox.ledger.replay_runs import start_run
 
 ROUNDS: Final = 3
 PAUSE_S: Final = 0.05

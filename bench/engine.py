@@ -11,8 +11,8 @@ from typing import Any, Final
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, open_pool
 from postroom.base.json import encode
+from postroom.outbox.engine.relay import Relay
 from postroom.outbox.model import Adapter, Answer, Channel, Claim, Delivered
-from postroom.outbox.relay import Relay
 from postroom.resilience.backoff import Exponential
 from postroom.resilience.circuits import Circuits
 from postroom.worker.heartbeat import Worker

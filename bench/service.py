@@ -16,9 +16,9 @@ from typing import Final
 
 import aiohttp
 
+from postroom.admin.token_store import create_token
+from postroom.admin.tokens import parse_scopes
 from postroom.base.db import connect
-from postroom.ops.token_store import create_token
-from postroom.ops.tokens import parse_scopes
 
 LISTEN_S: Final = 60.0
 SECRET: Final = "whsec_benchmark0123456789abcdef"

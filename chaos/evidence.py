@@ -17,7 +17,7 @@ from chaos.outside import Line
 from chaos.process import ManagedProcess
 from chaos.verdict import Arrival
 from postroom.base.db import Pool
-from postroom.outbox.ledger import check_ledger
+from postroom.outbox.ledger.balance import check_ledger
 
 CUT = (
     "select message_id::text as id, n, channel, count(*) as count from postroom.attempt"

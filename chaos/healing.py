@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool, transaction
-from postroom.outbox.replay import LetterFilter, replay_many
+from postroom.outbox.ledger.replay import LetterFilter, replay_many
 
 POLL_S: Final = 0.5
 HURRY_EVERY_S: Final = 1.5

@@ -19,13 +19,13 @@ from chaos.entrances import ORDER_TABLE, TENANT
 from chaos.outside import GOOD
 from chaos.ports import free_ports
 from chaos.process import ManagedProcess
-from postroom.base import sealing
+from postroom.admin.token_store import create_token
+from postroom.admin.tokens import Scope
 from postroom.base.db import open_pool, transaction
 from postroom.base.migrate import migrate
+from postroom.channels.webhooks import endpoints
 from postroom.dev.stripe_api import StripeStandIn
-from postroom.ops.token_store import create_token
-from postroom.ops.tokens import Scope
-from postroom.webhooks import endpoints
+from postroom.encryption import keyring as sealing
 
 READY_WITHIN_S: Final = 90.0
 POLL_S: Final = 0.1

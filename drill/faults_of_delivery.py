@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from drill.scenario import Scenario, Scene
 from postroom.base.db import transaction
+from postroom.channels.webhooks import endpoints
 from postroom.outbox.model import Channel, Message
-from postroom.outbox.publisher import publish, publish_many
-from postroom.webhooks import endpoints
+from postroom.outbox.publish import publish, publish_many
 
 BURST: Final = 150
 STRANGER: Final = "stranger"

@@ -10,9 +10,9 @@ from typing import Final
 
 from drill.certificate import write_certificate
 from drill.scenario import Scenario, Scene
+from postroom.admin.token_store import create_token
+from postroom.admin.tokens import Scope
 from postroom.base.db import connect, transaction
-from postroom.ops.token_store import create_token
-from postroom.ops.tokens import Scope
 
 RETENTION_RUNS: Final = (
     "select requested_at is not null or worker is not null from postroom.job where name = 'retention'"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from postroom.stripe.effects import Transaction
-from postroom.stripe.event import Event
-from postroom.stripe.handlers import on
+from postroom.channels.stripe.effects import Transaction
+from postroom.channels.stripe.event import Event
+from postroom.channels.stripe.handlers import on
 
 BROKEN = Path(os.environ["POSTROOM_DRILL_BROKEN"])
 

@@ -18,16 +18,16 @@ import aiohttp
 
 from drill.certificate import write_certificate
 from drill.program import free_port
+from postroom.admin.token_store import create_token
+from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.base.migrate import migrate
+from postroom.channels.webhooks import endpoints
 from postroom.dev.mailbox import Mailbox
 from postroom.dev.process import ChildProcess
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_api import StripeStandIn
-from postroom.ops.token_store import create_token
-from postroom.ops.tokens import Scope
 from postroom.postgres.server import LocalPostgres
-from postroom.webhooks import endpoints
 
 READY_S: Final = 90.0
 POLL_S: Final = 0.2

@@ -16,7 +16,7 @@ from drill.pages import Page, count_commands, read_page
 from drill.scenario import Scenario, Scene
 from drill.shell import Ran, run_block
 from drill.watch import Alert
-from postroom.outbox.ledger import Balance, fetch_balance
+from postroom.outbox.ledger.balance import Balance, fetch_balance
 
 WATCHDOG: Final = "Watchdog"
 FIRES_WITHIN_S: Final = 150.0

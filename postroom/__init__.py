@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from postroom.base.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from postroom.stripe.effects import Transaction
-    from postroom.stripe.event import Event
-    from postroom.stripe.handlers import on
+    from postroom.channels.stripe.effects import Transaction
+    from postroom.channels.stripe.event import Event
+    from postroom.channels.stripe.handlers import on
 
 __all__ = ["Event", "Transaction", "__version__", "on"]
 
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> object:
     # On first use: whoever only asks for the version pays for nothing else.
     if name not in __all__:
         raise AttributeError(f"module 'postroom' has no attribute {name!r}")
-    from postroom.stripe import effects, event, handlers
+    from postroom.channels.stripe import effects, event, handlers
 
     public: dict[str, object] = {
         "Event": event.Event, "Transaction": effects.Transaction, "on": handlers.on

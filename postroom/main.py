@@ -9,24 +9,24 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
-from postroom.api.admin import create_admin
+from postroom.admin.token_verifier import TokenVerifier
+from postroom.api.admin.application import create_admin
 from postroom.api.auth import Gate
-from postroom.api.body_limit import BodyLimit
 from postroom.api.context import Context
-from postroom.api.error_handlers import error_handlers
-from postroom.api.event_intake import EventIntake
-from postroom.api.events import BODY_BYTES_MAX, publish_events
-from postroom.api.health import health_routes
-from postroom.api.metrics import metrics
-from postroom.api.middleware import RequestScope
+from postroom.api.http.body_limit import BodyLimit
+from postroom.api.http.error_handlers import error_handlers
+from postroom.api.http.middleware import RequestScope
+from postroom.api.intake.event_intake import EventIntake
+from postroom.api.intake.events import BODY_BYTES_MAX, publish_events
+from postroom.api.intake.stripe_webhook import StripeWebhook
 from postroom.api.openapi import openapi
-from postroom.api.stripe_webhook import StripeWebhook
+from postroom.api.probes.health import health_routes
+from postroom.api.probes.metrics import metrics
 from postroom.base.migrate import head, known_revisions
 from postroom.console.routes import console_routes
-from postroom.ops.gauges import GaugeReader
-from postroom.ops.machine import MachineReader
-from postroom.ops.readiness import Readiness
-from postroom.ops.token_verifier import TokenVerifier
+from postroom.health.readiness import Readiness
+from postroom.metrics.gauges import GaugeReader
+from postroom.metrics.host import MachineReader
 from postroom.wiring import Services
 
 STRIPE_PATH = "/v1/stripe/webhook"

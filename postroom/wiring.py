@@ -12,22 +12,22 @@ from postroom.base.clock import Clock, SystemClock
 from postroom.base.db import DATABASE_AWAY, Pool, open_pool
 from postroom.base.errors import SettingsInvalid, Unavailable
 from postroom.base.log import get_logger
-from postroom.base.sealing import Keyring
 from postroom.base.settings import Settings
-from postroom.email.adapter import EmailAdapter
-from postroom.exports.adapter import ExportAdapter
+from postroom.channels.email.adapter import EmailAdapter
+from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.stripe.backfill import Backfill
+from postroom.channels.stripe.client import StripeApi
+from postroom.channels.stripe.current import CurrentObjects
+from postroom.channels.stripe.effects import Effects
+from postroom.channels.stripe.ingest import Ingest
+from postroom.channels.stripe.loader import load_effects
+from postroom.channels.stripe.processor import StripeAdapter
+from postroom.channels.webhooks.adapter import WebhookAdapter
+from postroom.encryption.keyring import Keyring, keyring_of
+from postroom.outbox.engine.relay import Relay
 from postroom.outbox.model import Adapter, Channel
-from postroom.outbox.relay import Relay
 from postroom.resilience.backoff import Backoff, Exponential, Schedule
 from postroom.resilience.circuits import Circuits
-from postroom.stripe.backfill import Backfill
-from postroom.stripe.client import StripeApi
-from postroom.stripe.current import CurrentObjects
-from postroom.stripe.effects import Effects
-from postroom.stripe.ingest import Ingest
-from postroom.stripe.loader import load_effects
-from postroom.stripe.processor import StripeAdapter
-from postroom.webhooks.adapter import WebhookAdapter
 from postroom.worker.heartbeat import Worker
 from postroom.worker.wakeup import Wakeup
 
@@ -84,7 +84,7 @@ async def open_services(settings: Settings, dsn: str, *, worker: int = 0) -> Asy
 
 async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack: AsyncExitStack) -> Services:
     clock = SystemClock()
-    keyring = settings.encryption.keyring()
+    keyring = keyring_of(settings.encryption.keys)
     circuits = Circuits(pool=pool, clock=clock, worker=worker)
     ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, worker=worker, keyring=keyring)
     stack.push_async_callback(ingest.close)

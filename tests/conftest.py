@@ -13,7 +13,7 @@ import pytest
 
 from postroom.base.db import Pool, open_pool
 from postroom.base.migrate import migrate
-from postroom.outbox.ledger import fetch_balance
+from postroom.outbox.ledger.balance import fetch_balance
 from postroom.postgres.server import LocalPostgres
 
 SUMMARY = "summary"

@@ -10,10 +10,10 @@ from uuid import UUID
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.outbox import store
+from postroom.outbox.engine.relay import Relay
+from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.model import Adapter, Answer, Channel, Claim, Delivered, Message
-from postroom.outbox.publisher import publish_many
-from postroom.outbox.relay import Relay
-from postroom.outbox.rescuer import Rescuer
+from postroom.outbox.publish import publish_many
 from postroom.resilience.backoff import Exponential
 from postroom.resilience.circuits import Circuits
 from postroom.worker.heartbeat import Worker

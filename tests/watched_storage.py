@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from postroom.exports.folder import FolderStorage
+from postroom.channels.exports.folder import FolderStorage
 
 
 class WatchedStorage:

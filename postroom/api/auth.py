@@ -9,13 +9,13 @@ from typing import Final
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
+from postroom.admin import audit
+from postroom.admin.tokens import Scope, Token, well_formed
 from postroom.api.context import context_of
 from postroom.base.clock import Clock
 from postroom.base.errors import NotAllowed, NotAuthenticated, PostroomError
 from postroom.base.log import get_logger, remove_secrets
-from postroom.ops import audit
-from postroom.ops.failures import FailureLimiter
-from postroom.ops.tokens import Scope, Token, well_formed
+from postroom.base.rate_limit import FailureLimiter
 
 log = get_logger(__name__)
 

@@ -11,16 +11,16 @@ from typing import Annotated, Final, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from postroom.api.event_intake import EventIntake
-from postroom.api.http_metrics import HttpMetrics
+from postroom.admin.token_verifier import TokenVerifier
+from postroom.api.http.http_metrics import HttpMetrics
+from postroom.api.intake.event_intake import EventIntake
 from postroom.base.clock import Clock
 from postroom.base.db import Connection, Pool
-from postroom.base.sealing import Keyring
 from postroom.base.settings import Settings
-from postroom.ops.gauges import GaugeReader
-from postroom.ops.machine import MachineReader
-from postroom.ops.readiness import Readiness
-from postroom.ops.token_verifier import TokenVerifier
+from postroom.encryption.keyring import Keyring
+from postroom.health.readiness import Readiness
+from postroom.metrics.gauges import GaugeReader
+from postroom.metrics.host import MachineReader
 from postroom.outbox.model import Adapter, Channel
 
 ACQUIRE_TIMEOUT_S: Final = 5.0

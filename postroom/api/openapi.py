@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from postroom.admin.tokens import Scope
 from postroom.api.auth import admit
 from postroom.api.context import context_of
-from postroom.api.event_model import EVENTS_MAX, Event
-from postroom.ops.tokens import Scope
+from postroom.api.intake.event_model import EVENTS_MAX, Event
 
 _JSON: Final = {"schema": {"type": "object"}}
 _PROBLEM: Final = {

@@ -19,3 +19,10 @@ def parse_uuid(text: str, *, field: str = "id") -> UUID:
         return UUID(text)
     except ValueError:
         raise InvalidInput(f"{field} is no UUID", field=field) from None
+
+
+def uuid_or_none(value: str | None) -> UUID | None:
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        return None

@@ -10,8 +10,8 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from postroom.base.encryption_keys import parse_keys
 from postroom.base.errors import SettingsInvalid
-from postroom.base.sealing import Keyring, keyring_of, parse_keys
 
 UP_ENVIRONMENT: Final = "environment"
 """The file in the state folder that holds the settings of a running `postroom up`."""
@@ -111,9 +111,6 @@ class EncryptionSettings(BaseModel):
             value = tuple(part.strip() for part in value.split(",") if part.strip())
             parse_keys(value)
         return value
-
-    def keyring(self) -> Keyring:
-        return keyring_of(self.keys)
 
 
 class OidcSettings(BaseModel):

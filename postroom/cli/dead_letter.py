@@ -9,14 +9,14 @@ import typer
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
 from postroom.cli.times import HINT, parse_since
-from postroom.outbox.dead_letter_reading import (
+from postroom.outbox.ledger.dead_letters import (
     DeadLetterFilter,
     DeadLetterGroup,
     list_dead_letter_groups,
     list_dead_letters,
 )
+from postroom.outbox.ledger.messages import DeadLetter
 from postroom.outbox.model import Cause, Channel
-from postroom.outbox.reading import DeadLetter
 
 group = typer.Typer(help="The dead-letter office: what was given up, and why.", no_args_is_help=True)
 

@@ -12,7 +12,7 @@ from postroom.base.foreign_text import visible
 from postroom.base.settings import load_settings
 from postroom.cli.output import JsonFlag, console, print_json
 from postroom.cli.session import open_database
-from postroom.ops.findings import Finding, Level
+from postroom.health.findings import Finding, Level
 
 _MARKS: Final = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.ERROR: ("✗", "red")}
 
@@ -32,7 +32,7 @@ def register(application: typer.Typer) -> None:
 
 def _examine() -> list[Finding]:
     # Imported late: Alembic is behind it, a second that no other command should pay for.
-    from postroom.ops.doctor import diagnose
+    from postroom.health.doctor import diagnose
 
     settings = load_settings()
     with console(stderr=True).status("looking"), open_database(settings) as database:

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from postroom.base.sealing import SETTING, new_key
+from postroom.admin import audit
+from postroom.admin import encryption as ops
+from postroom.admin.encryption import KeyState, KeyUse, Rotated
+from postroom.base.encryption_keys import SETTING
 from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
-from postroom.ops import audit
-from postroom.ops import encryption as ops
-from postroom.ops.encryption import KeyState, KeyUse, Rotated
+from postroom.encryption.keyring import keyring_of, new_key
 
 group = typer.Typer(help=f"Payloads sealed at rest ({SETTING}).", no_args_is_help=True)
 
@@ -35,7 +36,7 @@ def status(as_json: JsonFlag = False) -> None:
     """What lies under which key. Exit code 1 when a key is missing. Reads all payloads, in batches."""
 
     async def work(session: Session) -> list[KeyUse]:
-        return await ops.count_keys(session.change, keyring=session.settings.encryption.keyring())
+        return await ops.count_keys(session.change, keyring=keyring_of(session.settings.encryption.keys))
 
     with console(stderr=True).status("counting"):
         uses = in_session(work)
@@ -68,7 +69,7 @@ def rotate(
         async def work(session: Session) -> list[Rotated]:
             rotated = await ops.rotate(
                 session.change,
-                keyring=session.settings.encryption.keyring(),
+                keyring=keyring_of(session.settings.encryption.keys),
                 pace_per_s=pace,
                 progress=lambda table, count: shown.update(f"sealing {table}: {count}"),
             )

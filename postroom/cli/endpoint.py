@@ -9,12 +9,12 @@ from uuid import UUID
 
 import typer
 
+from postroom.admin import audit
 from postroom.base.ids import parse_uuid
+from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks.model import Endpoint, EndpointSecret
 from postroom.cli.output import JsonFlag, cell, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
-from postroom.ops import audit
-from postroom.webhooks import endpoints
-from postroom.webhooks.model import Endpoint, EndpointSecret
 
 T = TypeVar("T")
 

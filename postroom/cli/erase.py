@@ -6,10 +6,11 @@ from typing import Annotated, Final
 
 import typer
 
+from postroom.admin import erasure
+from postroom.admin.erasure import ErasureReport
 from postroom.cli.output import JsonFlag, examples, print_json
 from postroom.cli.session import Session, in_session
-from postroom.ops import erasure
-from postroom.ops.erasure import ErasureReport
+from postroom.encryption.keyring import keyring_of
 
 TIME_MAX_S: Final = 86_400.0
 
@@ -39,7 +40,7 @@ def erase(
             actor=session.actor,
             cancel_open=cancel_open,
             time_max_s=TIME_MAX_S,
-            keyring=session.settings.encryption.keyring(),
+            keyring=keyring_of(session.settings.encryption.keys),
         )
 
     report = in_session(work)

@@ -8,11 +8,13 @@ from typing import Annotated, Final
 
 import typer
 
+from postroom.admin import audit
+from postroom.admin.jobs import request_run
 from postroom.base.errors import PostroomError
 from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
-from postroom.ops import audit
-from postroom.ops.jobs import CATALOG, JobStatus, list_jobs, request_run
+from postroom.worker.model import JOB_NAMES, JobStatus
+from postroom.worker.store import list_jobs
 
 group = typer.Typer(help="Background jobs.", invoke_without_command=True)
 
@@ -54,7 +56,7 @@ def list_(as_json: JsonFlag = False) -> None:
 
 @group.command(epilog=examples("postroom jobs run email-dlq", "postroom jobs run canary --no-wait"))
 def run(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(CATALOG)}.")],
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(JOB_NAMES)}.")],
     wait: Annotated[bool, typer.Option(help="Wait until a runner has done it.")] = True,
     timeout_s: Annotated[float, typer.Option(min=1, help="How long to wait, in seconds.")] = 60.0,
 ) -> None:
@@ -62,8 +64,8 @@ def run(
 
     Without a runner: postroom work --job NAME --once
     """
-    if name not in CATALOG:
-        raise typer.BadParameter(f"there is no job {name!r}; known: {', '.join(CATALOG)}")
+    if name not in JOB_NAMES:
+        raise typer.BadParameter(f"there is no job {name!r}; known: {', '.join(JOB_NAMES)}")
 
     async def work(session: Session) -> JobStatus | None:
         before = await _status(session, name)

@@ -12,7 +12,8 @@ from postroom.base import json
 from postroom.base.errors import InvalidInput
 from postroom.cli.output import JsonFlag, examples, print_json
 from postroom.cli.session import Session, in_session
-from postroom.outbox.publisher import Published, publish_many
+from postroom.encryption.keyring import keyring_of
+from postroom.outbox.publish import Published, publish_many
 
 _EXAMPLES: Final = examples(
     'postroom publish email --key welcome:42 --payload \'{"to":"a@example.com","subject":"Hi","text":"…"}\'',
@@ -70,7 +71,7 @@ def register(application: typer.Typer) -> None:
 
 def _publish(body: bytes) -> list[Published]:
     # Imported late: putting the adapters together costs half a second that no other command should pay.
-    from postroom.api.event_model import check_events, parse_events
+    from postroom.api.intake.event_model import check_events, parse_events
     from postroom.wiring import open_services
 
     events, many = parse_events(body)
@@ -78,7 +79,7 @@ def _publish(body: bytes) -> list[Published]:
     async def work(session: Session) -> list[Published]:
         async with open_services(session.settings, session.dsn) as services:
             check_events(events, services.adapters, many=many)
-        keyring = session.settings.encryption.keyring()
+        keyring = keyring_of(session.settings.encryption.keys)
         async with session.change() as conn:
             return await publish_many(conn, events, keyring=keyring)
 

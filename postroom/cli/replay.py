@@ -9,13 +9,13 @@ from uuid import UUID
 import typer
 from rich.progress import Progress
 
+from postroom.admin import audit
 from postroom.base.ids import parse_uuid
 from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
 from postroom.cli.times import HINT, parse_since
-from postroom.ops import audit
+from postroom.outbox.ledger.replay import BATCH_MAX, LetterFilter, Preview, preview, replay_many, replay_one
 from postroom.outbox.model import Cause, Channel
-from postroom.outbox.replay import BATCH_MAX, LetterFilter, Preview, preview, replay_many, replay_one
 
 LIMIT_MAX: Final = 50_000
 

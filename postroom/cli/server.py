@@ -15,8 +15,8 @@ from postroom.base.log import get_logger
 from postroom.base.migrate import migrate
 from postroom.base.settings import Settings
 from postroom.cli.http_protocol import JoinedHttpProtocol
+from postroom.health.readiness import CheckStatus, Readiness
 from postroom.main import create_app
-from postroom.ops.readiness import CheckStatus, Readiness
 from postroom.wiring import open_services
 
 log = get_logger(__name__)

@@ -10,15 +10,16 @@ from uuid import UUID
 import typer
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from postroom.admin import audit
 from postroom.base.errors import PostroomError, Unavailable
 from postroom.base.ids import parse_uuid
+from postroom.channels.stripe.backfill import Backfilled, Refused
+from postroom.channels.stripe.client import EventQuery
+from postroom.channels.stripe.reprocess import reprocess as reprocess_event
 from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
 from postroom.cli.times import HINT, parse_since
-from postroom.ops import audit
-from postroom.stripe.backfill import Backfilled, Refused
-from postroom.stripe.client import EventQuery
-from postroom.stripe.reprocess import reprocess as reprocess_event
+from postroom.encryption.keyring import keyring_of
 
 KEPT: Final = timedelta(days=30)
 
@@ -94,7 +95,7 @@ def reprocess(
 
 
 async def _reprocess(session: Session, message_id: UUID) -> UUID:
-    keyring = session.settings.encryption.keyring()
+    keyring = keyring_of(session.settings.encryption.keys)
     async with session.change() as conn:
         again = await reprocess_event(conn, message_id, keyring=keyring)
         detail = {"again": str(again)}

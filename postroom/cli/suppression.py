@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from postroom.admin import audit
+from postroom.channels.email import suppressions
+from postroom.channels.email.address import mask
+from postroom.channels.email.suppressions import Suppression
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
-from postroom.email import suppressions
-from postroom.email.address import mask
-from postroom.email.suppressions import Suppression
-from postroom.ops import audit
 
 group = typer.Typer(help="Addresses that are never mailed.", no_args_is_help=True)
 

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from postroom.admin import audit
+from postroom.admin.token_store import create_token, list_tokens, revoke_token
+from postroom.admin.tokens import Scope, Token, parse_scopes
 from postroom.base.ids import parse_uuid
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
-from postroom.ops import audit
-from postroom.ops.token_store import create_token, list_tokens, revoke_token
-from postroom.ops.tokens import Scope, Token, parse_scopes
 
 group = typer.Typer(help="Access tokens of the HTTP API.", no_args_is_help=True)
 

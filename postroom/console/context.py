@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from postroom.admin.token_verifier import TokenVerifier
 from postroom.base.clock import Clock
 from postroom.base.db import Connection, Pool
-from postroom.base.sealing import Keyring
+from postroom.base.rate_limit import FailureLimiter
 from postroom.base.settings import Settings
-from postroom.console.rates import RateMeter
-from postroom.ops.failures import FailureLimiter
-from postroom.ops.gauges import GaugeReader
-from postroom.ops.readiness import Readiness
-from postroom.ops.token_verifier import TokenVerifier
+from postroom.console.view.rates import RateMeter
+from postroom.encryption.keyring import Keyring
+from postroom.health.readiness import Readiness
+from postroom.metrics.gauges import GaugeReader
 from postroom.outbox.model import Adapter, Channel
 
 ACQUIRE_TIMEOUT_S: Final = 5.0

@@ -9,39 +9,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from postroom.admin.token_verifier import TokenVerifier
+from postroom.admin.tokens import Scope
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.base.errors import NotFound
-from postroom.base.sealing import Keyring
+from postroom.base.rate_limit import FailureLimiter
 from postroom.base.settings import Settings
-from postroom.console import (
-    audit_page,
-    circuits,
-    dead_letters,
-    jobs,
-    message,
-    replays,
-    settings_page,
-    tokens,
-    webhooks,
-)
+from postroom.console.access.oidc import OidcClient
+from postroom.console.access.oidc_sign_in import OidcSignIn
+from postroom.console.access.sign_in import SignIn, change_theme, sign_out, sign_out_everywhere
 from postroom.console.context import Console
-from postroom.console.live import Live
-from postroom.console.messages import messages
-from postroom.console.oidc import OidcClient
-from postroom.console.oidc_sign_in import OidcSignIn
-from postroom.console.overview import overview
-from postroom.console.pages import STATIC, make_environment, static_files
-from postroom.console.rates import RateMeter
-from postroom.console.runbooks import runbook
-from postroom.console.sign_in import SignIn, change_theme, sign_out, sign_out_everywhere
-from postroom.console.stripe_events import reprocess_event, stripe
-from postroom.console.visit import Action, Desk, Page
-from postroom.ops.failures import FailureLimiter
-from postroom.ops.gauges import GaugeReader
-from postroom.ops.readiness import Readiness
-from postroom.ops.token_verifier import TokenVerifier
-from postroom.ops.tokens import Scope
+from postroom.console.page_request import Action, Desk, Page
+from postroom.console.pages import audit as audit_page
+from postroom.console.pages import circuits, dead_letters, jobs, message, replays, tokens, webhooks
+from postroom.console.pages import settings as settings_page
+from postroom.console.pages.live import Live
+from postroom.console.pages.messages import messages
+from postroom.console.pages.overview import overview
+from postroom.console.pages.runbooks import runbook
+from postroom.console.pages.stripe_events import reprocess_event, stripe
+from postroom.console.view.rates import RateMeter
+from postroom.console.view.templates import STATIC, make_environment, static_files
+from postroom.encryption.keyring import Keyring
+from postroom.health.readiness import Readiness
+from postroom.metrics.gauges import GaugeReader
 from postroom.outbox.model import Adapter, Channel
 
 FAILURES_MAX: Final = 10

@@ -7,8 +7,8 @@ from typing import Final
 from rich.text import Text
 
 from postroom.dev.chains import Chain
+from postroom.outbox.ledger.messages import MessageStory, Status
 from postroom.outbox.model import Channel
-from postroom.outbox.reading import MessageStory, Status
 
 CAUSE_WIDTH: Final = 34
 LABEL_WIDTH: Final = 44

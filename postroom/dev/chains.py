@@ -9,8 +9,8 @@ from typing import Final
 from uuid import UUID
 
 from postroom.base.db import Pool
+from postroom.outbox.ledger.messages import LedgerFilter, MessageStory, Status, fetch_message, list_messages
 from postroom.outbox.model import OUTBOUND, Channel
-from postroom.outbox.reading import LedgerFilter, MessageStory, Status, fetch_message, list_messages
 
 LOOK_MAX: Final = 200
 SETTLED_MAX: Final = 5_000

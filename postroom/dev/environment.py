@@ -15,7 +15,7 @@ from typing import Final
 from postroom.base.errors import Conflict
 from postroom.base.listener import PortTaken, listen
 from postroom.base.settings import UP_ENVIRONMENT, Settings
-from postroom.dev.surroundings import Surroundings
+from postroom.dev.fake_services import Surroundings
 
 PORTS_TRIED: Final = 50
 DEMO_ROUTES: Final = Path(__file__).with_name("demo_routes.toml")

@@ -13,10 +13,10 @@ import msgspec
 
 from postroom.base.db import Connection
 from postroom.dev.demo_events import EFFECTS
-from postroom.dev.surroundings import Surroundings
-from postroom.outbox.ledger import fetch_balance
+from postroom.dev.fake_services import Surroundings
+from postroom.outbox.ledger.balance import fetch_balance
+from postroom.outbox.ledger.messages import LedgerEntry, LedgerFilter, list_messages
 from postroom.outbox.model import Channel
-from postroom.outbox.reading import LedgerEntry, LedgerFilter, list_messages
 
 
 class _Line(msgspec.Struct):

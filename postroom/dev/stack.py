@@ -17,9 +17,9 @@ from postroom.base.errors import Unavailable
 from postroom.base.migrate import head, migrate
 from postroom.base.settings import Settings
 from postroom.dev.environment import child_environment, kept_for_shells, open_listener, stripe_secret
+from postroom.dev.fake_services import Surroundings, admin_token, open_surroundings, register_receiver
 from postroom.dev.process import ChildProcess
 from postroom.dev.screen import Screen
-from postroom.dev.surroundings import Surroundings, admin_token, open_surroundings, register_receiver
 
 READY_S: Final = 60.0
 POLL_S: Final = 0.1

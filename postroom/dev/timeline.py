@@ -14,7 +14,7 @@ from rich.text import Text
 from postroom.base.db import DATABASE_AWAY, Pool
 from postroom.dev.chain_text import chain_text
 from postroom.dev.chains import Chain, Chains
-from postroom.outbox.reading import Status
+from postroom.outbox.ledger.messages import Status
 
 LOOK_S: Final = 0.2
 OPEN_SHOWN_MAX: Final = 6

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from postroom.base.db import transaction
 from postroom.base.errors import InvalidInput
-from postroom.base.instance import only_one
 from postroom.base.settings import Settings
-from postroom.console.sign_in_link import create_sign_in_link
+from postroom.console.access.sign_in_link import create_sign_in_link
 from postroom.dev.demo_events import send_demo
+from postroom.dev.fake_services import TENANT
 from postroom.dev.screen import Screen
 from postroom.dev.stack import ChildEnded, Stack, open_stack
-from postroom.dev.surroundings import TENANT
 from postroom.dev.timeline import Timeline
+from postroom.health.instance import only_one
 from postroom.postgres.resolve import ResolvedDatabase, resolve
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from postroom.admin import audit
 from postroom.base.db import Connection, transaction
-from postroom.email.adapter import EmailAdapter
-from postroom.email.jobs import dead_letter_job
-from postroom.exports import store as exports
-from postroom.ops import audit
-from postroom.ops.flow import sample_flow
+from postroom.channels.email.adapter import EmailAdapter
+from postroom.channels.email.jobs import dead_letter_job
+from postroom.channels.exports import store as exports
+from postroom.channels.stripe import store as stripe
+from postroom.channels.webhooks.endpoints import unpark_stragglers
+from postroom.metrics.throughput import sample_flow
+from postroom.outbox.encryption_job import sealing_job
+from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.jobs import canary_job, relay_job, rescue_job
+from postroom.outbox.ledger.retention import retention_job
 from postroom.outbox.model import OUTBOUND, Channel
-from postroom.outbox.rescuer import Rescuer
-from postroom.outbox.retention import retention_job
-from postroom.outbox.sealing_job import sealing_job
-from postroom.stripe import store as stripe
-from postroom.webhooks.endpoints import unpark_stragglers
 from postroom.wiring import WorkerServices
 from postroom.worker.model import Job
 

@@ -17,11 +17,10 @@ from postroom.base.migrate import ensure_schema
 from postroom.base.settings import Settings, load_settings
 from postroom.base.tracing import tracing
 from postroom.jobs.catalog import catalog
-from postroom.ops.jobs import CATALOG
 from postroom.postgres.resolve import resolve
 from postroom.wiring import DATABASE_RETRY_S, WorkerServices, open_worker
 from postroom.worker.loop import Runner
-from postroom.worker.model import Job
+from postroom.worker.model import JOB_NAMES, Job
 
 log = get_logger(__name__)
 
@@ -92,8 +91,8 @@ def run_jobs(*, job: str | None, once: bool) -> int:
 
     Errors: `SettingsInvalid`, `PostroomError`, one of `DATABASE_AWAY`.
     """
-    if job is not None and job not in CATALOG:
-        print(f"There is no job {job!r}. Known jobs: {', '.join(CATALOG)}.", file=sys.stderr)
+    if job is not None and job not in JOB_NAMES:
+        print(f"There is no job {job!r}. Known jobs: {', '.join(JOB_NAMES)}.", file=sys.stderr)
         return WRONG_USE
     settings = load_settings()
     configure_logging(json_lines=settings.json_lines, level=settings.log_level.upper())

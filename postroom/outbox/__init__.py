@@ -1,1 +1,1 @@
-"""The ledger and the engine: messages, deliveries, attempts, dead letters, replay."""
+"""Messages and deliveries: what they are, the state table, publishing; the engine and the ledger below."""

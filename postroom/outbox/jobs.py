@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from postroom.base.db import Pool
-from postroom.outbox.ledger import check_ledger
-from postroom.outbox.relay import Relay
-from postroom.outbox.rescuer import Rescuer
+from postroom.outbox.engine.relay import Relay
+from postroom.outbox.engine.rescuer import Rescuer
+from postroom.outbox.ledger.balance import check_ledger
 from postroom.worker.model import Job, JobContext
 
 Unpark = Callable[[], Awaitable[int]]

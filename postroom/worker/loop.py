@@ -15,7 +15,7 @@ from postroom.base.db import DATABASE_AWAY, Pool
 from postroom.base.log import get_logger, remove_secrets
 from postroom.worker import store
 from postroom.worker.heartbeat import WORKER_TTL_S, Worker
-from postroom.worker.model import JOBS_RUNNER, Job, JobContext
+from postroom.worker.model import RUNNER, Job, JobContext
 from postroom.worker.wakeup import Wakeup
 
 log = get_logger(__name__)
@@ -47,7 +47,7 @@ class Runner:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set and the jobs have ended."""
         await self._make_known_in_the_end(stop)
-        self._worker.running_jobs.add(JOBS_RUNNER)
+        self._worker.running_jobs.add(RUNNER)
         background = [
             asyncio.create_task(self._worker.beating(), name="heartbeat"),
             asyncio.create_task(self._wakeup.listening(), name="wakeup"),
@@ -77,7 +77,7 @@ class Runner:
         async with self._pool.acquire() as conn:
             for job in self._jobs:
                 await store.insert_job(conn, name=job.name, every_s=job.every_s)
-            await store.insert_job(conn, name=JOBS_RUNNER, every_s=0)
+            await store.insert_job(conn, name=RUNNER, every_s=0)
 
     async def _make_known_in_the_end(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

@@ -6,8 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
-JOBS_RUNNER = "jobs-runner"
+RUNNER: Final = "jobs-runner"
+"""What the runner itself beats as; it has no runs."""
+JOB_NAMES: Final = (
+    "outbox-delivery",
+    "stripe-events",
+    "email-dlq",
+    "lease-rescue",
+    "retention",
+    "canary",
+    "sealing",
+)
+"""Every job; `postroom.jobs.catalog` builds exactly these."""
 
 
 async def _ignore(_: int) -> None:
@@ -43,17 +55,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class JobState:
-    """What the database knows of a job."""
+class JobStatus:
+    """What is known of one job. A `paused` one runs on request only; `last_error` is empty after a success."""
 
     name: str
-    every_s: float | None
-    beat_at: datetime | None
-    started_at: datetime | None
-    succeeded_at: datetime | None
-    failed_at: datetime | None
-    failures: int
-    last_error: str | None
-    next_run_at: datetime
-    paused: bool
-    worker: int | None
+    last_heartbeat_at: datetime | None = None
+    last_success_at: datetime | None = None
+    last_failure_at: datetime | None = None
+    consecutive_failures: int = 0
+    last_error: str | None = None
+    next_run_at: datetime | None = None
+    running_since: datetime | None = None
+    every_s: float | None = None
+    paused: bool = False

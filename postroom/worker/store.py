@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from postroom.base.db import Connection, query
-from postroom.worker.model import JobState
+from postroom.base.db import Connection, Record, query
+from postroom.worker.model import JOB_NAMES, RUNNER, JobStatus
 
+_RUNS = query(__package__, "list_job_runs")
 _INSERT_WORKER = query(__package__, "insert_worker")
 _BEAT = query(__package__, "beat")
 _DELETE_WORKER = query(__package__, "delete_worker")
@@ -22,7 +23,6 @@ _SUCCEEDED = query(__package__, "mark_job_succeeded")
 _FAILED = query(__package__, "mark_job_failed")
 _PROGRESS = query(__package__, "mark_job_progress")
 _LIST_JOBS = query(__package__, "list_jobs")
-_REQUEST_JOB = query(__package__, "request_job")
 _PAUSE_JOB = query(__package__, "pause_job")
 _PRUNE_JOB_RUNS = query(__package__, "prune_job_runs")
 
@@ -89,13 +89,11 @@ async def mark_job_progress(conn: Connection, *, name: str) -> None:
     await conn.execute(_PROGRESS, name)
 
 
-async def list_jobs(conn: Connection) -> list[JobState]:
-    return [JobState(**row) for row in await conn.fetch(_LIST_JOBS)]
-
-
-async def request_job(conn: Connection, *, name: str) -> bool:
-    """Ask the runners for a run now. Returns: whether there is such a job."""
-    return await conn.fetchval(_REQUEST_JOB, name) is not None
+async def list_jobs(conn: Connection, *, timeout_s: float | None = None) -> list[JobStatus]:
+    """The runner and every job, also those that have never run; then jobs of other releases."""
+    known = {row["name"]: JobStatus(**row) for row in await conn.fetch(_LIST_JOBS, timeout=timeout_s)}
+    names = (RUNNER, *JOB_NAMES, *sorted(set(known) - {RUNNER, *JOB_NAMES}))
+    return [known.get(name, JobStatus(name)) for name in names]
 
 
 async def mark_job_paused(conn: Connection, *, name: str, paused: bool) -> bool:
@@ -105,3 +103,8 @@ async def mark_job_paused(conn: Connection, *, name: str, paused: bool) -> bool:
 
 async def prune_job_runs(conn: Connection, *, kept_max: int) -> None:
     await conn.execute(_PRUNE_JOB_RUNS, kept_max)
+
+
+async def list_job_runs(conn: Connection, job: str, *, limit: int) -> list[Record]:
+    """Newest first."""
+    return list(await conn.fetch(_RUNS, job, limit))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from postroom.base.sealing import SETTING, new_key
+from postroom.base.encryption_keys import SETTING
+from postroom.encryption.keyring import new_key
 from tests.conftest import SUMMARY
 from tests.system.commands import ROOT, processes_of
 from tests.system.local_postgres_processes import wait_until

@@ -11,16 +11,16 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from postroom.admin.tokens import Scope
 from postroom.base.db import transaction
 from postroom.base.settings import EmailSettings, Settings, StripeSettings, WebhookSettings
-from postroom.console.sign_in_link import create_sign_in_link
+from postroom.channels.webhooks import endpoints
+from postroom.console.access.sign_in_link import create_sign_in_link
 from postroom.dev.mailbox import Mailbox
 from postroom.dev.receiver import Receiver
 from postroom.jobs.catalog import catalog
-from postroom.ops.tokens import Scope
 from postroom.outbox.model import Message
-from postroom.outbox.publisher import publish_many
-from postroom.webhooks import endpoints
+from postroom.outbox.publish import publish_many
 from postroom.wiring import WorkerServices, open_worker
 from postroom.worker.loop import Runner
 from tests.system.api_client import Api, running_api

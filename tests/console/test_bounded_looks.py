@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from postroom.admin import audit
 from postroom.base.settings import Settings
-from postroom.console import event_store, ledger_store, letter_store
+from postroom.channels.stripe import reading as event_store
+from postroom.outbox.ledger import dead_letter_pages as letter_store
+from postroom.outbox.ledger import message_pages as ledger_store
 from tests.console.http import Visitor, visitor
 from tests.system.api_client import Api, running_api
 
@@ -67,7 +70,7 @@ async def somebody(api: Api, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[V
     """Signed in where every look is short: 30 rows."""
     for module, name in (
         (ledger_store, "LOOKED_MAX"), (ledger_store, "WAITING_LOOKED_MAX"), (letter_store, "LOOKED_MAX"),
-        (event_store, "LOOKED_MAX"), (event_store, "TRAIL_LOOKED_MAX"),
+        (event_store, "LOOKED_MAX"), (audit, "TRAIL_LOOKED_MAX"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 30)
     async with visitor(api) as guest:

@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 from playwright.async_api import Browser, expect
 
+from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, transaction
-from postroom.console.sign_in_link import create_sign_in_link
-from postroom.ops.tokens import Scope
+from postroom.console.access.sign_in_link import create_sign_in_link
 from tests.console.browser import opened
 from tests.console.scene import Scene
 from tests.system.commands import Running

@@ -13,12 +13,12 @@ import yaml
 
 from postroom.base.db import Pool
 from postroom.base.migrate import migrate
-from postroom.console import conditions as module
-from postroom.console.conditions import SEVERITIES, Condition, Growth, conditions
-from postroom.ops.gauges import Gauges, JobTimes, QueueDepth, read_gauges
-from postroom.ops.jobs import CATALOG, RUNNER
+from postroom.health import conditions as module
+from postroom.health.conditions import SEVERITIES, Condition, Growth, conditions
+from postroom.metrics.gauges import Gauges, QueueDepth, read_gauges
 from postroom.outbox.model import Channel
 from postroom.resilience.breaker import CircuitState
+from postroom.worker.model import JOB_NAMES, RUNNER, JobStatus
 from tests.monitoring.promtool import RULES
 
 NOW: Final = datetime.now(UTC)
@@ -62,8 +62,9 @@ async def well(pool: Pool, dsn: str) -> Gauges:
     await migrate(dsn)
     async with pool.acquire() as conn:
         gauges = await read_gauges(conn)
-    beat_s = NOW.timestamp()
-    jobs = {name: JobTimes(name, beat_s, beat_s, 0) for name in (RUNNER, *CATALOG)}
+    jobs = {
+        name: JobStatus(name, last_heartbeat_at=NOW, last_success_at=NOW) for name in (RUNNER, *JOB_NAMES)
+    }
     return replace(gauges, jobs=jobs)
 
 
@@ -78,15 +79,15 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
         for name in ("stripe", "webhook:a")
     }
     depth = QueueDepth(Channel.WEBHOOK, "pending", 1, parked=1, oldest_due_s=301.0)
-    old = (NOW - timedelta(minutes=16)).timestamp()
+    old = NOW - timedelta(minutes=16)
     bad = replace(
         well,
         queues=(depth,),
         circuits=circuits,
-        jobs={**well.jobs, "retention": replace(well.jobs["retention"], success_s=old)},
+        jobs={**well.jobs, "retention": replace(well.jobs["retention"], last_success_at=old)},
         vitals=replace(well.vitals, drift=1, transaction_s=601.0, token_days=6.0, partition_days=2.0),
     )
     found = told(bad, Growth(outbound=1, stripe=1))
-    silent = told(replace(bad, jobs={}))
+    silent = told(replace(bad, jobs={**well.jobs, RUNNER: JobStatus(RUNNER)}))
     assert {c.alert for c in (*found, *silent)} == set(SEVERITIES)
     assert {c.severity for c in found if "Stripe" in c.text} == {"critical"}

@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from postroom.base.settings import Settings
-from postroom.console.filters import visible
-from postroom.console.settings_page import setting_rows
+from postroom.console.pages.settings import setting_rows
+from postroom.console.view.filters import visible
 from postroom.outbox.model import Message
 from tests.console.browser import opened
 from tests.console.http import Visitor, visitor

@@ -11,9 +11,9 @@ import pytest
 
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import Settings
-from postroom.console.charts import nice_top
-from postroom.ops.flow import list_flow, sample_flow
-from postroom.outbox.ledger import check_ledger
+from postroom.console.view.charts import nice_top
+from postroom.metrics.throughput import list_flow, sample_flow
+from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.store import count_outcome
 from tests.console.http import Visitor, visitor
 from tests.system.api_client import Api, running_api

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.settings import OidcSettings, Settings
-from postroom.console.oidc import OidcClient
+from postroom.console.access.oidc import OidcClient
 from tests.console.browser import opened
 from tests.console.http import Visitor, visitor
 from tests.console.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, running_provider

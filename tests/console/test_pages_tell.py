@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from postroom.admin.tokens import Scope
 from postroom.base.settings import Settings
-from postroom.console.audit_page import place_of
-from postroom.console.jobs import standing
+from postroom.console.pages.audit import place_of
+from postroom.console.pages.jobs import standing
+from postroom.console.pages.runbooks import read, to_html
+from postroom.console.pages.settings import setting_rows
 from postroom.console.routes import ACTIONS
-from postroom.console.runbooks import read, to_html
-from postroom.console.settings_page import setting_rows
-from postroom.ops.jobs import JobStatus
-from postroom.ops.tokens import Scope
+from postroom.worker.model import JobStatus
 from tests.console.http import Visitor, visitor
 from tests.console.scene import Scene
 from tests.system.api_client import Api, running_api

@@ -8,10 +8,10 @@ import pytest
 
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import Conflict
-from postroom.ops import replay_runs
-from postroom.ops.replay_runs import RunState
-from postroom.outbox.ledger import check_ledger
-from postroom.outbox.replay import LetterFilter, replay_one
+from postroom.outbox.ledger import replay_runs
+from postroom.outbox.ledger.balance import check_ledger
+from postroom.outbox.ledger.replay import LetterFilter, replay_one
+from postroom.outbox.ledger.replay_runs import RunState
 from postroom.outbox.store import cancel_message
 
 WEBHOOKS = LetterFilter(channel="webhook")

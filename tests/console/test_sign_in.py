@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from postroom.admin.tokens import Scope
 from postroom.base.db import transaction
 from postroom.base.settings import Settings
-from postroom.console.sign_in import safe_place
-from postroom.console.sign_in_link import create_sign_in_link
-from postroom.ops.tokens import Scope
+from postroom.console.access.sign_in import safe_place
+from postroom.console.access.sign_in_link import create_sign_in_link
 from tests.console.http import Visitor, visitor
 from tests.system.api_client import Api, running_api
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from postroom.base.db import Pool
+from postroom.channels.stripe.processor import StripeAdapter
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.model import Cause, Channel
-from postroom.stripe.processor import StripeAdapter
 from tests.contracts.way_out import Arrival, Expected, Trouble, WayOut
 from tests.db.stripe_scene import Scene
 

@@ -15,9 +15,9 @@ import pytest
 
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import InvalidInput, InvalidPayload
+from postroom.outbox.ledger.replay import replay_one
 from postroom.outbox.model import BatchAdapter, Channel, Delivered, Message, Settled
-from postroom.outbox.publisher import publish
-from postroom.outbox.replay import replay_one
+from postroom.outbox.publish import publish
 from tests.contracts.stripe_way import StripeWay
 from tests.contracts.way_out import Trouble, WayOut
 from tests.contracts.ways import EmailWay, ExportWay, WebhookWay

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from postroom.base.db import Pool, transaction
 from postroom.outbox.model import Adapter, Cause, Channel, Message
-from postroom.outbox.publisher import publish
+from postroom.outbox.publish import publish
 
 
 class Trouble(StrEnum):

@@ -14,12 +14,12 @@ from pydantic import SecretStr
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
 from postroom.base.settings import EmailSettings, ExportSettings, WebhookSettings
+from postroom.channels.email.adapter import EmailAdapter
+from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.dev.mailbox import AfterData, Faults, Mailbox
 from postroom.dev.receiver import Receiver
-from postroom.email.adapter import EmailAdapter
-from postroom.exports.adapter import ExportAdapter
 from postroom.outbox.model import Cause, Channel
-from postroom.webhooks.adapter import WebhookAdapter
 from tests.contracts.way_out import Arrival, Expected, Trouble, WayOut
 from tests.watched_storage import WatchedStorage
 

@@ -13,6 +13,11 @@ from postroom.base import json
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, Record, transaction
 from postroom.base.settings import StripeSettings
+from postroom.channels.stripe.client import StripeApi
+from postroom.channels.stripe.current import CurrentObjects
+from postroom.channels.stripe.ingest import Ingest, Received
+from postroom.channels.stripe.loader import load_effects
+from postroom.channels.stripe.processor import StripeAdapter
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.dev.stripe_events import encode, signed
 from postroom.outbox import policy
@@ -20,11 +25,6 @@ from postroom.outbox.model import Answer, Claim, Settled
 from postroom.outbox.store import claim_due, settle_claims
 from postroom.resilience.backoff import Exponential
 from postroom.resilience.circuits import Circuits
-from postroom.stripe.client import StripeApi
-from postroom.stripe.current import CurrentObjects
-from postroom.stripe.ingest import Ingest, Received
-from postroom.stripe.loader import load_effects
-from postroom.stripe.processor import StripeAdapter
 
 SECRET = "whsec_scene_secret"
 WORKER = 7

@@ -11,7 +11,7 @@ from postroom.base.db import Pool
 from postroom.dev.demo_events import EFFECTS
 from postroom.dev.expectations import Arrivals, find_faults
 from postroom.outbox.model import OUTBOUND, Channel, Message
-from postroom.outbox.publisher import publish
+from postroom.outbox.publish import publish
 
 EVENT: dict[str, Any] = {"id": "evt_1", "type": "customer.created"}
 PAYLOADS: dict[Channel, dict[str, Any]] = {

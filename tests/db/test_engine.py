@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import Conflict
 from postroom.outbox import store
-from postroom.outbox.ledger import Balance, check_ledger
+from postroom.outbox.ledger.balance import Balance, check_ledger
+from postroom.outbox.ledger.replay import LetterFilter, preview, replay_many, replay_one
 from postroom.outbox.model import (
     Answer,
     Cause,
@@ -26,7 +27,6 @@ from postroom.outbox.model import (
     Wait,
 )
 from postroom.outbox.policy import settle
-from postroom.outbox.replay import LetterFilter, preview, replay_many, replay_one
 from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 

@@ -16,9 +16,9 @@ import pytest
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import ExportSettings
-from postroom.exports.adapter import ExportAdapter
-from postroom.exports.folder import FolderStorage
-from postroom.exports.store import list_memberships, prune_records
+from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.exports.folder import FolderStorage
+from postroom.channels.exports.store import list_memberships, prune_records
 from postroom.outbox.model import (
     Answer,
     BatchAdapter,
@@ -31,7 +31,7 @@ from postroom.outbox.model import (
     RetryLater,
     Wait,
 )
-from postroom.outbox.publisher import publish_many
+from postroom.outbox.publish import publish_many
 from tests.claims import make_claim
 from tests.watched_storage import WatchedStorage
 

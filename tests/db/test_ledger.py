@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from postroom.base.db import Pool
-from postroom.outbox import ledger
+from postroom.outbox.ledger import balance as ledger
 from tests.engine import Engine, ScriptedAdapter, email
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.base.migrate import head, migrate
-from postroom.outbox.replay import LetterFilter, preview, replay_many
+from postroom.outbox.ledger.replay import LetterFilter, preview, replay_many
 
 TENANTS = """
 select d.tenant from postroom.dead_letter d join postroom.message m on m.id = d.message_id order by m.key

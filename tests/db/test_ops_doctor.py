@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from postroom.base.db import Pool
-from postroom.base.instance import LOCK_NAME, only_one
 from postroom.base.settings import UP_ENVIRONMENT, EmailSettings, Settings
-from postroom.ops import doctor
-from postroom.ops.findings import Finding, Level
+from postroom.health import doctor
+from postroom.health.findings import Finding, Level
+from postroom.health.instance import LOCK_NAME, only_one
 
 
 def about(findings: list[Finding], subject: str) -> list[Finding]:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from postroom.base.clock import DrivenClock
 from postroom.base.db import Pool, open_pool, transaction
-from postroom.ops.gauges import CACHE_S, COUNTED_MAX, GaugeReader, Gauges
-from postroom.ops.metric_families import families
-from postroom.outbox.ledger import check_ledger
+from postroom.metrics.families import families
+from postroom.metrics.gauges import CACHE_S, COUNTED_MAX, GaugeReader, Gauges
+from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.model import Message
-from postroom.outbox.publisher import publish_many
+from postroom.outbox.publish import publish_many
 from tests.conftest import run_sql
 
 JOBS = (

@@ -10,7 +10,7 @@ from postroom.base.clock import DrivenClock
 from postroom.base.db import Pool, open_pool
 from postroom.base.errors import NotFound
 from postroom.base.migrate import head, known_revisions
-from postroom.ops.readiness import CACHE_S, CheckStatus, Readiness
+from postroom.health.readiness import CACHE_S, CheckStatus, Readiness
 
 
 def readiness(pool: Pool, clock: DrivenClock | None = None) -> Readiness:

@@ -47,10 +47,10 @@ ROWS_READ = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 
 @pytest.fixture
 def never_below(monkeypatch: pytest.MonkeyPatch) -> None:
     """The floor passes by what waits, and nothing looks below it."""
-    monkeypatch.setattr("postroom.outbox.claimer.SLOW_S", 0.0)
-    monkeypatch.setattr("postroom.outbox.claimer.MUCH", 1)
-    monkeypatch.setattr("postroom.outbox.claimer.BOTTOM_AGAIN_S", 1e6)
-    monkeypatch.setattr("postroom.outbox.claimer.RARELY", 1e9)
+    monkeypatch.setattr("postroom.outbox.engine.claimer.SLOW_S", 0.0)
+    monkeypatch.setattr("postroom.outbox.engine.claimer.MUCH", 1)
+    monkeypatch.setattr("postroom.outbox.engine.claimer.BOTTOM_AGAIN_S", 1e6)
+    monkeypatch.setattr("postroom.outbox.engine.claimer.RARELY", 1e9)
 
 
 @pytest.mark.usefixtures("never_below")

@@ -13,7 +13,7 @@ import pytest
 from postroom.base.db import Pool, transaction
 from postroom.base.migrate import migrate
 from postroom.outbox.model import Message
-from postroom.outbox.publisher import publish, publish_many
+from postroom.outbox.publish import publish, publish_many
 from tests.engine import Engine, ScriptedAdapter
 
 

@@ -12,8 +12,8 @@ import pytest
 from postroom.base.db import Pool, connect, open_pool
 from postroom.base.settings import RetentionSettings, Settings
 from postroom.jobs.catalog import catalog
-from postroom.outbox.ledger import check_ledger
-from postroom.outbox.retention import retention_job
+from postroom.outbox.ledger.balance import check_ledger
+from postroom.outbox.ledger.retention import retention_job
 from postroom.wiring import open_worker
 from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email

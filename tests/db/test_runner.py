@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from postroom.admin.jobs import request_run
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, connect
+from postroom.base.errors import NotFound
 from postroom.worker import store
 from postroom.worker.heartbeat import Worker
 from postroom.worker.loop import Runner
-from postroom.worker.model import Job, JobContext, JobState
+from postroom.worker.model import Job, JobContext, JobStatus
 from postroom.worker.wakeup import Wakeup
 
 
@@ -36,7 +38,7 @@ async def running(*runners: Runner) -> AsyncIterator[None]:
         await asyncio.gather(*tasks)
 
 
-async def state_of(pool: Pool, name: str) -> JobState:
+async def state_of(pool: Pool, name: str) -> JobStatus:
     async with pool.acquire() as conn:
         return next(state for state in await store.list_jobs(conn) if state.name == name)
 
@@ -63,13 +65,13 @@ async def test_a_failing_job_is_recorded_and_stops_no_other(dsn: str, pool: Pool
     runner = await make_runner(dsn, pool, Job("bad", bad, every_s=60), Job("good", good, every_s=60))
     async with running(runner):
         await good.ran.wait()
-        while (await state_of(pool, "bad")).failures == 0:
+        while (await state_of(pool, "bad")).consecutive_failures == 0:
             await asyncio.sleep(0.01)
     failed = await state_of(pool, "bad")
     assert failed.last_error == "ZeroDivisionError: whsec_[removed] was wrong"
-    assert (await state_of(pool, "good")).succeeded_at is not None
-    assert (await state_of(pool, "jobs-runner")).beat_at is not None
-    assert failed.worker is None
+    assert (await state_of(pool, "good")).last_success_at is not None
+    assert (await state_of(pool, "jobs-runner")).last_heartbeat_at is not None
+    assert failed.running_since is None
 
 
 async def test_several_runners_do_not_run_a_periodic_job_twice(dsn: str, pool: Pool) -> None:
@@ -84,13 +86,14 @@ async def test_several_runners_do_not_run_a_periodic_job_twice(dsn: str, pool: P
 
 async def test_a_requested_run_comes_before_its_time(dsn: str, pool: Pool) -> None:
     job = Counting()
-    runner = await make_runner(dsn, pool, Job("asked", job, every_s=600))
+    runner = await make_runner(dsn, pool, Job("canary", job, every_s=600))
     async with running(runner):
         await job.ran.wait()
         job.ran.clear()
         async with pool.acquire() as conn:
-            assert await store.request_job(conn, name="asked")
-            assert not await store.request_job(conn, name="unheard of")
+            await request_run(conn, "canary")
+            with pytest.raises(NotFound, match="canary"):
+                await request_run(conn, "unheard of")
         await job.ran.wait()
     assert job.runs == 2
 
@@ -113,7 +116,7 @@ async def test_a_job_that_hangs_is_cut_off(dsn: str, pool: Pool) -> None:
     runner = await make_runner(dsn, pool, Job("hang", hang, every_s=60, timeout_s=0.05))
     await runner.make_known()
     async with running(runner):
-        while (await state_of(pool, "hang")).failures == 0:
+        while (await state_of(pool, "hang")).consecutive_failures == 0:
             await asyncio.sleep(0.01)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from postroom.base.db import Pool, open_pool
 from postroom.base.settings import EncryptionSettings
-from postroom.outbox.sealing_job import sealing_job
+from postroom.encryption.keyring import keyring_of
+from postroom.outbox.encryption_job import sealing_job
 from postroom.worker.model import JobContext
 from tests.db.test_retention import rows_read
 from tests.plans.ledger_of_size import FILL
@@ -25,7 +26,7 @@ from generate_series(1, 400)"""
 @pytest.mark.rows_by_hand
 async def test_a_run_reads_what_it_seals_and_not_the_ledger(dsn: str, pool: Pool) -> None:
     key = base64.b64encode(secrets.token_bytes(32)).decode()
-    keyring = EncryptionSettings.model_validate({"keys": f"a:{key}"}).keyring()
+    keyring = keyring_of(EncryptionSettings.model_validate({"keys": f"a:{key}"}).keys)
     await pool.execute(FILL)
     await pool.fetchval(SETTLE)
     await sealing_job(pool=pool, keyring=keyring).run(JobContext(once=True))  # it starts at the present

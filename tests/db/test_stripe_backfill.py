@@ -11,13 +11,13 @@ import pytest
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
 from postroom.base.errors import InvalidInput, Unavailable
+from postroom.channels.stripe.backfill import SAMPLE_MAX, Backfill, Backfilled, Refused
+from postroom.channels.stripe.client import EventQuery
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.model import Settled
 from postroom.resilience.breaker import BreakerPolicy, CircuitState
 from postroom.resilience.circuits import Circuits
-from postroom.stripe.backfill import SAMPLE_MAX, Backfill, Backfilled, Refused
-from postroom.stripe.client import EventQuery
 from tests.db.stripe_scene import Scene, at
 
 QUICK = BreakerPolicy(strikes_max=2, open_s=1.5, open_max_s=1.5)

@@ -13,11 +13,11 @@ import pytest
 
 from postroom.base.db import Pool, open_pool
 from postroom.base.errors import InvalidInput, Unavailable
+from postroom.channels.stripe.event import parse
+from postroom.channels.stripe.ingest import Arrival
+from postroom.channels.stripe.signature import SignatureInvalid
+from postroom.channels.stripe.store import prune_events, prune_raw
 from postroom.dev.stripe_events import encode, signed, snapshot_event, subscription_life
-from postroom.stripe.event import parse
-from postroom.stripe.ingest import Arrival
-from postroom.stripe.signature import SignatureInvalid
-from postroom.stripe.store import prune_events, prune_raw
 from tests.db.stripe_scene import SECRET, Scene
 
 INVOICE = {"id": "in_1", "object": "invoice", "customer": "cus_1"}

@@ -10,9 +10,9 @@ import pytest
 
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import Conflict, NotFound
-from postroom.base.sealing import NO_KEYS
+from postroom.channels.stripe.reprocess import reprocess
 from postroom.dev.stripe_events import snapshot_event
-from postroom.stripe.reprocess import reprocess
+from postroom.encryption.keyring import NO_KEYS
 from tests.db.stripe_scene import Scene
 
 EVENT = snapshot_event("invoice.paid", {"id": "in_1", "object": "invoice"}, event_id="evt_1")

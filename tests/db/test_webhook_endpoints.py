@@ -10,11 +10,12 @@ from pydantic import SecretStr
 
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import Conflict, InvalidInput, NotFound
+from postroom.channels.webhooks import deployment_secret as direct
+from postroom.channels.webhooks import endpoints, store
+from postroom.channels.webhooks.model import ENDPOINTS_PER_TENANT_MAX, EndpointState
+from postroom.channels.webhooks.signing import generate_secret
 from postroom.outbox.model import Message
-from postroom.outbox.publisher import publish
-from postroom.webhooks import direct, endpoints, store
-from postroom.webhooks.model import ENDPOINTS_PER_TENANT_MAX, EndpointState
-from postroom.webhooks.signing import generate_secret
+from postroom.outbox.publish import publish
 
 URL = "https://example.com/hooks"
 DUE = "select count(*) from postroom.delivery where endpoint_id = $1 and due_at <= now()"

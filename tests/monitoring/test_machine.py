@@ -11,7 +11,7 @@ import pytest
 from drill.certificate import write_certificate
 from postroom.base.clock import DrivenClock
 from postroom.base.settings import EmailSettings, ExportSettings, Settings
-from postroom.ops.machine import CACHE_S, MachineReader, expiry_days, free_ratio, volumes
+from postroom.metrics.host import CACHE_S, MachineReader, expiry_days, free_ratio, volumes
 
 
 def values(families: object, name: str) -> Mapping[str, float]:

@@ -17,7 +17,7 @@ from drill.certificate import write_certificate
 from drill.pages import FOLDER as PAGES
 from monitoring.dashboards.__main__ import FOLDER as DASHBOARDS
 from postroom.base.settings import EmailSettings, ExportSettings, Settings
-from postroom.ops.jobs import CATALOG
+from postroom.worker.model import JOB_NAMES
 from tests.monitoring.expressions import matches, metrics_in, not_reduced, selectors_in
 from tests.monitoring.promtool import RULES
 from tests.system.api_client import running_api
@@ -152,7 +152,7 @@ def test_whatever_alerts_read_is_missed_when_it_vanishes() -> None:
     read = set().union(*(metrics_in(rule["expr"]) for rule in rules)) - recorded()
     assert read - missed == MAY_BE_MISSING
     jobs = [matchers for name, matchers in selectors_in(absent) if name == "job_last_success_timestamp"]
-    assert {value for [(_, _, value)] in jobs} == set(CATALOG)
+    assert {value for [(_, _, value)] in jobs} == set(JOB_NAMES)
 
 
 async def test_every_metric_that_a_page_looks_for_is_exported(exported: Exported) -> None:

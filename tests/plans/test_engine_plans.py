@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from postroom.base.db import Pool, connect, open_pool, transaction
-from postroom.ops.gauges import read_gauges
+from postroom.metrics.gauges import read_gauges
 from postroom.outbox import store
+from postroom.outbox.ledger.replay import LetterFilter, replay_many, replay_one
 from postroom.outbox.model import Cause, Delivered, RetryLater
 from postroom.outbox.policy import Settlement, Verdict, delivered
-from postroom.outbox.replay import LetterFilter, replay_many, replay_one
 from postroom.outbox.store import BOTTOM
 from tests.engine import Engine, ScriptedAdapter, email
 from tests.plans.ledger_of_size import FILL, grows

@@ -13,13 +13,13 @@ from uuid import UUID
 import pytest
 from fastapi.routing import APIRoute
 
+from postroom.admin.token_store import create_token, revoke_token
+from postroom.admin.tokens import Scope, generate_token
 from postroom.api import auth
-from postroom.api.admin import ROUTERS, create_admin
+from postroom.api.admin.application import ROUTERS, create_admin
 from postroom.api.auth import AUDITED_REFUSALS_MAX, FAILURES_MAX
 from postroom.base.db import transaction
 from postroom.base.settings import Settings
-from postroom.ops.token_store import create_token, revoke_token
-from postroom.ops.tokens import Scope, generate_token
 from tests.system.api_client import Api, running_api
 
 REFUSED = {"absent": 401, "wrong": 401, "malformed": 401, "expired": 401, "revoked": 401, "narrow": 403}

@@ -12,12 +12,12 @@ import pytest
 
 from postroom.base import json
 from postroom.base.db import Pool, transaction
-from postroom.base.sealing import NO_KEYS, keyring_of
-from postroom.ops.doctor import diagnose
+from postroom.channels.webhooks import endpoints
+from postroom.encryption.keyring import NO_KEYS, keyring_of
+from postroom.health.doctor import diagnose
+from postroom.outbox.ledger.messages import fetch_message
 from postroom.outbox.model import Message
-from postroom.outbox.publisher import publish_many
-from postroom.outbox.reading import fetch_message
-from postroom.webhooks import endpoints
+from postroom.outbox.publish import publish_many
 from tests.console.http import visitor
 from tests.sealing_scene import NEW, OLD, Product, keys, places_of, product, stripe_event
 from tests.system.api_client import Api, running_api
@@ -25,7 +25,7 @@ from tests.system.commands import run
 
 PLANTED = "Xylograph Quuxbury"
 ADDRESS = "xylograph.quuxbury@example.com"
-KEYRING = keys(OLD).keyring()
+KEYRING = keyring_of(keys(OLD).keys)
 ALL = ("stripe-events", "outbox-delivery")
 INVOICE: dict[str, Any] = {
     "id": "in_1",

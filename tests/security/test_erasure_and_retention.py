@@ -9,11 +9,11 @@ from uuid import UUID
 
 import pytest
 
+from postroom.admin.erasure import person
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import RetentionSettings, Settings
-from postroom.email.store import Lookup, list_excluded
-from postroom.ops.erasure import person
-from postroom.outbox.retention import retention_job
+from postroom.channels.email.store import Lookup, list_excluded
+from postroom.outbox.ledger.retention import retention_job
 from postroom.worker.model import JobContext
 from tests.engine import Engine, ScriptedAdapter, email
 from tests.system.api_client import Api, running_api

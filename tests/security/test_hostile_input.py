@@ -15,19 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from postroom.api.event_model import parse_events
+from postroom.admin.erasure import person
+from postroom.admin.tokens import generate_token, well_formed
+from postroom.api.intake.event_model import parse_events
 from postroom.base import json as postroom_json
 from postroom.base.clock import DrivenClock
 from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.errors import InvalidInput, PostroomError, SettingsInvalid
 from postroom.base.settings import Settings, StripeSettings
-from postroom.email import payload as email_payload
-from postroom.exports.model import check_payload
-from postroom.ops.erasure import person
-from postroom.ops.tokens import generate_token, well_formed
-from postroom.stripe.routes_file import load_routes
-from postroom.stripe.signature import SignatureInvalid, SignatureVerifier
-from postroom.webhooks.url import parse_url
+from postroom.channels.email import payload as email_payload
+from postroom.channels.exports.model import check_payload
+from postroom.channels.stripe.routes_file import load_routes
+from postroom.channels.stripe.signature import SignatureInvalid, SignatureVerifier
+from postroom.channels.webhooks.url import parse_url
 from tests.system.api_client import Api, running_api
 
 DEPTH = 100_000

@@ -15,15 +15,20 @@ from hypothesis import strategies as st
 
 from postroom.base import json
 from postroom.base.errors import InvalidInput
-from postroom.base.sealing import Keyring, Unreadable
 from postroom.base.tracing import read_traceparent
-from postroom.email.template import SUBJECT_CHARACTERS_MAX, TemplateFailed, TemplateFolders, Templates
-from postroom.outbox.sealed import open_payload
-from postroom.stripe.event import decode, parse
-from postroom.stripe.routes import RouteFailed, Routes
-from postroom.stripe.routes_file import load_routes
-from postroom.webhooks.answer import retry_after_s
-from postroom.webhooks.payload import build_body, check_payload, read_payload
+from postroom.channels.email.template import (
+    SUBJECT_CHARACTERS_MAX,
+    TemplateFailed,
+    TemplateFolders,
+    Templates,
+)
+from postroom.channels.stripe.event import decode, parse
+from postroom.channels.stripe.routes import RouteFailed, Routes
+from postroom.channels.stripe.routes_file import load_routes
+from postroom.channels.webhooks.answer import retry_after_s
+from postroom.channels.webhooks.payload import build_body, check_payload, read_payload
+from postroom.encryption.keyring import Keyring, Unreadable
+from postroom.outbox.encryption import open_payload
 from tests.claims import make_claim
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

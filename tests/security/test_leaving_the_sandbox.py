@@ -10,10 +10,10 @@ from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
 
 from postroom.base.errors import InvalidPayload
-from postroom.email import payload as email_payload
-from postroom.email.template import TemplateFailed, TemplateFolders, Templates
-from postroom.exports.model import check_payload
-from postroom.stripe.expressions import compile_value
+from postroom.channels.email import payload as email_payload
+from postroom.channels.email.template import TemplateFailed, TemplateFolders, Templates
+from postroom.channels.exports.model import check_payload
+from postroom.channels.stripe.expressions import compile_value
 
 ESCAPES = [
     "{{ ''.__class__.__base__.__subclasses__() }}",

@@ -24,13 +24,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from postroom.admin.tokens import Scope
 from postroom.api import auth
 from postroom.base.db import transaction
 from postroom.base.settings import Settings, StripeSettings
-from postroom.ops.tokens import Scope
+from postroom.channels.webhooks import endpoints
 from postroom.outbox.model import Message
-from postroom.outbox.publisher import publish_many
-from postroom.webhooks import endpoints
+from postroom.outbox.publish import publish_many
 from tests.system.api_client import Api, running_api
 
 ANSWER_S = 5.0

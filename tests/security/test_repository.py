@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from postroom.ops.tokens import generate_token, well_formed
+from postroom.admin.tokens import generate_token, well_formed
 
 ROOT = Path(__file__).parents[2]
 FILE_BYTES_MAX = 2_000_000

@@ -13,9 +13,9 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from postroom.base.errors import InvalidPayload
+from postroom.channels.webhooks.client import PrivateAddress, PublicResolver, open_session
+from postroom.channels.webhooks.url import parse_url
 from postroom.dev.receiver import Receiver
-from postroom.webhooks.client import PrivateAddress, PublicResolver, open_session
-from postroom.webhooks.url import parse_url
 
 # Each is a way to write, or to hide, an address inside. `{port}` is where a receiver listens.
 FORMS = [

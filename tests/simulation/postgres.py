@@ -11,12 +11,12 @@ import asyncpg
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.outbox import store
-from postroom.outbox.ledger import fetch_balance
+from postroom.outbox.engine.rescuer import Rescuer
+from postroom.outbox.ledger.balance import fetch_balance
+from postroom.outbox.ledger.replay import LetterFilter, replay_many
 from postroom.outbox.model import Channel, Claim, Outcome
 from postroom.outbox.policy import settle
-from postroom.outbox.publisher import publish_many
-from postroom.outbox.replay import LetterFilter, replay_many
-from postroom.outbox.rescuer import Rescuer
+from postroom.outbox.publish import publish_many
 from postroom.worker import store as workers
 from postroom.worker.heartbeat import Worker
 from tests.engine import TRAVEL, email

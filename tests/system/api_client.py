@@ -12,12 +12,12 @@ from typing import Any
 import aiohttp
 import uvicorn
 
+from postroom.admin.token_store import create_token
+from postroom.admin.tokens import Scope
 from postroom.base import json
 from postroom.base.db import transaction
 from postroom.base.settings import Settings
 from postroom.main import create_app
-from postroom.ops.token_store import create_token
-from postroom.ops.tokens import Scope
 from postroom.wiring import Services, open_services
 
 START_TIMEOUT_S = 20.0

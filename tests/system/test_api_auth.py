@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from postroom.admin.tokens import Scope, generate_token
 from postroom.api.auth import AUDITED_REFUSALS_MAX, FAILURES_MAX
 from postroom.base.settings import Settings
-from postroom.ops.tokens import Scope, generate_token
 from tests.system.api_client import Api, running_api
 
 

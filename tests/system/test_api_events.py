@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from postroom.admin.tokens import Scope
 from postroom.base.settings import Settings
-from postroom.ops.tokens import Scope
 from tests.system.api_client import Api, running_api
 
 EMAIL = {"to": "a@example.com", "subject": "Hello", "text": "Hi"}

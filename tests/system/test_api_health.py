@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from postroom.admin.tokens import Scope
 from postroom.base.settings import Environment, Settings
-from postroom.ops.tokens import Scope
 from tests.conftest import run_sql
 from tests.system.api_client import Api, running_api
 

@@ -13,13 +13,13 @@ from uuid import UUID
 
 import pytest
 
+from postroom.admin import audit
+from postroom.admin.token_store import fetch_living_token
+from postroom.admin.tokens import hash_token
 from postroom.base.db import Pool
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
-from postroom.ops import audit
-from postroom.ops.jobs import CATALOG
-from postroom.ops.token_store import fetch_living_token
-from postroom.ops.tokens import hash_token
+from postroom.worker.model import JOB_NAMES
 from tests.system.commands import Ended, run
 
 ACTOR = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
@@ -308,7 +308,7 @@ async def test_a_replay_by_filter_looks_first_and_asks(
 
 async def test_asking_for_a_job_waits_for_nobody_if_told_so(cli: Cli, pool: Pool) -> None:
     listed = (await asyncio.to_thread(cli, "jobs", "list", "--json")).json
-    assert [job["name"] for job in listed] == ["jobs-runner", *CATALOG]
+    assert [job["name"] for job in listed] == ["jobs-runner", *JOB_NAMES]
     assert (await asyncio.to_thread(cli, "jobs", "run", "canary", "--no-wait")).code == 0
     assert await audited(pool) == [(ACTOR, "job.run")]
 

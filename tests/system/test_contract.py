@@ -13,13 +13,13 @@ from typing import Any, Final
 import pytest
 import typer
 
-from postroom.api.admin import create_admin
+from postroom.admin.tokens import Scope
+from postroom.api.admin.application import create_admin
 from postroom.base import json
 from postroom.base.db import Pool
 from postroom.base.settings import Settings, load_settings
 from postroom.cli.application import build
-from postroom.ops.jobs import CATALOG
-from postroom.ops.tokens import Scope
+from postroom.worker.model import JOB_NAMES
 from tests.system.api_client import Answer, Api, running_api
 from tests.system.commands import ROOT, run
 
@@ -190,7 +190,7 @@ def test_every_command_that_lists_takes_json() -> None:
 
 
 def test_jobs_and_scopes_have_their_names() -> None:
-    assert set(CATALOG) >= JOBS
+    assert set(JOB_NAMES) >= JOBS
     assert set(Scope) >= SCOPES
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from postroom.base.db import Pool, transaction
-from postroom.email.jobs import PACE_PER_S, dead_letter_job
+from postroom.channels.email.jobs import PACE_PER_S, dead_letter_job
 from postroom.outbox.model import Message
-from postroom.outbox.publisher import publish_many
+from postroom.outbox.publish import publish_many
 from postroom.worker.model import JobContext
 from tests.system.test_email_smtp import MAIL, open_adapter, open_mailbox
 

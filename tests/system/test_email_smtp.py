@@ -19,8 +19,8 @@ from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import InvalidPayload, SettingsInvalid, Unavailable
 from postroom.base.settings import EmailSettings
+from postroom.channels.email.adapter import EmailAdapter
 from postroom.dev.mailbox import AfterData, Mailbox
-from postroom.email.adapter import EmailAdapter
 from postroom.outbox.model import (
     Cause,
     Claim,
@@ -34,7 +34,7 @@ from postroom.outbox.model import (
     Unknown,
     Wait,
 )
-from postroom.outbox.publisher import publish
+from postroom.outbox.publish import publish
 from tests.claims import make_claim
 
 LOGIN = ("post", "p@ss:wörd/1")

@@ -25,11 +25,11 @@ import pytest
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import ExportSettings
-from postroom.exports.adapter import ExportAdapter
-from postroom.exports.failures import STORAGE_ERRORS, answer_failure
-from postroom.exports.storage import open_storage
+from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
+from postroom.channels.exports.storage import open_storage
 from postroom.outbox.model import Cause, Claim, Delivered, Message, RetryLater, Trip
-from postroom.outbox.publisher import publish
+from postroom.outbox.publish import publish
 from tests.claims import make_claim
 
 START_TIMEOUT_S = 60.0

@@ -14,10 +14,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from postroom.admin.token_store import create_token
+from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, transaction
 from postroom.dev.receiver import Receiver
-from postroom.ops.token_store import create_token
-from postroom.ops.tokens import Scope
 from tests.system.test_crash_matrix import Start, start, until
 
 __all__ = ["start"]  # a fixture of another module

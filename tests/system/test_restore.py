@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from postroom.base.db import Pool, open_pool
-from postroom.outbox.ledger import Balance, check_ledger
+from postroom.outbox.ledger.balance import Balance, check_ledger
 from postroom.postgres.binaries import Binaries, find_binaries
 from postroom.postgres.server import LocalPostgres
 from tests.engine import Engine, ScriptedAdapter, email

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from postroom.dev.stripe_events import encode, signed, snapshot_event
-from postroom.ops.jobs import CATALOG
+from postroom.worker.model import JOB_NAMES
 from tests.system.commands import ROOT, environment, run
 from tests.system.local_postgres_processes import wait_until
 
@@ -176,25 +176,25 @@ def test_what_the_runbook_says_to_watch_is_there(scene: Scene) -> None:
     _, metrics = scene.request("GET", "/metrics", token=METRICS_TOKEN)
     for name in SEED_METRICS:
         assert re.search(rf"^{name}[ {{]", metrics, re.MULTILINE), name
-    for name in CATALOG:
+    for name in JOB_NAMES:
         sample = f'job_last_success_timestamp{{job="{name}"}}'
         assert wait_until(lambda sample=sample: scene.metric(sample) > 0, limit_s=WITHIN_S), sample  # type: ignore[misc]
     assert scene.metric('job_last_heartbeat_timestamp{job="jobs-runner"}') > 0
     status, jobs = scene.get("/v1/admin/jobs/status")
     assert status == 200
-    assert set(CATALOG) <= set(re.findall(r'"name": "([a-z-]+)"', json.dumps(jobs)))
+    assert set(JOB_NAMES) <= set(re.findall(r'"name": "([a-z-]+)"', json.dumps(jobs)))
     for path in ("/v1/admin/outbox/dead-letter", "/v1/admin/queues/dead-letter", "/v1/admin/circuits"):
         assert scene.get(path)[0] == 200
         assert scene.request("GET", path)[0] == 401
 
 
 def test_every_job_runs_by_hand_and_an_unknown_one_names_the_known(scene: Scene) -> None:
-    for name in CATALOG:
+    for name in JOB_NAMES:
         code, out = scene.command("postroom", "work", "--job", name, "--once")
         assert code == 0, out
     code, out = scene.command("postroom", "work", "--job", "outbox", "--once")
     assert code == 2
-    assert all(name in out for name in CATALOG)
+    assert all(name in out for name in JOB_NAMES)
     assert scene.request("POST", "/v1/admin/jobs/canary/run", token=scene.token)[0] in (200, 202)
     assert scene.request("POST", "/v1/admin/jobs/outbox/run", token=scene.token)[0] == 404
 

@@ -20,15 +20,15 @@ import pytest
 
 from drill.pages import FOLDER, read_page
 from drill.shell import run_block
+from postroom.admin.token_store import create_token, list_tokens
+from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import Settings
-from postroom.ops.jobs import CATALOG
-from postroom.ops.token_store import create_token, list_tokens
-from postroom.ops.tokens import Scope
-from postroom.outbox.ledger import check_ledger
+from postroom.channels.webhooks import endpoints
+from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.model import Channel, Message
-from postroom.outbox.publisher import publish, publish_many
-from postroom.webhooks import endpoints
+from postroom.outbox.publish import publish, publish_many
+from postroom.worker.model import JOB_NAMES
 from tests.deploy.files import assert_command_exists
 from tests.engine import Engine, ScriptedAdapter, email
 from tests.system.api_client import running_api
@@ -81,7 +81,7 @@ def test_a_command_exists_with_its_options(place: str, command: str) -> None:
     assert_command_exists(words)
     for before, word in pairwise(words):
         if before == "--job" or (before == "run" and words[:2] == ["postroom", "jobs"]):
-            assert word in (*CATALOG, "$JOB"), f"no job is called {word}"
+            assert word in (*JOB_NAMES, "$JOB"), f"no job is called {word}"
 
 
 @needs_psql

@@ -12,11 +12,11 @@ from uuid import uuid4
 
 import aiohttp
 
+from postroom.admin.token_store import create_token
+from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, transaction
 from postroom.dev.mailbox import Mailbox
 from postroom.dev.stripe_events import encode, signed, snapshot_event
-from postroom.ops.token_store import create_token
-from postroom.ops.tokens import Scope
 from tests.system.commands import Running, run
 from tests.system.local_postgres_processes import wait_until
 

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from postroom.api.stripe_webhook import StripeWebhook
+from postroom.api.intake.stripe_webhook import StripeWebhook
 from postroom.base.db import Pool, open_pool
 from postroom.dev.stripe_events import encode, signed, snapshot_event
 from tests.db.stripe_scene import SECRET, Scene

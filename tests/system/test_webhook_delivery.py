@@ -19,6 +19,12 @@ import pytest
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import WebhookSettings
+from postroom.channels.webhooks import deployment_secret as direct
+from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks.adapter import WebhookAdapter
+from postroom.channels.webhooks.answer import PRIVATE
+from postroom.channels.webhooks.client import PrivateAddress, PublicResolver, open_session
+from postroom.channels.webhooks.model import RESPONSE_BYTES_MAX, EndpointSecret, EndpointState
 from postroom.dev.receiver import Receiver
 from postroom.outbox.model import (
     Answer,
@@ -31,13 +37,8 @@ from postroom.outbox.model import (
     Trip,
     Wait,
 )
-from postroom.outbox.publisher import publish
+from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
-from postroom.webhooks import direct, endpoints
-from postroom.webhooks.adapter import WebhookAdapter
-from postroom.webhooks.answer import PRIVATE
-from postroom.webhooks.client import PrivateAddress, PublicResolver, open_session
-from postroom.webhooks.model import RESPONSE_BYTES_MAX, EndpointSecret, EndpointState
 
 OPEN = WebhookSettings(allow_private=True, timeout_s=5.0)
 GUARDED = WebhookSettings(allow_private=False, timeout_s=5.0)
@@ -235,7 +236,7 @@ async def test_an_endless_answer_is_cut_at_20000_bytes_and_quickly(
 async def test_an_answer_that_stalls_after_its_status_counts_and_holds_nobody_up(
     pool: Pool, receiver: Receiver, adapter: WebhookAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("postroom.webhooks.adapter.RESPONSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("postroom.channels.webhooks.adapter.RESPONSE_TIMEOUT_S", 0.2)
     [claim] = await claims(pool, to_url(receiver.url("/stall")))
     begun = time.monotonic()
     assert await adapter.deliver(claim) == Delivered("200", "the beginning")
@@ -245,7 +246,7 @@ async def test_an_answer_that_stalls_after_its_status_counts_and_holds_nobody_up
 async def test_an_answer_counts_also_where_the_time_limit_passes_while_its_body_stalls(
     pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("postroom.webhooks.adapter.RESPONSE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("postroom.channels.webhooks.adapter.RESPONSE_TIMEOUT_S", 1.0)
     settings = OPEN.model_copy(update={"timeout_s": 0.3})
     assert await answer_of(pool, settings, receiver.url("/stall")) == Delivered("200", "the beginning")
 

@@ -10,11 +10,11 @@ import pytest
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import WebhookSettings
+from postroom.channels.webhooks import connector
+from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.outbox.model import Claim, Delivered, Message
-from postroom.outbox.publisher import publish
+from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
-from postroom.webhooks import connector
-from postroom.webhooks.adapter import WebhookAdapter
 
 GAP_S = 0.05
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

@@ -12,9 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postroom.base.errors import InvalidPayload
-from postroom.email import address, letter
-from postroom.email.letter import Content, Stamp
-from postroom.email.payload import Email, parse
+from postroom.channels.email import address
+from postroom.channels.email import mime as letter
+from postroom.channels.email.mime import Content, Stamp
+from postroom.channels.email.payload import Email, parse
 
 STAMP = Stamp(UUID(int=7), 0, "order 7", datetime(2026, 1, 2, tzinfo=UTC))
 SENDER = address.sender('"Shop, Ltd." <shop@x.example>')

@@ -21,7 +21,7 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
-from postroom.email.outcomes import MENDABLE_CODES, Phase, outcome_of
+from postroom.channels.email.outcomes import MENDABLE_CODES, Phase, outcome_of
 from postroom.outbox.model import Cause, Rejected, RetryLater, Trip, Unknown
 
 

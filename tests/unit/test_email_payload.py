@@ -12,10 +12,11 @@ import pytest
 from pydantic import SecretStr
 
 from postroom.base.errors import InvalidPayload, SettingsInvalid
-from postroom.email import address, letter
-from postroom.email.letter import Content, Stamp
-from postroom.email.payload import parse
-from postroom.email.target import Tls, parse_target
+from postroom.channels.email import address
+from postroom.channels.email import mime as letter
+from postroom.channels.email.mime import Content, Stamp
+from postroom.channels.email.payload import parse
+from postroom.channels.email.target import Tls, parse_target
 
 PLAIN = {"to": "ann@example.com", "subject": "Hello", "text": "Good day"}
 STAMP = Stamp(UUID(int=7), 0, "order 7\r\nBcc: x", datetime(2026, 1, 2, tzinfo=UTC))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from postroom.email.filters import date, money
-from postroom.email.renderer import Renderer
-from postroom.email.template import TemplateFailed, TemplateFolders, Templates
+from postroom.channels.email.filters import date, money
+from postroom.channels.email.renderer import Renderer
+from postroom.channels.email.template import TemplateFailed, TemplateFolders, Templates
 
 INVOICE: dict[str, Any] = {
     "object": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
-from postroom.exports.failures import answer_failure
+from postroom.channels.exports.failures import answer_failure
 from postroom.outbox.model import Cause, Trip
 
 

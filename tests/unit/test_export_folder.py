@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from postroom.exports.failures import answer_failure
-from postroom.exports.folder import STAGING, STAGING_MAX_S, FolderStorage, sync_to_disk
+from postroom.channels.exports.failures import answer_failure
+from postroom.channels.exports.folder import STAGING, STAGING_MAX_S, FolderStorage, sync_to_disk
 from postroom.outbox.model import Cause
 
 PATH = "invoices/dt=2026-01-31/file.ndjson.gz"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from uuid import UUID
 
-from postroom.exports.gather import sort_claims
-from postroom.exports.model import FILE_BYTES_MAX, Group
+from postroom.channels.exports.gather import sort_claims
+from postroom.channels.exports.model import FILE_BYTES_MAX, Group
 from postroom.outbox.model import Claim
 from tests.claims import make_claim
 

@@ -7,8 +7,8 @@ import json
 from datetime import UTC, datetime
 from uuid import UUID
 
-from postroom.exports.model import ExportRecord
-from postroom.exports.ndjson import compress, line
+from postroom.channels.exports.model import ExportRecord
+from postroom.channels.exports.ndjson import compress, line
 
 RECORD = ExportRecord(
     id=UUID("01890000-0000-7000-8000-000000000001"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroom.base.errors import InvalidPayload
-from postroom.exports.model import RECORD_BYTES_MAX, ExportFile, check_payload
+from postroom.channels.exports.model import RECORD_BYTES_MAX, ExportFile, check_payload
 
 HOSTILE = [
     "", ".", "..", "../up", "a/b", "a\\b", "/etc", ".hidden", "-option", "_x", "UPPER", "a b", "a\n",

@@ -8,8 +8,8 @@ import pytest
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.settings import ExportSettings
-from postroom.exports.folder import FolderStorage
-from postroom.exports.storage import BucketStorage, open_storage
+from postroom.channels.exports.folder import FolderStorage
+from postroom.channels.exports.storage import BucketStorage, open_storage
 
 
 async def test_without_a_url_files_go_below_the_state_folder(tmp_path: Path) -> None:

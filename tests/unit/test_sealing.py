@@ -6,9 +6,10 @@ import base64
 
 import pytest
 
+from postroom.base.encryption_keys import parse_keys
 from postroom.base.errors import InvalidInput, SettingsInvalid
-from postroom.base.sealing import NO_KEYS, Keyring, Unreadable, new_key, parse_keys
 from postroom.base.settings import load_settings
+from postroom.encryption.keyring import NO_KEYS, Keyring, Unreadable, keyring_of, new_key
 
 A, B = b"a" * 32, b"b" * 32
 SETTING = "POSTROOM_ENCRYPTION__KEYS"
@@ -76,7 +77,7 @@ def test_a_pseudonym_is_the_same_for_one_address_in_any_case_and_another_under_a
 def test_a_new_key_is_taken_by_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SETTING, f"{new_key('2025b')}, {new_key('2025a')},")
     settings = load_settings()
-    assert settings.encryption.keyring().names == ("2025b", "2025a")
+    assert keyring_of(settings.encryption.keys).names == ("2025b", "2025a")
     assert "2025b" not in repr(settings)
     with pytest.raises(InvalidInput):
         new_key("No Name")

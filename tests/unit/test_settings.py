@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.settings import STRIPE_IS_ON, Settings, load_settings
-from postroom.ops.setting_names import unknown_names
+from postroom.health.setting_names import unknown_names
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 SECRET = "postgresql://user:hunter2@host/db"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from postroom.base import json
 from postroom.base.errors import InvalidInput
+from postroom.channels.stripe.address import address
+from postroom.channels.stripe.event import CUT, DEPTH_MAX, _clean, decode, parse
 from postroom.dev.stripe_events import encode, snapshot_event, thin_event
-from postroom.stripe.address import address
-from postroom.stripe.event import CUT, DEPTH_MAX, _clean, decode, parse
 
 
 def test_a_snapshot_event_is_read() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from postroom.base.errors import SettingsInvalid
-from postroom.stripe.handlers import Registry, load_handlers
-from postroom.stripe.loader import load_effects
+from postroom.channels.stripe.handlers import Registry, load_handlers
+from postroom.channels.stripe.loader import load_effects
 
 GOOD = """
 from postroom import on

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from postroom.base.errors import SettingsInvalid
+from postroom.channels.stripe.event import parse
+from postroom.channels.stripe.routes import Draft, RouteFailed, Routes
+from postroom.channels.stripe.routes_file import load_routes
 from postroom.dev.stripe_events import snapshot_event
-from postroom.stripe.event import parse
-from postroom.stripe.routes import Draft, RouteFailed, Routes
-from postroom.stripe.routes_file import load_routes
 
 DESIGN = """
 [[route]]

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from stripe import SignatureVerificationError, WebhookSignature
 
 from postroom.base.clock import DrivenClock
+from postroom.channels.stripe.signature import SignatureInvalid, SignatureVerifier, fingerprint
 from postroom.dev.stripe_events import signed
-from postroom.stripe.signature import SignatureInvalid, SignatureVerifier, fingerprint
 
 SECRET = "whsec_test_secret"
 BODY = b'{"id":"evt_1","object":"event"}'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from postroom.base.clock import DrivenClock
-from postroom.ops.failures import CLIENTS_MAX, WINDOW_S, FailureLimiter
+from postroom.base.rate_limit import CLIENTS_MAX, WINDOW_S, FailureLimiter
 
 
 def limiter() -> tuple[FailureLimiter, DrivenClock]:

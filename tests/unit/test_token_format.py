@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from postroom.admin.tokens import Scope, generate_token, hash_token, parse_scopes, well_formed
 from postroom.base.errors import InvalidInput
 from postroom.base.log import remove_secrets
-from postroom.ops.tokens import Scope, generate_token, hash_token, parse_scopes, well_formed
 
 
 def test_a_token_has_prefix_160_bits_and_checksum() -> None:

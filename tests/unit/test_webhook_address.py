@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from postroom.base.errors import InvalidPayload
-from postroom.webhooks.address import is_public
-from postroom.webhooks.url import PrivateUrl, parse_url
+from postroom.channels.webhooks.address import is_public
+from postroom.channels.webhooks.url import PrivateUrl, parse_url
 
 PRIVATE_ADDRESSES = [
     "0.0.0.0",

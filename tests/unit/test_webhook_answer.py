@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from postroom.channels.webhooks.answer import judge_answer, retry_after_s
 from postroom.outbox.model import Delivered, Rejected, RetryLater, Trip
-from postroom.webhooks.answer import judge_answer, retry_after_s
 
 NOW = datetime(2024, 1, 1, 12, 0, 0, tzinfo=UTC)
 

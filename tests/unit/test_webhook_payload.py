@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from postroom.base.errors import InvalidInput, InvalidPayload
+from postroom.channels.webhooks.endpoints import check_types
+from postroom.channels.webhooks.payload import DATA_BYTES_MAX, build_body, check_payload, read_payload
 from postroom.outbox.model import Claim
-from postroom.webhooks.endpoints import check_types
-from postroom.webhooks.payload import DATA_BYTES_MAX, build_body, check_payload, read_payload
 from tests.claims import make_claim
 
 GOOD: dict[str, Any] = {"tenant": "acme", "type": "invoice.paid", "data": {"id": "in_1"}}

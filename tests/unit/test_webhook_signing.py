@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from postroom.base.errors import InvalidInput
+from postroom.channels.webhooks.signing import decode_secret, generate_secret, sign
 from postroom.dev.standard_webhooks import find_fault
-from postroom.webhooks.signing import decode_secret, generate_secret, sign
 
 # Made with `hmac.new(bytes(range(32)), b'msg_1.1700000000.{"type":"invoice.paid"}', sha256)`.
 GOLDEN_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

@@ -1,0 +1,197 @@
+"""Erasing one person: their address is looked for in the whole ledger, and what holds it is emptied."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from postroom.admin import audit
+from postroom.admin import encrypted_search as sealed_search
+from postroom.base.db import Connection, query
+from postroom.base.errors import InvalidInput
+from postroom.channels.email.address import mask, recipient
+from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.store import cancel_message
+
+_NEXT_MARK = query(__package__, "erasure_next_mark")
+_FIND = query(__package__, "erasure_find_messages")
+_LETTERS = query(__package__, "erase_letters")
+_MESSAGES = query(__package__, "erase_messages")
+_ATTEMPTS = query(__package__, "erase_attempts")
+_EXPORTS = query(__package__, "erase_export_records")
+_STRIPE_RAW = query(__package__, "erase_stripe_raw")
+_STRIPE_OBJECTS = query(__package__, "erase_stripe_objects")
+_SUPPRESSED = query(__package__, "erasure_is_suppressed")
+
+BATCH_MAX: Final = 2_000
+LISTED_MAX: Final = 1_000
+ADDRESS_LENGTH_MAX: Final = 320
+START: Final = UUID(int=0)
+
+Transactions = Callable[[], AbstractAsyncContextManager[Connection]]
+
+
+@dataclass(slots=True)
+class ErasureReport:
+    """What was erased, and what a person still has to do.
+
+    `export_files`: files in storage that hold a record of this person; Postroom never rewrites them.
+    `open_messages`: left alone because they wait or are being sent; erase again once they ended.
+    `suppressed`: the address stays on the list of those never to mail, until somebody removes it.
+    `unreadable`: sealed messages and objects that no configured key opens; nobody could look into them.
+    `resume_after`: set when time ran out; the same call with it goes on.
+    """
+
+    messages: int = 0
+    dead_letters: int = 0
+    attempts: int = 0
+    cancelled: int = 0
+    stripe_objects: int = 0
+    export_files: list[str] = field(default_factory=list)
+    open_messages: list[UUID] = field(default_factory=list)
+    suppressed: bool = False
+    unreadable: int = 0
+    resume_after: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One address: how it is kept, how a text is searched for it, and how the audit trail names it.
+
+    `pattern` is PostgreSQL's, `opened` the same for what this process opened.
+    """
+
+    address: str
+    pattern: str
+    opened: re.Pattern[str]
+    shown: str
+
+
+def person(email: str) -> Person:
+    """Errors: `InvalidPayload` for field `email`.
+
+    The pattern finds the address in any case, percent-encoded, and after an escaped line break;
+    never as a part of a longer one. `ada+news@…` is another address.
+    """
+    if len(email) > ADDRESS_LENGTH_MAX:
+        raise InvalidInput(f"an address has at most {ADDRESS_LENGTH_MAX} characters", field="email")
+    found = recipient(email, field="email")
+    local, domain = found.username, found.domain
+    domains = {domain, _unicode(domain)}
+    forms = "|".join(sorted(re.escape(each) for each in domains))
+    core = rf"{re.escape(local)}(@|%40)({forms})"
+    pattern = rf"((?<![[:alnum:]._%+'-])|(?<=\\[nrtbf])){core}(?![[:alnum:]-]|\.[[:alnum:]])"
+    opened = rf"(?:(?<![^\W_])(?<![._%+'-])|(?<=\\[nrtbf])){core}(?![^\W_]|-|\.[^\W_])"
+    return Person(found.addr_spec.lower(), pattern, re.compile(opened, re.IGNORECASE), mask(found.addr_spec))
+
+
+async def erase(
+    transactions: Transactions,
+    *,
+    who: Person,
+    actor: str,
+    cancel_open: bool = False,
+    after: UUID = START,
+    time_max_s: float,
+    request_id: str | None = None,
+    keyring: Keyring = NO_KEYS,
+) -> ErasureReport:
+    """Empty every message that holds the address, its attempts, letters and places in export files.
+
+    Walks the ledger in batches, each its own transaction with its own audit entry, so that it
+    holds no lock for long and can go on where it stopped. `cancel_open` cancels what waits;
+    otherwise that is listed and left alone: nothing is lost because somebody else was erased.
+    """
+    report = ErasureReport()
+    ends_at = asyncio.get_running_loop().time() + time_max_s
+    while asyncio.get_running_loop().time() < ends_at:
+        async with transactions() as conn:
+            mark = await conn.fetchval(_NEXT_MARK, after, BATCH_MAX)
+            if mark is None:
+                return await _finish(conn, who, report, keyring, actor=actor, request_id=request_id)
+            batch = await _erase_batch(conn, who, after, mark, keyring, cancel_open=cancel_open)
+            if batch.messages or batch.attempts:
+                await _audit(conn, who, batch, actor=actor, request_id=request_id)
+        _add(report, batch)
+        after = mark
+    report.resume_after = after
+    return report
+
+
+async def _erase_batch(
+    conn: Connection, who: Person, after: UUID, mark: UUID, keyring: Keyring, *, cancel_open: bool
+) -> ErasureReport:
+    batch = ErasureReport()
+    sealed, batch.unreadable = await sealed_search.find_messages(conn, after, mark, who.opened, keyring)
+    found = await conn.fetch(_FIND, after, mark, who.pattern, sealed)
+    if cancel_open:
+        for row in found:
+            if row["is_open"]:
+                batch.cancelled += await cancel_message(conn, message_id=row["id"])
+        found = await conn.fetch(_FIND, after, mark, who.pattern, sealed)
+    batch.open_messages = [row["id"] for row in found if row["is_open"]]
+    ended = [row["id"] for row in found if not row["is_open"]]
+    batch.dead_letters = await conn.fetchval(_LETTERS, ended)
+    batch.messages = await conn.fetchval(_MESSAGES, ended, who.pattern)
+    batch.attempts = await conn.fetchval(_ATTEMPTS, after, mark, who.pattern, ended)
+    await conn.execute(_STRIPE_RAW, ended)
+    batch.export_files = [row["path"] for row in await conn.fetch(_EXPORTS, ended)]
+    return batch
+
+
+async def _finish(
+    conn: Connection,
+    who: Person,
+    report: ErasureReport,
+    keyring: Keyring,
+    *,
+    actor: str,
+    request_id: str | None,
+) -> ErasureReport:
+    report.stripe_objects, unreadable = await sealed_search.erase_objects(conn, who.opened, keyring)
+    report.stripe_objects += await conn.fetchval(_STRIPE_OBJECTS, who.pattern)
+    report.unreadable += unreadable
+    report.suppressed = await conn.fetchval(_SUPPRESSED, who.address)
+    await _audit(conn, who, report, actor=actor, request_id=request_id, action="erasure.done")
+    return report
+
+
+async def _audit(
+    conn: Connection,
+    who: Person,
+    report: ErasureReport,
+    *,
+    actor: str,
+    request_id: str | None,
+    action: str = "erasure.batch",
+) -> None:
+    detail: dict[str, Any] = {
+        name: value if isinstance(value, int) else len(value)
+        for name, value in asdict(report).items()
+        if name != "resume_after"
+    }
+    await audit.record(
+        conn, actor=actor, action=action, subject=who.shown, detail=detail, request_id=request_id
+    )
+
+
+def _add(report: ErasureReport, batch: ErasureReport) -> None:
+    report.messages += batch.messages
+    report.dead_letters += batch.dead_letters
+    report.attempts += batch.attempts
+    report.cancelled += batch.cancelled
+    report.unreadable += batch.unreadable
+    report.export_files = sorted({*report.export_files, *batch.export_files})[:LISTED_MAX]
+    report.open_messages = [*report.open_messages, *batch.open_messages][:LISTED_MAX]
+
+
+def _unicode(domain: str) -> str:
+    try:
+        return domain.encode("ascii").decode("idna")
+    except UnicodeError:
+        return domain

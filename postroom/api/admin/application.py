@@ -1,0 +1,53 @@
+"""The admin API: FastAPI with every admin resource."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import FastAPI
+
+from postroom.api.admin import (
+    audit,
+    circuits,
+    dead_letters,
+    endpoints,
+    erasures,
+    jobs,
+    outbox,
+    replay,
+    suppressions,
+    tokens,
+)
+from postroom.api.http.error_handlers import error_handlers
+from postroom.api.probes.health import VERSION
+
+# `dead_letters` and `replay` come before `outbox`: its `{event_id}` would take their paths.
+ROUTERS: Final = (
+    dead_letters.router,
+    replay.router,
+    outbox.router,
+    jobs.router,
+    circuits.router,
+    endpoints.router,
+    tokens.router,
+    suppressions.router,
+    erasures.router,
+    audit.router,
+)
+
+
+def create_admin() -> FastAPI:
+    """The admin application; `state.context` and `state.gate` are set by whoever mounts it."""
+    admin = FastAPI(
+        title="Postroom",
+        version=VERSION,
+        summary="What must happen because something else happened.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers=error_handlers(),
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        admin.include_router(router)
+    return admin

@@ -1,0 +1,40 @@
+"""GET /v1/admin/audit: who changed what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from postroom.admin import audit
+from postroom.admin.audit import AuditEntry
+from postroom.api.admin.callers import Reader
+from postroom.api.context import ContextDependency
+from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+
+router = APIRouter(prefix="/v1/admin/audit", tags=["audit"])
+
+Text = Annotated[str | None, Field(max_length=200)]
+
+
+class AuditQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    actor: Text = None
+    action: Text = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = None
+
+
+@router.get("")
+async def list_audit(
+    query: Annotated[AuditQuery, Query()], context: ContextDependency, _: Reader
+) -> Page[AuditEntry]:
+    """The trail, newest first."""
+    below_id = decode_cursor(query.cursor, int)
+    async with context.snapshot() as conn:
+        found = await audit.list_(
+            conn, below_id=below_id, actor=query.actor, action=query.action, limit=query.limit + 1
+        )
+    return page_of(found, query.limit, lambda entry: entry.id)

@@ -1,0 +1,191 @@
+"""/v1/admin/endpoints: where the operator's customers get their webhooks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from postroom.admin import audit
+from postroom.api.admin.callers import EndpointWriter, Reader
+from postroom.api.auth import Caller
+from postroom.api.context import Context, ContextDependency
+from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from postroom.base.db import Connection
+from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks.model import Endpoint, EndpointSecret
+
+router = APIRouter(prefix="/v1/admin/endpoints", tags=["endpoints"])
+
+Types = Annotated[list[str], Field(min_length=1, max_length=100)]
+
+
+class NewEndpoint(BaseModel):
+    """Without `secret` one is made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: str
+    url: str
+    types: Types = ["*"]
+    description: str = ""
+    secret: SecretStr | None = None
+
+
+class EndpointChange(BaseModel):
+    """What is given is changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str | None = None
+    types: Types | None = None
+    description: str | None = None
+
+
+class Parking(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(default=endpoints.REASON_DEFAULT, max_length=500)
+
+
+class Rotation(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    secret: SecretStr | None = None
+
+
+class EndpointWithSecret(BaseModel):
+    """The secret is shown here and never again."""
+
+    endpoint: Endpoint
+    secret: str
+
+
+class Deleted(BaseModel):
+    id: UUID
+    deleted: bool = True
+
+
+class EndpointQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: Annotated[str | None, Field(max_length=200)] = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = None
+
+
+@router.get("")
+async def list_endpoints(
+    query: Annotated[EndpointQuery, Query()], context: ContextDependency, _: Reader
+) -> Page[Endpoint]:
+    """In order of creation."""
+    after = decode_cursor(query.cursor, UUID)
+    async with context.snapshot() as conn:
+        found = await endpoints.list_endpoints(conn, tenant=query.tenant, after=after, limit=query.limit + 1)
+    return page_of(found, query.limit, lambda endpoint: endpoint.id)
+
+
+@router.post("", status_code=201)
+async def create_endpoint(
+    body: NewEndpoint, context: ContextDependency, caller: EndpointWriter
+) -> EndpointWithSecret:
+    async with context.transaction() as conn:
+        created = await endpoints.create_endpoint(
+            conn,
+            tenant=body.tenant,
+            url=body.url,
+            types=body.types,
+            description=body.description,
+            secret=body.secret,
+            allow_private=_allow_private(context),
+        )
+        await _record(conn, caller, "endpoint.create", created.endpoint.id)
+    return _with_secret(created)
+
+
+@router.get("/{endpoint_id}")
+async def fetch_endpoint(endpoint_id: UUID, context: ContextDependency, _: Reader) -> Endpoint:
+    async with context.snapshot() as conn:
+        return await endpoints.fetch_endpoint(conn, endpoint_id)
+
+
+@router.patch("/{endpoint_id}")
+async def update_endpoint(
+    endpoint_id: UUID,
+    body: EndpointChange,
+    context: ContextDependency,
+    caller: EndpointWriter,
+) -> Endpoint:
+    async with context.transaction() as conn:
+        updated = await endpoints.update_endpoint(
+            conn,
+            endpoint_id,
+            url=body.url,
+            types=body.types,
+            description=body.description,
+            allow_private=_allow_private(context),
+        )
+        await _record(conn, caller, "endpoint.update", endpoint_id)
+    return updated
+
+
+@router.delete("/{endpoint_id}")
+async def delete_endpoint(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Deleted:
+    """What waited for it becomes dead letters that say why."""
+    async with context.transaction() as conn:
+        await endpoints.delete_endpoint(conn, endpoint_id)
+        await _record(conn, caller, "endpoint.delete", endpoint_id)
+    return Deleted(id=endpoint_id)
+
+
+@router.post("/{endpoint_id}/park")
+async def park_endpoint(
+    endpoint_id: UUID,
+    body: Parking,
+    context: ContextDependency,
+    caller: EndpointWriter,
+) -> Endpoint:
+    """Hold everything for it back until it is resumed."""
+    async with context.transaction() as conn:
+        parked = await endpoints.park(conn, endpoint_id, reason=body.reason)
+        await _record(conn, caller, "endpoint.park", endpoint_id)
+    return parked
+
+
+@router.post("/{endpoint_id}/resume")
+async def resume_endpoint(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Endpoint:
+    """Let its deliveries go again."""
+    async with context.transaction() as conn:
+        resumed = await endpoints.resume(conn, endpoint_id)
+        await _record(conn, caller, "endpoint.resume", endpoint_id)
+    return resumed
+
+
+@router.post("/{endpoint_id}/rotate")
+async def rotate_secret(
+    endpoint_id: UUID,
+    body: Rotation,
+    context: ContextDependency,
+    caller: EndpointWriter,
+) -> EndpointWithSecret:
+    """A new signing secret; for 24 h the present one signs too."""
+    async with context.transaction() as conn:
+        rotated = await endpoints.rotate_secret(conn, endpoint_id, secret=body.secret)
+        await _record(conn, caller, "endpoint.rotate", endpoint_id)
+    return _with_secret(rotated)
+
+
+async def _record(conn: Connection, caller: Caller, action: str, endpoint_id: UUID) -> None:
+    await audit.record(
+        conn, actor=caller.actor, action=action, subject=str(endpoint_id), request_id=caller.request_id
+    )
+
+
+def _allow_private(context: Context) -> bool:
+    return context.settings.webhook.allow_private
+
+
+def _with_secret(made: EndpointSecret) -> EndpointWithSecret:
+    return EndpointWithSecret(endpoint=made.endpoint, secret=made.secret.get_secret_value())

@@ -1,0 +1,83 @@
+"""/v1/admin/outbox: the ledger, one message with everything that happened to it, cancelling."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from postroom.admin import audit
+from postroom.api.admin.callers import Canceller, Reader
+from postroom.api.context import ContextDependency
+from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from postroom.base.errors import Conflict
+from postroom.outbox import store
+from postroom.outbox.ledger import messages as reading
+from postroom.outbox.ledger.messages import LedgerEntry, LedgerFilter, MessageStory, Status
+from postroom.outbox.model import Channel
+
+router = APIRouter(prefix="/v1/admin/outbox", tags=["outbox"])
+
+Text = Annotated[str | None, Field(max_length=500)]
+
+
+class LedgerQuery(BaseModel):
+    """Everything that is given must match."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    channel: Channel | None = None
+    status: Status | None = None
+    tenant: Text = None
+    type: Text = None
+    key: Text = None
+    correlation_id: Text = None
+    created_from: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = None
+
+
+class Cancelled(BaseModel):
+    id: UUID
+    cancelled: int
+
+
+@router.get("")
+async def list_messages(
+    query: Annotated[LedgerQuery, Query()], context: ContextDependency, _: Reader
+) -> Page[LedgerEntry]:
+    """The ledger, newest first."""
+    wanted = LedgerFilter(**query.model_dump(exclude={"limit", "cursor"}))
+    below_id = decode_cursor(query.cursor, UUID)
+    async with context.snapshot() as conn:
+        found = await reading.list_messages(conn, wanted, below_id=below_id, limit=query.limit + 1)
+    return page_of(found, query.limit, lambda entry: entry.id)
+
+
+@router.get("/{event_id}")
+async def fetch_message(event_id: UUID, context: ContextDependency, _: Reader) -> MessageStory:
+    """One message: its deliveries, attempts, dead letters, and what belongs to the same chain."""
+    async with context.snapshot() as conn:
+        return await reading.fetch_message(conn, event_id, keyring=context.keyring)
+
+
+@router.post("/{event_id}/cancel")
+async def cancel_message(event_id: UUID, context: ContextDependency, caller: Canceller) -> Cancelled:
+    """Cancel what has not been sent; what is under way right now is left alone (409 if that is all)."""
+    async with context.transaction() as conn:
+        count = await store.cancel_message(conn, message_id=event_id)
+        if count == 0:
+            await reading.fetch_message(conn, event_id)
+            raise Conflict("nothing of this message waits: it has ended or is being sent right now")
+        await audit.record(
+            conn,
+            actor=caller.actor,
+            action="outbox.cancel",
+            subject=str(event_id),
+            detail={"deliveries": count},
+            request_id=caller.request_id,
+        )
+    return Cancelled(id=event_id, cancelled=count)

@@ -1,0 +1,84 @@
+"""/v1/admin/suppressions: addresses that are never mailed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from postroom.admin import audit
+from postroom.api.admin.callers import Reader, SuppressionWriter
+from postroom.api.context import ContextDependency
+from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from postroom.channels.email import suppressions
+from postroom.channels.email.address import mask
+from postroom.channels.email.suppressions import ADDRESS_LENGTH_MAX, REASON_LENGTH_MAX, Suppression
+
+router = APIRouter(prefix="/v1/admin/suppressions", tags=["suppressions"])
+
+Address = Annotated[str, Field(min_length=3, max_length=ADDRESS_LENGTH_MAX)]
+
+
+class SuppressionQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = None
+
+
+class NewSuppression(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    address: Address
+    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX)
+
+
+class Released(BaseModel):
+    address: str
+    released: bool = True
+
+
+@router.get("")
+async def list_suppressions(
+    query: Annotated[SuppressionQuery, Query()], context: ContextDependency, _: Reader
+) -> Page[Suppression]:
+    """Suppressed addresses, in the order of the alphabet."""
+    above = decode_cursor(query.cursor, str)
+    async with context.snapshot() as conn:
+        found = await suppressions.list_suppressions(conn, above=above, limit=query.limit + 1)
+    return page_of(found, query.limit, lambda each: each.address)
+
+
+@router.post("", status_code=201)
+async def suppress(
+    body: NewSuppression, context: ContextDependency, caller: SuppressionWriter
+) -> Suppression:
+    """Never mail this address again; the audit trail keeps it masked."""
+    async with context.transaction() as conn:
+        made = await suppressions.suppress(conn, address=body.address, reason=body.reason)
+        await audit.record(
+            conn,
+            actor=caller.actor,
+            action="suppression.add",
+            subject=mask(made.address),
+            request_id=caller.request_id,
+        )
+    return made
+
+
+@router.delete("")
+async def release(
+    address: Annotated[Address, Query()], context: ContextDependency, caller: SuppressionWriter
+) -> Released:
+    """Mail may go there again. The address stands in the query, which our log leaves out."""
+    async with context.transaction() as conn:
+        released = await suppressions.release(conn, address=address)
+        await audit.record(
+            conn,
+            actor=caller.actor,
+            action="suppression.remove",
+            subject=mask(released),
+            request_id=caller.request_id,
+        )
+    return Released(address=released)

@@ -1,0 +1,1 @@
+"""What every route stands on: limits, errors, pages of lists, HTTP's own metrics."""

@@ -1,0 +1,1 @@
+"""The two ways in: Stripe's webhooks and published events."""

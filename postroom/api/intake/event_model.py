@@ -1,0 +1,100 @@
+"""What POST /v1/events takes, checked before anything is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from postroom.base import json
+from postroom.base.errors import InvalidInput, InvalidPayload
+from postroom.outbox.encryption import SEALED
+from postroom.outbox.model import OUTBOUND, Adapter, Channel, Message
+
+EVENTS_MAX: Final = 1_000
+YEAR_MAX: Final = 9_999
+"""Of `deliver_at`, as in SQL."""
+_PATH: Final = re.compile(r" - at `\$(.*)`$")
+
+Name = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class Event(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message as a client sends it: the same fields, with the limits of the ledger."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
+    tenant: Name | None = None
+    type: Name | None = None
+    correlation_id: Name | None = None
+    ordering_key: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
+    deliver_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    traceparent: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+
+
+_decode_one = msgspec.json.Decoder(Event).decode
+_decode_many = msgspec.json.Decoder(list[Event]).decode
+
+
+def parse_events(body: bytes) -> tuple[list[Event], bool]:
+    """The events of a request body, and whether it was a list.
+
+    Errors: `InvalidInput` (400) for what is no JSON, `InvalidPayload` (422) naming field and index.
+    """
+    many = body.lstrip()[:1] == b"["
+    try:
+        events = _decode_many(body) if many else [_decode_one(body)]
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = _PATH.search(text)
+        field = found[1].lstrip(".") if found else None
+        raise InvalidPayload(_PATH.sub("", text), field=field or "body") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise json.refusal(body, error) from None
+    if not 1 <= len(events) <= EVENTS_MAX:
+        raise InvalidPayload(f"send 1 to {EVENTS_MAX} events at once, not {len(events)}", field="body")
+    return events, many
+
+
+def within_trace(events: list[Event], traceparent: str | None) -> list[Event]:
+    """The events with the request's traceparent; an event's own stays."""
+    if traceparent is None:
+        return events
+    return [
+        event if event.traceparent else msgspec.structs.replace(event, traceparent=traceparent)
+        for event in events
+    ]
+
+
+def check_events(events: list[Event], adapters: Mapping[Channel, Adapter], *, many: bool) -> None:
+    """Refuse what could never be sent. Errors: `InvalidPayload` naming index and field."""
+    for index, event in enumerate(events):
+        try:
+            _check(event, adapters)
+        except InvalidInput as error:
+            field = f"[{index}].{error.field or 'payload'}" if many else error.field
+            raise InvalidPayload(error.detail, field=field) from None
+
+
+def _check(event: Event, adapters: Mapping[Channel, Adapter]) -> None:
+    known = [channel for channel in OUTBOUND if channel in adapters]
+    if event.channel not in known:
+        raise InvalidPayload(f"unknown channel; known: {', '.join(known)}", field="channel")
+    for name in ("key", "tenant", "type", "correlation_id", "ordering_key", "traceparent"):
+        json.check(getattr(event, name), where=name)
+    json.check(event.payload, where="payload")
+    if event.deliver_at is not None and event.deliver_at.year >= YEAR_MAX:
+        raise InvalidPayload(f"must be before the year {YEAR_MAX}", field="deliver_at")
+    if SEALED in event.payload:
+        raise InvalidPayload(f"{SEALED} is the name of what Postroom sealed itself", field=SEALED)
+    adapters[Channel(event.channel)].check(_completed(event))
+
+
+def _completed(event: Event) -> dict[str, Any]:
+    """The payload as the channel will see it: tenant and type may stand beside it."""
+    if event.channel != Channel.WEBHOOK:
+        return event.payload
+    beside = {name: value for name, value in (("tenant", event.tenant), ("type", event.type)) if value}
+    return {**beside, **event.payload}

@@ -1,0 +1,1 @@
+"""What machines ask: health and metrics."""

@@ -1,0 +1,1 @@
+"""The channels: siblings that never import each other."""

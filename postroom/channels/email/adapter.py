@@ -1,0 +1,233 @@
+"""The way out for mail: payload, recipients, letter, SMTP, outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiosmtplib import SMTPRecipientsRefused
+
+from postroom.base.clock import Clock
+from postroom.base.db import DATABASE_AWAY, Pool, transaction
+from postroom.base.errors import InvalidInput, InvalidPayload, SettingsInvalid, Unavailable
+from postroom.base.log import get_logger
+from postroom.base.settings import EmailSettings
+from postroom.channels.email import address, payload, store
+from postroom.channels.email import mime as letter
+from postroom.channels.email.connections import Connections
+from postroom.channels.email.mime import Content, Stamp
+from postroom.channels.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
+from postroom.channels.email.payload import Email
+from postroom.channels.email.renderer import RENDER_S, START_S, Renderer
+from postroom.channels.email.smtp import SmtpFailed, step
+from postroom.channels.email.store import Excluded, Lookup
+from postroom.channels.email.target import parse_target
+from postroom.channels.email.template import TemplateFailed, TemplateFolders
+from postroom.channels.email.transaction import BODY_BYTES_PER_S, Envelope, Receipt, send
+from postroom.outbox.model import (
+    Answer,
+    Cause,
+    Channel,
+    Claim,
+    Deferred,
+    Delivered,
+    Rejected,
+    RetryLater,
+    Suppressed,
+    Trip,
+    Unknown,
+    Wait,
+    unusable,
+)
+from postroom.resilience.batcher import Batcher
+
+_BASE64_GROWTH = 1.4
+_SPARE_S = 15.0
+CLAIMED_AHEAD = 4
+"""So many mails are held for each connection, so that a claim is worth its query."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Who is still to be mailed: addresses, and their positions in the payload's own list."""
+
+    addresses: tuple[str, ...]
+    positions: tuple[int, ...]
+
+
+class EmailAdapter:
+    """Sends one message as one mail to up to 50 recipients.
+
+    Promise: nobody is mailed twice because somebody else of the same mail was refused. Not promised:
+    a single copy after `Unknown` or a crash; the Message-ID is then the same, so receivers can tell.
+    """
+
+    channel = Channel.EMAIL
+    circuit: str | None = "email"
+
+    def __init__(self, *, settings: EmailSettings, pool: Pool, clock: Clock) -> None:
+        """Errors: `SettingsInvalid` for an url, sender, certificate file or folder that cannot work."""
+        self._settings = settings
+        self._pool = pool
+        self._clock = clock
+        try:
+            self._sender = address.sender(settings.sender)
+        except ValueError as error:
+            raise SettingsInvalid([f"POSTROOM_EMAIL__FROM: {error}"]) from None
+        if settings.templates_dir is not None and not settings.templates_dir.is_dir():
+            raise SettingsInvalid(["POSTROOM_EMAIL__TEMPLATES_DIR: no such folder"])
+        self._folders = TemplateFolders(settings.templates_dir)
+        self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up)
+        self._renderer = Renderer(templates_dir=settings.templates_dir)
+        self._connections = self._connect_later()
+        self.concurrency_max = CLAIMED_AHEAD * settings.connections_max
+        self.per_destination_max = settings.connections_max
+        largest_s = settings.attachments_bytes_max * _BASE64_GROWTH / BODY_BYTES_PER_S
+        # Rendering may wait for others, then all before the body, then the body; each keeps its own limit.
+        rendering_s = START_S + RENDER_S * settings.connections_max
+        self.timeout_s = rendering_s + settings.timeout_s * 2 + largest_s + _SPARE_S
+
+    def _connect_later(self) -> Connections | None:
+        if self._settings.url is None:
+            return None
+        return Connections(
+            parse_target(self._settings.url, tls_ca=self._settings.tls_ca),
+            hostname=self._sender.domain,
+            connections_max=self._settings.connections_max,
+            timeout_s=self._settings.timeout_s,
+        )
+
+    async def start(self) -> None:
+        """Nothing is opened ahead: the first mail opens the first connection."""
+
+    async def close(self) -> None:
+        await self._lookups.close()
+        await self._renderer.close()
+        if self._connections is not None:
+            await self._connections.close()
+
+    def check(self, payload: dict[str, Any]) -> None:
+        """Errors: `InvalidPayload` naming the field. Looks at no network; renders nothing."""
+        name = self._parse(payload).template
+        if name is not None and not self._folders.has(name):
+            known = ", ".join(self._folders.names())
+            raise InvalidPayload(f"unknown template {name[:100]!r}; known are {known}", field="template")
+
+    async def preview(self, body: dict[str, Any]) -> Content:
+        """The words of a mail as its receivers see them; nothing is sent.
+
+        Errors: `InvalidPayload`, `TemplateFailed`, `Unavailable`.
+        """
+        return await self._content(self._parse(body))
+
+    async def deliver(self, claim: Claim) -> Answer:
+        """Try once; see `outcomes` for what failures mean. Errors: the database's own, before sending."""
+        if self._connections is None:
+            return Deferred(Wait.NOT_CONFIGURED, "POSTROOM_EMAIL__URL is not set")
+        try:
+            email = self._parse(claim.body())
+        except InvalidInput as error:
+            dead = unusable(error)
+            return replace(dead, reason=address.mask(dead.reason))
+        wanted = await self._wanted(claim, email)
+        if not isinstance(wanted, _Wanted):
+            return wanted
+        try:
+            content = await self._content(email)
+        except TemplateFailed as failed:
+            return Rejected(address.mask(str(failed)), code="template", cause=Cause.OURS)
+        except Unavailable as error:
+            return RetryLater(error.detail, code="renderer", cause=Cause.OURS, trip=Trip.NO)
+        body, utf8 = self._body(claim, email, content)
+        envelope = Envelope(self._sender.addr_spec, wanted.addresses, utf8)
+        try:
+            receipt = await self._send(self._connections, envelope, body)
+        except SmtpFailed as failed:
+            return outcome_of(failed.error, failed.phase)
+        return await self._taken(claim, wanted, receipt)
+
+    async def prove_login(self) -> None:
+        """Open a fresh connection, log in, say NOOP. Errors: `Unavailable` with what is wrong."""
+        if self._connections is None:
+            raise Unavailable("POSTROOM_EMAIL__URL is not set")
+        deadline = self._deadline()
+        try:
+            client = await self._connections.open(deadline)
+            try:
+                async with step(Phase.LOGIN, deadline):
+                    await client.noop()
+            finally:
+                client.close()
+        except SmtpFailed as failed:
+            outcome = outcome_of(failed.error, failed.phase)
+            raise Unavailable(f"{outcome.reason} ({outcome.detail})") from None
+
+    def _parse(self, body: dict[str, Any]) -> Email:
+        return payload.parse(body, attachments_bytes_max=self._settings.attachments_bytes_max)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._settings.timeout_s
+
+    async def _wanted(self, claim: Claim, email: Email) -> _Wanted | Suppressed | Delivered:
+        """Leave out who is suppressed and who has this mail from an earlier attempt."""
+        everyone = letter.recipients(email)
+        excluded = await self._lookups.submit(Lookup(claim.message_id, claim.n, everyone))
+        out = {each.recipient for each in excluded}
+        positions = tuple(index for index in range(len(everyone)) if index not in out)
+        if positions:
+            return _Wanted(tuple(everyone[index] for index in positions), positions)
+        if any(each.reason is None for each in excluded):
+            return Delivered(detail="everyone else had it from an earlier attempt")
+        return Suppressed(f"every recipient is suppressed: {excluded[0].reason}")
+
+    async def _look_up(self, lookups: Sequence[Lookup]) -> list[list[Excluded] | Exception]:
+        async with self._pool.acquire() as conn:
+            return [*await store.list_excluded(conn, lookups)]
+
+    async def _content(self, email: Email) -> Content:
+        if email.template is None:
+            return Content(email.subject, email.text, email.html)
+        done = await self._renderer.render(email.template, email.data)
+        return Content(done.subject, done.text, done.html)
+
+    def _body(self, claim: Claim, email: Email, content: Content) -> tuple[bytes, bool]:
+        stamp = Stamp(claim.message_id, claim.n, claim.correlation_id, self._clock.now())
+        message = letter.build(email, content, sender=self._sender, stamp=stamp)
+        utf8 = letter.needs_utf8(email)
+        return letter.to_bytes(message, utf8=utf8), utf8
+
+    async def _send(self, connections: Connections, envelope: Envelope, body: bytes) -> Receipt:
+        deadline = self._deadline()
+        async with connections.take(deadline) as client:
+            return await send(client, envelope, body, deadline=deadline, timeout_s=self._settings.timeout_s)
+
+    async def _taken(self, claim: Claim, wanted: _Wanted, receipt: Receipt) -> Answer:
+        """The mail is out. Whoever was refused keeps the message alive, for them alone."""
+        if not receipt.refused:
+            return Delivered(str(receipt.code), address.mask(receipt.answer)[:DETAIL_CHARACTERS_MAX])
+        refused = {each.recipient for each in receipt.refused}
+        accepted = [
+            position
+            for position, one in zip(wanted.positions, wanted.addresses, strict=True)
+            if one not in refused
+        ]
+        log.warning(
+            "email.partly_refused",
+            message_id=str(claim.message_id),
+            accepted=len(accepted),
+            refused=len(refused),
+        )
+        try:
+            async with transaction(self._pool) as conn:
+                await store.insert_accepted(conn, claim.message_id, claim.n, accepted)
+        except DATABASE_AWAY:
+            return Unknown("some recipients were accepted, and the database was away to remember which")
+        return _of_the_rest(outcome_of(SMTPRecipientsRefused(list(receipt.refused)), Phase.RECIPIENT))
+
+
+def _of_the_rest(failure: Failure) -> Failure:
+    return replace(failure, reason=f"some recipients of several: {failure.reason}")

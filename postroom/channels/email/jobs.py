@@ -1,0 +1,52 @@
+"""The job `email-dlq`: dead emails go out again once the way out is proved to work."""
+
+from __future__ import annotations
+
+from postroom.base.db import Pool, transaction
+from postroom.channels.email.adapter import EmailAdapter
+from postroom.channels.email.outcomes import MENDABLE_CODES
+from postroom.outbox.ledger.replay import LetterFilter, preview, replay_many
+from postroom.outbox.model import Cause, Channel
+from postroom.worker.model import Job, JobContext
+
+BATCH_MAX = 500
+PACE_PER_S = 20.0
+REPLAYS_MAX = 3
+
+PASSED = (
+    LetterFilter(channel=Channel.EMAIL, cause=Cause.PASSING),
+    LetterFilter(channel=Channel.EMAIL, cause=Cause.OURS, codes=MENDABLE_CODES),
+)
+"""What died for a reason that can pass: the provider, the connection, our credentials."""
+
+
+def dead_letter_job(*, pool: Pool, mailer: EmailAdapter) -> Job:
+    """Re-drives dead emails, all of a run at `PACE_PER_S`, each letter at most `REPLAYS_MAX` times by itself.
+
+    A run starts with a real login; when that fails, the run fails and nothing is spent.
+    """
+
+    async def run(context: JobContext) -> int:
+        async with pool.acquire() as conn:
+            waiting = [await preview(conn, letters) for letters in PASSED]
+        if not any(each.count for each in waiting):
+            return 0
+        await mailer.prove_login()
+        count = 0
+        for letters in PASSED:
+            redriven = BATCH_MAX
+            while redriven == BATCH_MAX and not context.stop.is_set():
+                async with transaction(pool) as conn:
+                    redriven = await replay_many(
+                        conn,
+                        letters,
+                        actor="email-dlq",
+                        limit=BATCH_MAX,
+                        pace_per_s=PACE_PER_S,
+                        replays_max=REPLAYS_MAX,
+                        after_s=count / PACE_PER_S,
+                    )
+                count += redriven
+        return count
+
+    return Job(name="email-dlq", run=run, every_s=60.0)

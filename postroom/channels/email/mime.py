@@ -1,0 +1,162 @@
+"""From a checked payload to the bytes that go out after DATA."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from email.header import Header
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, EmailPolicy
+from email.utils import format_datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from postroom.channels.email.payload import Email
+
+_LINE_MAX = 78
+
+
+class _Policy(EmailPolicy):
+    """Headers that are safe as they stand are neither parsed nor folded, which is half of a letter's cost.
+
+    Safe are lines of our own, and one short line of printable ASCII; all else goes the long way.
+    """
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        if isinstance(value, _Lines) or _is_plain(name, value):
+            return name, value
+        return super().header_store_parse(name, value)
+
+    def header_max_count(self, name: str) -> int | None:
+        return _max_count(name.lower())
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return value if _is_plain(name, value) else super().header_fetch_parse(name, value)
+
+
+class _Lines(str):
+    """A header's value as it goes out, folded by us."""
+
+    __slots__ = ()
+
+
+@lru_cache(maxsize=256)
+def _max_count(name: str) -> int | None:
+    """Kept, for the library makes a class each time it is asked."""
+    return SMTP.header_max_count(name)
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    return (
+        type(value) is str
+        and value.isascii()
+        and value.isprintable()
+        and len(name) + 2 + len(value) <= _LINE_MAX
+        and name.lower() != "content-disposition"  # EmailMessage asks it for its parts
+    )
+
+
+_SEVEN_BIT = _Policy(linesep="\r\n", max_line_length=_LINE_MAX, cte_type="7bit", refold_source="none")
+_SEVEN_BIT_BODY = _SEVEN_BIT.clone(utf8=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The words of a mail; at least one of `text` and `html` is set."""
+
+    subject: str
+    text: str | None
+    html: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What marks a mail as this message's: the same on every attempt, but for `date`."""
+
+    message_id: UUID
+    n: int
+    correlation_id: str
+    date: datetime
+
+    def header(self, domain: str) -> str:
+        """The Message-ID, by which receivers recognise a second copy."""
+        suffix = f".{self.n}" if self.n else ""
+        return f"<{self.message_id}{suffix}@{domain}>"
+
+
+def recipients(email: Email) -> tuple[str, ...]:
+    """Every address once, in the order of the payload, which therefore is the same on every attempt."""
+    unique: dict[str, str] = {}
+    for each in (*email.to, *email.cc, *email.bcc):
+        unique.setdefault(each.addr_spec.lower(), each.addr_spec)
+    return tuple(unique.values())
+
+
+def build(email: Email, content: Content, *, sender: Address, stamp: Stamp) -> EmailMessage:
+    """Put the letter together. Bcc never becomes a header; the caller puts it on the envelope."""
+    message = EmailMessage(policy=_SEVEN_BIT)
+    message["From"] = _listed(sender)
+    message["To"] = _listed(*email.to)
+    if email.cc:
+        message["Cc"] = _listed(*email.cc)
+    if email.reply_to:
+        message["Reply-To"] = _listed(email.reply_to)
+    message["Subject"] = content.subject
+    message["Date"] = format_datetime(stamp.date)
+    message["Message-ID"] = stamp.header(sender.domain)
+    message["X-Postroom-Id"] = str(stamp.message_id)
+    if stamp.correlation_id:
+        # A caller's own id may hold anything: what no header can hold is shown as a question mark.
+        message["X-Correlation-Id"] = "".join(c if " " <= c <= "~" else "?" for c in stamp.correlation_id)
+    for name, value in email.headers:
+        message[name] = value
+    _fill(message, email, content)
+    return message
+
+
+def _listed(*addresses: Address) -> _Lines:
+    """One a line: folded by the library, a long name loses its quotes and reads as addresses."""
+    return _Lines(",\n ".join(map(_mailbox, addresses)))
+
+
+def _mailbox(each: Address) -> str:
+    if each.display_name.isascii():
+        return str(each)
+    return f"{Header(each.display_name, 'utf-8').encode()} <{each.addr_spec}>"
+
+
+def _fill(message: EmailMessage, email: Email, content: Content) -> None:
+    if content.text is not None:
+        message.set_content(content.text)
+        if content.html is not None:
+            message.make_alternative(_boundary())
+            message.add_alternative(content.html, subtype="html")
+    else:
+        message.set_content(content.html or "", subtype="html")
+    if email.attachments:
+        message.make_mixed(_boundary())
+    for each in email.attachments:
+        message.add_attachment(
+            each.content, maintype=each.maintype, subtype=each.subtype, filename=each.filename
+        )
+
+
+def _boundary() -> str:
+    """Nobody can put it into a text beforehand, so the texts need not be searched for it."""
+    return f"=_{secrets.token_urlsafe(16)}"
+
+
+def to_bytes(message: EmailMessage, *, utf8: bool) -> bytes:
+    """Serialise for DATA. `utf8`: an address outside ASCII needs a server with SMTPUTF8.
+
+    Everything else is 7-bit, which any server on the way can carry.
+    """
+    return message.as_bytes(policy=_SEVEN_BIT_BODY if utf8 else _SEVEN_BIT)
+
+
+def needs_utf8(email: Email) -> bool:
+    shown = [email.reply_to.addr_spec] if email.reply_to else []
+    return not all(each.isascii() for each in (*recipients(email), *shown))

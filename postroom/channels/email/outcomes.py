@@ -1,0 +1,208 @@
+"""What an SMTP failure means: pure, one table, one test a row."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from aiosmtplib import (
+    SMTPException,
+    SMTPNotSupported,
+    SMTPRecipientRefused,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
+
+from postroom.channels.email.address import mask
+from postroom.outbox.model import Cause, Rejected, RetryLater, Trip, Unknown
+
+DETAIL_CHARACTERS_MAX = 500
+
+Failure = RetryLater | Rejected | Unknown
+
+
+class Phase(StrEnum):
+    """How far the talk with the server had come. After BODY began, the mail may have been taken."""
+
+    CONNECT = "connect"
+    LOGIN = "login"
+    SENDER = "sender"
+    RECIPIENT = "recipient"
+    DATA = "data"
+    BODY = "body"
+
+
+_REFUSED = {
+    Phase.CONNECT: "the mail server refused the connection",
+    Phase.LOGIN: "the mail server refused the login",
+    Phase.SENDER: "the mail server refused the sender",
+    Phase.RECIPIENT: "the mail server refused the recipient",
+    Phase.DATA: "the mail server refused the mail",
+    Phase.BODY: "the mail server refused the mail",
+}
+
+_ENHANCED = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})\b")
+_LOGIN_CODES = frozenset({530, 534, 535, 538})
+
+MENDABLE_CODES = (
+    *("530", "534", "535", "538", "454", "certificate", "unsupported", "renderer"),
+    *(Phase.CONNECT.value, Phase.LOGIN.value, Phase.SENDER.value),
+)
+"""Codes of what dies with cause `ours` and passes once the way out is mended, the mail as it is."""
+
+_PROTOCOL_CODES = frozenset({500, 501, 502, 503, 504, 555})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A server's refusal. `enhanced` is (class, subject, detail) of RFC 3463, where the server sent it."""
+
+    code: int
+    enhanced: tuple[int, int, int] | None
+    text: str
+
+    @classmethod
+    def of(cls, error: SMTPResponseException) -> Answer:
+        found = _ENHANCED.match(error.message)
+        enhanced = (int(found[1]), int(found[2]), int(found[3])) if found else None
+        return cls(error.code, enhanced if enhanced and enhanced[0] != 2 else None, error.message)
+
+    @property
+    def temporary(self) -> bool:
+        """The enhanced class beats the basic code."""
+        return (self.enhanced[0] if self.enhanced else self.code // 100) == 4
+
+    @property
+    def subject(self) -> int | None:
+        return self.enhanced[1] if self.enhanced else None
+
+    @property
+    def too_large(self) -> bool:
+        return self.enhanced is not None and self.enhanced[1:] in {(3, 4), (2, 3)}
+
+    @property
+    def mailbox_full(self) -> bool:
+        return self.enhanced[1:] == (2, 2) if self.enhanced else self.code == 552
+
+    @property
+    def codes(self) -> str:
+        return f"{self.code} {'.'.join(map(str, self.enhanced))}" if self.enhanced else str(self.code)
+
+
+def outcome_of(error: BaseException, phase: Phase) -> Failure:
+    """Turn a failure into an outcome.
+
+    Reasons hold codes and fixed words only, because they end up in fingerprints; the server's
+    own words are in `detail`, with addresses masked.
+    """
+    match error:
+        case SMTPRecipientsRefused():
+            return _of_refusals(error.recipients)
+        case SMTPResponseException() if 400 <= error.code <= 599:
+            return _of_answer(Answer.of(error), phase)
+        case SMTPNotSupported() if phase is not Phase.LOGIN:
+            return Rejected(
+                "the mail server cannot carry an address outside ASCII (SMTPUTF8)", code="smtputf8"
+            )
+    if phase is Phase.BODY:
+        return Unknown(
+            "the connection ended after the mail was handed over and before it was answered",
+            code=_lost_code(error),
+            detail=_detail(str(error)),
+        )
+    return _of_connection(error, phase)
+
+
+def _of_refusals(refusals: Sequence[SMTPRecipientRefused]) -> Failure:
+    """One outcome for several recipients: while one may still pass, it is tried again."""
+    outcomes = [outcome_of(each, Phase.RECIPIENT) for each in refusals]
+    return next((each for each in outcomes if isinstance(each, RetryLater)), outcomes[0])
+
+
+def _of_answer(answer: Answer, phase: Phase) -> Failure:
+    reason = f"{_REFUSED[phase]}: {answer.codes}"
+    if answer.code == 421:
+        return _retry(f"the mail server is closing down or busy: {answer.codes}", answer, trip=Trip.STRIKE)
+    if phase is Phase.LOGIN or answer.code in _LOGIN_CODES:
+        # Our credentials or our TLS: no recipient is to blame, and no other mail would pass either.
+        outcome = _retry(reason, answer, trip=Trip.NOW, cause=Cause.OURS)
+        return outcome if outcome.code in MENDABLE_CODES else replace(outcome, code=phase.value)
+    if answer.too_large:
+        return _reject(f"{reason} (too large for it)", answer)
+    if phase in (Phase.CONNECT, Phase.SENDER):
+        # No recipient has been named yet, so this is about us or the server, and hits every mail alike.
+        cause = Cause.PASSING if answer.temporary else Cause.OURS
+        outcome = _retry(reason, answer, trip=Trip.STRIKE, cause=cause)
+        return outcome if answer.temporary else replace(outcome, code=phase.value)
+    if answer.temporary:
+        # 4.3 (system) and 4.4 (network) speak of the server; the rest, like greylisting, of this one mail.
+        of_server = phase is not Phase.RECIPIENT and answer.subject in (3, 4)
+        return _retry(reason, answer, trip=Trip.STRIKE if of_server else Trip.NO)
+    return _of_permanent(answer, reason)
+
+
+def _of_permanent(answer: Answer, reason: str) -> Failure:
+    if answer.mailbox_full:
+        return _retry(f"{reason} (mailbox full)", answer, trip=Trip.NO)
+    if answer.subject == 7:
+        # Policy: SPF, DKIM, relaying, reputation or content. The mailbox is fine; it is on our side that
+        # somebody must mend something, and until then another attempt only hurts our reputation.
+        return _reject(f"{reason} (policy)", answer, cause=Cause.OURS)
+    if answer.subject == 5 or (answer.enhanced is None and answer.code in _PROTOCOL_CODES):
+        return _reject(f"{reason} (protocol)", answer, cause=Cause.OURS)
+    return _reject(reason, answer)
+
+
+def _of_connection(error: BaseException, phase: Phase) -> RetryLater:
+    """No answer that could be read: nothing has been taken yet."""
+    code = _lost_code(error)
+    detail = _detail(str(error.__cause__ or error))
+    if code == "certificate":
+        return RetryLater(
+            "the mail server's certificate cannot be verified",
+            code=code,
+            detail=detail,
+            cause=Cause.OURS,
+            trip=Trip.NOW,
+        )
+    if code == "unsupported":
+        # No AUTH or no STARTTLS where the url asks for it.
+        return RetryLater(
+            "the mail server does not offer what POSTROOM_EMAIL__URL asks for (login or STARTTLS)",
+            code=code,
+            detail=detail,
+            cause=Cause.OURS,
+            trip=Trip.NOW,
+        )
+    what = "did not answer in time" if code == "timeout" else "could not be reached or hung up"
+    return RetryLater(f"the mail server {what} ({phase})", code=code, detail=detail)
+
+
+def _lost_code(error: BaseException) -> str:
+    chain = (error, error.__cause__)
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
+        return "certificate"
+    if any(isinstance(each, TimeoutError) for each in chain):
+        return "timeout"
+    if any(isinstance(each, OSError) for each in chain):
+        return "connection"
+    if isinstance(error, SMTPException) and not isinstance(error, SMTPResponseException):
+        return "unsupported"
+    return "connection"
+
+
+def _retry(reason: str, answer: Answer, *, trip: Trip, cause: Cause = Cause.PASSING) -> RetryLater:
+    return RetryLater(reason, code=str(answer.code), detail=_detail(answer.text), cause=cause, trip=trip)
+
+
+def _reject(reason: str, answer: Answer, *, cause: Cause = Cause.PERMANENT) -> Rejected:
+    return Rejected(reason, code=str(answer.code), detail=_detail(answer.text), cause=cause)
+
+
+def _detail(text: str) -> str:
+    """A server's words, fit for the database: no address in full, no NUL, no lone surrogate."""
+    clean = text.encode("utf-8", "replace").decode().replace("\x00", "?")
+    return mask(clean)[:DETAIL_CHARACTERS_MAX]

@@ -1,0 +1,196 @@
+"""What a caller may ask the channel to send, and everything that is refused at publish time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.headerregistry import Address
+from typing import Any
+
+import msgspec
+
+from postroom.base.errors import InvalidPayload
+from postroom.channels.email import address
+from postroom.channels.email.address import refuse_line_breaks
+
+RECIPIENTS_MAX = 50
+ATTACHMENTS_MAX = 20
+HEADERS_MAX = 20
+HEADER_CHARACTERS_MAX = 900
+SUBJECT_CHARACTERS_MAX = 500
+TEXT_CHARACTERS_MAX = 1_000_000
+
+# Headers that a caller may set. All others are ours or could redirect, impersonate or re-encode the mail.
+_HEADER_ALLOWED = re.compile(
+    r"X-[A-Za-z0-9-]{1,60}|List-(Unsubscribe|Unsubscribe-Post|Id|Help|Archive)"
+    r"|In-Reply-To|References|Auto-Submitted|Precedence|Feedback-ID",
+    re.IGNORECASE,
+)
+_HEADER_OURS = frozenset({"x-postroom-id", "x-correlation-id"})
+_CONTENT_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.IGNORECASE)
+_WRONG_TYPE_PATH = re.compile(r"(.*) - at `\$\.?(.*)`$", re.DOTALL)
+
+
+class AttachmentPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    filename: str
+    content_base64: str
+    content_type: str = "application/octet-stream"
+
+
+class EmailPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The shape of the JSON; what it means is checked by `parse`."""
+
+    to: str | list[str]
+    template: str | None = None
+    data: dict[str, Any] | None = None
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    cc: str | list[str] = ()  # type: ignore[assignment]  # an immutable default for an optional list
+    bcc: str | list[str] = ()  # type: ignore[assignment]
+    reply_to: str | None = None
+    headers: dict[str, str] = {}
+    attachments: list[AttachmentPayload] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    filename: str
+    maintype: str
+    subtype: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """A payload that can be sent. Either `template` is set, or `subject` with `text`, `html` or both."""
+
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    bcc: tuple[Address, ...]
+    reply_to: Address | None
+    template: str | None
+    data: dict[str, Any]
+    subject: str
+    text: str | None
+    html: str | None
+    headers: tuple[tuple[str, str], ...]
+    attachments: tuple[Attachment, ...]
+
+
+def parse(payload: dict[str, Any], *, attachments_bytes_max: int) -> Email:
+    """Check a payload and turn it into an `Email`. Whether the template exists is not looked at.
+
+    Errors: `InvalidPayload` naming the field.
+    """
+    raw = _shape(payload)
+    to, cc, bcc = (_addresses(getattr(raw, name), name) for name in ("to", "cc", "bcc"))
+    if not to:
+        raise InvalidPayload("to names nobody", field="to")
+    if len(to) + len(cc) + len(bcc) > RECIPIENTS_MAX:
+        raise InvalidPayload(f"more than {RECIPIENTS_MAX} recipients", field="to")
+    _check_content(raw)
+    return Email(
+        to=to,
+        cc=cc,
+        bcc=bcc,
+        reply_to=address.recipient(raw.reply_to, field="reply_to") if raw.reply_to else None,
+        template=raw.template,
+        data=raw.data or {},
+        subject=raw.subject or "",
+        text=raw.text,
+        html=raw.html,
+        headers=tuple(_headers(raw.headers)),
+        attachments=tuple(_attachments(raw.attachments, attachments_bytes_max)),
+    )
+
+
+def _shape(payload: dict[str, Any]) -> EmailPayload:
+    known = EmailPayload.__struct_fields__
+    unknown = sorted(set(payload) - set(known))
+    if unknown:
+        raise InvalidPayload(f"unknown field {unknown[0]!r}; known are {', '.join(known)}", field=unknown[0])
+    if "to" not in payload:
+        raise InvalidPayload("to is missing", field="to")
+    try:
+        return msgspec.convert(payload, EmailPayload)
+    except msgspec.ValidationError as error:
+        found = _WRONG_TYPE_PATH.match(str(error))
+        detail, field = found.groups() if found else (str(error), "payload")
+        raise InvalidPayload(f"{field}: {detail}", field=field) from None
+
+
+def _check_content(raw: EmailPayload) -> None:
+    """A template, or words of the caller's own; never both, never neither."""
+    own = [name for name in ("subject", "text", "html") if getattr(raw, name) is not None]
+    if raw.template is not None:
+        if own:
+            raise InvalidPayload(f"{own[0]} comes from the template; leave one of the two out", field=own[0])
+        return
+    if raw.data is not None:
+        raise InvalidPayload("data is for a template, and none is named", field="data")
+    if not raw.text and not raw.html:
+        raise InvalidPayload("neither template nor text nor html is given", field="template")
+    if not raw.subject:
+        raise InvalidPayload("subject is missing", field="subject")
+    refuse_line_breaks(raw.subject, field="subject")
+    if len(raw.subject) > SUBJECT_CHARACTERS_MAX:
+        raise InvalidPayload(f"subject is longer than {SUBJECT_CHARACTERS_MAX} characters", field="subject")
+    for name in ("text", "html"):
+        if len(getattr(raw, name) or "") > TEXT_CHARACTERS_MAX:
+            raise InvalidPayload(f"{name} is longer than {TEXT_CHARACTERS_MAX} characters", field=name)
+
+
+def _addresses(value: str | list[str], field: str) -> tuple[Address, ...]:
+    if isinstance(value, str):
+        return (address.recipient(value, field=field),)
+    if len(value) > RECIPIENTS_MAX:
+        raise InvalidPayload(f"more than {RECIPIENTS_MAX} recipients", field=field)
+    return tuple(address.recipient(text, field=f"{field}[{index}]") for index, text in enumerate(value))
+
+
+def _headers(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
+    if len(headers) > HEADERS_MAX:
+        raise InvalidPayload(f"more than {HEADERS_MAX} headers", field="headers")
+    seen: set[str] = set()
+    for name, value in headers.items():
+        lower = name.lower()
+        if not _HEADER_ALLOWED.fullmatch(name) or lower in _HEADER_OURS or lower in seen:
+            raise InvalidPayload(
+                "a header that may not be set here; allowed are X-*, List-*, In-Reply-To, References, "
+                "Auto-Submitted, Precedence and Feedback-ID, each once",
+                field=f"headers.{name[:60]}",
+            )
+        if len(value) > HEADER_CHARACTERS_MAX:
+            raise InvalidPayload(f"longer than {HEADER_CHARACTERS_MAX} characters", field=f"headers.{name}")
+        seen.add(lower)
+        yield name, refuse_line_breaks(value, field=f"headers.{name}")
+
+
+def _attachments(attachments: list[AttachmentPayload], bytes_max: int) -> Iterator[Attachment]:
+    if len(attachments) > ATTACHMENTS_MAX:
+        raise InvalidPayload(f"more than {ATTACHMENTS_MAX} attachments", field="attachments")
+    # base64 grows by a third: judged before decoding, so that nothing huge is ever decoded.
+    if sum(len(each.content_base64) for each in attachments) * 3 // 4 > bytes_max + 3 * len(attachments):
+        raise InvalidPayload(f"attachments are larger than {bytes_max} bytes", field="attachments")
+    for index, each in enumerate(attachments):
+        yield _attachment(each, f"attachments[{index}]")
+
+
+def _attachment(raw: AttachmentPayload, field: str) -> Attachment:
+    refuse_line_breaks(raw.filename, field=f"{field}.filename")
+    if not 0 < len(raw.filename) <= 200 or "/" in raw.filename or "\\" in raw.filename:
+        raise InvalidPayload("a file name has 1 to 200 characters and no slashes", field=f"{field}.filename")
+    if not _CONTENT_TYPE.fullmatch(raw.content_type) or raw.content_type.lower().startswith(
+        ("multipart/", "message/")
+    ):
+        raise InvalidPayload("no content type that can be attached", field=f"{field}.content_type")
+    try:
+        content = base64.b64decode(raw.content_base64, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidPayload("not base64", field=f"{field}.content_base64") from None
+    maintype, _, subtype = raw.content_type.lower().partition("/")
+    return Attachment(raw.filename, maintype, subtype, content)

@@ -1,0 +1,114 @@
+"""The parent's side of rendering: one child process, bounded in time and memory, replaced when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from postroom.base.errors import Unavailable
+from postroom.base.version import PACKAGE
+from postroom.channels.email.render_process import Job, Result
+from postroom.channels.email.template import Rendered, TemplateFailed
+
+START_S = 20.0
+RENDER_S = 3.0
+FRAME_BYTES_MAX = 32 * 1024 * 1024
+
+
+class Renderer:
+    """Renders one template at a time; a rendering takes a millisecond, so nobody waits long.
+
+    A template that runs longer than `render_s` is killed with its process, and the next rendering
+    starts a new one. Nothing is started before the first rendering.
+    """
+
+    def __init__(self, *, templates_dir: Path | None, render_s: float = RENDER_S) -> None:
+        self._templates_dir = templates_dir
+        self._render_s = render_s
+        self._one_at_a_time = asyncio.Lock()
+        self._process: Process | None = None
+
+    async def render(self, template: str, data: dict[str, Any]) -> Rendered:
+        """Errors: `TemplateFailed`, its own fault; `Unavailable` when no process can be started."""
+        async with self._one_at_a_time:
+            process = self._process or await self._start()
+            try:
+                async with asyncio.timeout(self._render_s):
+                    result = await _ask(process, Job(template, data))
+            except TimeoutError:
+                await self._stop()
+                raise TemplateFailed(f"template {template}: took longer than {self._render_s:g} s") from None
+            except (OSError, EOFError):
+                await self._stop()
+                raise TemplateFailed(f"template {template}: the process that renders it died") from None
+            except BaseException:
+                await self._stop()  # cancelled half-way: its answer would be taken for the next one's
+                raise
+        if result.error is not None:
+            raise TemplateFailed(result.error)
+        return Rendered(result.subject, result.text, result.html)
+
+    async def close(self) -> None:
+        async with self._one_at_a_time:
+            await self._stop()
+
+    async def _start(self) -> Process:
+        command = [sys.executable, "-m", "postroom.channels.email.render_process"]
+        if self._templates_dir is not None:
+            command.append(str(self._templates_dir.absolute()))
+        try:
+            self._process = process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, env=_environment()
+            )
+            async with asyncio.timeout(START_S):
+                await _read(process)
+        except (OSError, EOFError) as error:
+            await self._stop()
+            raise Unavailable(f"the process that renders templates does not start: {error}") from None
+        except BaseException:
+            await self._stop()
+            raise
+        return process
+
+    async def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """What a Python process needs and no more: templates have no business with our secrets."""
+    root = str(PACKAGE.parent)
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
+    return {**kept, "PYTHONPATH": path, "PYTHONUTF8": "1"}
+
+
+async def _ask(process: Process, job: Job) -> Result:
+    if process.stdin is None:
+        raise EOFError
+    frame = msgspec.msgpack.encode(job)
+    process.stdin.write(len(frame).to_bytes(4, "big") + frame)
+    await process.stdin.drain()
+    return await _read(process)
+
+
+async def _read(process: Process) -> Result:
+    if process.stdout is None:
+        raise EOFError
+    head = await process.stdout.readexactly(4)  # IncompleteReadError is an EOFError
+    size = int.from_bytes(head, "big")
+    if size > FRAME_BYTES_MAX:
+        raise EOFError
+    return msgspec.msgpack.decode(await process.stdout.readexactly(size), type=Result)

@@ -1,0 +1,63 @@
+"""Addresses that are never mailed again, each with the reason somebody gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from postroom.base.db import Connection, query
+from postroom.base.errors import InvalidInput, NotFound
+from postroom.channels.email.address import recipient
+
+_INSERT = query(__package__, "insert_suppression")
+_DELETE = query(__package__, "delete_suppression")
+_LIST = query(__package__, "list_suppressions")
+
+REASON_LENGTH_MAX = 500
+ADDRESS_LENGTH_MAX = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    address: str
+    reason: str
+    created_at: datetime
+
+
+def normalise(text: str) -> str:
+    """The form in which addresses are kept and compared: lower case, the domain in ASCII.
+
+    Errors: `InvalidPayload` for field `address`.
+    """
+    return recipient(text, field="address").addr_spec.lower()
+
+
+async def suppress(conn: Connection, *, address: str, reason: str) -> Suppression:
+    """From the next attempt on nothing goes there; a known address takes the new reason.
+
+    Errors: `InvalidInput` naming the field. Transaction: the caller's.
+    """
+    if not 1 <= len(reason) <= REASON_LENGTH_MAX or not reason.isprintable():
+        raise InvalidInput(f"a reason is 1 to {REASON_LENGTH_MAX} printable characters", field="reason")
+    row = await conn.fetchrow(_INSERT, normalise(address), reason)
+    if row is None:
+        raise RuntimeError("insert ... returning gave no row")
+    return Suppression(**row)
+
+
+async def release(conn: Connection, *, address: str) -> str:
+    """Mail may go there again. What was left out meanwhile is not sent after all.
+
+    Returns: the address as it was kept. Errors: `NotFound`. Transaction: the caller's.
+    """
+    normal = normalise(address)
+    if await conn.fetchval(_DELETE, normal) is None:
+        raise NotFound("this address is not suppressed")
+    return normal
+
+
+async def list_suppressions(
+    conn: Connection, *, above: str | None = None, limit: int = 50
+) -> list[Suppression]:
+    """By address; `above` continues after the last one seen."""
+    return [Suppression(**row) for row in await conn.fetch(_LIST, above, limit)]

@@ -1,0 +1,171 @@
+"""The channel `export`: records gathered into files, each file written until it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from postroom.base.clock import Clock
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import ExportSettings
+from postroom.channels.exports import ndjson, store
+from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
+from postroom.channels.exports.gather import Batch, sort_claims
+from postroom.channels.exports.model import ExportFile, ExportRecord, Stored, check_payload
+from postroom.channels.exports.storage import Storage, open_storage
+from postroom.encryption.keyring import NO_KEYS, Keyring, Unreadable
+from postroom.outbox.model import (
+    Answer,
+    Cause,
+    Channel,
+    Claim,
+    Deferred,
+    Delivered,
+    Rejected,
+    RetryLater,
+    Wait,
+)
+
+PUT_TIMEOUT_S: Final = 60.0
+FILES_AT_ONCE: Final = 2
+"""Files in memory at once."""
+
+
+class ExportAdapter:
+    """Delivers a record when its file is durably stored, and writes each record into one file only.
+
+    Membership of a file is committed before its first write. A repeat, on whichever worker, writes
+    all of the same file under the same name, or finds it stored and writes nothing.
+
+    Does not promise that a file is new to a consumer: a file can be written again with the same
+    content until it is marked stored. A record cancelled after its first attempt may be in a file.
+    Each line is described in `postroom.channels.exports.ndjson`.
+    """
+
+    channel = Channel.EXPORT
+    circuit: str | None = None
+    timeout_s = 150.0
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        clock: Clock,
+        settings: ExportSettings,
+        state_dir: Path,
+        keyring: Keyring = NO_KEYS,
+        storage: Storage | None = None,
+        put_timeout_s: float = PUT_TIMEOUT_S,
+    ) -> None:
+        self.batch_max = settings.records_max
+        self.per_destination_max = settings.records_max
+        self.concurrency_max = 2 * settings.records_max
+        self._pool = pool
+        self._clock = clock
+        self._settings = settings
+        self._state_dir = state_dir
+        self._keyring = keyring
+        self._storage = storage
+        self._put_timeout_s = put_timeout_s
+        self._slots = asyncio.Semaphore(FILES_AT_ONCE)
+
+    async def start(self) -> None:
+        """Errors: `SettingsInvalid` where the settings name no usable storage."""
+        self._opened()
+
+    async def close(self) -> None:
+        """Nothing is kept open between deliveries."""
+
+    def check(self, payload: dict[str, Any]) -> None:
+        """Errors: `InvalidPayload` naming the field."""
+        check_payload(payload)
+
+    async def deliver(self, claim: Claim) -> Answer:
+        """A batch of one."""
+        [answer] = await self.deliver_batch([claim])
+        return answer
+
+    async def deliver_batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        """One answer a claim, in order; a bad record and a failing file leave the others alone.
+
+        Errors: one of `DATABASE_AWAY`; the claims are then unanswered and safe to deliver again.
+        """
+        batch = sort_claims(claims)
+        memberships = await self._assign(batch)
+        files = {file.id: file for file in memberships.values()}
+        latest = self._clock.monotonic() + self.timeout_s - 1.5 * self._put_timeout_s
+        answers = await _all_of([self._export(file, latest) for file in files.values()])
+        answer_of = dict(zip(files, answers, strict=True))
+        return [self._answer(claim, batch, memberships, answer_of) for claim in claims]
+
+    async def _assign(self, batch: Batch) -> dict[UUID, ExportFile]:
+        """Commit which file each record belongs to, before anything is written."""
+        if not batch.records:
+            return {}
+        message_ids = list(batch.records)
+        async with transaction(self._pool) as conn:
+            known = await store.list_memberships(conn, message_ids=message_ids)
+            if len(known) == len(message_ids):
+                return known
+            groups = batch.groups(without=set(known), records_max=self._settings.records_max)
+            await store.insert_files(conn, groups=groups)
+            return await store.list_memberships(conn, message_ids=message_ids)
+
+    async def _export(self, file: ExportFile, latest: float) -> Answer:
+        """Write the file if it is not stored yet; `latest`: begin no write after this."""
+        if file.stored_at is not None:
+            return Delivered(detail=file.path)
+        async with self._slots:
+            if self._clock.monotonic() > latest:
+                return Deferred(Wait.DESTINATION_FULL, "the storage is slow; other files went first")
+            try:
+                async with self._pool.acquire() as conn:
+                    records = await store.list_records(conn, file_id=file.id, keyring=self._keyring)
+            except Unreadable as error:
+                reason = f"another record of its file: {error.detail}"
+                return Rejected(reason, code=error.code, cause=Cause.OURS)
+            try:
+                stored = await self._write(file, records)
+            except STORAGE_ERRORS as error:
+                return answer_failure(error)
+        async with transaction(self._pool) as conn:
+            await store.mark_stored(conn, file=file, stored=stored)
+        return Delivered(detail=file.path)
+
+    async def _write(self, file: ExportFile, records: Sequence[ExportRecord]) -> Stored:
+        """All records of the file, whichever of them are due now. Errors: those in `STORAGE_ERRORS`."""
+        content = await asyncio.to_thread(ndjson.compress, records)
+        async with asyncio.timeout(self._put_timeout_s):
+            await self._opened().put(file.path, content)
+        return Stored(size_bytes=len(content), sha256=hashlib.sha256(content).digest())
+
+    def _opened(self) -> Storage:
+        if self._storage is None:
+            self._storage = open_storage(self._settings, self._state_dir)
+        return self._storage
+
+    @staticmethod
+    def _answer(
+        claim: Claim, batch: Batch, memberships: dict[UUID, ExportFile], answer_of: dict[UUID, Answer]
+    ) -> Answer:
+        if claim.message_id in batch.rejected:
+            return batch.rejected[claim.message_id]
+        if claim.message_id not in memberships:
+            return RetryLater("retention forgot this record's file while it was looked up")
+        return answer_of[memberships[claim.message_id].id]
+
+
+async def _all_of(exports: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    """Wait for every file, then raise what the first failing one raised: none goes on unwatched."""
+    answers = await asyncio.gather(*exports, return_exceptions=True)
+    return [_answer_or_raise(answer) for answer in answers]
+
+
+def _answer_or_raise(answer: Answer | BaseException) -> Answer:
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer

@@ -1,0 +1,37 @@
+"""The bytes of a file: one JSON object a line, gzip, the same bytes for the same records.
+
+Each line: `{"id", "type", "tenant", "created_at", "record"}`. `id` is the message's; a consumer that
+reads files more than once deduplicates on it. `created_at` is RFC 3339 in UTC. `record` is the
+published object, its numbers digit for digit.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable
+from datetime import UTC
+from typing import Final
+
+import msgspec
+
+from postroom.channels.exports.model import ExportRecord
+
+_LEVEL: Final = 6
+_encode = msgspec.json.Encoder().encode
+
+
+def line(record: ExportRecord) -> bytes:
+    """One line, its end included."""
+    fields = {
+        "id": record.id,
+        "type": record.type,
+        "tenant": record.tenant,
+        "created_at": record.created_at.astimezone(UTC),
+        "record": msgspec.Raw(record.record.encode()),
+    }
+    return _encode(fields) + b"\n"
+
+
+def compress(records: Iterable[ExportRecord]) -> bytes:
+    """The whole file. It carries no time and no name, so that a repeat has the same bytes."""
+    return gzip.compress(b"".join(line(record) for record in records), compresslevel=_LEVEL, mtime=0)

@@ -1,0 +1,66 @@
+"""Which record belongs to which file: decided once, before the first write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from postroom.base.db import Connection, query
+from postroom.channels.exports.encryption import open_record
+from postroom.channels.exports.model import ExportFile, ExportRecord, Group, Stored
+from postroom.encryption.keyring import Keyring
+
+_INSERT_FILES = query(__package__, "insert_files")
+_MEMBERSHIPS = query(__package__, "list_memberships")
+_RECORDS = query(__package__, "list_records")
+_MARK_STORED = query(__package__, "mark_stored")
+_PRUNE = query(__package__, "prune_files")
+
+
+async def insert_files(conn: Connection, *, groups: Sequence[Group]) -> None:
+    """Make new files, one a group, of those records that belong to none yet; none are left, no file.
+
+    Transaction: the caller's; a concurrent one that takes the same records is waited for.
+    """
+    rows = [
+        (message_id, file_no, group.dataset, position)
+        for file_no, group in enumerate(groups)
+        for position, message_id in enumerate(group.message_ids, start=1)
+    ]
+    await conn.execute(_INSERT_FILES, *map(list, zip(*rows, strict=True)))
+
+
+async def list_memberships(conn: Connection, *, message_ids: Sequence[UUID]) -> dict[UUID, ExportFile]:
+    """The file of each record; a record without one is not in the answer."""
+    files: dict[UUID, ExportFile] = {}
+    memberships: dict[UUID, ExportFile] = {}
+    for row in await conn.fetch(_MEMBERSHIPS, message_ids):
+        file = ExportFile(row["id"], row["dataset"], row["created_at"], row["stored_at"])
+        memberships[row["message_id"]] = files.setdefault(file.id, file)
+    return memberships
+
+
+async def list_records(conn: Connection, *, file_id: UUID, keyring: Keyring) -> list[ExportRecord]:
+    """All records of a file in its order, not only those that are due now.
+
+    Errors: `Unreadable` where one of them is sealed and no key opens it.
+    """
+    return [
+        ExportRecord(id, type_, tenant, created_at, record or open_record(id, sealed, keyring))
+        for id, type_, tenant, created_at, record, sealed in await conn.fetch(_RECORDS, file_id)
+    ]
+
+
+async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> None:
+    """Say that the file is durably in storage. Call it after the write, never before."""
+    await conn.execute(_MARK_STORED, file.id, file.path, stored.size_bytes, stored.sha256)
+
+
+async def prune_records(conn: Connection, *, days: int, limit: int) -> int:
+    """Forget files older than `days` and which records they hold; never touches files in storage.
+
+    Spares files with a record that is pending or dead. A record that is replayed after its file is
+    forgotten is exported again, with the same id: keep `days` as long as messages are kept.
+    Returns: how many files were forgotten, at most `limit`.
+    """
+    return len(await conn.fetch(_PRUNE, days, limit))

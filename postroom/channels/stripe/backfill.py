@@ -1,0 +1,192 @@
+"""The way back after downtime: what Stripe has and we have not comes in through the same door."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from postroom.base.clock import Clock
+from postroom.base.db import Pool
+from postroom.base.errors import InvalidInput, PostroomError, Unavailable
+from postroom.base.log import get_logger
+from postroom.channels.stripe import store
+from postroom.channels.stripe.client import EventPage, EventQuery, Failed, StripeApi
+from postroom.channels.stripe.current import CIRCUIT
+from postroom.channels.stripe.event import OWN_ACCOUNT, Event, decode, parse
+from postroom.channels.stripe.ingest import Arrival, Ingest
+from postroom.resilience.breaker import Trip
+from postroom.resilience.circuits import Circuits
+
+log = get_logger(__name__)
+
+BATCH_MAX: Final = 1_000
+SAMPLE_MAX: Final = 10
+RETRY_S: Final = 1.0
+
+
+class Refused(PostroomError):
+    """Stripe answered that it will not list events for us."""
+
+    code = "stripe_refused"
+    status = 502
+    title = "Stripe refused to list its events"
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """An event that Stripe has and we had not."""
+
+    event_id: str
+    type: str
+    object_id: str | None
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Backfilled:
+    """`listed`: what Stripe has; `duplicates`: known here; `missing`: not known; `taken`: booked now.
+
+    `taken` is 0 after a dry run. `sample`: some of what was missing.
+    """
+
+    listed: int = 0
+    duplicates: int = 0
+    missing: int = 0
+    taken: int = 0
+    sample: tuple[Missed, ...] = ()
+
+
+Told = Callable[[Backfilled], None]
+Waits = Callable[[str, float], None]
+
+
+class Backfill:
+    """Reads Stripe's list of events behind the breaker `stripe` and takes in what is missing.
+
+    Promise: what is known already is left alone; it can be stopped and run again at any time.
+    Non-promise: Stripe lists snapshot events of the last 30 days, and no thin events.
+    """
+
+    def __init__(
+        self, *, pool: Pool, api: StripeApi, ingest: Ingest, circuits: Circuits, clock: Clock
+    ) -> None:
+        self._pool = pool
+        self._api = api
+        self._ingest = ingest
+        self._circuits = circuits
+        self._clock = clock
+
+    def check(self) -> None:
+        """Errors: `InvalidInput` without an API key."""
+        if not self._api.configured:
+            raise InvalidInput("POSTROOM_STRIPE__API_KEY is not set", field="POSTROOM_STRIPE__API_KEY")
+
+    async def run(
+        self,
+        query: EventQuery,
+        *,
+        dry_run: bool = False,
+        wait_s: float = 600.0,
+        told: Told = lambda _: None,
+        waits: Waits = lambda _reason, _s: None,
+    ) -> Backfilled:
+        """Take in what is missing, oldest first within each 1,000.
+
+        An outage of Stripe is waited for, up to `wait_s` for one page. `told` hears how far it is after
+        each batch, `waits` why and for how many seconds it waits.
+        Errors: `InvalidInput` without an API key; `Refused` when Stripe does not accept it;
+        `Unavailable` when Stripe or the database is away. What was taken before stays.
+        """
+        self.check()
+        done = Backfilled()
+        async for batch in self._batches(query, wait_s, waits):
+            done = _added(done, await self._take_missing(batch, query.account, dry_run=dry_run))
+            told(done)
+        log.info("stripe.backfilled", since=query.since.isoformat(), listed=done.listed, taken=done.taken)
+        return done
+
+    async def _batches(
+        self, query: EventQuery, wait_s: float, waits: Waits
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        batch: list[dict[str, Any]] = []
+        more, after = True, None
+        while more:
+            page = await self._page(query, after, wait_s, waits)
+            batch.extend(page.events)
+            more, after = page.more, page.events[-1]["id"] if page.events else None
+            if batch and (not more or len(batch) >= BATCH_MAX):
+                yield batch
+                batch = []
+
+    async def _page(self, query: EventQuery, after: str | None, wait_s: float, waits: Waits) -> EventPage:
+        """The page once Stripe gives it."""
+        deadline_s = self._clock.monotonic() + wait_s
+        while True:
+            pause_s, reason = await self._circuits.admit(CIRCUIT), "the breaker stripe is open"
+            if pause_s is None:
+                page = await self._api.list_events(query, after=after)
+                if isinstance(page, EventPage):
+                    await self._circuits.record(CIRCUIT, None)
+                    return page
+                await self._after_failure(page)
+                pause_s, reason = page.after_s or RETRY_S, page.reason
+            if self._clock.monotonic() + pause_s > deadline_s:
+                raise Unavailable(f"Stripe's list of events cannot be read: {reason}")
+            waits(reason, pause_s)
+            await asyncio.sleep(pause_s)
+
+    async def _after_failure(self, failed: Failed) -> None:
+        """A refused key is one strike only: it may be this shell's, while the runner's is good."""
+        refused_key = failed.status in (401, 403)
+        trip = Trip.NO if failed.our_fault and not refused_key else Trip.STRIKE
+        await self._circuits.record(CIRCUIT, trip, failed.reason)
+        if refused_key:
+            raise Refused(f"Stripe refused POSTROOM_STRIPE__API_KEY (HTTP {failed.status})")
+        if failed.our_fault:
+            raise Refused(failed.reason)
+
+    async def _take_missing(
+        self, listed: Sequence[dict[str, Any]], account: str | None, *, dry_run: bool
+    ) -> Backfilled:
+        arrivals = [_arrival(event, account) for event in reversed(listed)]
+        async with self._pool.acquire() as conn:
+            known = await store.list_known(
+                conn, account=account or OWN_ACCOUNT, event_ids=[a.event.id for a in arrivals]
+            )
+        missing = [arrival for arrival in arrivals if arrival.event.id not in known]
+        received = (
+            [] if dry_run else await asyncio.gather(*(self._ingest.take(arrival) for arrival in missing))
+        )
+        late = sum(one.duplicate for one in received)  # the webhook brought it meanwhile
+        return Backfilled(
+            listed=len(arrivals),
+            duplicates=len(arrivals) - len(missing) + late,
+            missing=len(missing) - late,
+            taken=len(received) - late,
+            sample=tuple(_missed(arrival.event) for arrival in missing[-SAMPLE_MAX:]),
+        )
+
+
+def _added(one: Backfilled, other: Backfilled) -> Backfilled:
+    return Backfilled(
+        listed=one.listed + other.listed,
+        duplicates=one.duplicates + other.duplicates,
+        missing=one.missing + other.missing,
+        taken=one.taken + other.taken,
+        sample=(*one.sample, *reversed(other.sample))[:SAMPLE_MAX],
+    )
+
+
+def _missed(event: Event) -> Missed:
+    return Missed(event.id, event.type, event.object_id, event.created)
+
+
+def _arrival(listed: dict[str, Any], account: str | None) -> Arrival:
+    """A listed event as the webhook would have brought it; the list leaves the account out."""
+    raw = msgspec.json.encode(listed if account is None else {**listed, "account": account})
+    return Arrival(parse(decode(raw)), raw, secret=None)

@@ -1,0 +1,144 @@
+"""What an event causes: its routes and handlers, published in the transaction that processes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from postroom.base.db import Connection
+from postroom.base.errors import InvalidInput
+from postroom.base.log import remove_secrets
+from postroom.channels.stripe.event import Event
+from postroom.channels.stripe.handlers import Handler, Registry
+from postroom.channels.stripe.routes import Route, RouteFailed, Routes
+from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.model import Channel, Message
+from postroom.outbox.publish import publish, publish_many
+
+HANDLER_TIMEOUT_S: Final = 10.0
+KEY_NAME_MAX: Final = 100
+
+
+class EffectFailed(Exception):
+    """A route or handler failed; the text names it and says why, and is safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The message that everything an event causes is traced to, and the keys that seal its payloads."""
+
+    correlation_id: str
+    traceparent: str | None
+    keyring: Keyring = NO_KEYS
+
+
+class Transaction:
+    """What a handler is given. `conn` is the connection of the transaction that settles the event."""
+
+    def __init__(self, conn: Connection, event: Event, origin: Origin, handler: str) -> None:
+        self.conn = conn
+        self.event = event
+        self._origin = origin
+        self._handler = handler
+        self._count = 0
+
+    async def publish(
+        self,
+        *,
+        channel: str,
+        payload: dict[str, Any],
+        key: str | None = None,
+        tenant: str | None = None,
+        type: str | None = None,
+        ordering_key: str | None = None,
+        deliver_at: datetime | None = None,
+    ) -> UUID:
+        """Publish one message with this event. Returns its id, the first one's when it is known.
+
+        `key`: a name within this event and handler; without it messages are numbered in the order
+        of the calls, so give one where that order may change.
+        """
+        self._count += 1
+        name = key or str(self._count)
+        if len(name) > KEY_NAME_MAX:
+            raise InvalidInput(f"key is longer than {KEY_NAME_MAX} characters", field="key")
+        message = Message(
+            channel=Channel(channel),
+            payload=payload,
+            key=f"stripe:{self.event.key}:handler/{self._handler}:{name}",
+            tenant=tenant,
+            type=type,
+            ordering_key=ordering_key,
+            deliver_at=deliver_at,
+            correlation_id=self._origin.correlation_id,
+            traceparent=self._origin.traceparent,
+        )
+        return (await publish(self.conn, message, keyring=self._origin.keyring)).id
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The routes and handlers that an event type is for."""
+
+    routes: Sequence[Route]
+    handlers: Sequence[Handler]
+
+    @property
+    def empty(self) -> bool:
+        return not self.routes and not self.handlers
+
+    @property
+    def fetch(self) -> bool:
+        """Whether one of them asks for the current object."""
+        return any(route.fetch for route in self.routes) or any(h.fetch for h in self.handlers)
+
+    async def apply(self, conn: Connection, event: Event, origin: Origin) -> None:
+        """Publish all effects with stable keys. Errors: `EffectFailed`; the caller rolls back."""
+        await publish_many(conn, self._messages(event, origin), keyring=origin.keyring)
+        for handler in self.handlers:
+            await _run(handler, Transaction(conn, event, origin, handler.name))
+
+    def _messages(self, event: Event, origin: Origin) -> list[Message]:
+        try:
+            drafts = [draft for route in self.routes for draft in route.drafts(event)]
+        except RouteFailed as failure:
+            raise EffectFailed(remove_secrets(str(failure))) from failure
+        return [
+            Message(
+                channel=draft.channel,
+                payload=draft.payload,
+                key=f"stripe:{event.key}:{draft.name}",
+                correlation_id=origin.correlation_id,
+                traceparent=origin.traceparent,
+            )
+            for draft in drafts
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Everything that events can cause here."""
+
+    routes: Routes = field(default_factory=Routes)
+    registry: Registry = field(default_factory=Registry)
+
+    def plan(self, event_type: str) -> Plan:
+        return Plan(self.routes.matching(event_type), self.registry.matching(event_type))
+
+
+async def _run(handler: Handler, tx: Transaction) -> None:
+    limit = asyncio.timeout(HANDLER_TIMEOUT_S)
+    try:
+        async with limit:
+            await handler(tx.event, tx)
+    except Exception as error:
+        if tx.conn.is_closed():
+            raise  # the database went away; no fault of the handler's
+        what = f"raised {type(error).__name__}: {error}"
+        if limit.expired():
+            what = f"took longer than {HANDLER_TIMEOUT_S:g} s"
+        raise EffectFailed(remove_secrets(f"handler {handler.name} {what}")) from error

@@ -1,0 +1,37 @@
+"""Stripe's events, as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from postroom.base.bounded_page import Looked, looked
+from postroom.base.db import Connection, Record, query
+
+LOOKED_MAX: Final = 2_000
+SUMMED_MAX: Final = 5_000
+
+_EVENTS = query(__package__, "list_stripe_events")
+_SUMMARY = query(__package__, "fetch_stripe_summary")
+
+
+async def list_events(
+    conn: Connection,
+    *,
+    state: str | None,
+    type_: str | None,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> Looked:
+    """Newest first, as long as their raw bodies are kept; of the newest `LOOKED_MAX` that may fit."""
+    looked_max = LOOKED_MAX if state or type_ else limit + 1
+    rows = await conn.fetch(_EVENTS, *(after or (None, None)), looked_max, state, type_, limit + 1)
+    return looked(rows, ("received_at", "event_id"), limit=limit)
+
+
+async def fetch_summary(conn: Connection) -> Record:
+    """The last day in one row, of its newest 5,000 events."""
+    row: Record | None = await conn.fetchrow(_SUMMARY, SUMMED_MAX)
+    if row is None:
+        raise RuntimeError("an aggregate without group gave no row")
+    return row

@@ -1,0 +1,101 @@
+"""Routes: which Stripe event causes which messages, without code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jinja2.exceptions import TemplateError
+
+from postroom.base import json
+from postroom.base.errors import InvalidInput
+from postroom.channels.stripe.event import Event
+from postroom.channels.stripe.expressions import Context, Renderer
+from postroom.channels.stripe.types import matches
+from postroom.outbox.model import Channel
+
+DEFAULTS: Final[dict[Channel, dict[str, str]]] = {
+    Channel.WEBHOOK: {"type": "{{ event.type }}", "data": "{{ object }}"},
+    Channel.EXPORT: {"record": "{{ object }}"},
+}
+EMAIL_DATA: Final = {"object": "{{ object }}", "event": "{{ event }}"}
+RECIPIENTS: Final = {Channel.EMAIL: ("to",), Channel.WEBHOOK: ("tenant", "url"), Channel.EXPORT: ("dataset",)}
+"""Where a message goes: a field that turns out null or empty here has nobody to go to."""
+
+
+class RouteFailed(Exception):
+    """A route could not be rendered for this event; the text names the route and the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One message as a route wants it. `name` is stable for the route and its channel."""
+
+    name: str
+    channel: Channel
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    channel: Channel
+    fields: dict[str, Renderer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One `[[route]]`. `optional`: a message with nobody to go to is left out instead of failing.
+
+    `fetch`: the current object is fetched before the expressions see it.
+    """
+
+    name: str
+    on: str
+    effects: Sequence[Effect]
+    when: Renderer | None = None
+    fetch: bool = False
+    optional: bool = False
+
+    def drafts(self, event: Event) -> list[Draft]:
+        """The messages of this route for an event. Errors: `RouteFailed`."""
+        context = {"event": event.body, "object": event.object, "previous": event.previous}
+        if self.when is not None and not self._render(self.when, context, "when"):
+            return []
+        return [draft for effect in self.effects if (draft := self._draft(effect, context)) is not None]
+
+    def _draft(self, effect: Effect, context: Context) -> Draft | None:
+        payload = {
+            name: self._render(render, context, f"{effect.channel}.{name}")
+            for name, render in effect.fields.items()
+        }
+        empty = [name for name in RECIPIENTS[effect.channel] if name in payload and not payload[name]]
+        if empty and self.optional:
+            return None
+        if empty:
+            where = f"{effect.channel}.{empty[0]}"
+            raise RouteFailed(f"route {self.name}: {where} is empty; nobody to send to (see `optional`)")
+        try:
+            json.check(payload)
+            json.encode(payload)
+        except (InvalidInput, TypeError) as error:
+            raise RouteFailed(f"route {self.name}: {effect.channel} is no JSON: {error}") from error
+        return Draft(f"{self.name}:{effect.channel}", effect.channel, payload)
+
+    def _render(self, render: Renderer, context: Context, where: str) -> Any:
+        try:
+            return render(context)
+        except TemplateError as error:
+            raise RouteFailed(f"route {self.name}: {where}: {error.message}") from error
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            raise RouteFailed(f"route {self.name}: {where}: {type(error).__name__}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """All routes, in the order of the file."""
+
+    routes: Sequence[Route] = ()
+
+    def matching(self, event_type: str) -> list[Route]:
+        return [route for route in self.routes if matches(route.on, event_type)]

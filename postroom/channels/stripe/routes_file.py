@@ -1,0 +1,213 @@
+"""Reads the routes file. Whatever is wrong in it is refused at start, all at once, with its line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import TemplateSyntaxError
+
+from postroom.base.errors import InvalidPayload, SettingsInvalid
+from postroom.channels.stripe.expressions import compile_value, is_expression
+from postroom.channels.stripe.routes import DEFAULTS, EMAIL_DATA, RECIPIENTS, Effect, Route, Routes
+from postroom.channels.stripe.types import fault_in
+from postroom.outbox.model import OUTBOUND, Channel
+
+ROUTE_KEYS: Final[dict[str, type]] = {
+    "on": str,
+    "name": str,
+    "when": str,
+    "fetch": bool,
+    "optional": bool,
+    "unlisted": bool,
+    **dict.fromkeys(OUTBOUND, dict),
+}
+FIELDS: Final = {
+    Channel.EMAIL: (
+        *("to", "cc", "bcc", "reply_to", "template", "data", "subject", "text", "html", "attachments"),
+    ),
+    Channel.WEBHOOK: ("tenant", "url", "type", "data"),
+    Channel.EXPORT: ("dataset", "record"),
+}
+CONTENT: Final = ("template", "text", "html")
+STAND_INS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("to", "cc", "bcc", "reply_to"), "ann@example.com"),
+    **dict.fromkeys(("subject", "text", "html", "tenant", "type", "dataset"), "x"),
+    "url": "https://example.com/",
+    "data": {},
+    "record": {},
+    "attachments": [],
+}
+"""What expressions could become: with them a channel can judge what is written out beside them."""
+
+Checks = Mapping[Channel, Callable[[dict[str, Any]], None]]
+"""What each channel refuses; see `Adapter.check`."""
+
+_HEADER = re.compile(r"^\s*\[\[\s*route\s*\]\]")
+_NAME = re.compile(r"[A-Za-z0-9_.*-]{1,100}")
+
+
+def load_routes(path: Path, checks: Checks) -> Routes:
+    """`checks`: a template, dataset or url that a channel would refuse is refused here already.
+
+    Errors: `SettingsInvalid`, one fault a line: file, line, what is wrong, and the known names."""
+    try:
+        source = path.read_text(encoding="utf-8")
+        document = tomllib.loads(source)
+    except OSError as error:
+        raise SettingsInvalid([f"POSTROOM_ROUTES: {path} cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise SettingsInvalid([f"POSTROOM_ROUTES: {path} is no UTF-8 text"]) from None
+    except tomllib.TOMLDecodeError as error:
+        line = found[1] if (found := re.search(r"line (\d+)", str(error))) else "1"
+        raise SettingsInvalid([f"{path}:{line}: not TOML: {error}"]) from None
+    return _Reader(path, source.splitlines(), checks).read(document)
+
+
+class _Reader:
+    """Gathers the faults of one file while it reads."""
+
+    def __init__(self, path: Path, lines: Sequence[str], checks: Checks) -> None:
+        self._path = path
+        self._checks = checks
+        self._lines = lines
+        self._headers = [number for number, line in enumerate(lines, 1) if _HEADER.match(line)]
+        self._faults: list[str] = []
+
+    def read(self, document: dict[str, Any]) -> Routes:
+        for name in document.keys() - {"route"}:
+            self._fault(self._line(0, name), f"unknown table '{name}'; known: [[route]]")
+        tables = document.get("route", [])
+        if not isinstance(tables, list):
+            self._fault(1, "write [[route]] with two brackets: there can be many")
+            tables = []
+        seen: Counter[str] = Counter()
+        routes = [route for nth, table in enumerate(tables, 1) if (route := self._route(nth, table, seen))]
+        for name, count in Counter(route.name for route in routes).items():
+            if count > 1:
+                self._fault(1, f"the name '{name}' is used by {count} routes")
+        if self._faults:
+            raise SettingsInvalid(self._faults)
+        return Routes(tuple(routes))
+
+    def _route(self, nth: int, table: dict[str, Any], seen: Counter[str]) -> Route | None:
+        before = len(self._faults)
+        self._check_route(nth, table)
+        if len(self._faults) > before:
+            return None
+        on = table["on"]
+        seen[on] += 1
+        effects = [self._effect(nth, channel, table[channel]) for channel in OUTBOUND if channel in table]
+        when = self._compile(nth, "when", table["when"]) if "when" in table else None
+        return Route(
+            name=table.get("name") or f"{on}/{seen[on]}",
+            on=on,
+            effects=tuple(effects),
+            when=when,
+            fetch=table.get("fetch", False),
+            optional=table.get("optional", False),
+        )
+
+    def _check_route(self, nth: int, table: dict[str, Any]) -> None:
+        for key, value in table.items():
+            known = ROUTE_KEYS.get(key)
+            if known is None:
+                self._fault(self._line(nth, key), f"unknown key '{key}'; known: {', '.join(ROUTE_KEYS)}")
+            elif not isinstance(value, known):
+                self._fault(self._line(nth, key), f"'{key}' must be a {_toml_name(known)}")
+        on = table.get("on")
+        if on is None:
+            self._fault(self._line(nth, ""), "the route lacks 'on', the event type it is for")
+        elif isinstance(on, str) and (fault := fault_in(on, unlisted=table.get("unlisted") is True)):
+            self._fault(self._line(nth, "on"), fault)
+        name = table.get("name")
+        if isinstance(name, str) and not _NAME.fullmatch(name):
+            self._fault(self._line(nth, "name"), f"'{name}' is no name; use letters, digits, '_', '.', '-'")
+        when = table.get("when")
+        if isinstance(when, str) and not self._is_expression(when):
+            self._fault(self._line(nth, "when"), "'when' must be one expression: \"{{ … }}\"")
+        if not any(channel in table for channel in OUTBOUND):
+            channels = ", ".join(OUTBOUND)
+            self._fault(self._line(nth, ""), f"the route causes nothing; give it one of: {channels}")
+        for fault_key, fault in self._effect_faults(table):
+            self._fault(self._line(nth, fault_key), fault)
+
+    def _effect_faults(self, table: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        for channel in OUTBOUND:
+            fields = table.get(channel)
+            if not isinstance(fields, dict):
+                continue
+            known = FIELDS[channel]
+            for key in fields.keys() - set(known):
+                yield key, f"unknown field '{key}' of {channel}; known: {', '.join(known)}"
+            if not any(name in fields for name in RECIPIENTS[channel]):
+                yield channel, f"{channel} lacks '{' or '.join(RECIPIENTS[channel])}'"
+            if channel is Channel.EMAIL and not any(name in fields for name in CONTENT):
+                yield channel, f"email lacks its content: one of {', '.join(CONTENT)}"
+
+    def _effect(self, nth: int, channel: Channel, fields: dict[str, Any]) -> Effect:
+        filled: dict[str, Any] = {**DEFAULTS.get(channel, {}), **fields}
+        if channel is Channel.EMAIL and "template" in fields:
+            filled.setdefault("data", EMAIL_DATA)
+        self._check_sample(nth, channel, filled)
+        return Effect(channel, {name: self._compile(nth, name, value) for name, value in filled.items()})
+
+    def _check_sample(self, nth: int, channel: Channel, fields: dict[str, Any]) -> None:
+        """Whether the channel could send it, whatever the expressions become."""
+        if _varies(fields.get("template")):  # which one it will be is known later: words take its place
+            fields = {name: fields[name] for name in fields.keys() - {"template", "data"}}
+            fields |= {"subject": "x", "text": "x"}
+        sample = {name: STAND_INS[name] if _varies(value) else value for name, value in fields.items()}
+        try:
+            if channel in self._checks:
+                self._checks[channel](sample)
+        except InvalidPayload as error:
+            key = re.split(r"[.\[]", error.field or "")[0]
+            self._fault(self._line(nth, key if key in fields else channel), f"{channel}: {error.told}")
+
+    def _compile(self, nth: int, key: str, value: Any) -> Any:
+        try:
+            return compile_value(value)
+        except TemplateSyntaxError as error:
+            self._fault(self._line(nth, key), f"'{key}': {error.message}")
+            return None
+
+    def _is_expression(self, source: str) -> bool:
+        try:
+            return is_expression(source)
+        except TemplateSyntaxError:
+            return True  # the fault is told when it is compiled
+
+    def _line(self, nth: int, key: str) -> int:
+        """The line of a key in the n-th route, or of its header. TOML's reader keeps no lines."""
+        start = self._headers[nth - 1] if 0 < nth <= len(self._headers) else 1
+        end = self._headers[nth] if nth < len(self._headers) else len(self._lines) + 1
+        named = re.compile(rf"(?<![\w-])\"?{re.escape(key)}\"?(\s*=|[\].])") if key else None
+        for number in range(start, end):
+            if named is not None and named.search(self._lines[number - 1]):
+                return number
+        return start
+
+    def _fault(self, line: int, text: str) -> None:
+        self._faults.append(f"{self._path}:{line}: {text}")
+
+
+def _varies(value: Any) -> bool:
+    """Whether an event decides what it becomes."""
+    match value:
+        case str():
+            return "{{" in value or "{%" in value
+        case dict():
+            return any(map(_varies, value.values()))
+        case list():
+            return any(map(_varies, value))
+        case _:
+            return False
+
+
+def _toml_name(kind: type) -> str:
+    return {str: "text", bool: "true or false", dict: "table"}[kind]

@@ -1,0 +1,188 @@
+"""Stripe's events and objects in PostgreSQL. The caller owns the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from postroom.base import json
+from postroom.base.db import Connection, query
+from postroom.channels.stripe.encryption import seal_object, seal_raw
+from postroom.channels.stripe.event import Event
+from postroom.encryption.keyring import Keyring
+from postroom.outbox.model import Message
+from postroom.outbox.publish import Published
+from postroom.outbox.store import TALLY_SHARDS
+
+_BOOK_EVENTS = query(__package__, "book_events")
+_INSERT_EVENTS = query(__package__, "insert_events")
+_LOCK_EVENT = query(__package__, "lock_event")
+_REBOOK_EVENT = query(__package__, "rebook_event")
+_FETCH_STANDING = query(__package__, "fetch_standing")
+_UPSERT_OBJECT = query(__package__, "upsert_object")
+_MARK_DELETED = query(__package__, "mark_deleted")
+_MARK_EVENT = query(__package__, "mark_event")
+_LIST_KNOWN = query(__package__, "list_known")
+_PRUNE_RAW = query(__package__, "prune_raw")
+_PRUNE_EVENTS = query(__package__, "prune_events")
+
+
+class EventState(StrEnum):
+    """How far an event has come; retries and dead letters are the ledger's to tell."""
+
+    RECEIVED = "received"
+    PROCESSED = "processed"
+    IGNORED = "ignored"
+    QUARANTINED = "quarantined"
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """One event to book with its message. `secret`: fingerprint of the one that matched; None: a backfill."""
+
+    event: Event
+    message: Message
+    state: EventState
+    secret: str | None
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of an event (None: retention was there), and where its message stands."""
+
+    raw: bytes | None
+    correlation_id: str
+    waits: bool
+    dead: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An event that was received, and what the mirror has of its object, if anything."""
+
+    message_id: UUID
+    state: EventState
+    as_of: datetime | None
+    mirrored_event_id: str | None
+    fetched: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRow:
+    """The state of an object as of a moment. `fetched`: it comes from Stripe's API, not from an event."""
+
+    event: Event
+    data: dict[str, Any]
+    deleted: bool
+    as_of: datetime
+    fetched: bool
+
+
+async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int) -> list[Published]:
+    """Publish the messages of events, keep the events beside them, count the duplicates; all or nothing.
+
+    Errors: `InvalidInput` for text that PostgreSQL cannot keep.
+    Transaction: the caller's; without one this is one, committed once it has returned.
+    """
+    booked = await conn.fetch(
+        _BOOK_EVENTS,
+        json.encode([msgspec.to_builtins(row.message) for row in rows]),
+        *_columns(rows),
+        [row.raw for row in rows],
+        worker % TALLY_SHARDS,
+    )
+    return [Published(row["id"], row["published"]) for row in booked]
+
+
+async def insert_events(conn: Connection, rows: Sequence[tuple[EventRow, UUID]], keyring: Keyring) -> None:
+    """Keep events beside their messages, sealed; one that is known already stays as it is."""
+    await conn.execute(
+        _INSERT_EVENTS,
+        [message_id for _, message_id in rows],
+        *_columns([row for row, _ in rows]),
+        [seal_raw(message_id, row.raw, keyring) for row, message_id in rows],
+    )
+
+
+def _columns(rows: Sequence[EventRow]) -> list[list[Any]]:
+    events = [row.event for row in rows]
+    return [
+        [e.account_key for e in events],
+        [e.id for e in events],
+        ["backfill" if row.secret is None else "webhook" for row in rows],
+        [row.state for row in rows],
+        [e.type for e in events],
+        [e.object_type for e in events],
+        [e.object_id for e in events],
+        [e.api_version for e in events],
+        [e.livemode for e in events],
+        [e.thin for e in events],
+        [e.created for e in events],
+        [row.secret for row in rows],
+    ]
+
+
+async def lock_event(conn: Connection, message_id: UUID) -> Kept | None:
+    """None where no event came in as this message. Transaction: the caller's, which holds the lock."""
+    row = await conn.fetchrow(_LOCK_EVENT, message_id)
+    return None if row is None else Kept(**row)
+
+
+async def rebook_event(conn: Connection, *, old: UUID, new: UUID, raw: bytes, keyring: Keyring) -> None:
+    """From now on the event goes by another message. `raw`: its body, open."""
+    await conn.execute(_REBOOK_EVENT, old, new, seal_raw(new, raw, keyring))
+
+
+async def fetch_standing(conn: Connection, event: Event) -> Standing | None:
+    """None where no such event was ever received."""
+    row = await conn.fetchrow(_FETCH_STANDING, event.account_key, event.id, event.object_id)
+    if row is None:
+        return None
+    return Standing(**{**row, "state": EventState(row["state"])})
+
+
+async def upsert_object(conn: Connection, row: ObjectRow, keyring: Keyring) -> None:
+    """Mirror a state, unless the mirror has a newer one."""
+    event = row.event
+    await conn.execute(
+        _UPSERT_OBJECT,
+        event.account_key,
+        event.object_id,
+        event.object_type or "",
+        seal_object(event.account_key, event.object_id or "", json.encode(row.data), keyring),
+        row.deleted,
+        row.as_of,
+        event.id,
+        event.rank,
+        row.fetched,
+    )
+
+
+async def mark_deleted(conn: Connection, *, event: Event, as_of: datetime) -> None:
+    """Note that Stripe has the object no longer; its last known state is kept."""
+    await conn.execute(_MARK_DELETED, event.account_key, event.object_id, as_of)
+
+
+async def mark_event(conn: Connection, *, event: Event, state: EventState) -> None:
+    await conn.execute(_MARK_EVENT, event.account_key, event.id, state)
+
+
+async def list_known(conn: Connection, *, account: str, event_ids: Sequence[str]) -> set[str]:
+    """Which of these have been received."""
+    return {row["event_id"] for row in await conn.fetch(_LIST_KNOWN, account, event_ids)}
+
+
+async def prune_raw(conn: Connection, *, days: int, batch_max: int) -> int:
+    """Empty raw bodies older than `days`. Returns: how many; fewer than `batch_max` means done."""
+    return len(await conn.fetch(_PRUNE_RAW, days, batch_max))
+
+
+async def prune_events(conn: Connection, *, days: int, batch_max: int) -> int:
+    """Forget events older than `days` whose messages are gone. Returns: how many, as `prune_raw` does."""
+    return len(await conn.fetch(_PRUNE_EVENTS, days, batch_max))

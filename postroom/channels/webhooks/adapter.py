@@ -1,0 +1,188 @@
+"""The way out of the channel `webhook`: one signed POST a delivery."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from postroom.base.clock import Clock
+from postroom.base.db import Pool, transaction
+from postroom.base.errors import InvalidPayload
+from postroom.base.log import get_logger
+from postroom.base.settings import WebhookSettings
+from postroom.base.tracing import read_traceparent
+from postroom.channels.webhooks import store
+from postroom.channels.webhooks.answer import GONE, PRIVATE, judge_answer, judge_failure
+from postroom.channels.webhooks.client import CONNECT_TIMEOUT_S, PrivateAddress, PublicResolver, open_session
+from postroom.channels.webhooks.endpoint_cache import Directory
+from postroom.channels.webhooks.model import RESPONSE_BYTES_MAX, EndpointState, Target
+from postroom.channels.webhooks.payload import (
+    DATA_BYTES_WARNED,
+    Payload,
+    build_body,
+    check_payload,
+    read_payload,
+)
+from postroom.channels.webhooks.signing import sign
+from postroom.channels.webhooks.url import PrivateUrl, parse_url
+from postroom.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, unusable
+from postroom.resilience.time_limit import TimeLimit
+
+CONCURRENCY_MAX = 800
+RESPONSE_TIMEOUT_S = 5.0
+_MARGIN_S = 15.0
+_PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
+_PLAIN = re.compile(r"[!-~]+")
+
+log = get_logger(__name__)
+
+
+class WebhookAdapter:
+    """Signs and posts; parks an endpoint that says it is gone.
+
+    Promise: the same id and the same body on every attempt, for each endpoint of a message.
+    Non-promise: order, and exactly once; receivers deduplicate on `webhook-id`.
+    """
+
+    channel = Channel.WEBHOOK
+    circuit: str | None = None
+    concurrency_max = CONCURRENCY_MAX
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        clock: Clock,
+        settings: WebhookSettings,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """`resolver`: instead of the system's; what it answers is checked all the same."""
+        self._pool = pool
+        self._clock = clock
+        self._settings = settings
+        self._resolver = resolver
+        self._directory = Directory(pool=pool, clock=clock)
+        self._session: aiohttp.ClientSession | None = None
+        self.per_destination_max = settings.connections_per_host
+        self._limit = TimeLimit(settings.timeout_s)
+        # The request has its own limit; the rest is for looking up and parking.
+        self.timeout_s = settings.timeout_s + _MARGIN_S
+
+    async def start(self) -> None:
+        if self._resolver is None:
+            self._resolver = PublicResolver(allow_private=self._settings.allow_private)
+        self._session = open_session(
+            allow_private=self._settings.allow_private,
+            connect_timeout_s=min(CONNECT_TIMEOUT_S, self._settings.timeout_s),
+            connections_max=self.concurrency_max,
+            connections_per_host=self.per_destination_max,
+            resolver=self._resolver,
+        )
+
+    async def close(self) -> None:
+        await self._directory.close()
+        if self._session is not None:
+            await self._session.close()
+        if self._resolver is not None:
+            await self._resolver.close()
+
+    def check(self, payload: dict[str, Any]) -> None:
+        check_payload(payload, allow_private=self._settings.allow_private)
+
+    async def deliver(self, claim: Claim) -> Answer:
+        """One attempt. Errors: one of `DATABASE_AWAY` when the endpoint cannot be looked up."""
+        try:
+            payload = read_payload(claim)
+            target = await self._target(claim, payload)
+            if target is None:
+                return Rejected("endpoint was deleted", cause=Cause.OURS)
+            if target.state is EndpointState.PARKED:
+                return Deferred(Wait.PARKED, "the endpoint is parked")
+            url = parse_url(target.url, allow_private=self._settings.allow_private)
+        except PrivateUrl:
+            return PRIVATE
+        except InvalidPayload as error:
+            return unusable(error)
+        body = build_body(claim, payload)
+        if claim.attempts == 0 and len(payload.data) > DATA_BYTES_WARNED:
+            log.warning("webhook.large_payload", message_id=str(claim.message_id), size_bytes=len(body))
+        answer = await self._post(url, self._headers(claim, target, body), body)
+        if isinstance(answer, Rejected) and answer.code == str(GONE) and claim.endpoint_id is not None:
+            return await self._park(claim, answer)
+        return answer
+
+    async def _target(self, claim: Claim, payload: Payload) -> Target | None:
+        if claim.endpoint_id is not None:
+            return await self._directory.find(claim.endpoint_id)
+        if payload.url is None:
+            raise InvalidPayload("there is neither a tenant with endpoints nor a url", field="url")
+        return Target(payload.url, await self._directory.direct_secrets())
+
+    def _headers(self, claim: Claim, target: Target, body: bytes) -> dict[str, str]:
+        message_id, timestamp_s = str(claim.message_id), int(self._clock.now().timestamp())
+        headers = {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp_s),
+            "webhook-signature": sign(
+                message_id=message_id, timestamp_s=timestamp_s, body=body, keys=target.secrets
+            ),
+        }
+        if claim.correlation_id:
+            plain = _PLAIN.fullmatch(claim.correlation_id)
+            headers["postroom-correlation-id"] = (
+                claim.correlation_id if plain else quote(claim.correlation_id, safe=_PRINTABLE)
+            )
+        if traceparent := read_traceparent(claim.traceparent):
+            headers["traceparent"] = traceparent
+        return headers
+
+    async def _post(self, url: URL, headers: dict[str, str], body: bytes) -> Answer:
+        if self._session is None:
+            raise RuntimeError("start() comes before deliver()")
+        ends_at = self._clock.monotonic() + self._settings.timeout_s
+        try:
+            with self._limit:
+                response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
+            async with response:
+                detail = await read_excerpt(response, ends_at - self._clock.monotonic())
+                return judge_answer(response.status, response.headers, detail, self._clock.now())
+        except (aiohttp.ClientError, TimeoutError, PrivateAddress) as error:
+            return judge_failure(error)
+
+    async def _park(self, claim: Claim, answer: Rejected) -> Answer:
+        """The receiver wants no more: what is due for it waits for a person."""
+        if claim.endpoint_id is None:
+            return answer
+        async with transaction(self._pool) as conn:
+            parked = await store.mark_parked(conn, endpoint_id=claim.endpoint_id, reason=answer.reason)
+        self._directory.forget(claim.endpoint_id)
+        if parked:
+            log.warning("webhook.endpoint_parked", endpoint_id=str(claim.endpoint_id), reason=answer.reason)
+        return Deferred(Wait.PARKED, answer.reason)
+
+
+async def read_excerpt(response: aiohttp.ClientResponse, left_s: float) -> str:
+    """The first 20,000 bytes of an answer as text that PostgreSQL can keep, or what comes within `left_s`.
+
+    The status is the answer, so a body that is late, broken or endless changes nothing. The
+    client closes the connection of an answer that was not read to its end.
+    """
+    if response.content.is_eof():  # all of it came with the head, as short answers do: nothing to wait for
+        return _text(response.content.read_nowait(RESPONSE_BYTES_MAX))
+    kept = bytearray()
+    with suppress(aiohttp.ClientError, TimeoutError):
+        async with asyncio.timeout(min(RESPONSE_TIMEOUT_S, max(0.0, left_s))):
+            while len(kept) <= RESPONSE_BYTES_MAX and (chunk := await response.content.readany()):
+                kept += chunk
+    return _text(bytes(kept[:RESPONSE_BYTES_MAX]))
+
+
+def _text(kept: bytes) -> str:
+    return kept.decode("utf-8", "replace").replace("\x00", "\ufffd")

@@ -1,0 +1,67 @@
+"""Endpoints as deliveries need them: looked up in batches and kept for a moment."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from postroom.base.clock import Clock
+from postroom.base.db import Pool
+from postroom.channels.webhooks import store
+from postroom.channels.webhooks.deployment_secret import fetch_or_create_secrets
+from postroom.channels.webhooks.model import Target
+from postroom.resilience.batcher import Batcher
+
+FRESH_S = 2.0
+TARGETS_MAX = 10_000
+
+
+class Directory:
+    """Promise: at most `FRESH_S` old. Non-promise: a change is seen at once by other processes.
+
+    A thousand deliveries a second cost one query every few milliseconds at most, for all
+    endpoints asked for together, and none for those asked for a moment ago.
+    """
+
+    def __init__(self, *, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._known: OrderedDict[UUID, tuple[float, Target | None]] = OrderedDict()
+        self._direct: tuple[float, tuple[SecretStr, ...]] | None = None
+        self._lookups: Batcher[UUID, Target | None] = Batcher(self._load, flushers_max=2)
+
+    async def find(self, endpoint_id: UUID) -> Target | None:
+        """Returns: None when the endpoint was deleted."""
+        known = self._known.get(endpoint_id)
+        if known is not None and known[0] > self._clock.monotonic():
+            return known[1]
+        return await self._lookups.submit(endpoint_id)
+
+    async def direct_secrets(self) -> tuple[SecretStr, ...]:
+        """What signs deliveries to a url of the payload."""
+        if self._direct is None or self._direct[0] <= self._clock.monotonic():
+            async with self._pool.acquire() as conn:
+                secrets = await fetch_or_create_secrets(conn)
+            self._direct = (self._clock.monotonic() + FRESH_S, secrets)
+        return self._direct[1]
+
+    def forget(self, endpoint_id: UUID) -> None:
+        """Look it up anew next time: this process has changed it."""
+        self._known.pop(endpoint_id, None)
+
+    async def close(self) -> None:
+        await self._lookups.close()
+
+    async def _load(self, ids: Sequence[UUID]) -> Sequence[Target | None]:
+        async with self._pool.acquire() as conn:
+            found = await store.fetch_targets(conn, set(ids))
+        until = self._clock.monotonic() + FRESH_S
+        for endpoint_id in ids:
+            self._known[endpoint_id] = (until, found.get(endpoint_id))
+            self._known.move_to_end(endpoint_id)
+        while len(self._known) > TARGETS_MAX:
+            self._known.popitem(last=False)
+        return [found.get(endpoint_id) for endpoint_id in ids]

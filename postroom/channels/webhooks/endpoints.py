@@ -1,0 +1,170 @@
+"""Endpoints of tenants: what the admin API and the CLI call.
+
+Every function takes a connection. The caller owns the transaction, and writes its audit row
+in the same one. Secrets are in the answer at creation and rotation and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from postroom.base.db import Connection
+from postroom.base.errors import Conflict, InvalidInput, NotFound
+from postroom.channels.webhooks import store
+from postroom.channels.webhooks.model import ENDPOINTS_PER_TENANT_MAX, Endpoint, EndpointSecret
+from postroom.channels.webhooks.payload import TENANT_CHARACTERS_MAX
+from postroom.channels.webhooks.signing import decode_secret, generate_secret
+from postroom.channels.webhooks.url import parse_url
+
+OVERLAP_S = 24 * 3_600.0
+PAGE_MAX = 1_000
+RELEASE_BATCH_MAX = 10_000
+TYPES_MAX = 100
+DESCRIPTION_CHARACTERS_MAX = 1_000
+REASON_DEFAULT = "parked by a person"
+_TYPE = re.compile(r"\*|[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,197}(\.\*)?")
+
+
+async def create_endpoint(
+    conn: Connection,
+    *,
+    tenant: str,
+    url: str,
+    types: Sequence[str] = ("*",),
+    description: str = "",
+    secret: SecretStr | None = None,
+    allow_private: bool = False,
+) -> EndpointSecret:
+    """Register a receiver; without `secret` a new one is made.
+
+    Errors: `InvalidInput` naming the field; `Conflict` when the tenant has 100 already (two
+    creations at once may exceed that by one).
+    """
+    if not 1 <= len(tenant) <= TENANT_CHARACTERS_MAX:
+        raise InvalidInput("tenant must have 1 to 200 characters", field="tenant")
+    secret = generate_secret() if secret is None else secret
+    decode_secret(secret)
+    endpoint_id = await store.insert_endpoint(
+        conn,
+        tenant=tenant,
+        url=str(parse_url(url, allow_private=allow_private)),
+        types=check_types(types),
+        description=_check_description(description),
+        secret=secret,
+    )
+    if endpoint_id is None:
+        raise Conflict(f"the tenant has {ENDPOINTS_PER_TENANT_MAX} endpoints, which is the most it may have")
+    return EndpointSecret(await fetch_endpoint(conn, endpoint_id), secret)
+
+
+async def list_endpoints(
+    conn: Connection, *, tenant: str | None = None, after: UUID | None = None, limit: int = 100
+) -> list[Endpoint]:
+    """A page in order of id; the last one's id is the next page's `after`. At most 1,000."""
+    return await store.list_endpoints(conn, tenant=tenant, after=after, limit=min(limit, PAGE_MAX))
+
+
+async def fetch_endpoint(conn: Connection, endpoint_id: UUID) -> Endpoint:
+    """Errors: `NotFound`."""
+    found = await store.fetch_endpoint(conn, endpoint_id)
+    if found is None:
+        raise NotFound("there is no such endpoint", field="endpoint_id")
+    return found
+
+
+async def update_endpoint(
+    conn: Connection,
+    endpoint_id: UUID,
+    *,
+    url: str | None = None,
+    types: Sequence[str] | None = None,
+    description: str | None = None,
+    allow_private: bool = False,
+) -> Endpoint:
+    """Change what is given. What was published before keeps its fan-out, but goes to the new url.
+
+    Errors: `InvalidInput` naming the field, `NotFound`.
+    """
+    await store.update_endpoint(
+        conn,
+        endpoint_id,
+        url=None if url is None else str(parse_url(url, allow_private=allow_private)),
+        types=None if types is None else check_types(types),
+        description=None if description is None else _check_description(description),
+    )
+    return await fetch_endpoint(conn, endpoint_id)
+
+
+async def rotate_secret(
+    conn: Connection, endpoint_id: UUID, *, secret: SecretStr | None = None
+) -> EndpointSecret:
+    """Sign with a new secret and, for 24 h, with the present one too.
+
+    A secret that was still in its own overlap ends at once: only two sign at a time.
+    Errors: `InvalidInput` for an imported secret, `NotFound`.
+    """
+    secret = generate_secret() if secret is None else secret
+    decode_secret(secret)
+    await store.rotate_secret(conn, endpoint_id, secret=secret, overlap_s=OVERLAP_S)
+    return EndpointSecret(await fetch_endpoint(conn, endpoint_id), secret)
+
+
+async def park(conn: Connection, endpoint_id: UUID, *, reason: str = REASON_DEFAULT) -> Endpoint:
+    """Hold everything for this endpoint back, what is published later included. Errors: `NotFound`."""
+    await store.mark_parked(conn, endpoint_id=endpoint_id, reason=reason.strip() or REASON_DEFAULT)
+    return await fetch_endpoint(conn, endpoint_id)
+
+
+async def resume(conn: Connection, endpoint_id: UUID) -> Endpoint:
+    """Let deliveries go again: the first 10,000 that waited are due now.
+
+    `unpark_stragglers` releases the rest in paced batches; `waiting` tells how many there are.
+    Errors: `NotFound`.
+    """
+    if await store.mark_enabled(conn, endpoint_id=endpoint_id):
+        await store.release_deliveries(conn, endpoint_id=endpoint_id, batch_max=RELEASE_BATCH_MAX)
+    return await fetch_endpoint(conn, endpoint_id)
+
+
+async def delete_endpoint(conn: Connection, endpoint_id: UUID) -> None:
+    """Delete it for good. What waited becomes due, and ends as dead letters that say why.
+
+    Errors: `NotFound`.
+    """
+    if not await store.delete_endpoint(conn, endpoint_id=endpoint_id):
+        raise NotFound("there is no such endpoint", field="endpoint_id")
+    await store.release_deliveries(conn, endpoint_id=endpoint_id, batch_max=RELEASE_BATCH_MAX)
+
+
+async def unpark_stragglers(conn: Connection, *, batch_max: int = RELEASE_BATCH_MAX) -> int:
+    """Make due what waits though its endpoint is enabled or gone; `lease-rescue` calls it.
+
+    Such a delivery was left over by a paced resume, or published by a transaction that saw the
+    endpoint parked and committed after the resume. Returns: how many.
+    """
+    return await store.release_stragglers(conn, batch_max=batch_max)
+
+
+def check_types(types: Sequence[str]) -> list[str]:
+    """Event types to listen to: exact, `*`, or a prefix like `invoice.*`.
+
+    Errors: `InvalidInput` for field `types`.
+    """
+    if isinstance(types, str) or not 1 <= len(types) <= TYPES_MAX:
+        raise InvalidInput(f"types must be a list of 1 to {TYPES_MAX}", field="types")
+    for position, pattern in enumerate(types):
+        if not _TYPE.fullmatch(pattern):
+            raise InvalidInput(
+                "a type is exact like invoice.paid, a prefix like invoice.*, or *", field=f"types[{position}]"
+            )
+    return list(dict.fromkeys(types))
+
+
+def _check_description(text: str) -> str:
+    if len(text) > DESCRIPTION_CHARACTERS_MAX:
+        raise InvalidInput("description must have at most 1,000 characters", field="description")
+    return text

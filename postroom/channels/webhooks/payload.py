@@ -1,0 +1,105 @@
+"""A webhook's payload, and the body that is sent: the same bytes on every attempt."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from typing import Any
+
+import msgspec
+
+from postroom.base import json
+from postroom.base.errors import InvalidInput, InvalidPayload
+from postroom.channels.webhooks.url import parse_url
+from postroom.outbox.model import Claim
+
+DATA_BYTES_MAX = 256 * 1024
+DATA_BYTES_WARNED = 20 * 1024
+TYPE_PATTERN = re.compile(r"[a-zA-Z0-9_.-]{1,200}")
+TENANT_CHARACTERS_MAX = 200
+_FIELDS = frozenset(("tenant", "url", "type", "data"))
+_NOTHING = msgspec.Raw()
+
+
+class Payload(msgspec.Struct, frozen=True, gc=False):
+    """A payload as the ledger has it. `data` stays text, so that no number loses a digit."""
+
+    url: str | None = None
+    data: msgspec.Raw = _NOTHING
+
+
+class _Body(msgspec.Struct, frozen=True, gc=False):
+    """Field order is part of the signed bytes."""
+
+    type: str
+    timestamp: str
+    data: msgspec.Raw
+
+
+_decode = msgspec.json.Decoder(Payload).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def check_payload(payload: dict[str, Any], *, allow_private: bool) -> None:
+    """Refuse at publish time what could never be sent. Errors: `InvalidPayload` naming the field."""
+    if unknown := sorted(payload.keys() - _FIELDS):
+        raise InvalidPayload(
+            f"unknown field {unknown[0]}; a webhook has tenant or url, type, data", field=unknown[0]
+        )
+    if payload.get("url") is not None:
+        parse_url(payload["url"], allow_private=allow_private)
+    _check_tenant(payload.get("tenant"), needed=payload.get("url") is None)
+    check_type(payload.get("type"))
+    if "data" not in payload:
+        raise InvalidPayload("data is missing", field="data")
+    try:
+        size_bytes = len(json.encode(payload["data"]).encode())
+    except InvalidInput as error:
+        raise InvalidPayload(error.detail, field="data") from None
+    _check_size(size_bytes)
+
+
+def check_type(value: object) -> str:
+    """One exact event type. Errors: `InvalidPayload` for field `type`."""
+    if not isinstance(value, str) or not TYPE_PATTERN.fullmatch(value):
+        raise InvalidPayload(
+            "type must have 1 to 200 letters, digits, dots, dashes or underscores", field="type"
+        )
+    return value
+
+
+def read_payload(claim: Claim) -> Payload:
+    """The payload of a claim, with compact `data`.
+
+    Errors: `InvalidPayload` for what was published by SQL and can never be sent.
+    """
+    try:
+        payload = _decode(claim.payload)
+    except msgspec.ValidationError:
+        raise InvalidPayload("the payload is no object with a text as url", field="payload") from None
+    if payload.data == _NOTHING:
+        raise InvalidPayload("data is missing", field="data")
+    check_type(claim.type)
+    data = msgspec.json.format(bytes(payload.data), indent=-1)
+    _check_size(len(data))
+    return Payload(url=payload.url, data=msgspec.Raw(data))
+
+
+def build_body(claim: Claim, payload: Payload) -> bytes:
+    """`{"type", "timestamp", "data"}`; the timestamp is the publication's, not the attempt's."""
+    created = claim.created_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return _encode(_Body(claim.type, created.replace("+00:00", "Z"), payload.data))
+
+
+def _check_tenant(value: object, *, needed: bool) -> None:
+    if value is None and not needed:
+        return
+    if not isinstance(value, str) or not 1 <= len(value) <= TENANT_CHARACTERS_MAX:
+        raise InvalidPayload(
+            "tenant must be a text of 1 to 200 characters, unless there is a url", field="tenant"
+        )
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > DATA_BYTES_MAX:
+        raise InvalidPayload(f"data has more than {DATA_BYTES_MAX} bytes", field="data")

@@ -1,0 +1,134 @@
+"""Endpoints and signing secrets in PostgreSQL. The caller owns every transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from postroom.base.db import Connection, Record, query
+from postroom.channels.webhooks.model import (
+    ENDPOINTS_PER_TENANT_MAX,
+    WAITING_COUNT_MAX,
+    Endpoint,
+    EndpointState,
+    Target,
+)
+
+_INSERT = query(__package__, "insert_endpoint")
+_LIST = query(__package__, "list_endpoints")
+_FETCH = query(__package__, "fetch_endpoint")
+_FETCH_TARGETS = query(__package__, "fetch_targets")
+_UPDATE = query(__package__, "update_endpoint")
+_ROTATE = query(__package__, "rotate_secret")
+_PARK = query(__package__, "park_endpoint")
+_ENABLE = query(__package__, "enable_endpoint")
+_DELETE = query(__package__, "delete_endpoint")
+_RELEASE = query(__package__, "release_deliveries")
+_RELEASE_STRAGGLERS = query(__package__, "release_stragglers")
+_WAKE = query(__package__, "wake_webhooks")
+_INSERT_SIGNING_SECRET = query(__package__, "insert_signing_secret")
+_FETCH_SIGNING_SECRETS = query(__package__, "fetch_signing_secrets")
+_ROTATE_SIGNING_SECRET = query(__package__, "rotate_signing_secret")
+
+
+def _endpoint(row: Record) -> Endpoint:
+    values = {**row, "types": tuple(row["types"]), "state": EndpointState(row["state"])}
+    return Endpoint(**values)
+
+
+async def insert_endpoint(
+    conn: Connection, *, tenant: str, url: str, types: Sequence[str], description: str, secret: SecretStr
+) -> UUID | None:
+    """Returns: None when the tenant has as many as it may have."""
+    row: UUID | None = await conn.fetchval(
+        _INSERT, tenant, url, types, description, secret.get_secret_value(), ENDPOINTS_PER_TENANT_MAX
+    )
+    return row
+
+
+async def list_endpoints(
+    conn: Connection, *, tenant: str | None, after: UUID | None, limit: int
+) -> list[Endpoint]:
+    """In order of id, those behind `after`."""
+    rows = await conn.fetch(_LIST, tenant, after, limit, WAITING_COUNT_MAX)
+    return [_endpoint(row) for row in rows]
+
+
+async def fetch_endpoint(conn: Connection, endpoint_id: UUID) -> Endpoint | None:
+    row = await conn.fetchrow(_FETCH, endpoint_id, WAITING_COUNT_MAX)
+    return None if row is None else _endpoint(row)
+
+
+async def fetch_targets(conn: Connection, ids: Collection[UUID]) -> dict[UUID, Target]:
+    """What the adapter needs of each; deleted ones are absent."""
+    rows = await conn.fetch(_FETCH_TARGETS, list(ids))
+    return {
+        row["id"]: Target(row["url"], _secrets(row["secrets"]), EndpointState(row["state"])) for row in rows
+    }
+
+
+async def update_endpoint(
+    conn: Connection,
+    endpoint_id: UUID,
+    *,
+    url: str | None,
+    types: Sequence[str] | None,
+    description: str | None,
+) -> bool:
+    """None leaves a value as it is. Returns: whether there is such an endpoint."""
+    return await conn.fetchval(_UPDATE, endpoint_id, url, types, description) is not None
+
+
+async def rotate_secret(conn: Connection, endpoint_id: UUID, *, secret: SecretStr, overlap_s: float) -> bool:
+    """The present secret stays valid for `overlap_s`. Returns: whether there is such an endpoint."""
+    return await conn.fetchval(_ROTATE, endpoint_id, secret.get_secret_value(), overlap_s) is not None
+
+
+async def mark_parked(conn: Connection, *, endpoint_id: UUID, reason: str) -> bool:
+    """Returns: whether this call parked it; the first reason is kept."""
+    return await conn.fetchval(_PARK, endpoint_id, reason[:500]) is not None
+
+
+async def mark_enabled(conn: Connection, *, endpoint_id: UUID) -> bool:
+    """Returns: whether there is such an endpoint."""
+    return await conn.fetchval(_ENABLE, endpoint_id) is not None
+
+
+async def delete_endpoint(conn: Connection, *, endpoint_id: UUID) -> bool:
+    return await conn.fetchval(_DELETE, endpoint_id) is not None
+
+
+async def release_deliveries(conn: Connection, *, endpoint_id: UUID, batch_max: int) -> int:
+    """Make due what waits for one endpoint, oldest first. Returns: how many."""
+    return await _wake_for(conn, await conn.fetchval(_RELEASE, endpoint_id, batch_max))
+
+
+async def release_stragglers(conn: Connection, *, batch_max: int) -> int:
+    """Make due what waits though its endpoint is enabled or gone. Returns: how many."""
+    return await _wake_for(conn, await conn.fetchval(_RELEASE_STRAGGLERS, batch_max))
+
+
+async def insert_signing_secret(conn: Connection, secret: SecretStr) -> None:
+    """Keep it as the deployment's own, unless there is one."""
+    await conn.execute(_INSERT_SIGNING_SECRET, secret.get_secret_value())
+
+
+async def fetch_signing_secrets(conn: Connection) -> tuple[SecretStr, ...]:
+    """The deployment's own, the current one first; empty before the first use."""
+    return _secrets(await conn.fetchval(_FETCH_SIGNING_SECRETS) or ())
+
+
+async def rotate_signing_secret(conn: Connection, secret: SecretStr, *, overlap_s: float) -> None:
+    await conn.execute(_ROTATE_SIGNING_SECRET, secret.get_secret_value(), overlap_s)
+
+
+async def _wake_for(conn: Connection, released: int) -> int:
+    if released:
+        await conn.execute(_WAKE)
+    return released
+
+
+def _secrets(texts: Sequence[str]) -> tuple[SecretStr, ...]:
+    return tuple(SecretStr(text) for text in texts)

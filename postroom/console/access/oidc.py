@@ -1,0 +1,170 @@
+"""OpenID Connect: what is asked of the provider, and what is believed of its answers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from authlib.oidc.discovery import get_well_known_url
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from postroom.admin.tokens import Scope, parse_scopes
+from postroom.base.clock import Clock
+from postroom.base.errors import NotAllowed, NotAuthenticated, SettingsInvalid, Unavailable
+from postroom.base.settings import OidcSettings
+
+TIMEOUT_S: Final = 10.0
+ANSWER_BYTES_MAX: Final = 262_144
+DISCOVERY_S: Final = 3_600.0
+LEEWAY_S: Final = 60
+ALGORITHMS: Final = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
+PROVIDER_SCOPES: Final = "openid profile email"
+
+
+class Handshake(msgspec.Struct, frozen=True):
+    """What the browser keeps between leaving for the provider and coming back."""
+
+    state: str
+    nonce: str
+    verifier: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom the provider vouches for, and what they may do here."""
+
+    actor: str
+    scopes: frozenset[str]
+
+
+class OidcClient:
+    """Promise: nobody gets in on a token that the provider did not sign for us, now, and for this browser.
+
+    Non-promise: what somebody loses at the provider, a session that is open keeps until it ends.
+    """
+
+    def __init__(self, settings: OidcSettings, *, clock: Clock) -> None:
+        """Errors: `SettingsInvalid` for scopes that do not exist or a client that has no id."""
+        if not settings.client_id or not settings.scopes:
+            raise SettingsInvalid(
+                ["POSTROOM_OIDC__CLIENT_ID and POSTROOM_OIDC__SCOPES are needed with an issuer"]
+            )
+        for names in settings.scopes.values():
+            parse_scopes(names)
+        self._settings = settings
+        self._clock = clock
+        self._issuer = (settings.issuer or "").rstrip("/")
+        self._found: tuple[float, dict[str, Any]] | None = None
+
+    async def leave(self, *, redirect_url: str, place: str) -> tuple[str, Handshake]:
+        """Where to send the browser, and what it is to bring back. Errors: `Unavailable`."""
+        provider = await self._discover()
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        made = Handshake(state, nonce, verifier, place)
+        address = prepare_grant_uri(
+            provider["authorization_endpoint"],
+            client_id=self._settings.client_id,
+            response_type="code",
+            redirect_uri=redirect_url,
+            scope=PROVIDER_SCOPES,
+            state=made.state,
+            nonce=made.nonce,
+            code_challenge=create_s256_code_challenge(made.verifier),
+            code_challenge_method="S256",
+        )
+        return str(address), made
+
+    async def arrive(self, *, code: str, state: str, kept: Handshake, redirect_url: str) -> Person:
+        """Who came back. Errors: `NotAuthenticated`, `NotAllowed`, `Unavailable`."""
+        if not hmac.compare_digest(state.encode(), kept.state.encode()):
+            raise NotAuthenticated("this answer belongs to another sign-in: start again")
+        provider = await self._discover()
+        answer = await self._ask(
+            provider["token_endpoint"],
+            form={
+                "grant_type": "authorization_code",
+                "code": code,
+                "redirect_uri": redirect_url,
+                "code_verifier": kept.verifier,
+            },
+        )
+        keys = await self._ask(provider["jwks_uri"])
+        return self._person(self._claims(answer, keys, kept.nonce))
+
+    def _claims(self, answer: dict[str, Any], keys: dict[str, Any], nonce: str) -> dict[str, Any]:
+        registry = jwt.JWTClaimsRegistry(
+            now=int(self._clock.now().timestamp()),
+            leeway=LEEWAY_S,
+            iss={"essential": True, "value": self._issuer},
+            aud={"essential": True, "value": self._settings.client_id},
+            nonce={"essential": True, "value": nonce},
+            sub={"essential": True},
+            exp={"essential": True},
+            iat={"essential": True},
+        )
+        try:
+            found: Any = keys  # a set of keys, or import refuses it
+            token = jwt.decode(
+                str(answer.get("id_token", "")), KeySet.import_key_set(found), algorithms=ALGORITHMS
+            )
+            registry.validate(token.claims)
+        except (JoseError, ValueError) as error:
+            raise NotAuthenticated(
+                f"the provider's answer is not to be believed: {type(error).__name__}"
+            ) from None
+        return dict(token.claims)
+
+    def _person(self, claims: dict[str, Any]) -> Person:
+        value = claims.get(self._settings.claim, [])
+        groups = {str(group) for group in (value if isinstance(value, list) else [value])} | {"*"}
+        scopes = {scope for group in groups for scope in self._settings.scopes.get(group, ())}
+        name = str(claims.get("email") or claims["sub"])
+        if Scope.ADMIN_READ not in scopes:
+            raise NotAllowed(f"{name[:100]} is nobody who may read here")
+        return Person(f"oidc:{name}"[:300], frozenset(scopes))
+
+    def _login(self) -> str:
+        """How a client says who it is (RFC 6749, 2.3.1): each part is encoded before they are joined."""
+        secret = self._settings.client_secret.get_secret_value()
+        pair = f"{quote(self._settings.client_id, safe='')}:{quote(secret, safe='')}"
+        return "Basic " + base64.b64encode(pair.encode()).decode()
+
+    async def _discover(self) -> dict[str, Any]:
+        now_s = self._clock.monotonic()
+        if self._found is None or now_s - self._found[0] > DISCOVERY_S:
+            found = await self._ask(get_well_known_url(self._issuer, external=True))
+            named = {"authorization_endpoint", "token_endpoint", "jwks_uri"} <= found.keys()
+            if not named or str(found.get("issuer", "")).rstrip("/") != self._issuer:
+                raise Unavailable("the provider's discovery document is not that of POSTROOM_OIDC__ISSUER")
+            self._found = (now_s, found)
+        return self._found[1]
+
+    async def _ask(self, url: str, *, form: dict[str, str] | None = None) -> dict[str, Any]:
+        """A JSON object from the provider; with a form as this client. Errors: `Unavailable`."""
+        headers = {"Authorization": self._login()} if form else {}
+        try:
+            async with (
+                asyncio.timeout(TIMEOUT_S),
+                aiohttp.ClientSession() as session,
+                session.request(
+                    "POST" if form else "GET", url, data=form, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                body = await response.content.read(ANSWER_BYTES_MAX)
+                if response.status != 200:
+                    raise Unavailable(f"the provider answered {response.status}")
+                return msgspec.json.decode(body, type=dict[str, Any])
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError) as error:
+            raise Unavailable(f"the provider cannot be asked: {type(error).__name__}") from None

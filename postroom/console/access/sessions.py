@@ -1,0 +1,103 @@
+"""Who is signed in: a random cookie, of which the database keeps only the hash."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from postroom.admin.tokens import Scope
+from postroom.base.db import Connection, query
+from postroom.base.errors import NotAuthenticated
+
+IDLE_S: Final = 12 * 3_600.0
+LIFE_S: Final = 7 * 86_400.0
+LINK_S: Final = 600.0
+SECRET_BYTES: Final = 32
+SECRET_LENGTH_MAX: Final = 100
+
+_INSERT = query(__package__, "insert_session")
+_FETCH = query(__package__, "fetch_session")
+_MARK_SEEN = query(__package__, "mark_session_seen")
+_DELETE = query(__package__, "delete_session")
+_DELETE_ALL = query(__package__, "delete_sessions")
+_PRUNE = query(__package__, "prune_sessions")
+_INSERT_LINK = query(__package__, "insert_sign_in_link")
+_TAKE_LINK = query(__package__, "take_sign_in_link")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who is signed in. `csrf_token` stands in every form and is good for this session only."""
+
+    actor: str
+    scopes: frozenset[str]
+    csrf_token: str
+    created_at: datetime
+
+    def may(self, scope: Scope) -> bool:
+        return scope in self.scopes
+
+
+async def open_session(
+    conn: Connection, *, actor: str, token_id: UUID | None = None, scopes: Iterable[str] = ()
+) -> str:
+    """Sign somebody in. Returns: the secret for the cookie, which is kept nowhere else.
+
+    With `token_id` the session ends with the token and may what the token may.
+    Transaction: the caller's.
+    """
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    await conn.execute(_PRUNE, IDLE_S)
+    await conn.execute(_INSERT, _hash(secret), actor[:300], token_id, [] if token_id else sorted(scopes))
+    return secret
+
+
+async def fetch_session(conn: Connection, secret: str) -> Session | None:
+    """The living session behind a cookie; looking at it lets it slide on. Looked up by hash."""
+    if not 1 <= len(secret) <= SECRET_LENGTH_MAX:
+        return None
+    row = await conn.fetchrow(_FETCH, _hash(secret), IDLE_S, LIFE_S)
+    if row is None:
+        return None
+    if row["unrecorded_use"]:
+        await conn.execute(_MARK_SEEN, _hash(secret))
+    return Session(row["actor"], frozenset(row["scopes"]), _csrf_token(secret), row["created_at"])
+
+
+async def close_session(conn: Connection, secret: str) -> None:
+    await conn.execute(_DELETE, _hash(secret))
+
+
+async def close_sessions(conn: Connection, actor: str) -> None:
+    """Sign out everywhere."""
+    await conn.execute(_DELETE_ALL, actor)
+
+
+async def create_link_code(conn: Connection, scopes: Iterable[Scope]) -> str:
+    """A code that signs in once within `LINK_S`."""
+    code = secrets.token_urlsafe(SECRET_BYTES)
+    await conn.execute(_INSERT_LINK, _hash(code), [str(scope) for scope in scopes], LINK_S)
+    return code
+
+
+async def take_link_code(conn: Connection, code: str) -> frozenset[str]:
+    """Use the code up. Returns: its scopes. Errors: `NotAuthenticated` when it is used, old or unknown."""
+    scopes = await conn.fetchval(_TAKE_LINK, _hash(code[:SECRET_LENGTH_MAX]))
+    if scopes is None:
+        raise NotAuthenticated("this link was used already or is older than ten minutes")
+    return frozenset(scopes)
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+
+
+def _csrf_token(secret: str) -> str:
+    """Derived, so that it needs no keeping; the cookie cannot be had back from it."""
+    return hmac.new(secret.encode(), b"postroom console form", hashlib.sha256).hexdigest()

@@ -1,0 +1,148 @@
+"""Signing in with a token or, in development, with a link; signing out here or everywhere."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from postroom.admin import audit
+from postroom.admin.tokens import Scope
+from postroom.base.errors import NotFound, PostroomError
+from postroom.base.log import get_logger
+from postroom.console.access.security import Form, check_origin, field, read_form
+from postroom.console.access.sessions import (
+    LIFE_S,
+    close_session,
+    close_sessions,
+    open_session,
+    take_link_code,
+)
+from postroom.console.context import Console
+from postroom.console.page_request import THEME_COOKIE, Desk, Visit, common_values, cookie_name, secure
+from postroom.console.view.templates import render
+
+log = get_logger(__name__)
+
+THEME_S = 365 * 86_400
+
+
+class TooManyFailures(PostroomError):
+    code = "too_many_failures"
+    status = 429
+    title = "Too many failed attempts from this address"
+
+
+class SignIn:
+    """The pages for those who are not signed in yet."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._console = desk.console
+        self.oidc = False
+
+    async def form(self, request: Request) -> Response:
+        return self._page(request, safe_place(request.query_params.get("next", "")))
+
+    async def with_token(self, request: Request) -> Response:
+        """Sign in with a token that may read. What it may do beyond, the session may too."""
+        check_origin(request)
+        form = await read_form(request)
+        client = request.client.host if request.client else "unknown"
+        wait_s = self._console.failures.wait_s(client)
+        if wait_s:
+            raise TooManyFailures(f"wait {wait_s} s before trying again", retry_after_s=wait_s)
+        token = await self._console.verifier.verify(field(form, "token"))
+        place = safe_place(field(form, "next"))
+        if token is None:
+            self._console.failures.record(client)
+            log.warning("console.refused", client=client)
+            return self._page(request, place, "This token is unknown, expired or revoked.", status=401)
+        if Scope.ADMIN_READ not in token.scopes:
+            return self._page(request, place, f"The token lacks the scope {Scope.ADMIN_READ}.", status=403)
+        async with self._console.transaction() as conn:
+            secret = await open_session(conn, actor=token.actor, token_id=token.id)
+            await audit.record(conn, actor=token.actor, action="console.sign_in", request_id=_id(request))
+        return self.signed_in(request, secret, place)
+
+    async def with_link(self, request: Request) -> Response:
+        """The link of `postroom up`; it works once, and never in prod."""
+        if self._console.settings.prod:
+            raise NotFound("sign-in links are for development; sign in with a token")
+        actor = "console:development"
+        async with self._console.transaction() as conn:
+            scopes = await take_link_code(conn, request.query_params.get("code", ""))
+            secret = await open_session(conn, actor=actor, scopes=scopes)
+            await audit.record(conn, actor=actor, action="console.sign_in", request_id=_id(request))
+        return self.signed_in(request, secret, "/console")
+
+    def signed_in(self, request: Request, secret: str, place: str) -> Response:
+        response = RedirectResponse(place, status_code=303)
+        set_session_cookie(response, self._console, request, secret)
+        return response
+
+    def _page(self, request: Request, place: str, fault: str = "", *, status: int = 200) -> Response:
+        values = {**common_values(request), "session": None, "next": place, "fault": fault}
+        values |= {"dev": not self._console.settings.prod, "oidc": self.oidc}
+        return HTMLResponse(render(self._desk.templates, "sign_in.html", values), status_code=status)
+
+
+async def sign_out(visit: Visit, _form: Form) -> Response:
+    name = cookie_name(visit.console, visit.request)
+    async with visit.console.transaction() as conn:
+        await close_session(conn, visit.request.cookies.get(name, ""))
+    return _signed_out(visit)
+
+
+async def sign_out_everywhere(visit: Visit, _form: Form) -> Response:
+    """End every session of whoever asks."""
+    async with visit.console.transaction() as conn:
+        await close_sessions(conn, visit.session.actor)
+        await visit.record(conn, "console.sign_out_everywhere")
+    return _signed_out(visit)
+
+
+async def change_theme(request: Request) -> Response:
+    """Light, dark, or as the system has it; a matter of this browser only."""
+    check_origin(request)
+    form = await read_form(request)
+    theme = field(form, "theme")
+    response = RedirectResponse(safe_place(field(form, "next")), status_code=303)
+    if theme in ("light", "dark"):
+        response.set_cookie(
+            THEME_COOKIE, theme, max_age=THEME_S, path="/console", httponly=True, samesite="lax"
+        )
+    else:
+        response.delete_cookie(THEME_COOKIE, path="/console")
+    return response
+
+
+def safe_place(text: str) -> str:
+    """A path of the console; anything else would send people who signed in to where somebody wants them."""
+    inside = text == "/console" or text.startswith(("/console/", "/console?"))
+    if not inside or text.startswith("/console/sign") or not text.isprintable() or "\\" in text:
+        return "/console"
+    return text
+
+
+def set_session_cookie(response: Response, console: Console, request: Request, secret: str) -> None:
+    """Not readable by scripts, never sent on the way from another site."""
+    response.set_cookie(
+        cookie_name(console, request),
+        secret,
+        max_age=int(LIFE_S),
+        path="/",
+        secure=secure(console, request),
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _signed_out(visit: Visit) -> Response:
+    response = RedirectResponse("/console/sign-in", status_code=303)
+    name = cookie_name(visit.console, visit.request)
+    response.delete_cookie(name, path="/", secure=secure(visit.console, visit.request), httponly=True)
+    return response
+
+
+def _id(request: Request) -> str | None:
+    return getattr(request.state, "request_id", None)

@@ -1,0 +1,54 @@
+"""The breakers: why they are open, and the hand that holds or releases one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from postroom.admin.tokens import Scope
+from postroom.base.cursor import decode_cursor, encode_cursor
+from postroom.base.errors import InvalidInput
+from postroom.channels.webhooks.receivers import fetch_receivers, list_circuits
+from postroom.console.access.security import Form, field
+from postroom.console.page_request import Visit
+from postroom.console.view.parameters import PAGE_ROWS, choice
+from postroom.resilience import store
+from postroom.resilience.breaker import CircuitState
+
+NAME_LENGTH_MAX: Final = 200
+ACTIONS: Final = ("open", "closed", "release")
+
+
+async def circuits(visit: Visit) -> Response:
+    filters = {"state": choice(visit.request, "state", [state.value for state in CircuitState])}
+    after = decode_cursor(visit.request.query_params.get("cursor"), str) or ""
+    async with visit.console.snapshot() as conn:
+        found = await list_circuits(conn, state=filters["state"], after=after, limit=PAGE_ROWS + 1)
+        receivers = await fetch_receivers(conn, [row["name"] for row in found])
+    return visit.page(
+        "circuits.html",
+        active="circuits",
+        filters=filters,
+        states=tuple(CircuitState),
+        rows=found[:PAGE_ROWS],
+        receivers=receivers,
+        more=encode_cursor(found[PAGE_ROWS - 1]["name"]) if len(found) > PAGE_ROWS else None,
+        may_write=visit.may(Scope.CIRCUITS_WRITE),
+    )
+
+
+async def change(visit: Visit, form: Form) -> Response:
+    """Hold it open or closed until it is released; released it is closed."""
+    name, action, reason = field(form, "name"), field(form, "action"), field(form, "reason")
+    if not 1 <= len(name) <= NAME_LENGTH_MAX:
+        raise InvalidInput(f"name has 1 to {NAME_LENGTH_MAX} characters", field="name")
+    if action not in ACTIONS:
+        raise InvalidInput(f"action is one of {', '.join(ACTIONS)}", field="action")
+    state = None if action == "release" else CircuitState(action)
+    async with visit.console.transaction() as conn:
+        words = reason[:500] or f"{action} by {visit.session.actor}"
+        await store.mark_forced(conn, name=name, state=state, reason=words)
+        await visit.record(conn, f"circuit.{action}", name, reason=reason[:500])
+    done = "released" if action == "release" else f"held {action}"
+    return visit.back("/console/circuits", f"{name} is {done}.")

@@ -1,0 +1,142 @@
+"""Endpoints of customers: how they are, and what can be done for them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.responses import Response
+
+from postroom.admin.messages import PING_TYPE, send_ping
+from postroom.admin.tokens import Scope
+from postroom.base import json
+from postroom.base.cursor import decode_cursor, encode_cursor
+from postroom.base.db import plan_for_values
+from postroom.base.errors import InvalidInput
+from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks.model import WAITING_COUNT_MAX, EndpointSecret
+from postroom.channels.webhooks.payload import check_payload
+from postroom.channels.webhooks.receivers import fetch_breakers
+from postroom.console.access.security import Form, field
+from postroom.console.page_request import Visit
+from postroom.console.view.parameters import PAGE_ROWS, path_id, text
+from postroom.outbox.ledger import dead_letter_pages as letter_store
+from postroom.outbox.ledger import message_pages as ledger_store
+from postroom.outbox.model import Channel
+
+DEAD_CAP: Final = 1_000
+RECENT_SHOWN: Final = 8
+PLACE: Final = "/console/webhooks"
+
+
+async def webhooks(visit: Visit) -> Response:
+    tenant = text(visit.request, "tenant")
+    after = decode_cursor(visit.request.query_params.get("cursor"), UUID)
+    async with visit.console.snapshot() as conn:
+        await plan_for_values(conn)
+        found = await endpoints.list_endpoints(conn, tenant=tenant, after=after, limit=PAGE_ROWS + 1)
+        dead = await letter_store.count_of_endpoints(conn, [each.id for each in found], cap=DEAD_CAP)
+        breakers = await fetch_breakers(conn, [each.id for each in found])
+    more = encode_cursor(found[PAGE_ROWS - 1].id) if len(found) > PAGE_ROWS else None
+    return visit.page(
+        "webhooks.html", active="webhooks", filters={"tenant": tenant}, rows=found[:PAGE_ROWS], dead=dead,
+        dead_cap=DEAD_CAP, waiting_cap=WAITING_COUNT_MAX, breakers=breakers, more=more,
+        may_write=visit.may(Scope.ENDPOINTS_WRITE),
+    )  # fmt: skip
+
+
+async def webhook(visit: Visit) -> Response:
+    return await _endpoint_page(visit, path_id(visit.request))
+
+
+async def create(visit: Visit, form: Form) -> Response:
+    """The new endpoint's page with its secret, which is shown this once."""
+    async with visit.console.transaction() as conn:
+        made = await endpoints.create_endpoint(
+            conn,
+            tenant=field(form, "tenant"),
+            url=field(form, "url"),
+            types=field(form, "types", "*").replace(",", " ").split() or ["*"],
+            description=field(form, "description"),
+            allow_private=visit.console.settings.webhook.allow_private,
+        )
+        await visit.record(conn, "endpoint.create", str(made.endpoint.id))
+    return await _endpoint_page(visit, made.endpoint.id, made=made)
+
+
+async def rotate(visit: Visit, _form: Form) -> Response:
+    """A new secret; the present one signs too for 24 h."""
+    endpoint_id = path_id(visit.request)
+    async with visit.console.transaction() as conn:
+        made = await endpoints.rotate_secret(conn, endpoint_id)
+        await visit.record(conn, "endpoint.rotate", str(endpoint_id))
+    return await _endpoint_page(visit, endpoint_id, made=made)
+
+
+async def park(visit: Visit, form: Form) -> Response:
+    endpoint_id = path_id(visit.request)
+    async with visit.console.transaction() as conn:
+        reason = field(form, "reason") or f"parked by {visit.session.actor}"
+        await endpoints.park(conn, endpoint_id, reason=reason)
+        await visit.record(conn, "endpoint.park", str(endpoint_id), reason=reason)
+    return visit.back(f"{PLACE}/{endpoint_id}", "Parked: what is published for it waits.")
+
+
+async def resume(visit: Visit, _form: Form) -> Response:
+    endpoint_id = path_id(visit.request)
+    async with visit.console.transaction() as conn:
+        await endpoints.resume(conn, endpoint_id)
+        await visit.record(conn, "endpoint.resume", str(endpoint_id))
+    return visit.back(f"{PLACE}/{endpoint_id}", "Resumed: what waited is on its way.")
+
+
+async def ping(visit: Visit, form: Form) -> Response:
+    """A webhook to this endpoint alone: a ping, or an example of any type."""
+    endpoint_id = path_id(visit.request)
+    event_type, data = field(form, "type") or PING_TYPE, _data(field(form, "data"))
+    async with visit.console.transaction() as conn:
+        endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
+        check_payload(
+            {"tenant": endpoint.tenant, "type": event_type, "data": data},
+            allow_private=visit.console.settings.webhook.allow_private,
+        )
+        message_id = await send_ping(conn, endpoint_id, data=data, event_type=event_type)
+        await visit.record(conn, "endpoint.ping", str(endpoint_id), type=event_type, message=str(message_id))
+    return visit.back(f"/console/messages/{message_id}", f"{event_type} is on its way to this endpoint.")
+
+
+def _data(value: str) -> dict[str, Any]:
+    data = json.decode(value) if value else {"hello": "from Postroom"}
+    if not isinstance(data, dict):
+        raise InvalidInput("data is a JSON object", field="data")
+    return data
+
+
+async def _endpoint_page(visit: Visit, endpoint_id: UUID, *, made: EndpointSecret | None = None) -> Response:
+    async with visit.console.snapshot() as conn:
+        endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
+        dead = await letter_store.count_of_endpoints(conn, [endpoint_id], cap=DEAD_CAP)
+        breakers = await fetch_breakers(conn, [endpoint_id])
+        letters = await letter_store.list_letters(
+            conn, letter_store.LetterPage(destination=str(endpoint_id)), after=None, limit=1
+        )
+        wanted = ledger_store.MessageFilter(channel=Channel.WEBHOOK, tenant=endpoint.tenant)
+        recent = await ledger_store.list_messages(conn, wanted, below_id=None, limit=RECENT_SHOWN)
+        standings = await ledger_store.fetch_standings(conn, recent.rows)
+    return visit.page(
+        "webhook.html",
+        active="webhooks",
+        place=f"{PLACE}/{endpoint_id}",
+        endpoint=endpoint,
+        dead=dead.get(str(endpoint_id), 0),
+        dead_cap=DEAD_CAP,
+        waiting_cap=WAITING_COUNT_MAX,
+        circuit=breakers.get(endpoint_id),
+        letter=letters.rows[0] if letters.rows else None,
+        recent=recent.rows,
+        standings=standings,
+        types=[each for each in endpoint.types if "*" not in each],
+        secret=made.secret.get_secret_value() if made else None,
+        ping_type=PING_TYPE,
+        may_write=visit.may(Scope.ENDPOINTS_WRITE),
+    )

@@ -1,0 +1,89 @@
+"""What stands around Postroom in development: a mail server, a customer's receiver, Stripe."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from postroom.admin import audit
+from postroom.admin.token_store import create_token, fetch_living_token
+from postroom.admin.tokens import Scope, hash_token
+from postroom.base.db import Pool, transaction
+from postroom.channels.webhooks import endpoints
+from postroom.dev.mail_folder import MailFolder
+from postroom.dev.mailbox import Mailbox
+from postroom.dev.receiver import Receiver
+from postroom.dev.stripe_api import StripeStandIn
+
+ACTOR: Final = "cli:up"
+TENANT: Final = "demo"
+TOKEN_NAME: Final = "postroom up"  # noqa: S105  the name of a token, not a token
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """They run in this process and end with it."""
+
+    mailbox: Mailbox
+    mail_folder: Path
+    receiver: Receiver
+    stripe: StripeStandIn
+
+    @property
+    def mail_url(self) -> str:
+        return f"smtp://{self.mailbox.host}:{self.mailbox.port}"
+
+
+@asynccontextmanager
+async def open_surroundings(state_dir: Path) -> AsyncIterator[Surroundings]:
+    """Each on a free port of 127.0.0.1."""
+    folder = MailFolder(state_dir / "mail")
+    mailbox, stripe = Mailbox(on_mail=folder.keep), StripeStandIn()
+    async with AsyncExitStack() as stack:
+        await mailbox.start()
+        stack.push_async_callback(mailbox.close)
+        await stripe.start()
+        stack.push_async_callback(stripe.stop)
+        receiver = await stack.enter_async_context(Receiver())
+        yield Surroundings(mailbox, folder.path, receiver, stripe)
+
+
+async def register_receiver(pool: Pool, receiver: Receiver) -> None:
+    """Make the receiver the endpoint of the tenant `demo`.
+
+    The one of an earlier run is moved here; its secret cannot be read, so it gets a new one.
+    """
+    async with transaction(pool) as conn:
+        known = await endpoints.list_endpoints(conn, tenant=TENANT, limit=1)
+        if known:
+            endpoint_id = known[0].id
+            await endpoints.update_endpoint(conn, endpoint_id, url=receiver.url(), allow_private=True)
+            made = await endpoints.rotate_secret(conn, endpoint_id)
+            await endpoints.resume(conn, endpoint_id)
+        else:
+            made = await endpoints.create_endpoint(
+                conn,
+                tenant=TENANT,
+                url=receiver.url(),
+                description="the local receiver of postroom up",
+                allow_private=True,
+            )
+        await audit.record(conn, actor=ACTOR, action="endpoint.create", subject=str(made.endpoint.id))
+    receiver.secrets.append(made.secret.get_secret_value())
+
+
+async def admin_token(pool: Pool, state_dir: Path) -> Path:
+    """A token that may do everything, in a file that only its owner reads; kept from run to run."""
+    path = state_dir / "admin-token"
+    async with transaction(pool) as conn:
+        if path.exists() and await fetch_living_token(conn, hash_token(path.read_text().strip())):
+            return path
+        secret, token = await create_token(conn, name=TOKEN_NAME, scopes=tuple(Scope))
+        await audit.record(conn, actor=ACTOR, action="token.create", subject=str(token.id))
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(secret + "\n")
+    return path

@@ -1,0 +1,1 @@
+"""Encryption at rest: keys, and what they encrypt."""

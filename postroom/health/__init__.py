@@ -1,0 +1,1 @@
+"""What is wrong: thresholds, readiness, the doctor."""

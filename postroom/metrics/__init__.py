@@ -1,0 +1,1 @@
+"""What is exported to Prometheus and drawn in charts."""

@@ -1,0 +1,177 @@
+"""The metrics that PostgreSQL answers for: names and labels are the contract with every alert.
+
+Labels hold enumerations only, and every value is there from the start, at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import product
+from typing import Final, TypeVar
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from postroom.metrics.gauges import Gauges
+from postroom.outbox.model import OUTBOUND, Cause, Channel, Wait
+from postroom.worker.model import JOB_NAMES, RUNNER
+
+EMAIL_OUTCOMES: Final = ("sent", "retry", "failed", "suppressed", "unknown", "circuit_open")
+STRIPE_OUTCOMES: Final = ("processed", "duplicate", "ignored", "deferred", "error")
+ATTEMPT_OUTCOMES: Final = (
+    *("delivered", "retry", "rejected", "unknown", "suppressed", "abandoned"),
+    *(wait.value for wait in Wait),
+)
+ENDS: Final = ("delivered", "cancelled")
+STATES: Final = ("pending", "retry")
+CIRCUITS: Final = ("stripe", "email")
+
+Labels = TypeVar("Labels", bound=tuple[str, ...])
+
+
+def families(gauges: Gauges) -> Iterator[Metric]:
+    """Everything of one reading, contract first."""
+    yield from _jobs(gauges)
+    yield from _contract_queues(gauges)
+    yield from _contract_outcomes(gauges)
+    yield from _queues(gauges)
+    yield from _ledger(gauges)
+    yield from _vitals(gauges)
+
+
+def _jobs(gauges: Gauges) -> Iterator[Metric]:
+    known = {name: gauges.jobs[name] for name in (RUNNER, *JOB_NAMES)}
+    beats = {(name,): _unix_s(job.last_heartbeat_at) for name, job in known.items()}
+    successes = {(name,): _unix_s(job.last_success_at) for name, job in known.items()}
+    failures = {(name,): float(job.consecutive_failures) for name, job in known.items()}
+    # The runner has no runs of its own: each round it beats for is a success.
+    successes[(RUNNER,)] = max(successes[(RUNNER,)], beats[(RUNNER,)])
+    yield _gauge("job_last_heartbeat_timestamp", "Unix time of a job's last beat.", ["job"], beats)
+    yield _gauge("job_last_success_timestamp", "Unix time of a job's last success.", ["job"], successes)
+    yield _gauge("postroom_job_consecutive_failures", "Failures since the last success.", ["job"], failures)
+
+
+def _contract_queues(gauges: Gauges) -> Iterator[Metric]:
+    outbound = {channel.value for channel in OUTBOUND}
+    queue = {(s,): float(_depth(gauges, s, outbound)) for s in STATES}
+    queue[("dead",)] = float(sum(n for (c, _), n in gauges.dead_letters.items() if c in outbound))
+    email = {
+        ("retry",): float(_depth(gauges, "retry", {Channel.EMAIL})),
+        ("dead",): float(sum(n for (c, _), n in gauges.dead_letters.items() if c == Channel.EMAIL)),
+    }
+    yield _gauge("outbox_queue_messages", "Outbound deliveries that have not ended well.", ["status"], queue)
+    yield _gauge("email_dlq_messages", "Emails in retry and in the dead-letter queue.", ["status"], email)
+
+
+def _contract_outcomes(gauges: Gauges) -> Iterator[Metric]:
+    yield _counter(
+        "email_adapter_outcomes",
+        "Attempts to send an email, by outcome.",
+        ["status"],
+        _tally(gauges, "email_outcome", EMAIL_OUTCOMES),
+    )
+    yield _counter(
+        "stripe_webhook_events",
+        "Stripe events, by outcome.",
+        ["outcome"],
+        _tally(gauges, "stripe_outcome", STRIPE_OUTCOMES),
+    )
+    opened = float(gauges.tallies.get(("circuit_open", "stripe"), 0))
+    yield _counter("stripe_webhook_circuit_open", "Openings of the breaker stripe.", [], {(): opened})
+    states = {
+        (name,): gauges.circuits[name].state.gauge if name in gauges.circuits else 0.0 for name in CIRCUITS
+    }
+    yield _gauge("circuit_state", "0 closed, 0.5 half-open, 1 open.", ["circuit"], states)
+
+
+def _queues(gauges: Gauges) -> Iterator[Metric]:
+    depths = {(q.channel, q.state): float(q.waiting + q.parked) for q in gauges.queues}
+    yield _gauge("postroom_deliveries", "Deliveries that have not ended.", ["channel", "status"], depths)
+    parked = {(c.value,): float(sum(q.parked for q in gauges.queues if q.channel == c)) for c in Channel}
+    yield _gauge("postroom_deliveries_parked", "Deliveries that wait for a person.", ["channel"], parked)
+    oldest = {
+        (c.value,): max((q.oldest_due_s for q in gauges.queues if q.channel == c), default=0.0)
+        for c in Channel
+    }
+    yield _gauge(
+        "postroom_oldest_due_age_seconds", "How late the oldest due delivery is.", ["channel"], oldest
+    )
+    dead = {(c.value, k.value): float(gauges.dead_letters.get((c, k), 0)) for c, k in product(Channel, Cause)}
+    yield _gauge("postroom_dead_letters", "Dead letters, by cause.", ["channel", "cause"], dead)
+    open_others = float(sum(1 for name in gauges.circuits if name not in CIRCUITS))
+    yield _gauge(
+        "postroom_destination_circuits_open",
+        "Breakers of single destinations not closed.",
+        [],
+        {(): open_others},
+    )
+
+
+def _ledger(gauges: Gauges) -> Iterator[Metric]:
+    outcomes = {
+        (c.value, o): float(gauges.tallies.get(("outcome", f"{c}/{o}"), 0))
+        for c, o in product(Channel, ATTEMPT_OUTCOMES)
+    }
+    yield _counter(
+        "postroom_attempts", "Attempts and deferrals, by outcome.", ["channel", "outcome"], outcomes
+    )
+    ended = {
+        (c.value, e): float(gauges.tallies.get(("ended", f"{c}/{e}"), 0)) for c, e in product(Channel, ENDS)
+    }
+    yield _counter("postroom_ledger_ended", "Deliveries that ended, by how.", ["channel", "end"], ended)
+    yield _counter(
+        "postroom_ledger_published",
+        "Deliveries published, as the canary last counted them.",
+        [],
+        {(): float(gauges.vitals.published)},
+    )
+
+
+def _vitals(gauges: Gauges) -> Iterator[Metric]:
+    vitals = gauges.vitals
+    days = float("inf") if vitals.token_days is None else vitals.token_days
+    for name, text, value in (
+        ("postroom_longest_transaction_seconds", "Age of the oldest open transaction.", vitals.transaction_s),
+        (
+            "postroom_ledger_drift",
+            "Published minus what is accounted for; not 0 is a fault.",
+            float(vitals.drift),
+        ),
+        ("postroom_ledger_checked_timestamp", "Unix time of the canary's last check.", vitals.checked_s),
+        ("postroom_workers", "Workers whose heartbeat is fresh.", float(vitals.workers)),
+        ("postroom_database_size_bytes", "Size of the database.", float(vitals.database_bytes)),
+        ("postroom_token_expiry_days", "Days until the next token expires; +Inf for never.", days),
+        (
+            "postroom_attempt_partition_days",
+            "Days ahead for which the attempt log has partitions.",
+            vitals.partition_days,
+        ),
+    ):
+        yield _gauge(name, text, [], {(): value})
+
+
+def _unix_s(at: datetime | None) -> float:
+    return at.timestamp() if at else 0.0
+
+
+def _depth(gauges: Gauges, state: str, channels: Iterable[str]) -> int:
+    wanted = frozenset(channels)
+    return sum(q.waiting + q.parked for q in gauges.queues if q.state == state and q.channel in wanted)
+
+
+def _tally(gauges: Gauges, name: str, labels: Iterable[str]) -> dict[tuple[str], float]:
+    return {(label,): float(gauges.tallies.get((name, label), 0)) for label in labels}
+
+
+def _gauge(name: str, text: str, labels: list[str], samples: Mapping[Labels, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, number in samples.items():
+        family.add_metric(list(values), number)
+    return family
+
+
+def _counter(name: str, text: str, labels: list[str], samples: Mapping[Labels, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, number in samples.items():
+        family.add_metric(list(values), number)
+    return family

@@ -1,0 +1,117 @@
+"""What PostgreSQL knows about the service, read for the metrics page."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from postroom.base.cached import Cached
+from postroom.base.clock import Clock
+from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, query
+from postroom.base.log import get_logger
+from postroom.resilience.store import Circuit, list_circuits
+from postroom.worker.model import JobStatus
+from postroom.worker.store import list_jobs
+
+log = get_logger(__name__)
+
+CACHE_S: Final = 2.0
+STATEMENT_TIMEOUT_S: Final = 2.0
+TIMEOUT_S: Final = 5.0
+COUNTED_MAX: Final = 10_000
+WORKER_SILENT_S: Final = 30.0
+
+_DELIVERIES = query(__package__, "count_deliveries")
+_DEAD_LETTERS = query(__package__, "count_dead_letters")
+_TALLIES = query(__package__, "list_tallies")
+_VITALS = query(__package__, "fetch_vitals")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Deliveries of one channel in one state. `oldest_due_s`: how late the oldest one is."""
+
+    channel: str
+    state: str
+    waiting: int
+    parked: int
+    oldest_due_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """The server and the workers. `token_days`: until the next token expires, if one ever does.
+
+    `partition_days`: for how many days ahead the attempt log has partitions. `data_dir`: the server's
+    folder, where it runs on this machine and our role may see it.
+    `published`, `open`, `drift` and `checked_s` (Unix time, 0 for never) are the canary's last finding.
+    """
+
+    transaction_s: float
+    workers: int
+    database_bytes: int
+    token_days: float | None
+    partition_days: float
+    data_dir: str | None
+    published: int
+    open: int
+    drift: int
+    checked_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """One reading. Each channel and state, or channel and cause, is counted up to `COUNTED_MAX`.
+
+    Where there is more, the count is the canary's last one, and never below `COUNTED_MAX`.
+    """
+
+    queues: tuple[QueueDepth, ...]
+    dead_letters: dict[tuple[str, str], int]
+    tallies: dict[tuple[str, str], int]
+    jobs: dict[str, JobStatus]
+    circuits: dict[str, Circuit]
+    vitals: Vitals
+
+
+async def read_gauges(conn: Connection) -> Gauges:
+    """Read everything. Transaction: the caller's; repeatable read makes the numbers agree."""
+    queues = await conn.fetch(_DELIVERIES, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
+    dead = await conn.fetch(_DEAD_LETTERS, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
+    tallies = await conn.fetch(_TALLIES, timeout=STATEMENT_TIMEOUT_S)
+    jobs = await list_jobs(conn, timeout_s=STATEMENT_TIMEOUT_S)
+    vitals = await conn.fetchrow(_VITALS, WORKER_SILENT_S, timeout=STATEMENT_TIMEOUT_S)
+    if vitals is None:
+        raise RuntimeError("a select without from gave no row")
+    return Gauges(
+        queues=tuple(QueueDepth(**row) for row in queues),
+        dead_letters={(row["channel"], row["cause"]): row["count"] for row in dead},
+        tallies={(row["name"], row["label"]): row["value"] for row in tallies},
+        jobs={job.name: job for job in jobs},
+        circuits={circuit.name: circuit for circuit in await list_circuits(conn)},
+        vitals=Vitals(**vitals),
+    )
+
+
+class GaugeReader:
+    """Promise: one reading at a time, kept 2 s; None, never old numbers, while the database is away."""
+
+    def __init__(self, *, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._cached: Cached[Gauges | None] = Cached(self._read, ttl_s=CACHE_S, clock=clock)
+
+    async def read(self) -> Gauges | None:
+        return await self._cached.get()
+
+    async def _read(self) -> Gauges | None:
+        try:
+            async with (
+                asyncio.timeout(TIMEOUT_S),
+                self._pool.acquire() as conn,
+                conn.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                return await read_gauges(conn)
+        except (*DATABASE_AWAY, *DATABASE_BUSY) as error:
+            log.warning("metrics.database_away", error=type(error).__name__)
+            return None

@@ -1,0 +1,141 @@
+"""Payloads under encryption at rest: how they lie in the ledger, and how the engine gets them back.
+
+A sealed payload is `{"$": "sealed:1:…"}`; an email's has a pseudonym of its address as `to` beside it,
+by which the console's search finds it. See ADR 8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from postroom.base import json
+from postroom.base.db import Connection, query
+from postroom.encryption.keyring import PREFIX, Keyring, Unreadable
+from postroom.outbox.model import Answer, Cause, Channel, Claim, Message, Rejected
+
+STORE_SEALED: Final = query(__package__, "store_payloads")
+"""Writes sealed payloads: $1 message ids, $2 JSON texts."""
+
+SEALED: Final = "$"
+"""The reserved name in a payload. As the shortest it comes first in the text of a `jsonb`."""
+UNREADABLE: Final = "$unreadable"
+"""Stands for a payload that no key opens, with the reason."""
+_BEGINNING: Final = f'{{"{SEALED}": "{PREFIX}'
+_ORIGIN: Final = re.compile(r"([A-Za-z]+://)(?:[^/@?#]*@)?([^/?#]+)")
+
+
+class _Addressed(msgspec.Struct):
+    to: str | None = None
+
+
+_read_addressed: Final = msgspec.json.Decoder(_Addressed).decode
+
+Try = Callable[[Sequence[Claim]], Awaitable[Sequence[Answer]]]
+
+
+def about(message_id: UUID) -> str:
+    """What a payload is bound to."""
+    return f"message:{message_id}"
+
+
+def is_sealed_payload(text: str) -> bool:
+    """Whether the text of a payload's `jsonb` is a sealed one."""
+    return text.startswith(_BEGINNING)
+
+
+def stand_in(message: Message) -> Message:
+    """The message with all that publishing looks at, and without its payload: that follows sealed."""
+    payload = message.payload
+    return msgspec.structs.replace(
+        message,
+        tenant=message.tenant if message.tenant is not None else _text(payload.get("tenant")),
+        type=message.type if message.type is not None else _text(payload.get("type")),
+        payload={SEALED: PREFIX, **_where_to(message.channel, payload)},
+    )
+
+
+async def store_payloads(conn: Connection, payloads: Sequence[tuple[UUID, str]], keyring: Keyring) -> None:
+    """Seal payloads, given as (message id, JSON text), and write them into their rows.
+
+    Transaction: the caller's, which must hold the rows: what is there is replaced.
+    """
+    if payloads:
+        sealed = [seal_payload(message_id, text, keyring) for message_id, text in payloads]
+        await conn.execute(STORE_SEALED, [message_id for message_id, _ in payloads], sealed)
+
+
+def seal_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
+    """JSON text of a sealed payload. `text` may be sealed already: it gets the current key.
+
+    Errors: `Unreadable`.
+    """
+    plain = open_payload(message_id, text, keyring)
+    envelope = {SEALED: keyring.seal(plain.encode(), about=about(message_id))}
+    address = _address(plain)
+    if address is not None:
+        envelope["to"] = keyring.pseudonym(address)
+    return json.encode(envelope)
+
+
+def open_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
+    """JSON text of a payload; one that is not sealed as it is. Errors: `Unreadable`."""
+    if not is_sealed_payload(text):
+        return text
+    sealed: str = msgspec.json.decode(text)[SEALED]
+    return keyring.open(sealed, about=about(message_id)).decode()
+
+
+def reveal(message_id: UUID, text: str, keyring: Keyring) -> Any:
+    """The payload for somebody who reads; one that cannot be opened says why instead."""
+    try:
+        return json.decode(open_payload(message_id, text, keyring))
+    except Unreadable as error:
+        return {UNREADABLE: error.detail}
+
+
+async def try_opened(claims: Sequence[Claim], keyring: Keyring, attempt: Try) -> Sequence[Answer]:
+    """Hand on what can be opened; the rest is dead at once, by our own fault. One answer each, in order.
+
+    Neither the adapter nor a breaker hears of what could not be opened.
+    """
+    answers: dict[int, Answer] = {}
+    opened: dict[int, Claim] = {}
+    for place, claim in enumerate(claims):
+        try:
+            text = open_payload(claim.message_id, claim.payload, keyring)
+            opened[place] = msgspec.structs.replace(claim, payload=text)
+        except Unreadable as error:
+            answers[place] = Rejected(error.detail, code=error.code, cause=Cause.OURS)
+    if opened:
+        answers.update(zip(opened, await attempt(list(opened.values())), strict=True))
+    return [answers[place] for place in range(len(claims))]
+
+
+def _where_to(channel: str, payload: dict[str, Any]) -> dict[str, str]:
+    """What `postroom.destination` and the fan-out look at: the host of a url, the name of a dataset."""
+    match channel:
+        case Channel.WEBHOOK if payload.get("url") is not None:
+            found = _ORIGIN.match(_text(payload["url"]) or "")
+            return {"url": "".join(found.groups()) if found else "?"}
+        case Channel.EXPORT if payload.get("dataset") is not None:
+            return {"dataset": (_text(payload["dataset"]) or "")[:200]}
+        case _:
+            return {}
+
+
+def _address(text: str) -> str | None:
+    """The one address of a payload that has one; nothing else of it is read, whatever it holds."""
+    try:
+        return _read_addressed(text).to
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _text(value: object) -> str | None:
+    """As `->>` of PostgreSQL reads a value."""
+    return value if isinstance(value, str) or value is None else json.encode(value)

@@ -1,0 +1,145 @@
+"""One attempt: the breaker is asked, the adapter tries, the breaker is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from postroom.base.db import DATABASE_AWAY, DATABASE_FAILURES
+from postroom.base.errors import InvalidInput
+from postroom.base.log import get_logger
+from postroom.base.tracing import is_on
+from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.encryption import is_sealed_payload, try_opened
+from postroom.outbox.engine.attempt_span import traced
+from postroom.outbox.model import (
+    Adapter,
+    Answer,
+    BatchAdapter,
+    Cause,
+    Claim,
+    Deferred,
+    Delivered,
+    Rejected,
+    RetryLater,
+    Settled,
+    Unknown,
+    Wait,
+)
+from postroom.resilience.breaker import Trip
+from postroom.resilience.circuits import Circuits
+from postroom.resilience.time_limit import TimeLimit
+
+log = get_logger(__name__)
+
+_CUT_OFF: Final = (RetryLater("the attempt was cut off", trip=Trip.NO),)  # made once: this is a hot path
+
+
+class Attempts:
+    """Tries deliveries of one adapter.
+
+    Promise: an answer for every claim, whatever the adapter does; it never raises but when cancelled.
+    """
+
+    def __init__(self, *, adapter: Adapter, circuits: Circuits, keyring: Keyring = NO_KEYS) -> None:
+        self._adapter = adapter
+        self._keyring = keyring
+        self._circuits = circuits
+        self._limit = TimeLimit(adapter.timeout_s)
+        self._batched = adapter if isinstance(adapter, BatchAdapter) else None
+
+    def circuit_of(self, claim: Claim) -> str:
+        """The breaker's name for this delivery; empty when the engine keeps none."""
+        if self._adapter.circuit is None:
+            return f"{claim.channel}:{claim.destination}"
+        return self._adapter.circuit
+
+    async def closed_off(self) -> dict[str, float]:
+        """Destinations whose own breaker lets nothing through for now, and for how many seconds more."""
+        if self._adapter.circuit is not None:
+            return {}
+        return await self._circuits.not_yet(f"{self._adapter.channel}:")
+
+    async def batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        """Try claims of one destination together; one answer each, in order."""
+        for claim in claims:
+            if is_sealed_payload(claim.payload):
+                return await try_opened(claims, self._keyring, self._batch)
+        return await self._batch(claims)
+
+    async def _batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        circuit = self.circuit_of(claims[0])
+        if circuit and not self._circuits.is_untroubled(circuit):
+            try:
+                wait_s = await self._circuits.admit(circuit)
+            except DATABASE_FAILURES as error:
+                return [_away(error)] * len(claims)
+            if wait_s is not None:
+                deferred = Deferred(Wait.CIRCUIT_OPEN, f"circuit {circuit} is open", wait_s)
+                return [deferred] * len(claims)
+        answers: Sequence[Answer] = _CUT_OFF
+        try:
+            answers = await (traced(self._try, claims) if is_on() else self._try(claims))
+        finally:
+            if circuit:
+                trip, reason = worst_trip(answers)
+                if trip is not None or not self._circuits.is_untroubled(circuit):
+                    await self._record(circuit, trip, reason)
+        return answers
+
+    async def _try(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        try:
+            with self._limit:
+                if self._batched is not None:
+                    return await self._batched.deliver_batch(claims)
+                return [await self._adapter.deliver(claims[0])]
+        except TimeoutError:
+            return [Unknown(f"no answer within {self._adapter.timeout_s:g} s")] * len(claims)
+        except InvalidInput as error:
+            return [Rejected(error.detail, code=error.code, cause=Cause.OURS)] * len(claims)
+        except DATABASE_AWAY as error:
+            return [_away(error)] * len(claims)
+        except Exception as error:
+            # A fault of ours must cost this delivery an attempt, not the engine its life.
+            log.exception(
+                "adapter.raised", channel=self._adapter.channel, message_id=str(claims[0].message_id)
+            )
+            reason = f"{type(error).__name__} in the {self._adapter.channel} adapter"
+            return [RetryLater(reason, code="internal", cause=Cause.OURS, trip=Trip.NO)] * len(claims)
+
+    async def _record(self, circuit: str, trip: Trip | None, reason: str) -> None:
+        try:
+            await self._circuits.record(circuit, trip, reason)
+        except DATABASE_FAILURES as error:
+            # What the receiver answered counts more than what the breaker could not write down.
+            log.warning("circuit.not_recorded", circuit=circuit, error=repr(error))
+
+
+def _away(error: Exception) -> Deferred:
+    return Deferred(Wait.DATABASE_AWAY, f"{type(error).__name__} from the database")
+
+
+def worst_trip(answers: Sequence[Answer]) -> tuple[Trip | None, str]:
+    """What a batch of answers says of the destination: one success outweighs single strikes."""
+    if len(answers) == 1:
+        return _trip(answers[0])
+    trips = [_trip(answer) for answer in answers]
+    for wanted in (Trip.NOW, None, Trip.STRIKE):
+        for trip, reason in trips:
+            if trip is wanted:
+                return trip, reason
+    return Trip.NO, ""
+
+
+def _trip(answer: Answer) -> tuple[Trip | None, str]:
+    match answer:
+        case Delivered():
+            return None, ""
+        case RetryLater(reason=reason, trip=trip):
+            return trip, reason
+        case Unknown(reason=reason):
+            return Trip.STRIKE, reason
+        case Deferred():
+            return Trip.NO, ""
+        case Settled() | _:
+            return None, ""

@@ -1,0 +1,205 @@
+"""What one relay has under way: its places, shared fairly between destinations."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from postroom.base.clock import Clock
+from postroom.outbox.engine.attempts import Attempts, worst_trip
+from postroom.outbox.engine.destination import WIDTH_START, Destination
+from postroom.outbox.engine.settler import Settler
+from postroom.outbox.model import (
+    Adapter,
+    Answer,
+    BatchAdapter,
+    Claim,
+    Deferred,
+    Outcome,
+    Settled,
+    Unknown,
+    Wait,
+)
+from postroom.outbox.policy import settle
+from postroom.resilience.backoff import Backoff
+
+LAND_WITHIN_S: Final = 20.0
+SHED_S: Final = 2.0
+"""What waited for a silent destination is put off for so long."""
+_CUT_OFF: Final = Unknown("cut off while it was being delivered")  # made once: this is a hot path
+
+
+class Flight:
+    """Claims between the moment they are taken and the moment they are settled.
+
+    Promise: at most `places_max` are held. A destination that has its share of them (a quarter, or what
+    it may have in flight if that is more) is named as full, so that the next claim leaves it alone. Where
+    places are short, one that does not answer is left with what is under way to it (ADR 9).
+    """
+
+    def __init__(
+        self, *, adapter: Adapter, attempts: Attempts, backoff: Backoff, clock: Clock, settler: Settler
+    ) -> None:
+        self.places_max = adapter.concurrency_max
+        self._batch_max = adapter.batch_max if isinstance(adapter, BatchAdapter) else 1
+        self._width_max = max(1, adapter.per_destination_max // self._batch_max)
+        self._share_max = max(adapter.per_destination_max, self.places_max // 4)
+        # With one breaker for all there is one way out, and nobody beside it to be kept from starving.
+        self._one_way_out = bool(adapter.circuit)
+        several = adapter.per_destination_max < self.places_max
+        self._widens = not self._one_way_out and several and self._batch_max == 1
+        self._claim_max = max(1, self._batch_max, self.places_max // 4)
+        self._attempts = attempts
+        self._backoff = backoff
+        self._clock = clock
+        self._settler = settler
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._destinations: dict[str, Destination] = {}
+        self._held = 0
+        self._settled_elsewhere = 0
+
+    @property
+    def places_taken(self) -> int:
+        return self._held + self._settler.unsettled
+
+    @property
+    def places_free(self) -> int:
+        """What the next claim may take: never so much that one destination could get it all."""
+        return max(0, min(self._claim_max, self.places_max - self.places_taken))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether claiming is worth a query: small claims are what makes a busy queue slow."""
+        return self.places_free >= self._claim_max
+
+    def full_destinations(self) -> list[str]:
+        """Those that have their share of the places already."""
+        if self._one_way_out:
+            return []
+        now = self._clock.monotonic()
+        return [name for name, each in self._destinations.items() if each.taken >= self._share(each, now)]
+
+    def _share(self, destination: Destination, now: float) -> int:
+        return min(self._share_max, destination.share(now)) if self._widens else self._share_max
+
+    def silent_destinations(self) -> list[str]:
+        """Those that do not answer, so that no other must wait for them.
+
+        Where places are short, what only waits for them is put off: a slow receiver keeps what it has claimed
+        as long as nobody else needs the places.
+        """
+        if not self._widens:
+            return []
+        now = self._clock.monotonic()
+        silent = [name for name, each in self._destinations.items() if each.is_silent(now)]
+        if not self.has_room:
+            for name in silent:
+                self._hand_back(self._destinations[name], SHED_S)
+        return silent
+
+    @property
+    def done_count(self) -> int:
+        """Deliveries that this flight has brought to an end or put off."""
+        return self._settler.settled_count + self._settled_elsewhere
+
+    def start(self, claims: Sequence[Claim]) -> None:
+        """Queue claims by destination and send off what may go."""
+        touched: dict[str, Destination] = {}
+        for claim in claims:
+            name = claim.destination
+            destination = touched.get(name) or self._destinations.get(name) or self._open(name)
+            destination.waiting.append(claim)
+            touched[name] = destination
+        self._held += len(claims)
+        for name, destination in touched.items():
+            self._send_off(name, destination)
+
+    def _open(self, name: str) -> Destination:
+        width = min(WIDTH_START, self._width_max) if self._widens else self._width_max
+        destination = Destination(width, self._width_max, heard_at=self._clock.monotonic())
+        self._destinations[name] = destination
+        return destination
+
+    async def land(self) -> None:
+        """Hand back what only waited, let what is at the adapter end, wait until all is settled."""
+        for destination in self._destinations.values():
+            self._hand_back(destination, 0.0)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=LAND_WITHIN_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        while self._settler.unsettled:
+            await self._settler.freed()
+
+    def _hand_back(self, destination: Destination, after_s: float) -> None:
+        while destination.waiting:
+            self._held -= 1
+            claim = destination.waiting.popleft()
+            self._settle(claim, Deferred(Wait.DESTINATION_FULL, "handed back", after_s), 0)
+
+    def _send_off(self, name: str, destination: Destination) -> None:
+        """Open one more lane to a destination, if it may have one and something waits."""
+        if not destination.waiting:
+            if not destination.lanes:
+                self._destinations.pop(name, None)
+            return
+        if destination.lanes >= destination.width:
+            return
+        destination.lanes += 1
+        task = asyncio.create_task(self._lane(name, destination))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _lane(self, name: str, destination: Destination) -> None:
+        """Deliver one batch after the other until nothing waits for this destination.
+
+        Each lane opens the next one before it waits for the receiver, so that a quick receiver is
+        served by few lanes and a slow one soon has as many as it may.
+        """
+        queue = destination.waiting
+        opened_next = False
+        try:
+            while queue:
+                batch = [queue.popleft()]
+                while queue and len(batch) < self._batch_max:
+                    batch.append(queue.popleft())
+                if queue and not opened_next:
+                    opened_next = True
+                    self._send_off(name, destination)
+                if await self._deliver(destination, batch) and queue:
+                    self._send_off(name, destination)
+        finally:
+            destination.lanes -= 1
+            self._send_off(name, destination)
+
+    async def _deliver(self, destination: Destination, batch: Sequence[Claim]) -> bool:
+        """Returns: whether the destination may have more under way than before."""
+        if not destination.flying:
+            destination.heard_at = self._clock.monotonic()
+        destination.flying += len(batch)
+        started = self._clock.monotonic()
+        answers: Sequence[Answer] = [_CUT_OFF] * len(batch)
+        try:
+            answers = await self._attempts.batch(batch)
+        finally:
+            now = self._clock.monotonic()
+            destination.flying -= len(batch)
+            self._held -= len(batch)
+            self._end(batch, answers, int((now - started) * 1000))
+        return destination.answered(now, well=worst_trip(answers)[0] is None)
+
+    def _end(self, batch: Sequence[Claim], answers: Sequence[Answer], duration_ms: int) -> None:
+        for claim, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Settled):
+                self._settled_elsewhere += 1
+                self._settler.free_place(claim)
+            else:
+                self._settle(claim, answer, duration_ms)
+
+    def _settle(self, claim: Claim, outcome: Outcome, duration_ms: int) -> None:
+        jitter = random.random()  # noqa: S311  jitter, not a secret
+        settlement = settle(outcome, attempts=claim.attempts, backoff=self._backoff, jitter=jitter)
+        self._settler.hand_in(claim, settlement, duration_ms)

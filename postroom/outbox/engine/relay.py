@@ -1,0 +1,167 @@
+"""The engine of one channel: claims what is due, hands it to the adapter, settles what it answered."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from postroom.base.clock import Clock
+from postroom.base.db import DATABASE_FAILURES, Pool
+from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox import store
+from postroom.outbox.engine.attempts import Attempts
+from postroom.outbox.engine.claimer import Claimer
+from postroom.outbox.engine.dispatcher import Flight
+from postroom.outbox.engine.lost_claims import LostClaims
+from postroom.outbox.engine.settler import Settler
+from postroom.outbox.model import Adapter
+from postroom.resilience.backoff import Backoff
+from postroom.resilience.circuits import Circuits
+from postroom.worker.heartbeat import Worker
+from postroom.worker.model import JobContext
+from postroom.worker.wakeup import POLL_S, Wakeup
+
+BUSY_MIN: Final = 50
+"""A claim of so many shows a busy queue, where publishers must not be made to notify."""
+FIRST_LOOK_S: Final = 0.002
+FULL_LOOK_S: Final = 0.05
+LATE_S: Final = 1.0
+LATE_LOOK_S: Final = 0.25
+NO_ROOM_LOOK_S: Final = 0.5
+"""Where silent destinations hold every place nothing ends, and what waits for them must be put off."""
+
+
+class Relay:
+    """Moves one channel's deliveries.
+
+    Promise: what is due is tried; no transaction is open while the adapter works. Not promised:
+    exactly once; receivers deduplicate on the message id.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        clock: Clock,
+        worker: Worker,
+        wakeup: Wakeup,
+        circuits: Circuits,
+        adapter: Adapter,
+        backoff: Backoff,
+        keyring: Keyring = NO_KEYS,
+    ) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._worker = worker
+        self._wakeup = wakeup
+        self._adapter = adapter
+        self._backoff = backoff
+        self._attempts = Attempts(adapter=adapter, circuits=circuits, keyring=keyring)
+        self._channel = str(adapter.channel)
+        self._left_some_alone = False
+        self._odd = False
+        self._lost_claims = LostClaims(pool=pool, worker=worker, channel=self._channel, clock=clock)
+
+    async def run(self, context: JobContext) -> int:
+        """Run until told to stop, or with `once` until nothing is due and nothing is under way.
+
+        Returns: how many deliveries were settled. Errors: those of the database while claiming; what
+        is under way is then finished and settled first.
+        """
+        settler = Settler(pool=self._pool, wake=self._wakeup.flag(self._channel).set)
+        flight = Flight(
+            adapter=self._adapter,
+            attempts=self._attempts,
+            backoff=self._backoff,
+            clock=self._clock,
+            settler=settler,
+        )
+        settling = asyncio.create_task(settler.run(), name=f"settle {self._channel}")
+        try:
+            await self._pump(flight, settler, context)
+        finally:
+            await self._land(flight, settling)
+        return flight.done_count
+
+    async def _land(self, flight: Flight, settling: asyncio.Task[None]) -> None:
+        try:
+            await flight.land()
+        except RuntimeError:
+            # Settling broke: the claims are still ours, and the next run hands them back.
+            self._lost_claims.suspect()
+            raise
+        finally:
+            settling.cancel()
+            await asyncio.gather(settling, return_exceptions=True)
+            await self._wakeup.awake_on(self._channel)
+
+    async def _pump(self, flight: Flight, settler: Settler, context: JobContext) -> None:
+        await self._lost_claims.begin()
+        claimer = Claimer(pool=self._pool, worker=self._worker, channel=self._channel, clock=self._clock)
+        looks = 0
+        while not context.stop.is_set():
+            claimed = await self._claim(claimer, flight, settler)
+            await context.progress(flight.done_count)
+            looks = 0 if claimed else looks + 1
+            if claimed >= BUSY_MIN:
+                await self._wakeup.awake_on(self._channel)
+            waits = flight.places_taken or settler.next_may_go or self._left_some_alone
+            if context.once and not (claimed or waits):
+                return
+            if not flight.has_room or (context.once and not claimed):
+                if flight.places_taken:  # all may have ended while the claim was under way
+                    await _freed(settler, NO_ROOM_LOOK_S)
+            elif not claimed:
+                await self._sleep(flight, settler, looks)
+
+    async def _claim(self, claimer: Claimer, flight: Flight, settler: Settler) -> int:
+        """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
+        await self._lost_claims.look()
+        closed = await self._attempts.closed_off()
+        silent = flight.silent_destinations()
+        full = flight.full_destinations()
+        self._left_some_alone = bool(full)
+        free = flight.places_free
+        # Half of the places, and of a single one every other time: what has no key must not starve.
+        self._odd = not self._odd
+        ended = settler.take_ended((free + self._odd) // 2, full=full)
+        try:
+            claims = await claimer.claim(
+                free,
+                full=[*full, *closed],
+                silent=silent,
+                closed=closed,
+                ended=[each for each in ended if each[1] not in closed],
+            )
+        except DATABASE_FAILURES:
+            self._lost_claims.suspect()
+            raise
+        flight.start(claims)
+        return len(claims)
+
+    async def _sleep(self, flight: Flight, settler: Settler, looks: int) -> None:
+        """Wait for new work, for the next delivery to become due, or for room at a full destination.
+
+        The first look in vain only asks publishers to notify, and the next one follows at once. A publisher
+        may have looked for sleepers just before and commit just after, so the looks after that come soon too,
+        then ever more seldom.
+        """
+        if flight.full_destinations():
+            await _freed(settler, FULL_LOOK_S)
+            return
+        if await self._wakeup.sleeping_on(self._channel):
+            return
+        async with self._pool.acquire() as conn:
+            due_s = await store.fetch_next_due_s(conn, channel=self._channel)
+        timeout_s = min(POLL_S, FIRST_LOOK_S * 2.0 ** min(looks, 20))
+        if due_s is not None and due_s < -LATE_S:
+            due_s = LATE_LOOK_S  # it waits for another one to end, or somebody else claims it
+        await self._wakeup.wait(
+            self._channel, timeout_s if due_s is None else min(timeout_s, max(due_s, 0.01))
+        )
+
+
+async def _freed(settler: Settler, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(settler.freed(), timeout_s)

@@ -1,0 +1,1 @@
+"""The ledger as people use it: balance, reading, dead letters, replay, retention."""

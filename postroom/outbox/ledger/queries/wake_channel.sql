@@ -1,0 +1,2 @@
+-- Wake who sleeps on a channel. $1 channel
+select postroom.wake($1)

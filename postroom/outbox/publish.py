@@ -1,0 +1,55 @@
+"""Publishing from Python: the same SQL function that every other language calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+
+from postroom.base import json
+from postroom.base.db import Connection, query
+from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.encryption import stand_in, store_payloads
+from postroom.outbox.model import Message
+
+_PUBLISH_MANY = query(__package__, "publish_many")
+
+
+class Published(msgspec.Struct, frozen=True, gc=False):
+    """`new` is false where (channel, key) was known: `id` is then the first one's."""
+
+    id: UUID
+    new: bool
+
+
+async def publish_many(
+    conn: Connection, messages: Sequence[Message], *, keyring: Keyring = NO_KEYS
+) -> list[Published]:
+    """Publish in order, all or nothing. With a key, payloads reach the database only sealed.
+
+    Errors: `InvalidInput` for text that PostgreSQL cannot keep.
+    Transaction: the caller's; nothing is sent unless it commits.
+    """
+    if not messages:
+        return []
+    if keyring.current is None:
+        return await _publish(conn, messages)
+    if not conn.is_in_transaction():
+        raise RuntimeError("a sealed message is written in two steps, which need a transaction")
+    texts = [json.encode(message.payload) for message in messages]
+    published = await _publish(conn, [stand_in(message) for message in messages])
+    new = [(each.id, text) for each, text in zip(published, texts, strict=True) if each.new]
+    await store_payloads(conn, new, keyring)
+    return published
+
+
+async def publish(conn: Connection, message: Message, *, keyring: Keyring = NO_KEYS) -> Published:
+    """Publish one message; see `publish_many`."""
+    [published] = await publish_many(conn, [message], keyring=keyring)
+    return published
+
+
+async def _publish(conn: Connection, messages: Sequence[Message]) -> list[Published]:
+    rows = await conn.fetch(_PUBLISH_MANY, json.encode([msgspec.to_builtins(m) for m in messages]))
+    return [Published(row["id"], row["published"]) for row in rows]
