@@ -47,7 +47,7 @@ test: setup ## all tests, on a PostgreSQL that they start themselves (PYTEST_ARG
 	@$(BIN)/pytest $(PYTEST_ARGS)
 	@if $(BIN)/python -c 'from postroom.postgres.binaries import find_binaries; find_binaries("machine")' 2>/dev/null; then \
 	  echo "once more on the machine's own PostgreSQL: what talks to the database"; \
-	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) tests/db; \
+	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) $(addprefix tests/,outbox worker channels resilience health metrics admin); \
 	else echo "this machine has no PostgreSQL of its own to try as well (Debian: apt-get install postgresql)"; fi
 
 check: setup ## format, lint, types, layers, lock files
@@ -55,7 +55,7 @@ check: setup ## format, lint, types, layers, lock files
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -q -p no:cacheprovider tests/unit/test_lock_files.py
+	@$(BIN)/pytest -q -p no:cacheprovider tests/repository/test_lock_files.py
 
 bench: setup ## how fast it is (FULL=1, ONLY=row,row, PEERS=path/to/run)
 	@exec $(BIN)/python -m bench

@@ -1,4 +1,4 @@
-"""The whole installation of a run: processes, database, network and surroundings, in one folder."""
+"""The whole installation of a run: processes, database, network and fake_services, in one folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from postroom.base.db import open_pool, transaction
 from postroom.base.migrate import migrate
 from postroom.channels.webhooks import endpoints
 from postroom.dev.stripe_api import StripeStandIn
-from postroom.encryption import keyring as sealing
+from postroom.encryption import keyring as encryption
 
 READY_WITHIN_S: Final = 90.0
 POLL_S: Final = 0.1
@@ -173,8 +173,8 @@ def _environment(
         "POSTROOM_STRIPE__API_BASE": stripe_url,
         "POSTROOM_STRIPE__TIMEOUT_S": "3",
         "POSTROOM_ROUTES": str(Path(__file__).with_name("routes.toml")),
-        # Payloads are sealed where whoever started the run has keys.
-        **{name: text for name, text in os.environ.items() if name == sealing.SETTING},
+        # Payloads are encrypted where whoever started the run has keys.
+        **{name: text for name, text in os.environ.items() if name == encryption.SETTING},
     }
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Fate(StrEnum):
-    """UNKNOWN: the connection died while it committed. Looked up once all is healed."""
+    """UNKNOWN: the connection died while it committed. BoundedPage up once all is healed."""
 
     COMMITTED = "committed"
     ROLLED_BACK = "rolled_back"

@@ -26,7 +26,7 @@ from postroom.base.migrate import head, known_revisions
 from postroom.console.routes import console_routes
 from postroom.health.readiness import Readiness
 from postroom.metrics.gauges import GaugeReader
-from postroom.metrics.host import MachineReader
+from postroom.metrics.host import HostReader
 from postroom.wiring import Services
 
 STRIPE_PATH = "/v1/stripe/webhook"
@@ -97,7 +97,7 @@ def _context(services: Services) -> Context:
         adapters=services.adapters,
         readiness=Readiness(pool=pool, clock=clock, known_revisions=known_revisions(), head=head()),
         gauges=GaugeReader(pool=pool, clock=clock),
-        machine=MachineReader(settings=services.settings, clock=clock),
+        machine=HostReader(settings=services.settings, clock=clock),
         verifier=TokenVerifier(pool=pool, clock=clock),
         intake=EventIntake(pool=pool, keyring=services.keyring),
         keyring=services.keyring,

@@ -90,7 +90,7 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
     stack.push_async_callback(ingest.close)
     stripe_api = StripeApi(settings.stripe)
     stack.push_async_callback(stripe_api.close)
-    adapters, effects = await _ways_out(settings, pool, clock, stack, keyring)
+    adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring)
     stripe = StripeAdapter(
         pool=pool,
         settings=settings.stripe,
@@ -113,7 +113,7 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
     )
 
 
-async def _ways_out(
+async def _outbound_adapters(
     settings: Settings, pool: Pool, clock: Clock, stack: AsyncExitStack, keyring: Keyring
 ) -> tuple[dict[Channel, Adapter], Effects]:
     """The outbound adapters, started, and what Stripe events cause on them.

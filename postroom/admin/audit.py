@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from postroom.base import json
-from postroom.base.bounded_page import Looked, looked
+from postroom.base.bounded_page import BoundedPage, looked
 from postroom.base.db import Connection, query
 
 _INSERT = query(__package__, "insert_audit")
@@ -16,7 +16,7 @@ _TRAIL = query(__package__, "list_trail")
 _LIST = query(__package__, "list_audit")
 _PRUNE = query(__package__, "prune_audit")
 
-TRAIL_LOOKED_MAX: Final = 10_000
+TRAIL_SCAN_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ async def prune(conn: Connection, *, days: int, batch_max: int) -> int:
 
 async def list_trail(
     conn: Connection, *, actor: str | None, action: str | None, below_id: int | None, limit: int
-) -> Looked:
-    """The audit trail, newest first; of the newest `TRAIL_LOOKED_MAX` that may fit. `detail` is JSON text."""
-    looked_max = TRAIL_LOOKED_MAX if actor or action else limit + 1
-    rows = await conn.fetch(_TRAIL, below_id, actor, action, looked_max, limit + 1)
+) -> BoundedPage:
+    """The audit trail, newest first; of the newest `TRAIL_SCAN_MAX` that may fit. `detail` is JSON text."""
+    scan_max = TRAIL_SCAN_MAX if actor or action else limit + 1
+    rows = await conn.fetch(_TRAIL, below_id, actor, action, scan_max, limit + 1)
     return looked(rows, ("id",), limit=limit)

@@ -10,15 +10,15 @@ from postroom.channels.stripe.encryption import open_object
 from postroom.encryption.keyring import Keyring, Unreadable
 from postroom.outbox.encryption import open_payload
 
-_MESSAGES = query(__package__, "erasure_sealed_messages")
-_OBJECTS = query(__package__, "erasure_sealed_objects")
-_ERASE_OBJECTS = query(__package__, "erase_sealed_objects")
+_MESSAGES = query(__package__, "erasure_encrypted_messages")
+_OBJECTS = query(__package__, "erasure_encrypted_objects")
+_ERASE_OBJECTS = query(__package__, "erase_encrypted_objects")
 
 
 async def find_messages(
     conn: Connection, after: UUID, mark: UUID, pattern: re.Pattern[str], keyring: Keyring
 ) -> tuple[list[UUID], int]:
-    """Returns: sealed messages of a batch that hold it, and how many no key opens.
+    """Returns: encrypted messages of a batch that hold it, and how many no key opens.
 
     They are fetched a few at a time: a payload may have 10 MB.
     """
@@ -33,7 +33,7 @@ async def find_messages(
 
 
 async def erase_objects(conn: Connection, pattern: re.Pattern[str], keyring: Keyring) -> tuple[int, int]:
-    """Forget sealed objects that hold it. Returns: how many, and how many no key opens."""
+    """Forget encrypted objects that hold it. Returns: how many, and how many no key opens."""
     found: list[tuple[str, str]] = []
     unreadable = 0
     async for account, object_id, kept in conn.cursor(_OBJECTS):

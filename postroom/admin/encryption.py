@@ -1,4 +1,4 @@
-"""Encryption at rest as an operator sees it: what lies under which key, and sealing it anew."""
+"""Encryption at rest as an operator sees it: what lies under which key, and encryption it anew."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from uuid import UUID
 from postroom.base.db import Connection, Record, query
 from postroom.base.encryption_keys import SETTING
 from postroom.base.errors import Conflict
-from postroom.channels.stripe.encryption import seal_object, seal_raw
+from postroom.channels.stripe.encryption import encrypt_object, encrypt_raw
 from postroom.encryption.keyring import PREFIX, Keyring, Unreadable
-from postroom.outbox.encryption import STORE_SEALED, seal_payload
+from postroom.outbox.encryption import STORE_ENCRYPTED, encrypt_payload
 
 BATCH_MAX: Final = 100
 COUNT_BATCH_MAX: Final = 20_000
@@ -29,7 +29,7 @@ Progress = Callable[[str, int], None]
 
 
 class KeyState(StrEnum):
-    """CURRENT seals; KNOWN only opens; MISSING: nobody can open it; NONE: it is not sealed."""
+    """CURRENT encrypts; KNOWN only opens; MISSING: nobody can open it; NONE: it is not encrypted."""
 
     CURRENT = "current"
     KNOWN = "known"
@@ -39,7 +39,7 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """How much of a table lies under one key; `key` is None for what is not sealed."""
+    """How much of a table lies under one key; `key` is None for what is not encrypted."""
 
     table: str
     key: str | None
@@ -49,53 +49,53 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """`sealed`: got the current key. `unreadable`: left alone, for no configured key opens it."""
+    """`encrypted`: got the current key. `unreadable`: left alone, for no configured key opens it."""
 
     table: str
     sealed: int
     unreadable: int
 
 
-Sealed = list[tuple[object, ...]]
+Encrypted = list[tuple[object, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One table with something to seal, walked along its key."""
+    """One table with something to encrypt, walked along its key."""
 
     name: str
     start: tuple[object, ...]
     mark: str
     rows: str
     counts: str
-    seal: Callable[[Record, Keyring], tuple[object, ...]]
+    encrypt: Callable[[Record, Keyring], tuple[object, ...]]
     store: str
 
 
 def _message(row: Record, keyring: Keyring) -> tuple[object, ...]:
-    return row["id"], seal_payload(row["id"], row["kept"], keyring)
+    return row["id"], encrypt_payload(row["id"], row["kept"], keyring)
 
 
 def _body(row: Record, keyring: Keyring) -> tuple[object, ...]:
-    return row["id"], seal_raw(row["id"], row["kept"], keyring)
+    return row["id"], encrypt_raw(row["id"], row["kept"], keyring)
 
 
 def _object(row: Record, keyring: Keyring) -> tuple[object, ...]:
     account, object_id, kept = row
-    return account, object_id, seal_object(account, object_id, kept, keyring)
+    return account, object_id, encrypt_object(account, object_id, kept, keyring)
 
 
 def _table(
-    name: str, start: tuple[object, ...], seal: Callable[[Record, Keyring], tuple[object, ...]], store: str
+    name: str, start: tuple[object, ...], encrypt: Callable[[Record, Keyring], tuple[object, ...]], store: str
 ) -> _Table:
     mark, rows, counts = (
         query(__package__, f"encryption_{what}_{name}") for what in ("mark", "list", "count")
     )
-    return _Table(name, start, mark, rows, counts, seal, store)
+    return _Table(name, start, mark, rows, counts, encrypt, store)
 
 
 TABLES: Final = (
-    _table("messages", (START,), _message, STORE_SEALED),
+    _table("messages", (START,), _message, STORE_ENCRYPTED),
     _table("bodies", (START,), _body, _STORE_BODIES),
     _table("objects", ("", ""), _object, _STORE_OBJECTS),
 )
@@ -104,17 +104,19 @@ TABLES: Final = (
 async def rotate(
     transactions: Transactions, *, keyring: Keyring, pace_per_s: float, progress: Progress
 ) -> list[Rotated]:
-    """Seal with the first key whatever lies open or under another one, and say how it went.
+    """Encrypt with the first key whatever lies open or under another one, and say how it went.
 
     Batches of 100, each its own transaction, at most `pace_per_s` rows a second; it can be stopped and
     run again.
     Errors: `Conflict` without a key.
     """
     if keyring.current is None:
-        raise Conflict(f"there is no key to seal with: set {SETTING}; postroom encryption new-key makes one")
+        raise Conflict(
+            f"there is no key to encrypt with: set {SETTING}; postroom encryption new-key makes one"
+        )
     rotated = []
     for table in TABLES:
-        sealed = unreadable = 0
+        encrypted = unreadable = 0
         after = table.start
         while True:
             async with transactions() as conn:
@@ -126,19 +128,19 @@ async def rotate(
                 if done:
                     await conn.execute(table.store, *map(list, zip(*done, strict=True)))
             after = tuple(mark)
-            sealed += len(done)
+            encrypted += len(done)
             unreadable += len(rows) - len(done)
-            progress(table.name, sealed)
+            progress(table.name, encrypted)
             await asyncio.sleep(len(rows) / pace_per_s)
-        rotated.append(Rotated(table.name, sealed, unreadable))
+        rotated.append(Rotated(table.name, encrypted, unreadable))
     return rotated
 
 
-def _sealed(table: _Table, rows: Sequence[Record], keyring: Keyring) -> Sealed:
-    done: Sealed = []
+def _sealed(table: _Table, rows: Sequence[Record], keyring: Keyring) -> Encrypted:
+    done: Encrypted = []
     for row in rows:
         try:
-            done.append(table.seal(row, keyring))
+            done.append(table.encrypt(row, keyring))
         except Unreadable:
             continue
     return done

@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from postroom.admin import audit
-from postroom.admin import encrypted_search as sealed_search
+from postroom.admin import encrypted_search as encrypted_search
 from postroom.base.db import Connection, query
 from postroom.base.errors import InvalidInput
 from postroom.channels.email.address import mask, recipient
@@ -43,7 +43,7 @@ class ErasureReport:
     `export_files`: files in storage that hold a record of this person; Postroom never rewrites them.
     `open_messages`: left alone because they wait or are being sent; erase again once they ended.
     `suppressed`: the address stays on the list of those never to mail, until somebody removes it.
-    `unreadable`: sealed messages and objects that no configured key opens; nobody could look into them.
+    `unreadable`: encrypted messages and objects that no configured key opens; nobody could look into them.
     `resume_after`: set when time ran out; the same call with it goes on.
     """
 
@@ -127,13 +127,13 @@ async def _erase_batch(
     conn: Connection, who: Person, after: UUID, mark: UUID, keyring: Keyring, *, cancel_open: bool
 ) -> ErasureReport:
     batch = ErasureReport()
-    sealed, batch.unreadable = await sealed_search.find_messages(conn, after, mark, who.opened, keyring)
-    found = await conn.fetch(_FIND, after, mark, who.pattern, sealed)
+    encrypted, batch.unreadable = await encrypted_search.find_messages(conn, after, mark, who.opened, keyring)
+    found = await conn.fetch(_FIND, after, mark, who.pattern, encrypted)
     if cancel_open:
         for row in found:
             if row["is_open"]:
                 batch.cancelled += await cancel_message(conn, message_id=row["id"])
-        found = await conn.fetch(_FIND, after, mark, who.pattern, sealed)
+        found = await conn.fetch(_FIND, after, mark, who.pattern, encrypted)
     batch.open_messages = [row["id"] for row in found if row["is_open"]]
     ended = [row["id"] for row in found if not row["is_open"]]
     batch.dead_letters = await conn.fetchval(_LETTERS, ended)
@@ -153,7 +153,7 @@ async def _finish(
     actor: str,
     request_id: str | None,
 ) -> ErasureReport:
-    report.stripe_objects, unreadable = await sealed_search.erase_objects(conn, who.opened, keyring)
+    report.stripe_objects, unreadable = await encrypted_search.erase_objects(conn, who.opened, keyring)
     report.stripe_objects += await conn.fetchval(_STRIPE_OBJECTS, who.pattern)
     report.unreadable += unreadable
     report.suppressed = await conn.fetchval(_SUPPRESSED, who.address)

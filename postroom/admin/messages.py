@@ -12,7 +12,7 @@ from postroom.base.errors import Conflict, NotFound
 PING_TYPE: Final = "postroom.ping"
 
 _PING = query(__package__, "insert_ping")
-_HASTEN = query(__package__, "hasten_message")
+_DELIVER_NOW = query(__package__, "deliver_now")
 _WAKE = query(__package__, "wake_channel")
 
 
@@ -31,13 +31,13 @@ async def send_ping(
     return message_id
 
 
-async def hasten(conn: Connection, message_id: UUID) -> int:
+async def deliver_now(conn: Connection, message_id: UUID) -> int:
     """Make due now what waits for its time or its next try. Returns: how many deliveries.
 
-    Non-promise: a parked delivery stays parked, and an open breaker still stops it.
+    Does not promise: a parked delivery stays parked, and an open breaker still stops it.
     Errors: `Conflict` when nothing of it waits. Transaction: the caller's.
     """
-    channels = [row["channel"] for row in await conn.fetch(_HASTEN, message_id)]
+    channels = [row["channel"] for row in await conn.fetch(_DELIVER_NOW, message_id)]
     if not channels:
         raise Conflict("nothing of this message waits for its time")
     await conn.execute(_WAKE, channels[0])

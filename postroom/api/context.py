@@ -20,7 +20,7 @@ from postroom.base.settings import Settings
 from postroom.encryption.keyring import Keyring
 from postroom.health.readiness import Readiness
 from postroom.metrics.gauges import GaugeReader
-from postroom.metrics.host import MachineReader
+from postroom.metrics.host import HostReader
 from postroom.outbox.model import Adapter, Channel
 
 ACQUIRE_TIMEOUT_S: Final = 5.0
@@ -37,7 +37,7 @@ class Context:
     adapters: Mapping[Channel, Adapter]
     readiness: Readiness
     gauges: GaugeReader
-    machine: MachineReader
+    machine: HostReader
     verifier: TokenVerifier
     intake: EventIntake
     keyring: Keyring

@@ -11,29 +11,29 @@ from postroom.base.db import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class BoundedPage:
     """One page. `cursor`: where the next one starts, None behind the last.
 
-    `exhausted`: the look ended at its limit before the page was full; what lies further may fit too.
+    `truncated`: the look ended at its limit before the page was full; what lies further may fit too.
     """
 
     rows: list[Record]
     cursor: str | None = None
-    exhausted: bool = False
+    truncated: bool = False
 
 
-def looked(rows: Sequence[Record], columns: Sequence[str], *, limit: int) -> Looked:
+def looked(rows: Sequence[Record], columns: Sequence[str], *, limit: int) -> BoundedPage:
     """A page of at most `limit` out of the rows of a query that looked for one more.
 
     `columns`: what orders the rows. Each row also has `fits`, and as `end_…` where the look ended.
     """
     fitting = [row for row in rows if row["fits"]]
     if len(fitting) > limit:
-        return Looked(fitting[:limit], _cursor([fitting[limit - 1][name] for name in columns]))
+        return BoundedPage(fitting[:limit], _cursor([fitting[limit - 1][name] for name in columns]))
     ends = [rows[0][f"end_{name}"] for name in columns] if rows else []
     if all(end is None for end in ends):
-        return Looked(fitting)
-    return Looked(fitting, _cursor(ends), exhausted=True)
+        return BoundedPage(fitting)
+    return BoundedPage(fitting, _cursor(ends), truncated=True)
 
 
 def _cursor(position: list[Any]) -> str:

@@ -89,7 +89,7 @@ def _to_json(event: MutableMapping[str, Any], **_options: object) -> str:
 class _Lines:
     """Writes our lines to standard error, past the standard library, whose record costs as much as all else.
 
-    Non-promise: what cannot be written is lost, and nothing fails for it.
+    Does not promise: what cannot be written is lost, and nothing fails for it.
     """
 
     def msg(self, line: str) -> None:

@@ -100,7 +100,7 @@ class RetentionSettings(BaseModel):
 
 
 class EncryptionSettings(BaseModel):
-    """Payloads at rest. `keys`: `name:base64` of 32 bytes each; the first one seals, all open."""
+    """Payloads at rest. `keys`: `name:base64` of 32 bytes each; the first one encrypts, all open."""
 
     keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
 

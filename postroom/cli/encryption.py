@@ -1,4 +1,4 @@
-"""`postroom encryption`: payloads at rest, which keys they lie under, and sealing them anew."""
+"""`postroom encryption`: payloads at rest, which keys they lie under, and encryption them anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from postroom.cli.output import JsonFlag, console, examples, print_json, print_t
 from postroom.cli.session import Session, in_session
 from postroom.encryption.keyring import keyring_of, new_key
 
-group = typer.Typer(help=f"Payloads sealed at rest ({SETTING}).", no_args_is_help=True)
+group = typer.Typer(help=f"Payloads encrypted at rest ({SETTING}).", no_args_is_help=True)
 
 
 @group.command(
@@ -63,7 +63,7 @@ def rotate(
     pace: Annotated[float, typer.Option(min=1, help="At most so many rows a second.")] = 2_000,
     as_json: JsonFlag = False,
 ) -> None:
-    """Seal with the first key whatever lies open or under another key. Exit code 1 when a key is missing."""
+    """Encrypt with the first key what lies open or under another key. Exit code 1 when a key is missing."""
     with console(stderr=True).status("sealing") as shown:
 
         async def work(session: Session) -> list[Rotated]:
@@ -85,7 +85,7 @@ def rotate(
         print_table(
             ("TABLE", "SEALED", "UNREADABLE"),
             [(each.table, each.sealed, each.unreadable) for each in rotated],
-            empty="Nothing to seal.",
+            empty="Nothing to encrypt.",
         )
     if any(each.unreadable for each in rotated):
         raise typer.Exit(1)

@@ -56,8 +56,6 @@ def erase(
     for message_id in report.open_messages:
         print(f"Left alone, not ended yet; erase again later or with --cancel-open: {message_id}")
     if report.unreadable:
-        print(
-            f"{report.unreadable} sealed with a key that is missing: nobody looked. Add it and erase again."
-        )
+        print(f"{report.unreadable} encrypted with a missing key: nobody looked. Add it and erase again.")
     if report.suppressed:
         print("The address stays suppressed, so that it is never mailed; `suppression remove` forgets it.")

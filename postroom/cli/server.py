@@ -23,13 +23,13 @@ log = get_logger(__name__)
 
 STOP_WITHIN_S: Final = 10
 GARBAGE_MIN: Final = 10_000
-"""Objects made and not freed until the next search: some dozens of requests in flight, not one."""
+"""Objects made and not freed until the next search: some dozens of requests in dispatcher, not one."""
 
 
 class DrainingServer(uvicorn.Server):
     """At the first SIGTERM or SIGINT readiness turns 503; after `drain_s` it stops. At the second: at once.
 
-    Promise: requests in flight get `STOP_WITHIN_S`. It ends by returning, so the exit code is 0.
+    Promise: requests in dispatcher get `STOP_WITHIN_S`. It ends by returning, so the exit code is 0.
     """
 
     def __init__(self, config: uvicorn.Config, *, readiness: Readiness, drain_s: float) -> None:

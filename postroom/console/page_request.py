@@ -33,12 +33,12 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class PageRequest:
     """A request of somebody who is signed in."""
 
     console: Console
     templates: Environment
-    request: Request
+    http: Request
     session: Session
 
     def may(self, scope: Scope) -> bool:
@@ -47,12 +47,10 @@ class Visit:
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page with what every page shows; the notice of the last action is shown once."""
         response = HTMLResponse(
-            render(
-                self.templates, template, {**common_values(self.request), "session": self.session, **values}
-            ),
+            render(self.templates, template, {**common_values(self.http), "session": self.session, **values}),
             status_code=status,
         )
-        if NOTICE_COOKIE in self.request.cookies:
+        if NOTICE_COOKIE in self.http.cookies:
             response.delete_cookie(NOTICE_COOKIE, path="/console")
         return response
 
@@ -68,7 +66,7 @@ class Visit:
 
     async def record(self, conn: Connection, action: str, subject: str = "", **detail: Any) -> None:
         """The audit row, in the transaction of the change itself."""
-        request_id = getattr(self.request.state, "request_id", None)
+        request_id = getattr(self.http.state, "request_id", None)
         await audit.record(
             conn,
             actor=self.session.actor,
@@ -79,11 +77,11 @@ class Visit:
         )
 
 
-Page = Callable[[Visit], Awaitable[Response]]
-Action = Callable[[Visit, Form], Awaitable[Response]]
+Page = Callable[[PageRequest], Awaitable[Response]]
+Action = Callable[[PageRequest, Form], Awaitable[Response]]
 
 
-class Desk:
+class PageFactory:
     """Makes endpoints of pages and actions: signed in, allowed, unforged, and with a page for every error."""
 
     def __init__(self, console: Console, templates: Environment) -> None:
@@ -100,7 +98,7 @@ class Desk:
                 return RedirectResponse("/console/sign-in?" + urlencode({"next": place}), status_code=303)
             request.state.session = session
             _require(session, scope)
-            return await page(Visit(self.console, self.templates, request, session))
+            return await page(PageRequest(self.console, self.templates, request, session))
 
         return self.guarded(endpoint)
 
@@ -117,7 +115,7 @@ class Desk:
             if not hmac.compare_digest(field(form, "csrf").encode(), session.csrf_token.encode()):
                 raise NotAllowed("this form is too old, or not from this session: reload the page")
             _require(session, scope)
-            return await action(Visit(self.console, self.templates, request, session), form)
+            return await action(PageRequest(self.console, self.templates, request, session), form)
 
         return self.guarded(endpoint)
 

@@ -20,7 +20,7 @@ from postroom.console.access.oidc import OidcClient
 from postroom.console.access.oidc_sign_in import OidcSignIn
 from postroom.console.access.sign_in import SignIn, change_theme, sign_out, sign_out_everywhere
 from postroom.console.context import Console
-from postroom.console.page_request import Action, Desk, Page
+from postroom.console.page_request import Action, Page, PageFactory
 from postroom.console.pages import audit as audit_page
 from postroom.console.pages import circuits, dead_letters, jobs, message, replays, tokens, webhooks
 from postroom.console.pages import settings as settings_page
@@ -108,25 +108,25 @@ def console_routes(
         rates=RateMeter(clock=clock),
     )
     files = static_files()
-    desk = Desk(console, make_environment(files))
-    pages = [Route("/console" + path, desk.page(page), methods=["GET"]) for path, page in PAGES]
+    page_factory = PageFactory(console, make_environment(files))
+    pages = [Route("/console" + path, page_factory.page(page), methods=["GET"]) for path, page in PAGES]
     actions = [
-        Route("/console" + path, desk.action(action, scope=scope), methods=["POST"])
+        Route("/console" + path, page_factory.action(action, scope=scope), methods=["POST"])
         for path, scope, action in ACTIONS
     ]
     return [
         # Before the pages: `create` and `change` are no ids.
         *actions,
-        *_open_routes(desk, files),
-        Route("/console/live", desk.page(Live().stream), methods=["GET"]),
+        *_open_routes(page_factory, files),
+        Route("/console/live", page_factory.page(Live().stream), methods=["GET"]),
         *pages,
-        Route("/console/{rest:path}", desk.guarded(_nothing)),
+        Route("/console/{rest:path}", page_factory.guarded(_nothing)),
     ]
 
 
-def _open_routes(desk: Desk, files: dict[str, bytes]) -> list[BaseRoute]:
+def _open_routes(page_factory: PageFactory, files: dict[str, bytes]) -> list[BaseRoute]:
     """What needs nobody to be signed in."""
-    sign_in = SignIn(desk)
+    sign_in = SignIn(page_factory)
 
     async def static(request: Request) -> Response:
         name = request.path_params["name"]
@@ -136,20 +136,20 @@ def _open_routes(desk: Desk, files: dict[str, bytes]) -> list[BaseRoute]:
         return Response(files[name], media_type=STATIC[name], headers=headers)
 
     oidc: list[BaseRoute] = []
-    if desk.console.settings.oidc.issuer:
-        client = OidcClient(desk.console.settings.oidc, clock=desk.console.clock)
-        through = OidcSignIn(desk, client, sign_in)
+    if page_factory.console.settings.oidc.issuer:
+        client = OidcClient(page_factory.console.settings.oidc, clock=page_factory.console.clock)
+        through = OidcSignIn(page_factory, client, sign_in)
         oidc = [
-            Route("/console/oidc/start", desk.guarded(through.start), methods=["GET"]),
-            Route("/console/oidc/return", desk.guarded(through.finish), methods=["GET"]),
+            Route("/console/oidc/start", page_factory.guarded(through.start), methods=["GET"]),
+            Route("/console/oidc/return", page_factory.guarded(through.finish), methods=["GET"]),
         ]
     return [
         *oidc,
-        Route("/console/static/{version}/{name}", desk.guarded(static), methods=["GET"]),
-        Route("/console/sign-in", desk.guarded(sign_in.form), methods=["GET"]),
-        Route("/console/sign-in", desk.guarded(sign_in.with_token), methods=["POST"]),
-        Route("/console/enter", desk.guarded(sign_in.with_link), methods=["GET"]),
-        Route("/console/theme", desk.guarded(change_theme), methods=["POST"]),
+        Route("/console/static/{version}/{name}", page_factory.guarded(static), methods=["GET"]),
+        Route("/console/sign-in", page_factory.guarded(sign_in.form), methods=["GET"]),
+        Route("/console/sign-in", page_factory.guarded(sign_in.with_token), methods=["POST"]),
+        Route("/console/enter", page_factory.guarded(sign_in.with_link), methods=["GET"]),
+        Route("/console/theme", page_factory.guarded(change_theme), methods=["POST"]),
     ]
 
 

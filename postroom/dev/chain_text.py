@@ -38,7 +38,7 @@ def _cause(story: MessageStory) -> Text:
         (f"{_time(story)}  ", "dim"),
         (f"{story.message.type:{CAUSE_WIDTH}}", "bold"),
         (f"{event_id}  ", "dim"),
-        (_standing(story), COLOURS[story.message.status]),
+        (_mirror_state(story), COLOURS[story.message.status]),
     )
 
 
@@ -47,7 +47,7 @@ def _effect(story: MessageStory, lead: str) -> Text:
         (lead, "dim"),
         f"{story.message.channel:8} ",
         f"{_label(story):{LABEL_WIDTH}} ",
-        (_standing(story), COLOURS[story.message.status]),
+        (_mirror_state(story), COLOURS[story.message.status]),
     )
 
 
@@ -68,7 +68,7 @@ def _label(story: MessageStory) -> str:
     return label if len(label) <= LABEL_WIDTH else label[: LABEL_WIDTH - 1] + "…"
 
 
-def _standing(story: MessageStory) -> str:
+def _mirror_state(story: MessageStory) -> str:
     """Where the message stands, in a few words."""
     match story.message.status:
         case Status.DELIVERED if story.message.channel == Channel.STRIPE:

@@ -47,7 +47,7 @@ class Chain:
 class Chains:
     """Follows the ledger from `since` on.
 
-    Non-promise: completeness. Of a flood it sees the newest 200 messages a look.
+    Does not promise: completeness. Of a flood it sees the newest 200 messages a look.
     """
 
     def __init__(self, *, pool: Pool, since: datetime) -> None:

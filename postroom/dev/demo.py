@@ -85,7 +85,7 @@ async def _wait_for_all(
     faults: list[str] = []
     deadline_s = time.monotonic() + ARRIVED_WITHIN_S
     while time.monotonic() < deadline_s:
-        arrived = await asyncio.to_thread(arrivals, stack.surroundings, exports_dir)
+        arrived = await asyncio.to_thread(arrivals, stack.fake_services, exports_dir)
         async with (
             stack.pool.acquire() as conn,
             conn.transaction(isolation="repeatable_read", readonly=True),

@@ -68,7 +68,7 @@ async def send_demo(stack: Stack, timeline: Timeline, *, pause_s: float) -> list
 async def _send(stack: Stack, session: aiohttp.ClientSession, timeline: Timeline, sending: Sending) -> None:
     event = sending.event
     # Stripe itself would know the object's state; the routes may ask for it.
-    stack.surroundings.stripe.put(event["data"]["object"])
+    stack.fake_services.stripe.put(event["data"]["object"])
     body = encode(event)
     headers = signed(body, stack.stripe_secret)
     async with session.post(f"{stack.url}/v1/stripe/webhook", data=body, headers=headers) as response:

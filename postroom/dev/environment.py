@@ -15,7 +15,7 @@ from typing import Final
 from postroom.base.errors import Conflict
 from postroom.base.listener import PortTaken, listen
 from postroom.base.settings import UP_ENVIRONMENT, Settings
-from postroom.dev.fake_services import Surroundings
+from postroom.dev.fake_services import FakeServices
 
 PORTS_TRIED: Final = 50
 DEMO_ROUTES: Final = Path(__file__).with_name("demo_routes.toml")
@@ -47,7 +47,7 @@ def stripe_secret(settings: Settings) -> str:
 
 
 def child_environment(
-    settings: Settings, *, dsn: str, port: int, secret: str, surroundings: Surroundings
+    settings: Settings, *, dsn: str, port: int, secret: str, fake_services: FakeServices
 ) -> Mapping[str, str]:
     """Our own environment, completed by what runs here. What somebody has set stays as it is."""
     environment = {
@@ -59,12 +59,12 @@ def child_environment(
         "PYTHONUNBUFFERED": "1",
     }
     if settings.email.url is None:
-        environment["POSTROOM_EMAIL__URL"] = surroundings.mail_url
+        environment["POSTROOM_EMAIL__URL"] = fake_services.mail_url
     if not settings.stripe.webhook_secrets:
         environment["POSTROOM_STRIPE__WEBHOOK_SECRETS"] = secret
     if settings.stripe.api_key is None:
         environment["POSTROOM_STRIPE__API_KEY"] = "sk_test_" + secrets.token_hex(12)
-        environment["POSTROOM_STRIPE__API_BASE"] = surroundings.stripe.url
+        environment["POSTROOM_STRIPE__API_BASE"] = fake_services.stripe.url
     if settings.routes is None:
         environment["POSTROOM_ROUTES"] = str(DEMO_ROUTES)
     return environment

@@ -13,7 +13,7 @@ import msgspec
 
 from postroom.base.db import Connection
 from postroom.dev.demo_events import EFFECTS
-from postroom.dev.fake_services import Surroundings
+from postroom.dev.fake_services import FakeServices
 from postroom.outbox.ledger.balance import fetch_balance
 from postroom.outbox.ledger.messages import LedgerEntry, LedgerFilter, list_messages
 from postroom.outbox.model import Channel
@@ -33,9 +33,9 @@ class Arrivals:
     invalid: tuple[str, ...]
 
 
-def arrivals(surroundings: Surroundings, exports_dir: Path) -> Arrivals:
-    mails = Counter(mail.message_id.strip("<>").partition("@")[0] for mail in surroundings.mailbox.mails)
-    received = surroundings.receiver.received
+def arrivals(fake_services: FakeServices, exports_dir: Path) -> Arrivals:
+    mails = Counter(mail.message_id.strip("<>").partition("@")[0] for mail in fake_services.mailbox.mails)
+    received = fake_services.receiver.received
     return Arrivals(
         {
             Channel.EMAIL: mails,

@@ -24,7 +24,7 @@ TOKEN_NAME: Final = "postroom up"  # noqa: S105  the name of a token, not a toke
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class FakeServices:
     """They run in this process and end with it."""
 
     mailbox: Mailbox
@@ -38,7 +38,7 @@ class Surroundings:
 
 
 @asynccontextmanager
-async def open_surroundings(state_dir: Path) -> AsyncIterator[Surroundings]:
+async def open_fake_services(state_dir: Path) -> AsyncIterator[FakeServices]:
     """Each on a free port of 127.0.0.1."""
     folder = MailFolder(state_dir / "mail")
     mailbox, stripe = Mailbox(on_mail=folder.keep), StripeStandIn()
@@ -48,7 +48,7 @@ async def open_surroundings(state_dir: Path) -> AsyncIterator[Surroundings]:
         await stripe.start()
         stack.push_async_callback(stripe.stop)
         receiver = await stack.enter_async_context(Receiver())
-        yield Surroundings(mailbox, folder.path, receiver, stripe)
+        yield FakeServices(mailbox, folder.path, receiver, stripe)
 
 
 async def register_receiver(pool: Pool, receiver: Receiver) -> None:

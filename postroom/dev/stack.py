@@ -1,4 +1,4 @@
-"""All of Postroom as processes, with its surroundings, on a database that is there."""
+"""All of Postroom as processes, with its fake_services, on a database that is there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from postroom.base.errors import Unavailable
 from postroom.base.migrate import head, migrate
 from postroom.base.settings import Settings
 from postroom.dev.environment import child_environment, kept_for_shells, open_listener, stripe_secret
-from postroom.dev.fake_services import Surroundings, admin_token, open_surroundings, register_receiver
+from postroom.dev.fake_services import FakeServices, admin_token, open_fake_services, register_receiver
 from postroom.dev.process import ChildProcess
 from postroom.dev.screen import Screen
 
@@ -34,7 +34,7 @@ class Stack:
     stripe_secret: str
     token_path: Path
     settings_path: Path
-    surroundings: Surroundings
+    fake_services: FakeServices
     children: tuple[ChildProcess, ...]
 
     async def answers(self, path: str) -> bool:
@@ -75,19 +75,19 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
         screen.done("schema", f"at {head()}")
         pool = await open_pool(dsn, connections_max=4, application="postroom up")
         stack.push_async_callback(pool.close)
-        surroundings = await stack.enter_async_context(open_surroundings(settings.state_dir))
-        await register_receiver(pool, surroundings.receiver)
+        fake_services = await stack.enter_async_context(open_fake_services(settings.state_dir))
+        await register_receiver(pool, fake_services.receiver)
         token_path = await admin_token(pool, settings.state_dir)
         listener, secret = stack.enter_context(open_listener(settings)), stripe_secret(settings)
         port = listener.getsockname()[1]
         environment = child_environment(
-            settings, dsn=dsn, port=port, secret=secret, surroundings=surroundings
+            settings, dsn=dsn, port=port, secret=secret, fake_services=fake_services
         )
         settings_path = stack.enter_context(kept_for_shells(environment, settings.state_dir))
         children = await _start_children(settings.state_dir, environment, listener, stack)
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
         running = Stack(
-            f"http://{host}:{port}", pool, secret, token_path, settings_path, surroundings, tuple(children)
+            f"http://{host}:{port}", pool, secret, token_path, settings_path, fake_services, tuple(children)
         )
         with screen.step("starting the API and the runner"):
             await _wait_until_ready(running)

@@ -118,7 +118,7 @@ async def show_addresses(stack: Stack, settings: Settings, screen: Screen) -> No
     mail = (
         "sent through POSTROOM_EMAIL__URL"
         if settings.email.url
-        else f"{stack.surroundings.mail_folder}/*.eml"
+        else f"{stack.fake_services.mail_folder}/*.eml"
     )
     ledger = f'curl -H "Authorization: Bearer $(cat {stack.token_path})" {stack.url}/v1/admin/outbox'
     screen.say()
@@ -130,7 +130,7 @@ async def show_addresses(stack: Stack, settings: Settings, screen: Screen) -> No
             screen.row("", f"{await create_sign_in_link(conn, stack.url)}  signs in once")
     screen.row("ledger", ledger)
     screen.row("mails", mail)
-    screen.row("webhooks", f"to {stack.surroundings.receiver.url()} for the tenant {TENANT}")
+    screen.row("webhooks", f"to {stack.fake_services.receiver.url()} for the tenant {TENANT}")
     screen.row("exports", exports)
     screen.row("Stripe", f"{stack.url}/v1/stripe/webhook")
     screen.row("settings", f"set -a; . {stack.settings_path}; set +a   gives another terminal what runs here")

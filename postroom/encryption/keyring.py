@@ -1,4 +1,4 @@
-"""Payloads at rest: AES-256-GCM under named keys. The first key seals, every key opens."""
+"""Payloads at rest: AES-256-GCM under named keys. The first key encrypts, every key opens."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _PSEUDONYM: Final = b"postroom pseudonym 1"
 
 
 class Unreadable(InvalidInput):
-    """Something sealed that no configured key opens; it is kept as it is."""
+    """Something encrypted that no configured key opens; it is kept as it is."""
 
     code = "payload_unreadable"
     status = 409
-    title = "A sealed payload cannot be opened"
+    title = "An encrypted payload cannot be opened"
 
 
 class Keyring:
-    """Seals and opens. Without keys it seals nothing, and opening says which key is missing.
+    """Encrypts and opens. Without keys it encrypts nothing, and opening says which key is missing.
 
     A sealed text is `sealed:1:<key>:<base64 of nonce, ciphertext and tag>`. `about` names what it belongs
     to and is authenticated with it: moved to another row, it does not open.
-    Non-promise: one key seals at most 4 billion times (random nonces of 96 bits).
+    Does not promise: one key encrypts at most 4 billion times (random nonces of 96 bits).
     """
 
     def __init__(self, keys: Sequence[tuple[str, bytes]] = ()) -> None:
@@ -43,22 +43,22 @@ class Keyring:
         self._ciphers = _ciphers(keys)
         self._pseudonym_keys = [hmac.digest(key, _PSEUDONYM, hashlib.sha256) for _, key in keys]
 
-    def seal(self, plain: bytes, *, about: str) -> str:
+    def encrypt(self, plain: bytes, *, about: str) -> str:
         """Needs a key; ask `current` first."""
         if self.current is None:
             raise RuntimeError("sealing needs a key")
         nonce = os.urandom(NONCE_BYTES)
-        sealed = self._ciphers[self.current].encrypt(nonce, plain, about.encode())
-        return f"{PREFIX}{self.current}:{base64.b64encode(nonce + sealed).decode()}"
+        encrypted = self._ciphers[self.current].encrypt(nonce, plain, about.encode())
+        return f"{PREFIX}{self.current}:{base64.b64encode(nonce + encrypted).decode()}"
 
-    def open(self, sealed: str, *, about: str) -> bytes:
+    def open(self, encrypted: str, *, about: str) -> bytes:
         """Errors: `Unreadable` for a missing key, another key of that name, or a text that was changed."""
         from cryptography.exceptions import InvalidTag
 
-        name, _, text = sealed.removeprefix(PREFIX).partition(":")
+        name, _, text = encrypted.removeprefix(PREFIX).partition(":")
         cipher = self._ciphers.get(name)
         if cipher is None:
-            raise Unreadable(f"it is sealed with the key {name[:32]!r}, which is not in {SETTING}")
+            raise Unreadable(f"it is encrypted with the key {name[:32]!r}, which is not in {SETTING}")
         try:
             held = base64.b64decode(text, validate=True)
             return cipher.decrypt(held[:NONCE_BYTES], held[NONCE_BYTES:], about.encode())
@@ -67,8 +67,8 @@ class Keyring:
                 f"the key {name!r} does not open it: another key once had this name, or it was changed"
             ) from None
 
-    def is_current(self, sealed: str) -> bool:
-        return sealed.startswith(f"{PREFIX}{self.current}:")
+    def is_current(self, encrypted: str) -> bool:
+        return encrypted.startswith(f"{PREFIX}{self.current}:")
 
     def pseudonym(self, text: str) -> str:
         """Stands for a text in an index: the same for the same text and key, and tells nothing else."""
@@ -79,7 +79,7 @@ class Keyring:
         return [_pseudonym(key, text) for key in self._pseudonym_keys]
 
 
-def is_sealed(text: str) -> bool:
+def is_encrypted(text: str) -> bool:
     return text.startswith(PREFIX)
 
 

@@ -44,7 +44,7 @@ _MENDING: Final = {
 async def diagnose(settings: Settings, dsn: str) -> list[Finding]:
     """Look at everything once; works while the database is away, which is then the first finding.
 
-    Non-promise: it mends nothing itself.
+    Does not promise: it mends nothing itself.
     """
     findings: list[Finding] = []
     try:
@@ -183,7 +183,7 @@ async def _keys(conn: Connection, keyring: Keyring) -> list[Finding]:
     return [
         error(
             "encryption",
-            f"{count} of what waits or is dead are sealed with the key {key!r}, which is not in {SETTING}; "
+            f"{count} waiting or dead messages are encrypted with the key {key!r}, not in {SETTING}; "
             "add it, then replay what died of it",
             "postroom replay --cause ours --dry-run",
         )
@@ -192,6 +192,6 @@ async def _keys(conn: Connection, keyring: Keyring) -> list[Finding]:
 
 
 async def _missing_keys(conn: Connection, keyring: Keyring) -> dict[str, int]:
-    """Keys that sealed what waits or is dead, and that are not configured, each with how many were seen."""
+    """Keys that are not configured but encrypt what waits or is dead, each with how many were seen."""
     rows = await conn.fetch(_IN_USE)
     return {row["key"]: row["count"] for row in rows if row["key"] not in keyring.names}

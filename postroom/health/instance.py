@@ -43,7 +43,7 @@ class Holder:
 def running_instance(state_dir: Path) -> Instance | None:
     """Whoever runs on the state folder now; None when nobody does, also after a `kill -9`.
 
-    Not promised: that it still runs a moment later.
+    Does not promise: that it still runs a moment later.
     """
     path = state_dir / LOCK_NAME
     try:

@@ -11,8 +11,8 @@ from postroom.channels.email.jobs import dead_letter_job
 from postroom.channels.exports import store as exports
 from postroom.channels.stripe import store as stripe
 from postroom.channels.webhooks.endpoints import unpark_stragglers
-from postroom.metrics.throughput import sample_flow
-from postroom.outbox.encryption_job import sealing_job
+from postroom.metrics.throughput import sample_throughput
+from postroom.outbox.encryption_job import encryption_job
 from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.jobs import canary_job, relay_job, rescue_job
 from postroom.outbox.ledger.retention import retention_job
@@ -61,7 +61,7 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         return pruned
 
     async def sample() -> int:
-        return await sample_flow(pool)
+        return await sample_throughput(pool)
 
     rescuer = Rescuer(pool=pool, worker=parts.worker, backoffs=dict(parts.backoffs))
     jobs = (
@@ -75,6 +75,6 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
             extras=tuple(map(whole, (prune_exports, prune_bodies, prune_events, prune_audit))),
         ),
         canary_job(pool=pool, extras=(sample,)),
-        sealing_job(pool=pool, keyring=services.keyring),
+        encryption_job(pool=pool, keyring=services.keyring),
     )
     return {job.name: job for job in jobs}

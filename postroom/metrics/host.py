@@ -26,7 +26,7 @@ TIMEOUT_S: Final = 2.0
 DAY_S: Final = 86_400.0
 
 
-class MachineReader:
+class HostReader:
     """Promise: one look at a time, at most every 5 s, and never longer than 2 s.
 
     A volume or certificate that cannot be seen from here has no sample. The database's volume can be

@@ -18,8 +18,8 @@ from postroom.base.db import Connection, query
 from postroom.encryption.keyring import PREFIX, Keyring, Unreadable
 from postroom.outbox.model import Answer, Cause, Channel, Claim, Message, Rejected
 
-STORE_SEALED: Final = query(__package__, "store_payloads")
-"""Writes sealed payloads: $1 message ids, $2 JSON texts."""
+STORE_ENCRYPTED: Final = query(__package__, "store_payloads")
+"""Writes encrypted payloads: $1 message ids, $2 JSON texts."""
 
 SEALED: Final = "$"
 """The reserved name in a payload. As the shortest it comes first in the text of a `jsonb`."""
@@ -43,13 +43,13 @@ def about(message_id: UUID) -> str:
     return f"message:{message_id}"
 
 
-def is_sealed_payload(text: str) -> bool:
-    """Whether the text of a payload's `jsonb` is a sealed one."""
+def is_encrypted_payload(text: str) -> bool:
+    """Whether the text of a payload's `jsonb` is an encrypted one."""
     return text.startswith(_BEGINNING)
 
 
 def stand_in(message: Message) -> Message:
-    """The message with all that publishing looks at, and without its payload: that follows sealed."""
+    """The message with all that publishing looks at, and without its payload: that follows encrypted."""
     payload = message.payload
     return msgspec.structs.replace(
         message,
@@ -60,22 +60,22 @@ def stand_in(message: Message) -> Message:
 
 
 async def store_payloads(conn: Connection, payloads: Sequence[tuple[UUID, str]], keyring: Keyring) -> None:
-    """Seal payloads, given as (message id, JSON text), and write them into their rows.
+    """Encrypt payloads, given as (message id, JSON text), and write them into their rows.
 
     Transaction: the caller's, which must hold the rows: what is there is replaced.
     """
     if payloads:
-        sealed = [seal_payload(message_id, text, keyring) for message_id, text in payloads]
-        await conn.execute(STORE_SEALED, [message_id for message_id, _ in payloads], sealed)
+        encrypted = [encrypt_payload(message_id, text, keyring) for message_id, text in payloads]
+        await conn.execute(STORE_ENCRYPTED, [message_id for message_id, _ in payloads], encrypted)
 
 
-def seal_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
-    """JSON text of a sealed payload. `text` may be sealed already: it gets the current key.
+def encrypt_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
+    """JSON text of an encrypted payload. `text` may be encrypted already: it gets the current key.
 
     Errors: `Unreadable`.
     """
     plain = open_payload(message_id, text, keyring)
-    envelope = {SEALED: keyring.seal(plain.encode(), about=about(message_id))}
+    envelope = {SEALED: keyring.encrypt(plain.encode(), about=about(message_id))}
     address = _address(plain)
     if address is not None:
         envelope["to"] = keyring.pseudonym(address)
@@ -83,11 +83,11 @@ def seal_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
 
 
 def open_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
-    """JSON text of a payload; one that is not sealed as it is. Errors: `Unreadable`."""
-    if not is_sealed_payload(text):
+    """JSON text of a payload; one that is not encrypted as it is. Errors: `Unreadable`."""
+    if not is_encrypted_payload(text):
         return text
-    sealed: str = msgspec.json.decode(text)[SEALED]
-    return keyring.open(sealed, about=about(message_id)).decode()
+    encrypted: str = msgspec.json.decode(text)[SEALED]
+    return keyring.open(encrypted, about=about(message_id)).decode()
 
 
 def reveal(message_id: UUID, text: str, keyring: Keyring) -> Any:

@@ -1,4 +1,4 @@
-"""Seals what came in open: published by SQL, inside somebody else's transaction."""
+"""Encrypts what came in open: published by SQL, inside somebody else's transaction."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from postroom.encryption.keyring import Keyring
 from postroom.outbox.encryption import store_payloads
 from postroom.worker.model import Job, JobContext
 
-_SPAN = query(__package__, "fetch_sealing_span")
-_ADVANCE = query(__package__, "advance_sealing")
+_SPAN = query(__package__, "fetch_encryption_span")
+_ADVANCE = query(__package__, "advance_encryption")
 _LIST = query(__package__, "list_plain_payloads")
 
 EVERY_S: Final = 5.0
@@ -19,30 +19,30 @@ BATCH_MAX: Final = 200
 SPAN_TRANSACTIONS: Final = 10_000
 
 Place = tuple[int, UUID]
-"""Transaction and message id of the last one that a run has sealed."""
+"""Transaction and message id of the last one that a run has encrypted."""
 START: Final[Place] = (0, UUID(int=0))
 
 
-def sealing_job(*, pool: Pool, keyring: Keyring) -> Job:
-    """Seals open payloads in batches, each its own transaction. Without a key it does nothing.
+def encryption_job(*, pool: Pool, keyring: Keyring) -> Job:
+    """Encrypts open payloads in batches, each its own transaction. Without a key it does nothing.
 
-    Promise: what a transaction published that has ended is sealed by the next run. Non-promise: the old
-    row's bytes are gone only after vacuum, and from the WAL when that is recycled.
+    Promise: what a transaction published that has ended is encrypted by the next run.
+    Does not promise: the old row's bytes are gone only after vacuum, and from the WAL when that is recycled.
     """
 
     async def run(context: JobContext) -> int:
         count, after = 0, START if keyring.current is not None else None
         while after is not None and not context.stop.is_set():
             async with transaction(pool) as conn:
-                sealed, after = await _seal_batch(conn, keyring, after)
-            count += sealed
+                encrypted, after = await _encrypt_batch(conn, keyring, after)
+            count += encrypted
         return count
 
     return Job(name="sealing", run=run, every_s=EVERY_S)
 
 
-async def _seal_batch(conn: Connection, keyring: Keyring, after: Place) -> tuple[int, Place | None]:
-    """Returns: how many were sealed, and after which place there may be more."""
+async def _encrypt_batch(conn: Connection, keyring: Keyring, after: Place) -> tuple[int, Place | None]:
+    """Returns: how many were encrypted, and after which place there may be more."""
     span = await conn.fetchrow(_SPAN, SPAN_TRANSACTIONS)
     if span is None:
         raise RuntimeError("an upsert came back empty")

@@ -25,7 +25,7 @@ def relay_job(name: str, relays: Sequence[Relay]) -> Job:
             try:
                 return await relay.run(replace(context, stop=ending))
             except BaseException:
-                # The others land in order. Cancelled, they would leave claims behind that nobody knows of.
+                # The others drain in order. Cancelled, they would leave claims behind that nobody knows of.
                 ending.set()
                 raise
 

@@ -123,7 +123,7 @@ class Rejected:
     cause: Cause = Cause.PERMANENT
 
 
-def unusable(error: InvalidInput) -> Rejected:
+def rejected_payload(error: InvalidInput) -> Rejected:
     """What became of a payload that could never be sent, and that nobody checked: SQL published it."""
     return Rejected(error.told, code=InvalidPayload.code)
 
@@ -174,7 +174,7 @@ class Adapter(Protocol):
 
     `circuit` names the breaker shared by all destinations of the channel; None gives each
     destination one of its own; an empty string means that the engine keeps none.
-    `concurrency_max` and `per_destination_max` count deliveries in flight.
+    `concurrency_max` and `per_destination_max` count deliveries in dispatcher.
     """
 
     channel: Channel

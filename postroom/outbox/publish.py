@@ -26,7 +26,7 @@ class Published(msgspec.Struct, frozen=True, gc=False):
 async def publish_many(
     conn: Connection, messages: Sequence[Message], *, keyring: Keyring = NO_KEYS
 ) -> list[Published]:
-    """Publish in order, all or nothing. With a key, payloads reach the database only sealed.
+    """Publish in order, all or nothing. With a key, payloads reach the database only encrypted.
 
     Errors: `InvalidInput` for text that PostgreSQL cannot keep.
     Transaction: the caller's; nothing is sent unless it commits.
@@ -36,7 +36,7 @@ async def publish_many(
     if keyring.current is None:
         return await _publish(conn, messages)
     if not conn.is_in_transaction():
-        raise RuntimeError("a sealed message is written in two steps, which need a transaction")
+        raise RuntimeError("an encrypted message is written in two steps, which need a transaction")
     texts = [json.encode(message.payload) for message in messages]
     published = await _publish(conn, [stand_in(message) for message in messages])
     new = [(each.id, text) for each, text in zip(published, texts, strict=True) if each.new]

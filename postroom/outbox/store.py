@@ -15,7 +15,7 @@ _CLAIM_LOCKED = query(__package__, "claim_locked")
 _CLAIM_DUE = query(__package__, "claim_due") + _CLAIM_LOCKED
 _CLAIM_AROUND = query(__package__, "claim_around") + _CLAIM_LOCKED
 _CLAIM_BEHIND = query(__package__, "claim_behind") + _CLAIM_LOCKED
-_LOOK_END = query(__package__, "look_end")
+_LOOK_END = query(__package__, "scan_end")
 _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
 _HAND_BACK = query(__package__, "hand_back")
@@ -106,7 +106,7 @@ async def claim_behind(
     return [Claim(*row) for row in await conn.fetch(_CLAIM_BEHIND, channel, worker, keys, destinations)]
 
 
-async def fetch_look_end(
+async def fetch_scan_end(
     conn: Connection, *, channel: str, floor: Floor, look_max: int
 ) -> tuple[Floor, bool]:
     """Returns: where a look at `look_max` of each kind ends, and whether there may be more behind it."""

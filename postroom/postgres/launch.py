@@ -1,7 +1,7 @@
 """The small process between us and PostgreSQL: it makes the data folder, starts the server, ends it.
 
 Promise: the server is shut down cleanly when the parent says so, dies (also by SIGKILL), or when this
-process itself dies. Not promised: survival of data on a disk that lies about fsync.
+process itself dies. Does not promise: survival of data on a disk that lies about fsync.
 
 Why a process: PR_SET_PDEATHSIG fires when the *thread* that forked dies, so a server started from a
 worker thread would stop with that thread. This process has one thread. It watches its parent by a held

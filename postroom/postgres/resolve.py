@@ -45,7 +45,7 @@ def resolve(
     """The given URL as it is; else the server that runs on the state folder; else a new one.
 
     Blocks while a server starts: from async code use `asyncio.to_thread`.
-    Not promised: that a given URL answers, nor that a running server outlives the process that owns it.
+    Does not promise: that a given URL answers, nor that a running server outlives the process that owns it.
     Errors: those of `LocalPostgres.start`.
     """
     if database_url:

@@ -48,7 +48,7 @@ class LocalPostgres:
     """One server on one state folder. `start` and `stop` block: from async code use `asyncio.to_thread`.
 
     Promise: one server a state folder, committed data survives `kill -9`, and no server outlives the
-    process that started it (any thread of it may start and stop). Not promised: more than one machine,
+    process that started it (any thread of it may start and stop). Does not promise: more than one machine,
     upgrades between major versions.
     """
 

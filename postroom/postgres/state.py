@@ -168,7 +168,7 @@ def running(state_dir: Path) -> RunningPostgres | None:
     """The server that runs on a state folder now, from whichever process; None when there is none.
 
     A state file left by a dead server, or a pid that now belongs to another program, does not count.
-    Not promised: that it still runs a moment later.
+    Does not promise: that it still runs a moment later.
     """
     home = Home(state_dir)
     state = home.read()

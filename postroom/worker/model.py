@@ -56,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What is known of one job. A `paused` one runs on request only; `last_error` is empty after a success."""
+    """What is known of one job. A `paused` one runs on request only; a success empties `last_error`."""
 
     name: str
     last_heartbeat_at: datetime | None = None

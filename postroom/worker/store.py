@@ -13,7 +13,7 @@ _INSERT_WORKER = query(__package__, "insert_worker")
 _BEAT = query(__package__, "beat")
 _DELETE_WORKER = query(__package__, "delete_worker")
 _LIST_DEAD = query(__package__, "list_dead")
-_BURY_WORKER = query(__package__, "bury_worker")
+_REMOVE_WORKER = query(__package__, "remove_worker")
 _INSERT_SLEEPER = query(__package__, "insert_sleeper")
 _DELETE_SLEEPER = query(__package__, "delete_sleeper")
 _INSERT_JOB = query(__package__, "insert_job")
@@ -47,9 +47,9 @@ async def list_dead(conn: Connection, *, ttl_s: float) -> list[int]:
     return [row["id"] for row in await conn.fetch(_LIST_DEAD, ttl_s)]
 
 
-async def bury_worker(conn: Connection, *, worker: int, ttl_s: float) -> None:
+async def remove_worker(conn: Connection, *, worker: int, ttl_s: float) -> None:
     """Forget a dead worker that holds no delivery any more, and free its jobs."""
-    await conn.execute(_BURY_WORKER, worker, ttl_s)
+    await conn.execute(_REMOVE_WORKER, worker, ttl_s)
 
 
 async def insert_sleeper(conn: Connection, *, channel: str, worker: int) -> None:

@@ -23,7 +23,7 @@ class Wakeup:
     """One LISTEN connection for the process, and a flag for each channel.
 
     Promise: after `sleeping_on(channel)` returned, a publish that starts later sets the flag as
-    soon as it commits. Not promised: a publish that had begun before; looking again finds it,
+    soon as it commits. Does not promise: a publish that had begun before; looking again finds it,
     after `POLL_S` at the latest. Without a direct connection (PgBouncer) there is only the polling.
     """
 

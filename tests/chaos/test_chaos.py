@@ -16,8 +16,8 @@ import pytest
 from postroom.base.encryption_keys import SETTING
 from postroom.encryption.keyring import new_key
 from tests.conftest import SUMMARY
-from tests.system.commands import ROOT, processes_of
-from tests.system.local_postgres_processes import wait_until
+from tests.processes.commands import ROOT, processes_of
+from tests.processes.local_postgres import wait_until
 
 LENGTH_S = 30
 RUN_WITHIN_S = 420
@@ -38,7 +38,7 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
 def test_nothing_is_lost_and_nothing_is_made_up(
     seed: int | None, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """With the fresh seed payloads are sealed, with the fixed one they lie open."""
+    """With the fresh seed payloads are encrypted, with the fixed one they lie open."""
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
     keys = {SETTING: new_key("chaos")} if seed is None else {}
     done = subprocess.run(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from tests.system.api_client import Answer, Api
+from tests.fixtures.api import Answer, Api
 
 FORM = {"Sec-Fetch-Site": "same-origin"}
 

@@ -23,7 +23,7 @@ from postroom.outbox.model import Message
 from postroom.outbox.publish import publish_many
 from postroom.wiring import WorkerServices, open_worker
 from postroom.worker.loop import Runner
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 HOSTILE = "<script>document.title='owned'</script>\u202egnirts\u202c 🧨 \" onload='x' {{7*7}}"
 STRIPE_SECRET = "whsec_console_test"

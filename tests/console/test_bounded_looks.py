@@ -15,7 +15,7 @@ from postroom.channels.stripe import reading as event_store
 from postroom.outbox.ledger import dead_letter_pages as letter_store
 from postroom.outbox.ledger import message_pages as ledger_store
 from tests.console.http import Visitor, visitor
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 ROW = re.compile(r"<tr data-row>.*?</tr>", re.DOTALL)
 NEXT = re.compile(r'rel="next" href="([^"]+)">([^<]+)<')
@@ -69,8 +69,8 @@ async def api(dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 async def somebody(api: Api, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Visitor]:
     """Signed in where every look is short: 30 rows."""
     for module, name in (
-        (ledger_store, "LOOKED_MAX"), (ledger_store, "WAITING_LOOKED_MAX"), (letter_store, "LOOKED_MAX"),
-        (event_store, "LOOKED_MAX"), (audit, "TRAIL_LOOKED_MAX"),
+        (ledger_store, "SCAN_MAX"), (ledger_store, "WAITING_SCAN_MAX"), (letter_store, "SCAN_MAX"),
+        (event_store, "SCAN_MAX"), (audit, "TRAIL_SCAN_MAX"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 30)
     async with visitor(api) as guest:

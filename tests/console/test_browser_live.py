@@ -14,8 +14,8 @@ from postroom.base.db import Pool, transaction
 from postroom.console.access.sign_in_link import create_sign_in_link
 from tests.console.browser import opened
 from tests.console.scene import Scene
-from tests.system.commands import Running
-from tests.system.local_postgres_processes import wait_until
+from tests.processes.commands import Running
+from tests.processes.local_postgres import wait_until
 
 LISTENING_S = 40.0
 # A stream notices within a second; what is open may then end in peace. Without that it lasts 5 minutes.

@@ -1,4 +1,4 @@
-"""Every page, light and dark, on a desk and on a phone: accessible, quiet, and within its window."""
+"""Every page, light and dark, on a page_factory and on a phone: accessible, quiet, and within its window."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from postroom.outbox.model import Message
 from tests.console.browser import opened
 from tests.console.http import Visitor, visitor
 from tests.console.scene import HOSTILE, Scene
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 SCRIPT = "<script>document.title='owned'</script>"
 

@@ -12,11 +12,11 @@ import pytest
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import Settings
 from postroom.console.view.charts import nice_top
-from postroom.metrics.throughput import list_flow, sample_flow
+from postroom.metrics.throughput import list_throughput, sample_throughput
 from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.store import count_outcome
 from tests.console.http import Visitor, visitor
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 
 @pytest.fixture
@@ -62,9 +62,11 @@ async def test_each_minute_gets_what_the_counters_grew_by(pool: Pool) -> None:
                         conn, name="outcome", label="email/delivered", worker=worker, value=value
                     )
         await check_ledger(pool)
-        await sample_flow(pool)
+        await sample_throughput(pool)
     async with transaction(pool) as conn:
-        steps = await list_flow(conn, since=since, step_s=3_600.0, labels=["email/delivered", "level/dead"])
+        steps = await list_throughput(
+            conn, since=since, step_s=3_600.0, labels=["email/delivered", "level/dead"]
+        )
     assert {step.label: step.value for step in steps} == {"email/delivered": 14, "level/dead": 0}
 
 

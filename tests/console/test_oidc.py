@@ -18,7 +18,7 @@ from postroom.console.access.oidc import OidcClient
 from tests.console.browser import opened
 from tests.console.http import Visitor, visitor
 from tests.console.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, running_provider
-from tests.system.api_client import Answer, Api, running_api
+from tests.fixtures.api import Answer, Api, running_api
 
 
 @pytest.fixture

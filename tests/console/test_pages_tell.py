@@ -19,7 +19,7 @@ from postroom.console.routes import ACTIONS
 from postroom.worker.model import JobStatus
 from tests.console.http import Visitor, visitor
 from tests.console.scene import Scene
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 NOW = datetime.now(UTC)
 READERS = {"theme", "sign-out", "sign-out-everywhere", "reveal"}
@@ -80,7 +80,7 @@ async def test_a_mail_is_named_by_its_template_and_a_timeline_by_its_day(api: Ap
     assert "a@example.com" not in page
 
 
-async def test_what_is_parked_cannot_be_hastened(api: Api, somebody: Visitor) -> None:
+async def test_what_is_parked_is_not_delivered_now(api: Api, somebody: Visitor) -> None:
     pool = api.services.pool
     message_id = await pool.fetchval("select postroom.publish(channel => 'email', payload => '{}')")
     assert "Deliver now" in (await somebody.get(f"/console/messages/{message_id}")).text

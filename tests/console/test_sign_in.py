@@ -13,7 +13,7 @@ from postroom.base.settings import Settings
 from postroom.console.access.sign_in import safe_place
 from postroom.console.access.sign_in_link import create_sign_in_link
 from tests.console.http import Visitor, visitor
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.model import Cause, Channel
 from tests.contracts.way_out import Arrival, Expected, Trouble, WayOut
-from tests.db.stripe_scene import Scene
+from tests.fixtures.stripe import Scene
 
 ROUTES = """
 [[route]]
@@ -46,7 +46,7 @@ class StripeWay(WayOut):
         Trouble.FINAL: Expected("retry", None, Cause.OURS),
         Trouble.SILENT: Expected("retry", None, Cause.PASSING),
     }
-    unusable: ClassVar[Sequence[tuple[Any, str]]] = (
+    rejected_payload: ClassVar[Sequence[tuple[Any, str]]] = (
         ([1], "payload"),
         ({}, "id"),
         ({"id": 7}, "id"),

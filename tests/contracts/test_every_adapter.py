@@ -21,7 +21,7 @@ from postroom.outbox.publish import publish
 from tests.contracts.stripe_way import StripeWay
 from tests.contracts.way_out import Trouble, WayOut
 from tests.contracts.ways import EmailWay, ExportWay, WebhookWay
-from tests.engine import AdapterEngine
+from tests.fixtures.engine import AdapterEngine
 
 WAYS: tuple[type[WayOut], ...] = (EmailWay, WebhookWay, ExportWay, StripeWay)
 AN_ATTEMPT_S = 10.0
@@ -158,7 +158,7 @@ async def test_a_trouble_that_stays_ends_as_a_dead_letter_that_says_why(
     [
         pytest.param(way, payload, field, id=f"{way.channel}-{number}-{field}")
         for way in WAYS
-        for number, (payload, field) in enumerate(way.unusable)
+        for number, (payload, field) in enumerate(way.rejected_payload)
         if isinstance(payload, dict)
     ],
     indirect=["way_out"],
@@ -179,7 +179,7 @@ async def test_what_sql_published_unusable_dies_at_once_and_its_neighbour_arrive
     way_out: WayOut, engine: AdapterEngine, pool: Pool
 ) -> None:
     ids = {}
-    for payload, field in way_out.unusable:
+    for payload, field in way_out.rejected_payload:
         message_id = await pool.fetchval(
             "select postroom.publish(channel => $1, payload => $2::text::jsonb)",
             way_out.channel,
@@ -227,7 +227,7 @@ async def test_text_that_postgresql_cannot_keep_is_refused_and_nothing_is_booked
 async def test_an_attempt_that_is_cut_off_gives_its_place_back(
     way_out: WayOut, trouble: Trouble, engine: AdapterEngine, pool: Pool
 ) -> None:
-    """More attempts are cut off than may be in flight; the next one must still find a place."""
+    """More attempts are cut off than may be in dispatcher; the next one must still find a place."""
     await way_out.publish(pool, "hello")
     [claim] = await engine.claim()
     way_out.break_with(trouble)

@@ -43,13 +43,13 @@ class Arrival:
 class WayOut(ABC):
     """One adapter and its receiving end.
 
-    `expected` holds every trouble that this way can have; `unusable` are payloads that nobody could ever
-    send, each with the field to blame.
+    `expected` holds every trouble that this way can have; `rejected_payload` are payloads that nobody could
+    ever send, each with the field to blame.
     """
 
     channel: ClassVar[Channel]
     expected: ClassVar[dict[Trouble, Expected]]
-    unusable: ClassVar[Sequence[tuple[Any, str]]]
+    rejected_payload: ClassVar[Sequence[tuple[Any, str]]]
     adapter: Adapter
 
     @abstractmethod

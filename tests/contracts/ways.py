@@ -21,7 +21,7 @@ from postroom.dev.mailbox import AfterData, Faults, Mailbox
 from postroom.dev.receiver import Receiver
 from postroom.outbox.model import Cause, Channel
 from tests.contracts.way_out import Arrival, Expected, Trouble, WayOut
-from tests.watched_storage import WatchedStorage
+from tests.fixtures.watched_storage import WatchedStorage
 
 SHORT_S = 1.0
 
@@ -34,7 +34,7 @@ class EmailWay(WayOut):
         Trouble.LOST_ANSWER: Expected("unknown", "connection", Cause.PASSING),
         Trouble.SILENT: Expected("unknown", "timeout", Cause.PASSING),
     }
-    unusable: ClassVar[Sequence[tuple[Any, str]]] = (
+    rejected_payload: ClassVar[Sequence[tuple[Any, str]]] = (
         ([1], "payload"),
         ({"subject": "s", "text": "t"}, "to"),
         ({"to": "ann@example.com\r\nBcc: eve@example.com", "subject": "s", "text": "t"}, "to"),
@@ -94,7 +94,7 @@ class WebhookWay(WayOut):
         Trouble.LOST_ANSWER: Expected("retry", "disconnected", Cause.PASSING),
         Trouble.SILENT: Expected("retry", "timeout", Cause.PASSING),
     }
-    unusable: ClassVar[Sequence[tuple[Any, str]]] = (
+    rejected_payload: ClassVar[Sequence[tuple[Any, str]]] = (
         ([1], "payload"),
         ({"type": "order.paid", "data": 1}, "tenant"),
         ({"url": "ftp://example.com/", "type": "order.paid", "data": 1}, "url"),
@@ -149,7 +149,7 @@ class ExportWay(WayOut):
         Trouble.LOST_ANSWER: Expected("retry", "EIO", Cause.PASSING),
         Trouble.SILENT: Expected("retry", "timeout", Cause.PASSING),
     }
-    unusable: ClassVar[Sequence[tuple[Any, str]]] = (
+    rejected_payload: ClassVar[Sequence[tuple[Any, str]]] = (
         ([1], "payload"),
         ({"record": {}}, "dataset"),
         ({"dataset": "../../etc", "record": {}}, "dataset"),

@@ -18,9 +18,9 @@ from drill.pages import FOLDER as PAGES
 from monitoring.dashboards.__main__ import FOLDER as DASHBOARDS
 from postroom.base.settings import EmailSettings, ExportSettings, Settings
 from postroom.worker.model import JOB_NAMES
+from tests.fixtures.api import running_api
 from tests.monitoring.expressions import matches, metrics_in, not_reduced, selectors_in
 from tests.monitoring.promtool import RULES
-from tests.system.api_client import running_api
 
 PROMETHEUS_OWN: Final = {"up", "ALERTS"}
 MAY_BE_MISSING: Final = {"postroom_certificate_expiry_days"}

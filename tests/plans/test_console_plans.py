@@ -25,8 +25,8 @@ from postroom.outbox.ledger import dead_letter_pages as letter_store
 from postroom.outbox.ledger import message_pages as ledger_store
 from postroom.outbox.ledger.messages import first_id_at
 from tests.console.http import Visitor, visitor
+from tests.fixtures.api import running_api
 from tests.plans.ledger_of_size import FILL, grows
-from tests.system.api_client import running_api
 
 ADMIN = "postroom.admin"
 METRICS = "postroom.metrics"
@@ -40,9 +40,9 @@ NOW = datetime.now(UTC)
 SOME_ID = UUID(int=first_id_at(NOW).int)
 CHANNELS = ["stripe", "email", "webhook", "export"]
 ROWS = 51
-LEDGER, WAITING = ledger_store.LOOKED_MAX, ledger_store.WAITING_LOOKED_MAX
-LETTERS, EVENTS, TRAIL = letter_store.LOOKED_MAX, event_store.LOOKED_MAX, audit.TRAIL_LOOKED_MAX
-DRY = letter_store.DRY_LOOKED_MAX
+LEDGER, WAITING = ledger_store.SCAN_MAX, ledger_store.WAITING_SCAN_MAX
+LETTERS, EVENTS, TRAIL = letter_store.SCAN_MAX, event_store.SCAN_MAX, audit.TRAIL_SCAN_MAX
+DRY = letter_store.DRY_RUN_SCAN_MAX
 # The most rows that one look may touch; no table that grows has so few here.
 TOUCHED_MAX = max(LEDGER, DRY, COUNTED_MAX, PUBLISHED_CAP) + 1_000
 
@@ -68,7 +68,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
         "list_parked",
         [CHANNELS, ["pending", "retry"], NOW, 0, WAITING, None, "nosuch", ROWS, None, None],
     ),
-    (READING, "list_standings", [[SOME_ID] * 50, [NOW] * 50]),
+    (READING, "list_statuses", [[SOME_ID] * 50, [NOW] * 50]),
     (READING, "list_topics", [[SOME_ID] * 50]),
     (WEBHOOKS, "list_receivers", [[SOME_ID] * 50]),
     (WEBHOOKS, "list_breakers", [["webhook:a"] * 50]),
@@ -101,7 +101,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (METRICS, "list_tallies", []),
     (METRICS, "list_job_times", []),
     (METRICS, "fetch_vitals", [30.0]),
-    (METRICS, "list_flow", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),
+    (METRICS, "list_throughput", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),
     (ADMIN, "list_tokens", [200, None]),
     (READING, "list_replay_runs", [3]),
     (READING, "fetch_replay_run", [SOME_ID]),

@@ -17,7 +17,7 @@ from postroom.outbox.ledger.replay import LetterFilter, replay_many, replay_one
 from postroom.outbox.model import Cause, Delivered, RetryLater
 from postroom.outbox.policy import Settlement, Verdict, delivered
 from postroom.outbox.store import BOTTOM
-from tests.engine import Engine, ScriptedAdapter, email
+from tests.fixtures.engine import Engine, ScriptedAdapter, email
 from tests.plans.ledger_of_size import FILL, grows
 
 SCANS = "select relname, seq_scan from pg_stat_user_tables where schemaname = 'postroom'"
@@ -70,7 +70,7 @@ async def publish_and_deliver(dsn: str, pool: Pool) -> None:
             conn, channel="email", worker=engine.worker.id, first_max=50, retry_max=50,
             floor=BOTTOM.above(claims), full=["elsewhere"], look_max=1_000,
         )  # fmt: skip
-        await store.fetch_look_end(conn, channel="email", floor=BOTTOM, look_max=1_000)
+        await store.fetch_scan_end(conn, channel="email", floor=BOTTOM, look_max=1_000)
         await store.count_due(conn, channel="email", most=1_000)
         await store.put_off(conn, channel="email", delays_s={"elsewhere": 1.0}, look_max=1_000)
         await store.fetch_next_due_s(conn, channel="email")

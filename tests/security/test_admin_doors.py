@@ -20,7 +20,7 @@ from postroom.api.admin.application import ROUTERS, create_admin
 from postroom.api.auth import AUDITED_REFUSALS_MAX, FAILURES_MAX
 from postroom.base.db import transaction
 from postroom.base.settings import Settings
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 REFUSED = {"absent": 401, "wrong": 401, "malformed": 401, "expired": 401, "revoked": 401, "narrow": 403}
 OPEN = {"/v1/stripe/webhook", "/livez", "/healthz", "/readyz", "/readyz/{check}", "/metrics"}

@@ -19,9 +19,9 @@ from postroom.outbox.ledger.messages import fetch_message
 from postroom.outbox.model import Message
 from postroom.outbox.publish import publish_many
 from tests.console.http import visitor
-from tests.sealing_scene import NEW, OLD, Product, keys, places_of, product, stripe_event
-from tests.system.api_client import Api, running_api
-from tests.system.commands import run
+from tests.fixtures.api import Api, running_api
+from tests.fixtures.encryption import NEW, OLD, Product, keys, places_of, product, stripe_event
+from tests.processes.commands import run
 
 PLANTED = "Xylograph Quuxbury"
 ADDRESS = "xylograph.quuxbury@example.com"
@@ -170,8 +170,8 @@ async def test_what_sql_publishes_is_sealed_by_the_job_and_delivered_either_way(
     assert await payload_of(pool, early) != await payload_of(pool, late)
     await scene.run("outbox-delivery", "sealing", keys=(OLD,))
     assert len(await scene.mailbox.wait_for(3)) == 3
-    sealed = [await payload_of(pool, each) for each in (early, late)]
-    assert all(text.startswith('{"$": "sealed:1:key1:') and PLANTED not in text for text in sealed)
+    encrypted = [await payload_of(pool, each) for each in (early, late)]
+    assert all(text.startswith('{"$": "sealed:1:key1:') and PLANTED not in text for text in encrypted)
 
 
 async def test_a_transaction_that_commits_late_is_not_passed_over(scene: Product, pool: Pool) -> None:

@@ -15,8 +15,8 @@ from postroom.base.settings import RetentionSettings, Settings
 from postroom.channels.email.store import Lookup, list_excluded
 from postroom.outbox.ledger.retention import retention_job
 from postroom.worker.model import JobContext
-from tests.engine import Engine, ScriptedAdapter, email
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
+from tests.fixtures.engine import Engine, ScriptedAdapter, email
 
 ADA = "ada@example.com"
 KILL = """

@@ -28,7 +28,7 @@ from postroom.channels.exports.model import check_payload
 from postroom.channels.stripe.routes_file import load_routes
 from postroom.channels.stripe.signature import SignatureInvalid, SignatureVerifier
 from postroom.channels.webhooks.url import parse_url
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 DEPTH = 100_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

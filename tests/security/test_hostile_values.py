@@ -1,4 +1,4 @@
-"""Values made to break what reads them: templates, routes, events, webhooks, sealed texts, answers."""
+"""Values made to break what reads them: templates, routes, events, webhooks, encrypted texts, answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from postroom.channels.webhooks.answer import retry_after_s
 from postroom.channels.webhooks.payload import build_body, check_payload, read_payload
 from postroom.encryption.keyring import Keyring, Unreadable
 from postroom.outbox.encryption import open_payload
-from tests.claims import make_claim
+from tests.factories.claims import make_claim
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 QUICK = settings(

@@ -1,4 +1,7 @@
-"""Templates, routes, headers and file names that try to get out. More: tests/unit/test_email_templates.py."""
+"""Templates, routes, headers and file names that try to get out.
+
+More: tests/channels/email/test_template.py and tests/channels/stripe/test_routes.py.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from postroom.base.settings import Settings, StripeSettings
 from postroom.channels.webhooks import endpoints
 from postroom.outbox.model import Message
 from postroom.outbox.publish import publish_many
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 ANSWER_S = 5.0
 EXAMPLES_OF_ALL = 25

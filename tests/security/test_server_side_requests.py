@@ -1,4 +1,4 @@
-"""What a webhook must never be talked into reaching. More forms: tests/unit/test_webhook_address.py."""
+"""What a webhook must never be talked into reaching. More forms: tests/channels/webhooks/test_address.py."""
 
 from __future__ import annotations
 

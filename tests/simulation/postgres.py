@@ -19,7 +19,7 @@ from postroom.outbox.policy import settle
 from postroom.outbox.publish import publish_many
 from postroom.worker import store as workers
 from postroom.worker.heartbeat import Worker
-from tests.engine import TRAVEL, email
+from tests.fixtures.engine import TRAVEL, email
 from tests.simulation.machine import BACKOFF, TTL_S
 from tests.simulation.model import Held, Key, Ledger
 

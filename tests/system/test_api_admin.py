@@ -9,7 +9,7 @@ import pytest
 
 from postroom.base.settings import Settings
 from postroom.worker.model import JOB_NAMES
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 KILL = """
 with gone as (delete from postroom.delivery where message_id = any ($1::uuid[]) returning *)

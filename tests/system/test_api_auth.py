@@ -10,7 +10,7 @@ import pytest
 from postroom.admin.tokens import Scope, generate_token
 from postroom.api.auth import AUDITED_REFUSALS_MAX, FAILURES_MAX
 from postroom.base.settings import Settings
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 
 @pytest.fixture

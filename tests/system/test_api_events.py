@@ -11,7 +11,7 @@ import pytest
 
 from postroom.admin.tokens import Scope
 from postroom.base.settings import Settings
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 EMAIL = {"to": "a@example.com", "subject": "Hello", "text": "Hi"}
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from postroom.admin.tokens import Scope
 from postroom.base.settings import Environment, Settings
 from tests.conftest import run_sql
-from tests.system.api_client import Api, running_api
+from tests.fixtures.api import Api, running_api
 
 METRICS_TOKEN = "scrape-me"
 

@@ -20,7 +20,7 @@ from postroom.base.db import Pool
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
 from postroom.worker.model import JOB_NAMES
-from tests.system.commands import Ended, run
+from tests.processes.commands import Ended, run
 
 ACTOR = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"

@@ -20,8 +20,8 @@ from postroom.base.db import Pool
 from postroom.base.settings import Settings, load_settings
 from postroom.cli.application import build
 from postroom.worker.model import JOB_NAMES
-from tests.system.api_client import Answer, Api, running_api
-from tests.system.commands import ROOT, run
+from tests.fixtures.api import Answer, Api, running_api
+from tests.processes.commands import ROOT, run
 
 TARGETS: Final = ("setup", "run", "demo", "test", "check", "bench", "chaos", "drill", "ci", "help")
 JOBS: Final = {"outbox-delivery", "stripe-events", "email-dlq", "lease-rescue", "retention", "canary"}

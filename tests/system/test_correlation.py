@@ -17,8 +17,8 @@ from postroom.base.settings import Settings, StripeSettings
 from postroom.dev.mailbox import Mailbox
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_events import encode, signed, snapshot_event
-from tests.system.api_client import running_api
-from tests.system.commands import run
+from tests.fixtures.api import running_api
+from tests.processes.commands import run
 
 SECRET = "whsec_correlation"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -25,8 +25,8 @@ from chaos.link import Link
 from postroom.base.db import Pool
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_events import encode, signed, snapshot_event
-from tests.engine import TRAVEL
-from tests.system.commands import environment
+from tests.fixtures.engine import TRAVEL
+from tests.processes.commands import environment
 
 WAIT_S = 60.0
 POLL_S = 0.02

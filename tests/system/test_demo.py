@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.commands import Running, processes_of, run
-from tests.system.local_postgres_processes import wait_until
+from tests.processes.commands import Running, processes_of, run
+from tests.processes.local_postgres import wait_until
 
 READY_S = 60.0
 GONE_S = 40.0

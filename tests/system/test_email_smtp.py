@@ -35,7 +35,7 @@ from postroom.outbox.model import (
     Wait,
 )
 from postroom.outbox.publish import publish
-from tests.claims import make_claim
+from tests.factories.claims import make_claim
 
 LOGIN = ("post", "p@ss:wörd/1")
 URL_LOGIN = "post:p%40ss%3Aw%C3%B6rd%2F1"

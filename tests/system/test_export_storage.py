@@ -30,7 +30,7 @@ from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
 from postroom.channels.exports.storage import open_storage
 from postroom.outbox.model import Cause, Claim, Delivered, Message, RetryLater, Trip
 from postroom.outbox.publish import publish
-from tests.claims import make_claim
+from tests.factories.claims import make_claim
 
 START_TIMEOUT_S = 60.0
 

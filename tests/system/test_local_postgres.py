@@ -34,7 +34,7 @@ from postroom.postgres.errors import (
 from postroom.postgres.resolve import resolve
 from postroom.postgres.server import LocalPostgres
 from postroom.postgres.state import Home, RunningPostgres, running
-from tests.system.local_postgres_processes import (
+from tests.processes.local_postgres import (
     GONE_S,
     ORDINARY,
     PARENT,

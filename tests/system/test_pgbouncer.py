@@ -16,8 +16,8 @@ import pytest
 from postroom.base.db import open_pool
 from postroom.base.migrate import migrate
 from postroom.worker.model import JobContext
-from tests.engine import Engine, ScriptedAdapter, email
-from tests.system.local_postgres_processes import wait_until
+from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.processes.local_postgres import wait_until
 
 NOBODY = 65534
 

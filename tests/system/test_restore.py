@@ -15,7 +15,7 @@ from postroom.base.db import Pool, open_pool
 from postroom.outbox.ledger.balance import Balance, check_ledger
 from postroom.postgres.binaries import Binaries, find_binaries
 from postroom.postgres.server import LocalPostgres
-from tests.engine import Engine, ScriptedAdapter, email
+from tests.fixtures.engine import Engine, ScriptedAdapter, email
 
 COMMAND_S = 60.0
 # Each block writes in a subtransaction, which takes a transaction id.

@@ -19,8 +19,8 @@ import pytest
 
 from postroom.dev.stripe_events import encode, signed, snapshot_event
 from postroom.worker.model import JOB_NAMES
-from tests.system.commands import ROOT, environment, run
-from tests.system.local_postgres_processes import wait_until
+from tests.processes.commands import ROOT, environment, run
+from tests.processes.local_postgres import wait_until
 
 SECRET = "whsec_" + "r" * 32
 METRICS_TOKEN = "a-metrics-token-for-the-runbook"

@@ -30,9 +30,9 @@ from postroom.outbox.model import Channel, Message
 from postroom.outbox.publish import publish, publish_many
 from postroom.worker.model import JOB_NAMES
 from tests.deploy.files import assert_command_exists
-from tests.engine import Engine, ScriptedAdapter, email
-from tests.system.api_client import running_api
-from tests.system.commands import environment
+from tests.fixtures.api import running_api
+from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.processes.commands import environment
 
 needs_psql = pytest.mark.skipif(
     shutil.which("psql") is None, reason="needs psql: apt-get install postgresql-client"

@@ -17,8 +17,8 @@ from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, transaction
 from postroom.dev.mailbox import Mailbox
 from postroom.dev.stripe_events import encode, signed, snapshot_event
-from tests.system.commands import Running, run
-from tests.system.local_postgres_processes import wait_until
+from tests.processes.commands import Running, run
+from tests.processes.local_postgres import wait_until
 
 PLANTED = {
     "Stripe key": "sk_live_plantedStripeKey42",

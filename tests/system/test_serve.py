@@ -18,8 +18,8 @@ import pytest
 from postroom.base.db import Pool
 from postroom.base.migrate import migrate
 from postroom.dev.stripe_events import encode, signed, snapshot_event
-from tests.system.commands import Running, run
-from tests.system.local_postgres_processes import wait_until
+from tests.processes.commands import Running, run
+from tests.processes.local_postgres import wait_until
 
 LISTENING_S = 40.0
 STOPPED_S = 20.0

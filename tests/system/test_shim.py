@@ -6,7 +6,7 @@ from pathlib import Path
 
 import app.stripe
 import postroom
-from tests.system.commands import run
+from tests.processes.commands import run
 
 
 def test_the_old_import_is_the_new_one() -> None:

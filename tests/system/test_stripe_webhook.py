@@ -18,7 +18,7 @@ from starlette.routing import Route
 from postroom.api.intake.stripe_webhook import StripeWebhook
 from postroom.base.db import Pool, open_pool
 from postroom.dev.stripe_events import encode, signed, snapshot_event
-from tests.db.stripe_scene import SECRET, Scene
+from tests.fixtures.stripe import SECRET, Scene
 
 PATH = "/v1/stripe/webhook"
 EVENT = snapshot_event("invoice.paid", {"id": "in_1", "object": "invoice"}, event_id="evt_1")

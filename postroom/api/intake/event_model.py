@@ -88,7 +88,7 @@ def _check(event: Event, adapters: Mapping[Channel, Adapter]) -> None:
     if event.deliver_at is not None and event.deliver_at.year >= YEAR_MAX:
         raise InvalidPayload(f"must be before the year {YEAR_MAX}", field="deliver_at")
     if SEALED in event.payload:
-        raise InvalidPayload(f"{SEALED} is the name of what Postroom sealed itself", field=SEALED)
+        raise InvalidPayload(f"{SEALED} is the name of what Postroom encrypted itself", field=SEALED)
     adapters[Channel(event.channel)].check(_completed(event))
 
 

@@ -39,7 +39,7 @@ from postroom.outbox.model import (
     Trip,
     Unknown,
     Wait,
-    unusable,
+    rejected_payload,
 )
 from postroom.resilience.batcher import Batcher
 
@@ -62,7 +62,7 @@ class _Wanted:
 class EmailAdapter:
     """Sends one message as one mail to up to 50 recipients.
 
-    Promise: nobody is mailed twice because somebody else of the same mail was refused. Not promised:
+    Promise: nobody is mailed twice because somebody else of the same mail was refused. Does not promise:
     a single copy after `Unknown` or a crash; the Message-ID is then the same, so receivers can tell.
     """
 
@@ -131,7 +131,7 @@ class EmailAdapter:
         try:
             email = self._parse(claim.body())
         except InvalidInput as error:
-            dead = unusable(error)
+            dead = rejected_payload(error)
             return replace(dead, reason=address.mask(dead.reason))
         wanted = await self._wanted(claim, email)
         if not isinstance(wanted, _Wanted):

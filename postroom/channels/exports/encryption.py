@@ -17,6 +17,6 @@ class _Payload(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Payload).decode
 
 
-def open_record(message_id: UUID, sealed: str, keyring: Keyring) -> str:
-    """JSON text of the record in a sealed payload, digit for digit. Errors: `Unreadable`."""
-    return bytes(_decode(open_payload(message_id, sealed, keyring)).record).decode()
+def open_record(message_id: UUID, encrypted: str, keyring: Keyring) -> str:
+    """JSON text of the record in an encrypted payload, digit for digit. Errors: `Unreadable`."""
+    return bytes(_decode(open_payload(message_id, encrypted, keyring)).record).decode()

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from postroom.base.errors import InvalidInput
 from postroom.channels.exports.model import FILE_BYTES_MAX, Group, check_payload
-from postroom.outbox.model import Claim, Rejected, unusable
+from postroom.outbox.model import Claim, Rejected, rejected_payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +52,5 @@ def sort_claims(claims: Sequence[Claim]) -> Batch:
             batch.records[claim.message_id] = check_payload(claim.body())
             batch.sizes_bytes[claim.message_id] = len(claim.payload.encode())
         except InvalidInput as error:
-            batch.rejected[claim.message_id] = unusable(error)
+            batch.rejected[claim.message_id] = rejected_payload(error)
     return batch

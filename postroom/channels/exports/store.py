@@ -43,11 +43,11 @@ async def list_memberships(conn: Connection, *, message_ids: Sequence[UUID]) -> 
 async def list_records(conn: Connection, *, file_id: UUID, keyring: Keyring) -> list[ExportRecord]:
     """All records of a file in its order, not only those that are due now.
 
-    Errors: `Unreadable` where one of them is sealed and no key opens it.
+    Errors: `Unreadable` where one of them is encrypted and no key opens it.
     """
     return [
-        ExportRecord(id, type_, tenant, created_at, record or open_record(id, sealed, keyring))
-        for id, type_, tenant, created_at, record, sealed in await conn.fetch(_RECORDS, file_id)
+        ExportRecord(id, type_, tenant, created_at, record or open_record(id, encrypted, keyring))
+        for id, type_, tenant, created_at, record, encrypted in await conn.fetch(_RECORDS, file_id)
     ]
 
 

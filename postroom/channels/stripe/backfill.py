@@ -69,7 +69,7 @@ class Backfill:
     """Reads Stripe's list of events behind the breaker `stripe` and takes in what is missing.
 
     Promise: what is known already is left alone; it can be stopped and run again at any time.
-    Non-promise: Stripe lists snapshot events of the last 30 days, and no thin events.
+    Does not promise: Stripe lists snapshot events of the last 30 days, and no thin events.
     """
 
     def __init__(

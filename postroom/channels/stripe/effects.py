@@ -29,7 +29,7 @@ class EffectFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The message that everything an event causes is traced to, and the keys that seal its payloads."""
+    """The message that everything an event causes is traced to, and the keys that encrypt its payloads."""
 
     correlation_id: str
     traceparent: str | None

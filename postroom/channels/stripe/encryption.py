@@ -8,14 +8,14 @@ import msgspec
 
 from postroom.base import json
 from postroom.encryption.keyring import PREFIX, Keyring
-from postroom.outbox.encryption import SEALED, is_sealed_payload
+from postroom.outbox.encryption import SEALED, is_encrypted_payload
 
 
-def seal_raw(message_id: UUID, raw: bytes, keyring: Keyring) -> bytes:
-    """A signed body as it is kept. One that is sealed already gets the current key. Errors: `Unreadable`."""
+def encrypt_raw(message_id: UUID, raw: bytes, keyring: Keyring) -> bytes:
+    """A signed body as it is kept. One that is encrypted gets the current key. Errors: `Unreadable`."""
     if keyring.current is None:
         return raw
-    return keyring.seal(open_raw(message_id, raw, keyring), about=f"stripe-raw:{message_id}").encode()
+    return keyring.encrypt(open_raw(message_id, raw, keyring), about=f"stripe-raw:{message_id}").encode()
 
 
 def open_raw(message_id: UUID, kept: bytes, keyring: Keyring) -> bytes:
@@ -25,17 +25,17 @@ def open_raw(message_id: UUID, kept: bytes, keyring: Keyring) -> bytes:
     return keyring.open(kept.decode(), about=f"stripe-raw:{message_id}")
 
 
-def seal_object(account: str, object_id: str, text: str, keyring: Keyring) -> str:
-    """JSON text of a mirrored object as it is kept; else as `seal_raw`."""
+def encrypt_object(account: str, object_id: str, text: str, keyring: Keyring) -> str:
+    """JSON text of a mirrored object as it is kept; else as `encrypt_raw`."""
     if keyring.current is None:
         return text
     plain = open_object(account, object_id, text, keyring).encode()
-    return json.encode({SEALED: keyring.seal(plain, about=f"stripe-object:{account}:{object_id}")})
+    return json.encode({SEALED: keyring.encrypt(plain, about=f"stripe-object:{account}:{object_id}")})
 
 
 def open_object(account: str, object_id: str, text: str, keyring: Keyring) -> str:
     """JSON text of a mirrored object. Errors: `Unreadable`."""
-    if not is_sealed_payload(text):
+    if not is_encrypted_payload(text):
         return text
-    sealed: str = msgspec.json.decode(text)[SEALED]
-    return keyring.open(sealed, about=f"stripe-object:{account}:{object_id}").decode()
+    encrypted: str = msgspec.json.decode(text)[SEALED]
+    return keyring.open(encrypted, about=f"stripe-object:{account}:{object_id}").decode()

@@ -54,7 +54,7 @@ class Ingest:
 
     Promise: what it answered for is committed: the message, its delivery and the raw body.
     One event that cannot be stored never fails the ones beside it.
-    Non-promise: it processes nothing.
+    Does not promise: it processes nothing.
     """
 
     def __init__(
@@ -135,14 +135,14 @@ class Ingest:
                     booked = await store.book_events(conn, rows, worker=self._worker)
             else:
                 async with transaction(self._pool) as conn:
-                    booked = await self._book_sealed(conn, rows)
+                    booked = await self._book_encrypted(conn, rows)
         return [
             Received(p.id, a.event.id, a.event.type, duplicate=not p.new)
             for a, p in zip(arrivals, booked, strict=True)
         ]
 
-    async def _book_sealed(self, conn: Connection, rows: Sequence[store.EventRow]) -> list[Published]:
-        """Several statements, for what is sealed is bound to the id that its message gets first."""
+    async def _book_encrypted(self, conn: Connection, rows: Sequence[store.EventRow]) -> list[Published]:
+        """Several statements, for what is encrypted is bound to the id that its message gets first."""
         booked = await publish_many(conn, [row.message for row in rows], keyring=self._keyring)
         new = [(row, each.id) for row, each in zip(rows, booked, strict=True) if each.new]
         await store.insert_events(conn, new, self._keyring)

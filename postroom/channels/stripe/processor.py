@@ -63,7 +63,7 @@ class StripeAdapter:
 
     Promise: an event's messages, the mirror of its object and its end commit in one transaction,
     under keys that make a second processing send nothing twice.
-    Non-promise: a later event of the same object waits while this one is tried again.
+    Does not promise: a later event of the same object waits while this one is tried again.
     """
 
     channel = Channel.STRIPE
@@ -119,7 +119,7 @@ class StripeAdapter:
     async def _process(self, claim: Claim, event: Event) -> Answer:
         started_s = self._clock.monotonic()
         async with self._pool.acquire() as conn:
-            standing = await store.fetch_standing(conn, event)
+            standing = await store.fetch_mirror_state(conn, event)
         if standing is None or standing.message_id != claim.message_id:
             return Rejected("no such event came in through the webhook", cause=Cause.OURS)
         plan = self._effects.plan(event.type)

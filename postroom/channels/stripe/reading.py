@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from postroom.base.bounded_page import Looked, looked
+from postroom.base.bounded_page import BoundedPage, looked
 from postroom.base.db import Connection, Record, query
 
-LOOKED_MAX: Final = 2_000
+SCAN_MAX: Final = 2_000
 SUMMED_MAX: Final = 5_000
 
 _EVENTS = query(__package__, "list_stripe_events")
@@ -22,10 +22,10 @@ async def list_events(
     type_: str | None,
     after: tuple[datetime, str] | None,
     limit: int,
-) -> Looked:
-    """Newest first, as long as their raw bodies are kept; of the newest `LOOKED_MAX` that may fit."""
-    looked_max = LOOKED_MAX if state or type_ else limit + 1
-    rows = await conn.fetch(_EVENTS, *(after or (None, None)), looked_max, state, type_, limit + 1)
+) -> BoundedPage:
+    """Newest first, as long as their raw bodies are kept; of the newest `SCAN_MAX` that may fit."""
+    scan_max = SCAN_MAX if state or type_ else limit + 1
+    rows = await conn.fetch(_EVENTS, *(after or (None, None)), scan_max, state, type_, limit + 1)
     return looked(rows, ("received_at", "event_id"), limit=limit)
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from postroom.base import json
 from postroom.base.db import Connection, query
-from postroom.channels.stripe.encryption import seal_object, seal_raw
+from postroom.channels.stripe.encryption import encrypt_object, encrypt_raw
 from postroom.channels.stripe.event import Event
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.model import Message
@@ -24,7 +24,7 @@ _BOOK_EVENTS = query(__package__, "book_events")
 _INSERT_EVENTS = query(__package__, "insert_events")
 _LOCK_EVENT = query(__package__, "lock_event")
 _REBOOK_EVENT = query(__package__, "rebook_event")
-_FETCH_STANDING = query(__package__, "fetch_standing")
+_FETCH_STANDING = query(__package__, "fetch_mirror_state")
 _UPSERT_OBJECT = query(__package__, "upsert_object")
 _MARK_DELETED = query(__package__, "mark_deleted")
 _MARK_EVENT = query(__package__, "mark_event")
@@ -101,12 +101,12 @@ async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int
 
 
 async def insert_events(conn: Connection, rows: Sequence[tuple[EventRow, UUID]], keyring: Keyring) -> None:
-    """Keep events beside their messages, sealed; one that is known already stays as it is."""
+    """Keep events beside their messages, encrypted; one that is known already stays as it is."""
     await conn.execute(
         _INSERT_EVENTS,
         [message_id for _, message_id in rows],
         *_columns([row for row, _ in rows]),
-        [seal_raw(message_id, row.raw, keyring) for row, message_id in rows],
+        [encrypt_raw(message_id, row.raw, keyring) for row, message_id in rows],
     )
 
 
@@ -136,10 +136,10 @@ async def lock_event(conn: Connection, message_id: UUID) -> Kept | None:
 
 async def rebook_event(conn: Connection, *, old: UUID, new: UUID, raw: bytes, keyring: Keyring) -> None:
     """From now on the event goes by another message. `raw`: its body, open."""
-    await conn.execute(_REBOOK_EVENT, old, new, seal_raw(new, raw, keyring))
+    await conn.execute(_REBOOK_EVENT, old, new, encrypt_raw(new, raw, keyring))
 
 
-async def fetch_standing(conn: Connection, event: Event) -> Standing | None:
+async def fetch_mirror_state(conn: Connection, event: Event) -> Standing | None:
     """None where no such event was ever received."""
     row = await conn.fetchrow(_FETCH_STANDING, event.account_key, event.id, event.object_id)
     if row is None:
@@ -155,7 +155,7 @@ async def upsert_object(conn: Connection, row: ObjectRow, keyring: Keyring) -> N
         event.account_key,
         event.object_id,
         event.object_type or "",
-        seal_object(event.account_key, event.object_id or "", json.encode(row.data), keyring),
+        encrypt_object(event.account_key, event.object_id or "", json.encode(row.data), keyring),
         row.deleted,
         row.as_of,
         event.id,

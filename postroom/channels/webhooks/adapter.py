@@ -21,7 +21,7 @@ from postroom.base.tracing import read_traceparent
 from postroom.channels.webhooks import store
 from postroom.channels.webhooks.answer import GONE, PRIVATE, judge_answer, judge_failure
 from postroom.channels.webhooks.client import CONNECT_TIMEOUT_S, PrivateAddress, PublicResolver, open_session
-from postroom.channels.webhooks.endpoint_cache import Directory
+from postroom.channels.webhooks.endpoint_cache import EndpointCache
 from postroom.channels.webhooks.model import RESPONSE_BYTES_MAX, EndpointState, Target
 from postroom.channels.webhooks.payload import (
     DATA_BYTES_WARNED,
@@ -32,7 +32,7 @@ from postroom.channels.webhooks.payload import (
 )
 from postroom.channels.webhooks.signing import sign
 from postroom.channels.webhooks.url import PrivateUrl, parse_url
-from postroom.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, unusable
+from postroom.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, rejected_payload
 from postroom.resilience.time_limit import TimeLimit
 
 CONCURRENCY_MAX = 800
@@ -48,7 +48,7 @@ class WebhookAdapter:
     """Signs and posts; parks an endpoint that says it is gone.
 
     Promise: the same id and the same body on every attempt, for each endpoint of a message.
-    Non-promise: order, and exactly once; receivers deduplicate on `webhook-id`.
+    Does not promise: order, and exactly once; receivers deduplicate on `webhook-id`.
     """
 
     channel = Channel.WEBHOOK
@@ -68,7 +68,7 @@ class WebhookAdapter:
         self._clock = clock
         self._settings = settings
         self._resolver = resolver
-        self._directory = Directory(pool=pool, clock=clock)
+        self._endpoints = EndpointCache(pool=pool, clock=clock)
         self._session: aiohttp.ClientSession | None = None
         self.per_destination_max = settings.connections_per_host
         self._limit = TimeLimit(settings.timeout_s)
@@ -87,7 +87,7 @@ class WebhookAdapter:
         )
 
     async def close(self) -> None:
-        await self._directory.close()
+        await self._endpoints.close()
         if self._session is not None:
             await self._session.close()
         if self._resolver is not None:
@@ -109,7 +109,7 @@ class WebhookAdapter:
         except PrivateUrl:
             return PRIVATE
         except InvalidPayload as error:
-            return unusable(error)
+            return rejected_payload(error)
         body = build_body(claim, payload)
         if claim.attempts == 0 and len(payload.data) > DATA_BYTES_WARNED:
             log.warning("webhook.large_payload", message_id=str(claim.message_id), size_bytes=len(body))
@@ -120,10 +120,10 @@ class WebhookAdapter:
 
     async def _target(self, claim: Claim, payload: Payload) -> Target | None:
         if claim.endpoint_id is not None:
-            return await self._directory.find(claim.endpoint_id)
+            return await self._endpoints.find(claim.endpoint_id)
         if payload.url is None:
             raise InvalidPayload("there is neither a tenant with endpoints nor a url", field="url")
-        return Target(payload.url, await self._directory.direct_secrets())
+        return Target(payload.url, await self._endpoints.deployment_secrets())
 
     def _headers(self, claim: Claim, target: Target, body: bytes) -> dict[str, str]:
         message_id, timestamp_s = str(claim.message_id), int(self._clock.now().timestamp())
@@ -162,7 +162,7 @@ class WebhookAdapter:
             return answer
         async with transaction(self._pool) as conn:
             parked = await store.mark_parked(conn, endpoint_id=claim.endpoint_id, reason=answer.reason)
-        self._directory.forget(claim.endpoint_id)
+        self._endpoints.forget(claim.endpoint_id)
         if parked:
             log.warning("webhook.endpoint_parked", endpoint_id=str(claim.endpoint_id), reason=answer.reason)
         return Deferred(Wait.PARKED, answer.reason)

@@ -26,8 +26,8 @@ class QuietConnector(aiohttp.TCPConnector):
     """Gives out only connections on which nothing came since the last answer.
 
     Promise: what a receiver says while the connection rests or is idle ends the connection. A request waits
-    for one that rests before it opens another. Not promised: that an answer is the right one where the one
-    before it was doubled and the double came later, amid the next delivery.
+    for one that rests before it opens another. Does not promise: that an answer is the right one
+    where the one before it was doubled and the double came later, amid the next delivery.
 
     The client has no public way to say this, so two methods of it are overridden that are not public.
     `tests/system/test_webhook_double_answers.py` fails when a new version no longer calls them.

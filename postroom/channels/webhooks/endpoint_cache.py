@@ -19,8 +19,8 @@ FRESH_S = 2.0
 TARGETS_MAX = 10_000
 
 
-class Directory:
-    """Promise: at most `FRESH_S` old. Non-promise: a change is seen at once by other processes.
+class EndpointCache:
+    """Promise: at most `FRESH_S` old. Does not promise: a change is seen at once by other processes.
 
     A thousand deliveries a second cost one query every few milliseconds at most, for all
     endpoints asked for together, and none for those asked for a moment ago.
@@ -40,7 +40,7 @@ class Directory:
             return known[1]
         return await self._lookups.submit(endpoint_id)
 
-    async def direct_secrets(self) -> tuple[SecretStr, ...]:
+    async def deployment_secrets(self) -> tuple[SecretStr, ...]:
         """What signs deliveries to a url of the payload."""
         if self._direct is None or self._direct[0] <= self._clock.monotonic():
             async with self._pool.acquire() as conn:

@@ -52,7 +52,7 @@ class Person:
 class OidcClient:
     """Promise: nobody gets in on a token that the provider did not sign for us, now, and for this browser.
 
-    Non-promise: what somebody loses at the provider, a session that is open keeps until it ends.
+    Does not promise: what somebody loses at the provider, a session that is open keeps until it ends.
     """
 
     def __init__(self, settings: OidcSettings, *, clock: Clock) -> None:

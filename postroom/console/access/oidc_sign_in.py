@@ -13,7 +13,7 @@ from postroom.base.errors import NotAuthenticated
 from postroom.console.access.oidc import Handshake, OidcClient
 from postroom.console.access.sessions import open_session
 from postroom.console.access.sign_in import SignIn, safe_place, set_session_cookie
-from postroom.console.page_request import Desk, common_values, secure
+from postroom.console.page_request import PageFactory, common_values, secure
 from postroom.console.view.templates import render
 
 COOKIE: Final = "postroom_oidc"
@@ -24,10 +24,10 @@ ANSWER_LENGTH_MAX: Final = 4_000
 class OidcSignIn:
     """Sign in with what a provider says."""
 
-    def __init__(self, desk: Desk, client: OidcClient, sign_in: SignIn) -> None:
-        self._desk = desk
+    def __init__(self, page_factory: PageFactory, client: OidcClient, sign_in: SignIn) -> None:
+        self._page_factory = page_factory
         self._client = client
-        self._console = desk.console
+        self._console = page_factory.console
         sign_in.oidc = True
 
     async def start(self, request: Request) -> Response:
@@ -55,7 +55,7 @@ class OidcSignIn:
             request_id = getattr(request.state, "request_id", None)
             await audit.record(conn, actor=person.actor, action="console.sign_in", request_id=request_id)
         values = {**common_values(request), "session": None, "next": safe_place(kept.place)}
-        response = HTMLResponse(render(self._desk.templates, "signed_in.html", values))
+        response = HTMLResponse(render(self._page_factory.templates, "signed_in.html", values))
         response.delete_cookie(COOKIE, path="/console/oidc")
         set_session_cookie(response, self._console, request, secret)
         return response

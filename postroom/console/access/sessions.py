@@ -59,7 +59,7 @@ async def open_session(
 
 
 async def fetch_session(conn: Connection, secret: str) -> Session | None:
-    """The living session behind a cookie; looking at it lets it slide on. Looked up by hash."""
+    """The living session behind a cookie; looking at it lets it slide on. BoundedPage up by hash."""
     if not 1 <= len(secret) <= SECRET_LENGTH_MAX:
         return None
     row = await conn.fetchrow(_FETCH, _hash(secret), IDLE_S, LIFE_S)

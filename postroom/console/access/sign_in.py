@@ -18,7 +18,14 @@ from postroom.console.access.sessions import (
     take_link_code,
 )
 from postroom.console.context import Console
-from postroom.console.page_request import THEME_COOKIE, Desk, Visit, common_values, cookie_name, secure
+from postroom.console.page_request import (
+    THEME_COOKIE,
+    PageFactory,
+    PageRequest,
+    common_values,
+    cookie_name,
+    secure,
+)
 from postroom.console.view.templates import render
 
 log = get_logger(__name__)
@@ -35,9 +42,9 @@ class TooManyFailures(PostroomError):
 class SignIn:
     """The pages for those who are not signed in yet."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._console = desk.console
+    def __init__(self, page_factory: PageFactory) -> None:
+        self._page_factory = page_factory
+        self._console = page_factory.console
         self.oidc = False
 
     async def form(self, request: Request) -> Response:
@@ -83,22 +90,22 @@ class SignIn:
     def _page(self, request: Request, place: str, fault: str = "", *, status: int = 200) -> Response:
         values = {**common_values(request), "session": None, "next": place, "fault": fault}
         values |= {"dev": not self._console.settings.prod, "oidc": self.oidc}
-        return HTMLResponse(render(self._desk.templates, "sign_in.html", values), status_code=status)
+        return HTMLResponse(render(self._page_factory.templates, "sign_in.html", values), status_code=status)
 
 
-async def sign_out(visit: Visit, _form: Form) -> Response:
-    name = cookie_name(visit.console, visit.request)
-    async with visit.console.transaction() as conn:
-        await close_session(conn, visit.request.cookies.get(name, ""))
-    return _signed_out(visit)
+async def sign_out(request: PageRequest, _form: Form) -> Response:
+    name = cookie_name(request.console, request.http)
+    async with request.console.transaction() as conn:
+        await close_session(conn, request.http.cookies.get(name, ""))
+    return _signed_out(request)
 
 
-async def sign_out_everywhere(visit: Visit, _form: Form) -> Response:
+async def sign_out_everywhere(request: PageRequest, _form: Form) -> Response:
     """End every session of whoever asks."""
-    async with visit.console.transaction() as conn:
-        await close_sessions(conn, visit.session.actor)
-        await visit.record(conn, "console.sign_out_everywhere")
-    return _signed_out(visit)
+    async with request.console.transaction() as conn:
+        await close_sessions(conn, request.session.actor)
+        await request.record(conn, "console.sign_out_everywhere")
+    return _signed_out(request)
 
 
 async def change_theme(request: Request) -> Response:
@@ -137,10 +144,10 @@ def set_session_cookie(response: Response, console: Console, request: Request, s
     )
 
 
-def _signed_out(visit: Visit) -> Response:
+def _signed_out(request: PageRequest) -> Response:
     response = RedirectResponse("/console/sign-in", status_code=303)
-    name = cookie_name(visit.console, visit.request)
-    response.delete_cookie(name, path="/", secure=secure(visit.console, visit.request), httponly=True)
+    name = cookie_name(request.console, request.http)
+    response.delete_cookie(name, path="/", secure=secure(request.console, request.http), httponly=True)
     return response
 
 

@@ -10,7 +10,7 @@ from postroom.admin import audit
 from postroom.base import json
 from postroom.base.cursor import decode_cursor
 from postroom.base.ids import uuid_or_none
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import PAGE_ROWS, text
 from postroom.worker.model import JOB_NAMES
 
@@ -23,21 +23,21 @@ FOLDERS: Final = {
 }
 
 
-async def trail(visit: Visit) -> Response:
-    filters = {name: text(visit.request, name) for name in ("actor", "action")}
-    below_id = decode_cursor(visit.request.query_params.get("cursor"), int)
-    async with visit.console.snapshot() as conn:
+async def trail(request: PageRequest) -> Response:
+    filters = {name: text(request.http, name) for name in ("actor", "action")}
+    below_id = decode_cursor(request.http.query_params.get("cursor"), int)
+    async with request.console.snapshot() as conn:
         found = await audit.list_trail(
             conn, actor=filters["actor"], action=filters["action"], below_id=below_id, limit=PAGE_ROWS
         )
-    return visit.page(
+    return request.page(
         "audit.html",
         active="audit",
         filters=filters,
         found=found,
         details={row["id"]: json.decode(row["detail"]) for row in found.rows},
         places={row["id"]: place_of(row["action"], row["subject"]) for row in found.rows},
-        looked_max=audit.TRAIL_LOOKED_MAX,
+        scan_max=audit.TRAIL_SCAN_MAX,
     )
 
 

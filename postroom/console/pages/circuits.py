@@ -11,7 +11,7 @@ from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.errors import InvalidInput
 from postroom.channels.webhooks.receivers import fetch_receivers, list_circuits
 from postroom.console.access.security import Form, field
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import PAGE_ROWS, choice
 from postroom.resilience import store
 from postroom.resilience.breaker import CircuitState
@@ -20,13 +20,13 @@ NAME_LENGTH_MAX: Final = 200
 ACTIONS: Final = ("open", "closed", "release")
 
 
-async def circuits(visit: Visit) -> Response:
-    filters = {"state": choice(visit.request, "state", [state.value for state in CircuitState])}
-    after = decode_cursor(visit.request.query_params.get("cursor"), str) or ""
-    async with visit.console.snapshot() as conn:
+async def circuits(request: PageRequest) -> Response:
+    filters = {"state": choice(request.http, "state", [state.value for state in CircuitState])}
+    after = decode_cursor(request.http.query_params.get("cursor"), str) or ""
+    async with request.console.snapshot() as conn:
         found = await list_circuits(conn, state=filters["state"], after=after, limit=PAGE_ROWS + 1)
         receivers = await fetch_receivers(conn, [row["name"] for row in found])
-    return visit.page(
+    return request.page(
         "circuits.html",
         active="circuits",
         filters=filters,
@@ -34,11 +34,11 @@ async def circuits(visit: Visit) -> Response:
         rows=found[:PAGE_ROWS],
         receivers=receivers,
         more=encode_cursor(found[PAGE_ROWS - 1]["name"]) if len(found) > PAGE_ROWS else None,
-        may_write=visit.may(Scope.CIRCUITS_WRITE),
+        may_write=request.may(Scope.CIRCUITS_WRITE),
     )
 
 
-async def change(visit: Visit, form: Form) -> Response:
+async def change(request: PageRequest, form: Form) -> Response:
     """Hold it open or closed until it is released; released it is closed."""
     name, action, reason = field(form, "name"), field(form, "action"), field(form, "reason")
     if not 1 <= len(name) <= NAME_LENGTH_MAX:
@@ -46,9 +46,9 @@ async def change(visit: Visit, form: Form) -> Response:
     if action not in ACTIONS:
         raise InvalidInput(f"action is one of {', '.join(ACTIONS)}", field="action")
     state = None if action == "release" else CircuitState(action)
-    async with visit.console.transaction() as conn:
-        words = reason[:500] or f"{action} by {visit.session.actor}"
+    async with request.console.transaction() as conn:
+        words = reason[:500] or f"{action} by {request.session.actor}"
         await store.mark_forced(conn, name=name, state=state, reason=words)
-        await visit.record(conn, f"circuit.{action}", name, reason=reason[:500])
+        await request.record(conn, f"circuit.{action}", name, reason=reason[:500])
     done = "released" if action == "release" else f"held {action}"
-    return visit.back("/console/circuits", f"{name} is {done}.")
+    return request.back("/console/circuits", f"{name} is {done}.")

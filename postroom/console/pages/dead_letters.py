@@ -14,7 +14,7 @@ from postroom.base.db import Connection
 from postroom.base.errors import InvalidInput
 from postroom.base.ids import parse_uuid
 from postroom.console.access.security import Form, field
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.console.view.filters import url_query
 from postroom.console.view.parameters import PAGE_ROWS, choice, number, text
 from postroom.outbox.ledger import dead_letter_pages as store
@@ -32,35 +32,35 @@ PACE_MAX: Final = 10_000.0
 FILTERS: Final = ("channel", "cause", "fingerprint", "tenant", "destination")
 
 
-async def dead_letters(visit: Visit) -> Response:
+async def dead_letters(request: PageRequest) -> Response:
     """Without a fingerprint the faults come first; the letters below fit the filters."""
-    filters = _filters(visit.request)
-    after = decode_cursor(visit.request.query_params.get("cursor"), tuple[datetime, UUID, int])
+    filters = _filters(request.http)
+    after = decode_cursor(request.http.query_params.get("cursor"), tuple[datetime, UUID, int])
     wanted = store.LetterPage(**filters)
     grouped = not (filters["fingerprint"] or filters["tenant"] or filters["destination"] or after)
-    async with visit.console.snapshot() as conn:
+    async with request.console.snapshot() as conn:
         groups = (
             await store.list_groups(conn, channel=filters["channel"], cause=filters["cause"])
             if grouped
             else []
         )
         found = await store.list_letters(conn, wanted, after=after, limit=PAGE_ROWS)
-        runs = await _under_way(visit, conn)
-    return visit.page(
+        runs = await _under_way(request, conn)
+    return request.page(
         "dead_letters.html",
         active="dead-letters",
         filters=filters,
         groups=groups,
         groups_max=store.GROUPS_MAX,
         found=found,
-        looked_max=store.LOOKED_MAX,
+        scan_max=store.SCAN_MAX,
         runs=runs,
     )
 
 
-async def _under_way(visit: Visit, conn: Connection) -> list[tuple[ReplayRun, Progress | None]]:
+async def _under_way(request: PageRequest, conn: Connection) -> list[tuple[ReplayRun, Progress | None]]:
     """The latest replays that are not over, as far as can be told without looking at every letter of many."""
-    now = visit.console.clock.now()
+    now = request.console.clock.now()
     found: list[tuple[ReplayRun, Progress | None]] = []
     for run in await replay_runs.list_runs(conn, limit=RUNS_SHOWN_MAX):
         if run.items <= PROGRESS_ITEMS_MAX:
@@ -75,14 +75,14 @@ async def _under_way(visit: Visit, conn: Connection) -> list[tuple[ReplayRun, Pr
     return found
 
 
-async def dry_run(visit: Visit) -> Response:
+async def dry_run(request: PageRequest) -> Response:
     """What a replay would do: how many, to whom, for how long. Touches nothing."""
-    filters = _filters(visit.request)
-    ids = _chosen(visit.request.query_params.getlist("id"))
+    filters = _filters(request.http)
+    ids = _chosen(request.http.query_params.getlist("id"))
     letters = letter_filter(filters, ids)
-    async with visit.console.snapshot() as conn:
+    async with request.console.snapshot() as conn:
         found = await store.fetch_dry_run(conn, letters)
-    return visit.page(
+    return request.page(
         "dry_run.html",
         active="dead-letters",
         filters=filters,
@@ -94,7 +94,7 @@ async def dry_run(visit: Visit) -> Response:
     )
 
 
-async def start(visit: Visit, form: Form) -> Response:
+async def start(request: PageRequest, form: Form) -> Response:
     """Replay what matches now, at the pace that was chosen."""
     filters: dict[str, str | None] = {name: field(form, name) or None for name in FILTERS}
     ids = _chosen(form.get("id", []))
@@ -102,17 +102,17 @@ async def start(visit: Visit, form: Form) -> Response:
     if pace_per_s < 0:
         pace_per_s = number(form, "pace", low=0, high=PACE_MAX, default=0)
     letters = letter_filter(filters, ids)
-    async with visit.console.transaction() as conn:
+    async with request.console.transaction() as conn:
         progress = await replay_runs.start_run(
-            conn, letters, actor=visit.session.actor, pace_per_s=pace_per_s
+            conn, letters, actor=request.session.actor, pace_per_s=pace_per_s
         )
         detail: dict[str, Any] = {
             "replayed": progress.run.items,
             "pace_per_s": pace_per_s,
             "filter": progress.run.wanted,
         }
-        await visit.record(conn, "outbox.replay_many", str(progress.run.id), **detail)
-    return visit.back(f"/console/replays/{progress.run.id}", f"Replaying {progress.run.items} letters.")
+        await request.record(conn, "outbox.replay_many", str(progress.run.id), **detail)
+    return request.back(f"/console/replays/{progress.run.id}", f"Replaying {progress.run.items} letters.")
 
 
 def letter_filter(filters: dict[str, str | None], ids: tuple[UUID, ...]) -> LetterFilter:

@@ -11,7 +11,7 @@ from postroom.admin.jobs import request_run, unknown_job
 from postroom.admin.tokens import Scope
 from postroom.base.db import Record
 from postroom.console.access.security import Form
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.console.view.charts import Chart, Series, stacked
 from postroom.health.conditions import JOB_STALE_S, RUNNER_SILENT_S
 from postroom.worker.model import JOB_NAMES, RUNNER, JobStatus
@@ -38,67 +38,69 @@ def standing(job: JobStatus, now: datetime) -> str:
     return "running" if job.running_since and every_s > 1.5 else "well"
 
 
-async def jobs(visit: Visit) -> Response:
-    async with visit.console.snapshot() as conn:
+async def jobs(request: PageRequest) -> Response:
+    async with request.console.snapshot() as conn:
         found = await list_jobs(conn)
         runs = {
             job.name: await list_job_runs(conn, job.name, limit=30) for job in found if job.name != RUNNER
         }
-    return visit.page(
+    return request.page(
         "jobs.html",
         active="jobs",
         jobs=found,
-        standings={job.name: standing(job, visit.console.clock.now()) for job in found},
+        statuses={job.name: standing(job, request.console.clock.now()) for job in found},
         runner=RUNNER,
         runs=runs,
-        may_run=visit.may(Scope.JOBS_RUN),
+        may_run=request.may(Scope.JOBS_RUN),
     )
 
 
-async def job(visit: Visit) -> Response:
+async def job(request: PageRequest) -> Response:
     """One job with its last runs."""
-    name = _name(visit)
-    async with visit.console.snapshot() as conn:
+    name = _name(request)
+    async with request.console.snapshot() as conn:
         [found] = [each for each in await list_jobs(conn) if each.name == name]
         runs = await list_job_runs(conn, name, limit=RUNS_SHOWN)
-    return visit.page(
+    return request.page(
         "job.html",
         active="jobs",
         job=found,
-        standing=standing(found, visit.console.clock.now()),
+        standing=standing(found, request.console.clock.now()),
         runs=runs,
         chart=_durations(runs),
-        may_run=visit.may(Scope.JOBS_RUN),
+        may_run=request.may(Scope.JOBS_RUN),
     )
 
 
-async def run_now(visit: Visit, _form: Form) -> Response:
-    name = _name(visit)
-    async with visit.console.transaction() as conn:
+async def run_now(request: PageRequest, _form: Form) -> Response:
+    name = _name(request)
+    async with request.console.transaction() as conn:
         await request_run(conn, name)
-        await visit.record(conn, "job.run", name)
-    return visit.back(f"{PLACE}/{name}", "Asked for: a free runner takes it.")
+        await request.record(conn, "job.run", name)
+    return request.back(f"{PLACE}/{name}", "Asked for: a free runner takes it.")
 
 
-async def pause(visit: Visit, _form: Form) -> Response:
-    return await _set_paused(visit, paused=True)
+async def pause(request: PageRequest, _form: Form) -> Response:
+    return await _set_paused(request, paused=True)
 
 
-async def unpause(visit: Visit, _form: Form) -> Response:
-    return await _set_paused(visit, paused=False)
+async def unpause(request: PageRequest, _form: Form) -> Response:
+    return await _set_paused(request, paused=False)
 
 
-async def _set_paused(visit: Visit, *, paused: bool) -> Response:
-    name = _name(visit)
-    async with visit.console.transaction() as conn:
+async def _set_paused(request: PageRequest, *, paused: bool) -> Response:
+    name = _name(request)
+    async with request.console.transaction() as conn:
         if not await mark_job_paused(conn, name=name, paused=paused):
             raise unknown_job(name)
-        await visit.record(conn, "job.pause" if paused else "job.unpause", name)
-    return visit.back(f"{PLACE}/{name}", "Paused: it runs on request only." if paused else "Scheduled again.")
+        await request.record(conn, "job.pause" if paused else "job.unpause", name)
+    return request.back(
+        f"{PLACE}/{name}", "Paused: it runs on request only." if paused else "Scheduled again."
+    )
 
 
-def _name(visit: Visit) -> str:
-    name = str(visit.request.path_params["name"])
+def _name(request: PageRequest) -> str:
+    name = str(request.http.path_params["name"])
     if name not in JOB_NAMES:
         raise unknown_job(name)
     return name

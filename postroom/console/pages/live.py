@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from postroom.base.errors import Unavailable
 from postroom.console.context import Console
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.metrics.gauges import Gauges
 
 LOOK_S: Final = 1.0
@@ -27,12 +27,14 @@ class Live:
     def __init__(self) -> None:
         self._streams = 0
 
-    async def stream(self, visit: Visit) -> Response:
+    async def stream(self, request: PageRequest) -> Response:
         """Errors: `Unavailable` beyond `STREAMS_MAX` streams of this process."""
         if self._streams >= STREAMS_MAX:
             raise Unavailable("too many pages are open; this one is not live", retry_after_s=30)
         return StreamingResponse(
-            self._events(visit.console), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+            self._events(request.console),
+            media_type="text/event-stream",
+            headers={"X-Accel-Buffering": "no"},
         )
 
     async def _events(self, console: Console) -> AsyncIterator[str]:

@@ -7,14 +7,14 @@ from uuid import UUID
 from markupsafe import escape
 from starlette.responses import HTMLResponse, Response
 
-from postroom.admin.messages import hasten
+from postroom.admin import messages as actions
 from postroom.admin.tokens import Scope
 from postroom.base.db import Connection
 from postroom.base.errors import PostroomError
 from postroom.channels.email.template import TemplateFailed
 from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.console.access.security import PREVIEW_POLICY, Form, protect
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.console.view.filters import visible
 from postroom.console.view.parameters import path_id
 from postroom.console.view.payload_view import curl_command, mail_content
@@ -28,29 +28,29 @@ from postroom.outbox.store import cancel_message
 LETTER_HTML_MAX = 1_000_000
 
 
-async def message(visit: Visit) -> Response:
+async def message(request: PageRequest) -> Response:
     """The payload stays hidden until somebody asks for it."""
-    async with visit.console.snapshot() as conn:
-        story = await _story(visit, conn)
-        return await _page(visit, conn, story)
+    async with request.console.snapshot() as conn:
+        story = await _story(request, conn)
+        return await _page(request, conn, story)
 
 
-async def reveal(visit: Visit, _form: Form) -> Response:
+async def reveal(request: PageRequest, _form: Form) -> Response:
     """The same page with the payload; the audit trail says who looked."""
-    async with visit.console.transaction() as conn:
-        story = await _story(visit, conn)
-        await visit.record(conn, "message.reveal", str(story.message.id))
-        curl = await _curl(visit, conn, story) if story.message.channel == Channel.WEBHOOK else None
-        return await _page(visit, conn, story, revealed=True, curl=curl)
+    async with request.console.transaction() as conn:
+        story = await _story(request, conn)
+        await request.record(conn, "message.reveal", str(story.message.id))
+        curl = await _curl(request, conn, story) if story.message.channel == Channel.WEBHOOK else None
+        return await _page(request, conn, story, revealed=True, curl=curl)
 
 
-async def preview(visit: Visit) -> Response:
+async def preview(request: PageRequest) -> Response:
     """A mail as its receiver sees it, for a frame without scripts, forms and foreign images; audited."""
-    async with visit.console.transaction() as conn:
-        story = await _story(visit, conn)
-        await visit.record(conn, "message.preview", str(story.message.id))
+    async with request.console.transaction() as conn:
+        story = await _story(request, conn)
+        await request.record(conn, "message.preview", str(story.message.id))
     try:
-        content = await mail_content(visit.console.adapters[Channel.EMAIL], story.payload)
+        content = await mail_content(request.console.adapters[Channel.EMAIL], story.payload)
     except (PostroomError, TemplateFailed) as error:
         body = f"<p>It cannot be shown: {escape(visible(error, 1_000))}</p>"
     else:
@@ -60,40 +60,40 @@ async def preview(visit: Visit) -> Response:
     return response
 
 
-async def replay(visit: Visit, _form: Form) -> Response:
+async def replay(request: PageRequest, _form: Form) -> Response:
     """Every dead letter of the message lives again."""
-    message_id = path_id(visit.request)
-    async with visit.console.transaction() as conn:
-        count = await replay_one(conn, message_id, actor=visit.session.actor)
-        await visit.record(conn, "outbox.replay", str(message_id), replayed=count)
-    return visit.back(f"/console/messages/{message_id}", f"Replayed: {count} on the way.")
+    message_id = path_id(request.http)
+    async with request.console.transaction() as conn:
+        count = await replay_one(conn, message_id, actor=request.session.actor)
+        await request.record(conn, "outbox.replay", str(message_id), replayed=count)
+    return request.back(f"/console/messages/{message_id}", f"Replayed: {count} on the way.")
 
 
-async def cancel(visit: Visit, _form: Form) -> Response:
+async def cancel(request: PageRequest, _form: Form) -> Response:
     """What has not been sent is not sent any more."""
-    message_id = path_id(visit.request)
-    async with visit.console.transaction() as conn:
+    message_id = path_id(request.http)
+    async with request.console.transaction() as conn:
         count = await cancel_message(conn, message_id=message_id)
-        await visit.record(conn, "outbox.cancel", str(message_id), cancelled=count)
+        await request.record(conn, "outbox.cancel", str(message_id), cancelled=count)
     notice = f"Cancelled: {count}." if count else "Nothing was left to cancel, or it is under way right now."
-    return visit.back(f"/console/messages/{message_id}", notice)
+    return request.back(f"/console/messages/{message_id}", notice)
 
 
-async def deliver_now(visit: Visit, _form: Form) -> Response:
+async def deliver_now(request: PageRequest, _form: Form) -> Response:
     """Do not wait for the next try."""
-    message_id = path_id(visit.request)
-    async with visit.console.transaction() as conn:
-        count = await hasten(conn, message_id)
-        await visit.record(conn, "outbox.deliver_now", str(message_id), hastened=count)
-    return visit.back(f"/console/messages/{message_id}", f"Due now: {count}.")
+    message_id = path_id(request.http)
+    async with request.console.transaction() as conn:
+        count = await actions.deliver_now(conn, message_id)
+        await request.record(conn, "outbox.deliver_now", str(message_id), hastened=count)
+    return request.back(f"/console/messages/{message_id}", f"Due now: {count}.")
 
 
-async def _story(visit: Visit, conn: Connection) -> MessageStory:
-    return await fetch_message(conn, path_id(visit.request), keyring=visit.console.keyring)
+async def _story(request: PageRequest, conn: Connection) -> MessageStory:
+    return await fetch_message(conn, path_id(request.http), keyring=request.console.keyring)
 
 
 async def _page(
-    visit: Visit,
+    request: PageRequest,
     conn: Connection,
     story: MessageStory,
     *,
@@ -106,7 +106,7 @@ async def _page(
     open_rows = [row for row in rows.deliveries if row["message_id"] == own and row["worker"] is None]
     receivers = await fetch_receivers(conn, [row["destination"] for row in (*rows.deliveries, *rows.letters)])
     topics = await store.fetch_topics(conn, [entry.id for entry in chain])
-    return visit.page(
+    return request.page(
         "message.html",
         active="messages",
         story=story,
@@ -120,17 +120,17 @@ async def _page(
         letters=[row for row in rows.letters if row["message_id"] == own],
         receivers=receivers,
         topic=story.message.type or topics.get(own, "message"),
-        may_hasten=any(not row["parked"] for row in open_rows) and visit.may(Scope.OUTBOX_REPLAY),
-        may_cancel=bool(open_rows) and visit.may(Scope.OUTBOX_CANCEL),
+        may_deliver_now=any(not row["parked"] for row in open_rows) and request.may(Scope.OUTBOX_REPLAY),
+        may_cancel=bool(open_rows) and request.may(Scope.OUTBOX_CANCEL),
         place=f"/console/messages/{own}",
         revealed=revealed,
         subject=_subject(story) if revealed else None,
         curl=curl,
-        may_replay=visit.may(Scope.OUTBOX_REPLAY) and story.message.status is Status.DEAD,
+        may_replay=request.may(Scope.OUTBOX_REPLAY) and story.message.status is Status.DEAD,
     )
 
 
-async def _curl(visit: Visit, conn: Connection, story: MessageStory) -> str | None:
+async def _curl(request: PageRequest, conn: Connection, story: MessageStory) -> str | None:
     """None when it has no receiver that could be named."""
     known = [each.endpoint_id for each in story.open_deliveries]
     known += [each.endpoint_id for each in story.dead_letters]
@@ -140,7 +140,7 @@ async def _curl(visit: Visit, conn: Connection, story: MessageStory) -> str | No
             conn,
             story,
             endpoint_id=endpoint_ids[0] if endpoint_ids else None,
-            now=visit.console.clock.now(),
+            now=request.console.clock.now(),
         )
     except PostroomError:
         return None

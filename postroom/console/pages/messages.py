@@ -8,12 +8,12 @@ from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
 
-from postroom.base.bounded_page import Looked
+from postroom.base.bounded_page import BoundedPage
 from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.db import Connection
 from postroom.base.ids import uuid_or_none
 from postroom.channels.webhooks.receivers import fetch_receivers
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.console.view.filters import url_query
 from postroom.console.view.parameters import PAGE_ROWS, choice, moment, text
 from postroom.outbox.ledger import message_pages as store
@@ -31,87 +31,88 @@ OF_MESSAGES: Final = ("type", "within", "from", "until")
 OPEN: Final = (Status.PENDING, Status.RETRY, Status.PARKED)
 
 
-async def messages(visit: Visit) -> Response:
+async def messages(request: PageRequest) -> Response:
     """`q` searches; without it the filters choose. What has not ended is listed by when it is due."""
-    filters = _filters(visit)
+    filters = _filters(request)
     search = filters["q"]
     if search:
-        return await _search(visit, str(search), filters)
+        return await _search(request, str(search), filters)
     if filters["status"] in OPEN:
-        return await _waiting(visit, filters)
+        return await _waiting(request, filters)
     if filters["status"] == Status.DEAD and not any(filters[name] for name in OF_MESSAGES):
         return RedirectResponse(
             "/console/dead-letters" + _query(filters, "channel", "tenant"), status_code=303
         )
-    return await _ledger(visit, filters)
+    return await _ledger(request, filters)
 
 
-async def _search(visit: Visit, search: str, filters: dict[str, object]) -> Response:
+async def _search(request: PageRequest, search: str, filters: dict[str, object]) -> Response:
     as_id = uuid_or_none(search)
-    below_id = decode_cursor(visit.request.query_params.get("cursor"), UUID)
-    async with visit.console.snapshot() as conn:
+    below_id = decode_cursor(request.http.query_params.get("cursor"), UUID)
+    async with request.console.snapshot() as conn:
         rows = await store.search_messages(
             conn,
             search,
             as_id=as_id,
             below_id=below_id,
             limit=PAGE_ROWS + 1,
-            pseudonyms=visit.console.keyring.pseudonyms(search),
+            pseudonyms=request.console.keyring.pseudonyms(search),
         )
-        statuses = await store.fetch_standings(conn, rows)
+        statuses = await store.fetch_statuses(conn, rows)
         topics = await store.fetch_topics(conn, [row["id"] for row in rows])
     if len(rows) == 1 and below_id is None:
         return RedirectResponse(f"/console/messages/{rows[0]['id']}", status_code=303)
     more = encode_cursor(rows[PAGE_ROWS - 1]["id"]) if len(rows) > PAGE_ROWS else None
-    return _page(visit, filters, Looked(rows[:PAGE_ROWS], more), statuses, topics)
+    return _page(request, filters, BoundedPage(rows[:PAGE_ROWS], more), statuses, topics)
 
 
-async def _ledger(visit: Visit, filters: dict[str, object]) -> Response:
-    request = visit.request
-    since, before = _published(visit)
+async def _ledger(request: PageRequest, filters: dict[str, object]) -> Response:
+    since, before = _published(request)
     wanted = store.MessageFilter(
-        channel=choice(request, "channel", list(Channel)),
-        type=text(request, "type"),
-        tenant=text(request, "tenant"),
+        channel=choice(request.http, "channel", list(Channel)),
+        type=text(request.http, "type"),
+        tenant=text(request.http, "tenant"),
         ended=str(filters["status"]) if filters["status"] else None,
         created_from=since,
         created_before=before,
     )
-    below_id = decode_cursor(request.query_params.get("cursor"), UUID)
-    async with visit.console.snapshot() as conn:
+    below_id = decode_cursor(request.http.query_params.get("cursor"), UUID)
+    async with request.console.snapshot() as conn:
         found = await store.list_messages(conn, wanted, below_id=below_id, limit=PAGE_ROWS)
-        statuses = await store.fetch_standings(conn, found.rows)
+        statuses = await store.fetch_statuses(conn, found.rows)
         topics = await store.fetch_topics(conn, [row["id"] for row in found.rows])
-    return _page(visit, filters, found, statuses, topics)
+    return _page(request, filters, found, statuses, topics)
 
 
-async def _waiting(visit: Visit, filters: dict[str, object]) -> Response:
-    request, status = visit.request, str(filters["status"])
-    cursor = request.query_params.get("cursor")
+async def _waiting(request: PageRequest, filters: dict[str, object]) -> Response:
+    status = str(filters["status"])
+    cursor = request.http.query_params.get("cursor")
     if status == Status.PARKED:
         after = (store.BEGINNING, decode_cursor(cursor, int) or 0)
     else:
         after = decode_cursor(cursor, tuple[datetime, int]) or (store.BEGINNING, 0)
-    async with visit.console.snapshot() as conn:
-        found = await _list_waiting(conn, visit, status, after)
+    async with request.console.snapshot() as conn:
+        found = await _list_waiting(conn, request, status, after)
         receivers = await fetch_receivers(conn, [row["destination"] for row in found.rows])
         topics = await store.fetch_topics(conn, [row["id"] for row in found.rows])
-    return visit.page(
+    return request.page(
         "waiting.html", active="messages", filters=filters, found=found, receivers=receivers, topics=topics,
-        looked_max=store.WAITING_LOOKED_MAX, statuses=tuple(Status), withins=tuple(WITHIN),
+        scan_max=store.WAITING_SCAN_MAX, all_statuses=tuple(Status), withins=tuple(WITHIN),
     )  # fmt: skip
 
 
-async def _list_waiting(conn: Connection, visit: Visit, status: str, after: tuple[datetime, int]) -> Looked:
+async def _list_waiting(
+    conn: Connection, request: PageRequest, status: str, after: tuple[datetime, int]
+) -> BoundedPage:
     parked = status == Status.PARKED
-    since, before = _published(visit)
+    since, before = _published(request)
     return await store.list_waiting(
         conn,
-        channels=store.every_channel(choice(visit.request, "channel", list(Channel))),
+        channels=store.every_channel(choice(request.http, "channel", list(Channel))),
         states=["pending", "retry"] if parked else [status],
         parked=parked,
-        tenant=text(visit.request, "tenant"),
-        type_=text(visit.request, "type"),
+        tenant=text(request.http, "tenant"),
+        type_=text(request.http, "type"),
         created_from=since,
         created_before=before,
         after=after,
@@ -119,42 +120,42 @@ async def _list_waiting(conn: Connection, visit: Visit, status: str, after: tupl
     )
 
 
-def _published(visit: Visit) -> tuple[datetime | None, datetime | None]:
+def _published(request: PageRequest) -> tuple[datetime | None, datetime | None]:
     """From when until when; a time that is named goes before a span."""
-    within = choice(visit.request, "within", WITHIN)
-    since = moment(visit.request, "from")
+    within = choice(request.http, "within", WITHIN)
+    since = moment(request.http, "from")
     if within and since is None:
-        since = visit.console.clock.now() - WITHIN[within]
-    return since, moment(visit.request, "until")
+        since = request.console.clock.now() - WITHIN[within]
+    return since, moment(request.http, "until")
 
 
 def _page(
-    visit: Visit,
+    request: PageRequest,
     filters: dict[str, object],
-    found: Looked,
+    found: BoundedPage,
     statuses: dict[UUID, str],
     topics: dict[UUID, str],
 ) -> Response:
-    return visit.page(
+    return request.page(
         "messages.html",
         active="messages",
         filters=filters,
         found=found,
-        standings=statuses,
+        statuses=statuses,
         topics=topics,
-        looked_max=store.LOOKED_MAX,
-        statuses=tuple(Status),
+        scan_max=store.SCAN_MAX,
+        all_statuses=tuple(Status),
         withins=tuple(WITHIN),
     )
 
 
-def _filters(visit: Visit) -> dict[str, object]:
-    request = visit.request
+def _filters(request: PageRequest) -> dict[str, object]:
     filters: dict[str, object] = {
-        name: text(request, name) for name in ("q", "channel", "type", "tenant", "within", "from", "until")
+        name: text(request.http, name)
+        for name in ("q", "channel", "type", "tenant", "within", "from", "until")
     }
-    filters["status"] = choice(request, "status", [status.value for status in Status])
-    choice(request, "channel", [channel.value for channel in Channel])
+    filters["status"] = choice(request.http, "status", [status.value for status in Status])
+    choice(request.http, "channel", [channel.value for channel in Channel])
     return filters
 
 

@@ -13,12 +13,12 @@ from starlette.responses import Response
 from postroom.base.db import Connection
 from postroom.base.errors import Unavailable
 from postroom.channels.webhooks.receivers import fetch_receivers
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.console.pages.jobs import standing
 from postroom.console.view.charts import Chart, Series, by_step, regular_times, stacked
 from postroom.health.conditions import Growth, conditions
 from postroom.metrics.gauges import COUNTED_MAX, Gauges
-from postroom.metrics.throughput import FlowStep, list_flow
+from postroom.metrics.throughput import ThroughputStep, list_throughput
 from postroom.outbox.ledger.message_pages import count_recent_messages
 from postroom.outbox.model import Cause, Channel
 from postroom.worker.store import list_jobs
@@ -49,8 +49,8 @@ class ChannelRow:
     hour: int
 
 
-async def overview(visit: Visit) -> Response:
-    console = visit.console
+async def overview(request: PageRequest) -> Response:
+    console = request.console
     gauges = await console.gauges.read()
     if gauges is None:
         raise Unavailable("the database cannot be asked right now")
@@ -58,14 +58,14 @@ async def overview(visit: Visit) -> Response:
     now = console.clock.now()
     async with console.snapshot() as conn:
         hour_since = now.replace(second=0, microsecond=0) - timedelta(minutes=59)
-        hour = await list_flow(conn, since=hour_since, step_s=MINUTE_S, labels=_labels())
+        hour = await list_throughput(conn, since=hour_since, step_s=MINUTE_S, labels=_labels())
         day_since = _quarter(now) - timedelta(seconds=QUARTER_S * 95)
-        day = await list_flow(conn, since=day_since, step_s=QUARTER_S, labels=_labels())
+        day = await list_throughput(conn, since=day_since, step_s=QUARTER_S, labels=_labels())
         jobs = await list_jobs(conn)
         published = await _published(conn, now)
         troubled = [name for name, circuit in gauges.circuits.items() if circuit.state != "closed"]
         receivers = await fetch_receivers(conn, troubled[:CIRCUITS_SHOWN_MAX])
-    return visit.page(
+    return request.page(
         "overview.html",
         active="overview",
         conditions=conditions(gauges, now=now, growth=_growth(hour), receivers=receivers),
@@ -79,7 +79,7 @@ async def overview(visit: Visit) -> Response:
         dead=sum(gauges.dead_letters.values()),
         dead_capped=any(n >= COUNTED_MAX for n in gauges.dead_letters.values()),
         jobs=jobs,
-        standings={job.name: standing(job, now) for job in jobs},
+        statuses={job.name: standing(job, now) for job in jobs},
         published=published,
         delivered=console.rates.delivered() or _last_minutes(hour),
         circuits=sorted(gauges.circuits.values(), key=lambda c: (c.state == "closed", c.name)),
@@ -92,7 +92,7 @@ async def overview(visit: Visit) -> Response:
     )
 
 
-def channel_rows(gauges: Gauges, hour: Sequence[FlowStep]) -> list[ChannelRow]:
+def channel_rows(gauges: Gauges, hour: Sequence[ThroughputStep]) -> list[ChannelRow]:
     delivered: dict[str, int] = defaultdict(int)
     for step in hour:
         channel, _, outcome = step.label.partition("/")
@@ -116,7 +116,7 @@ def channel_rows(gauges: Gauges, hour: Sequence[FlowStep]) -> list[ChannelRow]:
 
 
 def attempts_chart(
-    title: str, flow: Sequence[FlowStep], *, since: datetime, step_s: float, steps: int
+    title: str, flow: Sequence[ThroughputStep], *, since: datetime, step_s: float, steps: int
 ) -> Chart:
     """Attempts by how they ended, all channels together."""
     sums: dict[str, dict[int, int]] = {
@@ -151,19 +151,19 @@ def _labels() -> list[str]:
     return [DEAD, DEAD_STRIPE, *(f"{channel}/{outcome}" for channel in Channel for outcome in outcomes)]
 
 
-def _growth(hour: Sequence[FlowStep]) -> Growth:
+def _growth(hour: Sequence[ThroughputStep]) -> Growth:
     """How many more dead letters than about a quarter of an hour ago, from the levels that were kept."""
     every, stripe = _grown(hour, DEAD), _grown(hour, DEAD_STRIPE)
     return Growth(outbound=every - stripe, stripe=stripe)
 
 
-def _grown(hour: Sequence[FlowStep], label: str) -> int:
+def _grown(hour: Sequence[ThroughputStep], label: str) -> int:
     levels = {step.step: step.value for step in hour if step.label == label}
     kept = [levels[step] for step in range(44, 60) if step in levels]
     return kept[-1] - min(kept) if kept else 0
 
 
-def _last_minutes(hour: Sequence[FlowStep]) -> tuple[float, float]:
+def _last_minutes(hour: Sequence[ThroughputStep]) -> tuple[float, float]:
     """Deliveries a second over the last two full minutes; good until two readings are at hand."""
     total = sum(s.value for s in hour if s.step in (57, 58) and s.label.endswith("/delivered"))
     return total / (2 * MINUTE_S), 2 * MINUTE_S

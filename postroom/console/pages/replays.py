@@ -6,40 +6,43 @@ from starlette.responses import Response
 
 from postroom.admin.tokens import Scope
 from postroom.console.access.security import Form
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import path_id
 from postroom.outbox.ledger import replay_runs
 
 
-async def replay(visit: Visit) -> Response:
-    async with visit.console.snapshot() as conn:
-        progress = await replay_runs.fetch_run(conn, path_id(visit.request))
-    return visit.page(
-        "replay.html", active="dead-letters", progress=progress, may_replay=visit.may(Scope.OUTBOX_REPLAY)
+async def replay(request: PageRequest) -> Response:
+    async with request.console.snapshot() as conn:
+        progress = await replay_runs.fetch_run(conn, path_id(request.http))
+    return request.page(
+        "replay.html",
+        active="dead-letters",
+        progress=progress,
+        may_replay=request.may(Scope.OUTBOX_REPLAY),
     )
 
 
-async def pause(visit: Visit, _form: Form) -> Response:
+async def pause(request: PageRequest, _form: Form) -> Response:
     """What nobody has tried yet goes back to the dead letters, until it is resumed."""
-    run_id = path_id(visit.request)
-    async with visit.console.transaction() as conn:
-        count = await replay_runs.pause_run(conn, run_id, actor=visit.session.actor)
-        await visit.record(conn, "replay.pause", str(run_id), held=count)
-    return visit.back(f"/console/replays/{run_id}", f"Paused: {count} letters are held.")
+    run_id = path_id(request.http)
+    async with request.console.transaction() as conn:
+        count = await replay_runs.pause_run(conn, run_id, actor=request.session.actor)
+        await request.record(conn, "replay.pause", str(run_id), held=count)
+    return request.back(f"/console/replays/{run_id}", f"Paused: {count} letters are held.")
 
 
-async def resume(visit: Visit, _form: Form) -> Response:
-    run_id = path_id(visit.request)
-    async with visit.console.transaction() as conn:
-        count = await replay_runs.resume_run(conn, run_id, actor=visit.session.actor)
-        await visit.record(conn, "replay.resume", str(run_id), released=count)
-    return visit.back(f"/console/replays/{run_id}", f"Resumed: {count} letters are on their way.")
+async def resume(request: PageRequest, _form: Form) -> Response:
+    run_id = path_id(request.http)
+    async with request.console.transaction() as conn:
+        count = await replay_runs.resume_run(conn, run_id, actor=request.session.actor)
+        await request.record(conn, "replay.resume", str(run_id), released=count)
+    return request.back(f"/console/replays/{run_id}", f"Resumed: {count} letters are on their way.")
 
 
-async def undo(visit: Visit, _form: Form) -> Response:
+async def undo(request: PageRequest, _form: Form) -> Response:
     """What nobody has tried yet is dead again; what was sent stays sent."""
-    run_id = path_id(visit.request)
-    async with visit.console.transaction() as conn:
-        count = await replay_runs.undo_run(conn, run_id, actor=visit.session.actor)
-        await visit.record(conn, "replay.undo", str(run_id), returned=count)
-    return visit.back(f"/console/replays/{run_id}", f"Taken back: {count} letters are dead letters again.")
+    run_id = path_id(request.http)
+    async with request.console.transaction() as conn:
+        count = await replay_runs.undo_run(conn, run_id, actor=request.session.actor)
+        await request.record(conn, "replay.undo", str(run_id), returned=count)
+    return request.back(f"/console/replays/{run_id}", f"Taken back: {count} letters are dead letters again.")

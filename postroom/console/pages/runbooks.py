@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from postroom.base.errors import NotFound
 from postroom.base.version import PACKAGE
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 
 _NAME: Final = re.compile(r"[A-Z][A-Za-z]{1,60}")
 _PAGE_LINK: Final = re.compile(r"([A-Z][A-Za-z]{1,60})\.md")
@@ -28,9 +28,9 @@ def _reader() -> MarkdownIt:
 _MARKDOWN: Final = _reader()
 
 
-async def runbook(visit: Visit) -> Response:
-    name = str(visit.request.path_params["name"])
-    return visit.page("runbook.html", active="", name=name, body=to_html(read(name)))
+async def runbook(request: PageRequest) -> Response:
+    name = str(request.http.path_params["name"])
+    return request.page("runbook.html", active="", name=name, body=to_html(read(name)))
 
 
 def read(name: str) -> str:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from postroom.base.migrate import head
 from postroom.base.settings import Settings
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.health.findings import Level
 from postroom.health.host import check_disks, check_settings
 
@@ -27,9 +27,9 @@ class SettingRow:
     changed: bool
 
 
-async def settings(visit: Visit) -> Response:
-    chosen = visit.console.settings
-    return visit.page(
+async def settings(request: PageRequest) -> Response:
+    chosen = request.console.settings
+    return request.page(
         "settings.html",
         active="settings",
         rows=list(setting_rows(chosen)),

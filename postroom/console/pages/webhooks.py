@@ -18,7 +18,7 @@ from postroom.channels.webhooks.model import WAITING_COUNT_MAX, EndpointSecret
 from postroom.channels.webhooks.payload import check_payload
 from postroom.channels.webhooks.receivers import fetch_breakers
 from postroom.console.access.security import Form, field
-from postroom.console.page_request import Visit
+from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import PAGE_ROWS, path_id, text
 from postroom.outbox.ledger import dead_letter_pages as letter_store
 from postroom.outbox.ledger import message_pages as ledger_store
@@ -29,80 +29,82 @@ RECENT_SHOWN: Final = 8
 PLACE: Final = "/console/webhooks"
 
 
-async def webhooks(visit: Visit) -> Response:
-    tenant = text(visit.request, "tenant")
-    after = decode_cursor(visit.request.query_params.get("cursor"), UUID)
-    async with visit.console.snapshot() as conn:
+async def webhooks(request: PageRequest) -> Response:
+    tenant = text(request.http, "tenant")
+    after = decode_cursor(request.http.query_params.get("cursor"), UUID)
+    async with request.console.snapshot() as conn:
         await plan_for_values(conn)
         found = await endpoints.list_endpoints(conn, tenant=tenant, after=after, limit=PAGE_ROWS + 1)
         dead = await letter_store.count_of_endpoints(conn, [each.id for each in found], cap=DEAD_CAP)
         breakers = await fetch_breakers(conn, [each.id for each in found])
     more = encode_cursor(found[PAGE_ROWS - 1].id) if len(found) > PAGE_ROWS else None
-    return visit.page(
+    return request.page(
         "webhooks.html", active="webhooks", filters={"tenant": tenant}, rows=found[:PAGE_ROWS], dead=dead,
         dead_cap=DEAD_CAP, waiting_cap=WAITING_COUNT_MAX, breakers=breakers, more=more,
-        may_write=visit.may(Scope.ENDPOINTS_WRITE),
+        may_write=request.may(Scope.ENDPOINTS_WRITE),
     )  # fmt: skip
 
 
-async def webhook(visit: Visit) -> Response:
-    return await _endpoint_page(visit, path_id(visit.request))
+async def webhook(request: PageRequest) -> Response:
+    return await _endpoint_page(request, path_id(request.http))
 
 
-async def create(visit: Visit, form: Form) -> Response:
+async def create(request: PageRequest, form: Form) -> Response:
     """The new endpoint's page with its secret, which is shown this once."""
-    async with visit.console.transaction() as conn:
+    async with request.console.transaction() as conn:
         made = await endpoints.create_endpoint(
             conn,
             tenant=field(form, "tenant"),
             url=field(form, "url"),
             types=field(form, "types", "*").replace(",", " ").split() or ["*"],
             description=field(form, "description"),
-            allow_private=visit.console.settings.webhook.allow_private,
+            allow_private=request.console.settings.webhook.allow_private,
         )
-        await visit.record(conn, "endpoint.create", str(made.endpoint.id))
-    return await _endpoint_page(visit, made.endpoint.id, made=made)
+        await request.record(conn, "endpoint.create", str(made.endpoint.id))
+    return await _endpoint_page(request, made.endpoint.id, made=made)
 
 
-async def rotate(visit: Visit, _form: Form) -> Response:
+async def rotate(request: PageRequest, _form: Form) -> Response:
     """A new secret; the present one signs too for 24 h."""
-    endpoint_id = path_id(visit.request)
-    async with visit.console.transaction() as conn:
+    endpoint_id = path_id(request.http)
+    async with request.console.transaction() as conn:
         made = await endpoints.rotate_secret(conn, endpoint_id)
-        await visit.record(conn, "endpoint.rotate", str(endpoint_id))
-    return await _endpoint_page(visit, endpoint_id, made=made)
+        await request.record(conn, "endpoint.rotate", str(endpoint_id))
+    return await _endpoint_page(request, endpoint_id, made=made)
 
 
-async def park(visit: Visit, form: Form) -> Response:
-    endpoint_id = path_id(visit.request)
-    async with visit.console.transaction() as conn:
-        reason = field(form, "reason") or f"parked by {visit.session.actor}"
+async def park(request: PageRequest, form: Form) -> Response:
+    endpoint_id = path_id(request.http)
+    async with request.console.transaction() as conn:
+        reason = field(form, "reason") or f"parked by {request.session.actor}"
         await endpoints.park(conn, endpoint_id, reason=reason)
-        await visit.record(conn, "endpoint.park", str(endpoint_id), reason=reason)
-    return visit.back(f"{PLACE}/{endpoint_id}", "Parked: what is published for it waits.")
+        await request.record(conn, "endpoint.park", str(endpoint_id), reason=reason)
+    return request.back(f"{PLACE}/{endpoint_id}", "Parked: what is published for it waits.")
 
 
-async def resume(visit: Visit, _form: Form) -> Response:
-    endpoint_id = path_id(visit.request)
-    async with visit.console.transaction() as conn:
+async def resume(request: PageRequest, _form: Form) -> Response:
+    endpoint_id = path_id(request.http)
+    async with request.console.transaction() as conn:
         await endpoints.resume(conn, endpoint_id)
-        await visit.record(conn, "endpoint.resume", str(endpoint_id))
-    return visit.back(f"{PLACE}/{endpoint_id}", "Resumed: what waited is on its way.")
+        await request.record(conn, "endpoint.resume", str(endpoint_id))
+    return request.back(f"{PLACE}/{endpoint_id}", "Resumed: what waited is on its way.")
 
 
-async def ping(visit: Visit, form: Form) -> Response:
+async def ping(request: PageRequest, form: Form) -> Response:
     """A webhook to this endpoint alone: a ping, or an example of any type."""
-    endpoint_id = path_id(visit.request)
+    endpoint_id = path_id(request.http)
     event_type, data = field(form, "type") or PING_TYPE, _data(field(form, "data"))
-    async with visit.console.transaction() as conn:
+    async with request.console.transaction() as conn:
         endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
         check_payload(
             {"tenant": endpoint.tenant, "type": event_type, "data": data},
-            allow_private=visit.console.settings.webhook.allow_private,
+            allow_private=request.console.settings.webhook.allow_private,
         )
         message_id = await send_ping(conn, endpoint_id, data=data, event_type=event_type)
-        await visit.record(conn, "endpoint.ping", str(endpoint_id), type=event_type, message=str(message_id))
-    return visit.back(f"/console/messages/{message_id}", f"{event_type} is on its way to this endpoint.")
+        await request.record(
+            conn, "endpoint.ping", str(endpoint_id), type=event_type, message=str(message_id)
+        )
+    return request.back(f"/console/messages/{message_id}", f"{event_type} is on its way to this endpoint.")
 
 
 def _data(value: str) -> dict[str, Any]:
@@ -112,8 +114,10 @@ def _data(value: str) -> dict[str, Any]:
     return data
 
 
-async def _endpoint_page(visit: Visit, endpoint_id: UUID, *, made: EndpointSecret | None = None) -> Response:
-    async with visit.console.snapshot() as conn:
+async def _endpoint_page(
+    request: PageRequest, endpoint_id: UUID, *, made: EndpointSecret | None = None
+) -> Response:
+    async with request.console.snapshot() as conn:
         endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
         dead = await letter_store.count_of_endpoints(conn, [endpoint_id], cap=DEAD_CAP)
         breakers = await fetch_breakers(conn, [endpoint_id])
@@ -122,8 +126,8 @@ async def _endpoint_page(visit: Visit, endpoint_id: UUID, *, made: EndpointSecre
         )
         wanted = ledger_store.MessageFilter(channel=Channel.WEBHOOK, tenant=endpoint.tenant)
         recent = await ledger_store.list_messages(conn, wanted, below_id=None, limit=RECENT_SHOWN)
-        standings = await ledger_store.fetch_standings(conn, recent.rows)
-    return visit.page(
+        statuses = await ledger_store.fetch_statuses(conn, recent.rows)
+    return request.page(
         "webhook.html",
         active="webhooks",
         place=f"{PLACE}/{endpoint_id}",
@@ -134,9 +138,9 @@ async def _endpoint_page(visit: Visit, endpoint_id: UUID, *, made: EndpointSecre
         circuit=breakers.get(endpoint_id),
         letter=letters.rows[0] if letters.rows else None,
         recent=recent.rows,
-        standings=standings,
+        statuses=statuses,
         types=[each for each in endpoint.types if "*" not in each],
         secret=made.secret.get_secret_value() if made else None,
         ping_type=PING_TYPE,
-        may_write=visit.may(Scope.ENDPOINTS_WRITE),
+        may_write=request.may(Scope.ENDPOINTS_WRITE),
     )

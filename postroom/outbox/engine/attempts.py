@@ -10,7 +10,7 @@ from postroom.base.errors import InvalidInput
 from postroom.base.log import get_logger
 from postroom.base.tracing import is_on
 from postroom.encryption.keyring import NO_KEYS, Keyring
-from postroom.outbox.encryption import is_sealed_payload, try_opened
+from postroom.outbox.encryption import is_encrypted_payload, try_opened
 from postroom.outbox.engine.attempt_span import traced
 from postroom.outbox.model import (
     Adapter,
@@ -63,7 +63,7 @@ class Attempts:
     async def batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         """Try claims of one destination together; one answer each, in order."""
         for claim in claims:
-            if is_sealed_payload(claim.payload):
+            if is_encrypted_payload(claim.payload):
                 return await try_opened(claims, self._keyring, self._batch)
         return await self._batch(claims)
 

@@ -127,7 +127,7 @@ class Claimer:
         """Where what is due now ends, or `WALKS_MAX` walks further on."""
         async with self._pool.acquire() as conn:
             for _ in range(WALKS_MAX):
-                floor, more = await store.fetch_look_end(
+                floor, more = await store.fetch_scan_end(
                     conn, channel=self._channel, floor=floor, look_max=WALK_MAX
                 )
                 if not more:
@@ -197,7 +197,7 @@ class Claimer:
         claims: list[Claim] = []
         began_at = self._clock.monotonic()
         for _ in range(WALKS_MAX):
-            end, more = await store.fetch_look_end(conn, channel=self._channel, floor=at, look_max=WALK_MAX)
+            end, more = await store.fetch_scan_end(conn, channel=self._channel, floor=at, look_max=WALK_MAX)
             claims = await self._look(conn, wanted, full, at, WALK_MAX)
             if claims:
                 break

@@ -27,17 +27,17 @@ class Destination:
     width_max: int
     heard_at: float
     waiting: deque[Claim] = field(default_factory=deque)
-    flying: int = 0
-    lanes: int = 0
+    in_flight: int = 0
+    workers: int = 0
     answers: int = 0
 
     @property
     def taken(self) -> int:
-        return len(self.waiting) + self.flying
+        return len(self.waiting) + self.in_flight
 
     def is_silent(self, now: float) -> bool:
         """Whether something is under way and nothing has come back well for a while."""
-        return self.flying > 0 and now - self.heard_at >= SILENT_S
+        return self.in_flight > 0 and now - self.heard_at >= SILENT_S
 
     def share(self, now: float) -> int:
         """How many of the relay's places it may have, by how well it answers."""

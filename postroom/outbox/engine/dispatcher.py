@@ -25,17 +25,17 @@ from postroom.outbox.model import (
 from postroom.outbox.policy import settle
 from postroom.resilience.backoff import Backoff
 
-LAND_WITHIN_S: Final = 20.0
+DRAIN_WITHIN_S: Final = 20.0
 SHED_S: Final = 2.0
 """What waited for a silent destination is put off for so long."""
 _CUT_OFF: Final = Unknown("cut off while it was being delivered")  # made once: this is a hot path
 
 
-class Flight:
+class Dispatcher:
     """Claims between the moment they are taken and the moment they are settled.
 
     Promise: at most `places_max` are held. A destination that has its share of them (a quarter, or what
-    it may have in flight if that is more) is named as full, so that the next claim leaves it alone. Where
+    it may have in dispatcher if that is more) is named as full, so that the next claim leaves it alone. Where
     places are short, one that does not answer is left with what is under way to it (ADR 9).
     """
 
@@ -101,7 +101,7 @@ class Flight:
 
     @property
     def done_count(self) -> int:
-        """Deliveries that this flight has brought to an end or put off."""
+        """Deliveries that this dispatcher has brought to an end or put off."""
         return self._settler.settled_count + self._settled_elsewhere
 
     def start(self, claims: Sequence[Claim]) -> None:
@@ -122,12 +122,12 @@ class Flight:
         self._destinations[name] = destination
         return destination
 
-    async def land(self) -> None:
+    async def drain(self) -> None:
         """Hand back what only waited, let what is at the adapter end, wait until all is settled."""
         for destination in self._destinations.values():
             self._hand_back(destination, 0.0)
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=LAND_WITHIN_S)
+            _, late = await asyncio.wait(self._tasks, timeout=DRAIN_WITHIN_S)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -141,23 +141,23 @@ class Flight:
             self._settle(claim, Deferred(Wait.DESTINATION_FULL, "handed back", after_s), 0)
 
     def _send_off(self, name: str, destination: Destination) -> None:
-        """Open one more lane to a destination, if it may have one and something waits."""
+        """Open one more worker to a destination, if it may have one and something waits."""
         if not destination.waiting:
-            if not destination.lanes:
+            if not destination.workers:
                 self._destinations.pop(name, None)
             return
-        if destination.lanes >= destination.width:
+        if destination.workers >= destination.width:
             return
-        destination.lanes += 1
-        task = asyncio.create_task(self._lane(name, destination))
+        destination.workers += 1
+        task = asyncio.create_task(self._worker(name, destination))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _lane(self, name: str, destination: Destination) -> None:
+    async def _worker(self, name: str, destination: Destination) -> None:
         """Deliver one batch after the other until nothing waits for this destination.
 
-        Each lane opens the next one before it waits for the receiver, so that a quick receiver is
-        served by few lanes and a slow one soon has as many as it may.
+        Each worker opens the next one before it waits for the receiver, so that a quick receiver is
+        served by few workers and a slow one soon has as many as it may.
         """
         queue = destination.waiting
         opened_next = False
@@ -172,21 +172,21 @@ class Flight:
                 if await self._deliver(destination, batch) and queue:
                     self._send_off(name, destination)
         finally:
-            destination.lanes -= 1
+            destination.workers -= 1
             self._send_off(name, destination)
 
     async def _deliver(self, destination: Destination, batch: Sequence[Claim]) -> bool:
         """Returns: whether the destination may have more under way than before."""
-        if not destination.flying:
+        if not destination.in_flight:
             destination.heard_at = self._clock.monotonic()
-        destination.flying += len(batch)
+        destination.in_flight += len(batch)
         started = self._clock.monotonic()
         answers: Sequence[Answer] = [_CUT_OFF] * len(batch)
         try:
             answers = await self._attempts.batch(batch)
         finally:
             now = self._clock.monotonic()
-            destination.flying -= len(batch)
+            destination.in_flight -= len(batch)
             self._held -= len(batch)
             self._end(batch, answers, int((now - started) * 1000))
         return destination.answered(now, well=worst_trip(answers)[0] is None)

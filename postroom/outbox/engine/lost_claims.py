@@ -22,7 +22,7 @@ class LostClaims:
 
     Promise: after `suspect` they are free again at the next `begin`, and for `UNSURE_S` more within
     `LOOK_S`, for a claim can commit long after its connection died. Without a suspicion nothing
-    is asked of the database. Not promised: what commits later still; it is freed when this worker ends.
+    is asked of the database. Does not promise: what commits later still; it is freed when this worker ends.
     """
 
     def __init__(self, *, pool: Pool, worker: Worker, channel: str, clock: Clock) -> None:

@@ -12,7 +12,7 @@ from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox import store
 from postroom.outbox.engine.attempts import Attempts
 from postroom.outbox.engine.claimer import Claimer
-from postroom.outbox.engine.dispatcher import Flight
+from postroom.outbox.engine.dispatcher import Dispatcher
 from postroom.outbox.engine.lost_claims import LostClaims
 from postroom.outbox.engine.settler import Settler
 from postroom.outbox.model import Adapter
@@ -35,7 +35,7 @@ NO_ROOM_LOOK_S: Final = 0.5
 class Relay:
     """Moves one channel's deliveries.
 
-    Promise: what is due is tried; no transaction is open while the adapter works. Not promised:
+    Promise: what is due is tried; no transaction is open while the adapter works. Does not promise:
     exactly once; receivers deduplicate on the message id.
     """
 
@@ -70,7 +70,7 @@ class Relay:
         is under way is then finished and settled first.
         """
         settler = Settler(pool=self._pool, wake=self._wakeup.flag(self._channel).set)
-        flight = Flight(
+        dispatcher = Dispatcher(
             adapter=self._adapter,
             attempts=self._attempts,
             backoff=self._backoff,
@@ -79,14 +79,14 @@ class Relay:
         )
         settling = asyncio.create_task(settler.run(), name=f"settle {self._channel}")
         try:
-            await self._pump(flight, settler, context)
+            await self._pump(dispatcher, settler, context)
         finally:
-            await self._land(flight, settling)
-        return flight.done_count
+            await self._land(dispatcher, settling)
+        return dispatcher.done_count
 
-    async def _land(self, flight: Flight, settling: asyncio.Task[None]) -> None:
+    async def _land(self, dispatcher: Dispatcher, settling: asyncio.Task[None]) -> None:
         try:
-            await flight.land()
+            await dispatcher.drain()
         except RuntimeError:
             # Settling broke: the claims are still ours, and the next run hands them back.
             self._lost_claims.suspect()
@@ -96,33 +96,33 @@ class Relay:
             await asyncio.gather(settling, return_exceptions=True)
             await self._wakeup.awake_on(self._channel)
 
-    async def _pump(self, flight: Flight, settler: Settler, context: JobContext) -> None:
+    async def _pump(self, dispatcher: Dispatcher, settler: Settler, context: JobContext) -> None:
         await self._lost_claims.begin()
         claimer = Claimer(pool=self._pool, worker=self._worker, channel=self._channel, clock=self._clock)
         looks = 0
         while not context.stop.is_set():
-            claimed = await self._claim(claimer, flight, settler)
-            await context.progress(flight.done_count)
+            claimed = await self._claim(claimer, dispatcher, settler)
+            await context.progress(dispatcher.done_count)
             looks = 0 if claimed else looks + 1
             if claimed >= BUSY_MIN:
                 await self._wakeup.awake_on(self._channel)
-            waits = flight.places_taken or settler.next_may_go or self._left_some_alone
+            waits = dispatcher.places_taken or settler.next_may_go or self._left_some_alone
             if context.once and not (claimed or waits):
                 return
-            if not flight.has_room or (context.once and not claimed):
-                if flight.places_taken:  # all may have ended while the claim was under way
+            if not dispatcher.has_room or (context.once and not claimed):
+                if dispatcher.places_taken:  # all may have ended while the claim was under way
                     await _freed(settler, NO_ROOM_LOOK_S)
             elif not claimed:
-                await self._sleep(flight, settler, looks)
+                await self._sleep(dispatcher, settler, looks)
 
-    async def _claim(self, claimer: Claimer, flight: Flight, settler: Settler) -> int:
+    async def _claim(self, claimer: Claimer, dispatcher: Dispatcher, settler: Settler) -> int:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
         await self._lost_claims.look()
         closed = await self._attempts.closed_off()
-        silent = flight.silent_destinations()
-        full = flight.full_destinations()
+        silent = dispatcher.silent_destinations()
+        full = dispatcher.full_destinations()
         self._left_some_alone = bool(full)
-        free = flight.places_free
+        free = dispatcher.places_free
         # Half of the places, and of a single one every other time: what has no key must not starve.
         self._odd = not self._odd
         ended = settler.take_ended((free + self._odd) // 2, full=full)
@@ -137,17 +137,17 @@ class Relay:
         except DATABASE_FAILURES:
             self._lost_claims.suspect()
             raise
-        flight.start(claims)
+        dispatcher.start(claims)
         return len(claims)
 
-    async def _sleep(self, flight: Flight, settler: Settler, looks: int) -> None:
+    async def _sleep(self, dispatcher: Dispatcher, settler: Settler, looks: int) -> None:
         """Wait for new work, for the next delivery to become due, or for room at a full destination.
 
         The first look in vain only asks publishers to notify, and the next one follows at once. A publisher
         may have looked for sleepers just before and commit just after, so the looks after that come soon too,
         then ever more seldom.
         """
-        if flight.full_destinations():
+        if dispatcher.full_destinations():
             await _freed(settler, FULL_LOOK_S)
             return
         if await self._wakeup.sleeping_on(self._channel):

@@ -52,7 +52,7 @@ class Rescuer:
                 break
         for worker in dead:
             async with transaction(self._pool) as conn:
-                await workers.bury_worker(conn, worker=worker, ttl_s=ttl_s)
+                await workers.remove_worker(conn, worker=worker, ttl_s=ttl_s)
         if dead:
             log.warning("worker.rescued", workers=dead, deliveries=freed_count)
         return freed_count

@@ -37,7 +37,7 @@ class Settler:
     Promise: what was handed in is settled, or was lost to another worker by the fence. A database
     that is away is asked again; the claims stay held meanwhile, so nothing is sent again by us. One that
     it refuses never holds up the ones beside it: it is settled without the texts of its answer.
-    Limit: holds no more than the relay has in flight.
+    Limit: holds no more than the relay has in dispatcher.
     """
 
     def __init__(self, *, pool: Pool, wake: Callable[[], None]) -> None:

@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from postroom.base.bounded_page import Looked, looked
+from postroom.base.bounded_page import BoundedPage, looked
 from postroom.base.db import Connection, Record, plan_for_values, query
 from postroom.outbox.ledger.message_pages import every_channel
 from postroom.outbox.ledger.replay import LetterFilter
 
 GROUPS_MAX: Final = 100
 GROUPED_MAX: Final = 100_000
-LOOKED_MAX: Final = 2_000
-DRY_LOOKED_MAX: Final = 20_000
+SCAN_MAX: Final = 2_000
+DRY_RUN_SCAN_MAX: Final = 20_000
 RECEIVERS_SHOWN_MAX: Final = 12
 
 _GROUPS = query(__package__, "list_letter_groups")
@@ -45,8 +45,10 @@ async def list_groups(conn: Connection, *, channel: str | None, cause: str | Non
     return list(await conn.fetch(_GROUPS, channel, cause, GROUPS_MAX, GROUPED_MAX))
 
 
-async def list_letters(conn: Connection, wanted: LetterPage, *, after: Position | None, limit: int) -> Looked:
-    """Newest first, of the newest `LOOKED_MAX` of each channel that may fit.
+async def list_letters(
+    conn: Connection, wanted: LetterPage, *, after: Position | None, limit: int
+) -> BoundedPage:
+    """Newest first, of the newest `SCAN_MAX` of each channel that may fit.
 
     Transaction: the caller's; from here on it plans each statement for its very values.
     """
@@ -54,7 +56,7 @@ async def list_letters(conn: Connection, wanted: LetterPage, *, after: Position 
     narrow = any((wanted.cause, wanted.tenant, wanted.destination, wanted.fingerprint))
     terms = (
         every_channel(wanted.channel), wanted.cause, wanted.tenant, wanted.destination,
-        *(after or (None, None, None)), LOOKED_MAX if narrow else limit + 1, limit + 1,
+        *(after or (None, None, None)), SCAN_MAX if narrow else limit + 1, limit + 1,
     )  # fmt: skip
     if wanted.fingerprint:
         rows = await conn.fetch(_BY_FINGERPRINT, *terms, wanted.fingerprint)
@@ -67,7 +69,7 @@ async def list_letters(conn: Connection, wanted: LetterPage, *, after: Position 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What a replay would take. `capped`: of the first `DRY_LOOKED_MAX` letters only; there may be more.
+    """What a replay would take. `capped`: of the first `DRY_RUN_SCAN_MAX` letters only; there may be more.
 
     `rows`: the receivers with the most letters, with what stands in the way; at most `RECEIVERS_SHOWN_MAX`.
     """
@@ -84,10 +86,10 @@ async def fetch_dry_run(conn: Connection, letters: LetterFilter) -> DryRun:
     Transaction: the caller's; from here on it plans each statement for its very values.
     """
     await plan_for_values(conn)
-    rows = await conn.fetch(_DRY_RUN, *letters.parameters(), DRY_LOOKED_MAX, RECEIVERS_SHOWN_MAX)
+    rows = await conn.fetch(_DRY_RUN, *letters.parameters(), DRY_RUN_SCAN_MAX, RECEIVERS_SHOWN_MAX)
     found = [row for row in rows if row["channel"]]
     total, receivers = (found[0]["total"], found[0]["receivers"]) if found else (0, 0)
-    return DryRun(total, receivers, rows[0]["looked"] >= DRY_LOOKED_MAX, found)
+    return DryRun(total, receivers, rows[0]["looked"] >= DRY_RUN_SCAN_MAX, found)
 
 
 async def count_of_endpoints(conn: Connection, endpoint_ids: Sequence[UUID], *, cap: int) -> dict[str, int]:

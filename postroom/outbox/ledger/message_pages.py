@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from postroom.base.bounded_page import Looked, looked
+from postroom.base.bounded_page import BoundedPage, looked
 from postroom.base.db import Connection, Record, query
 from postroom.outbox.ledger.messages import LedgerEntry, first_id_at
 from postroom.outbox.model import Channel
 
-LOOKED_MAX: Final = 10_000
-WAITING_LOOKED_MAX: Final = 2_000
+SCAN_MAX: Final = 10_000
+WAITING_SCAN_MAX: Final = 2_000
 CHAIN_ROWS_MAX: Final = 1_000
 
 _SEARCH = query(__package__, "search_messages")
@@ -25,7 +25,7 @@ _LIST = query(__package__, "page_messages")
 _LIST_TENANT = query(__package__, "list_tenant_messages")
 _LIST_WAITING = query(__package__, "list_waiting")
 _LIST_PARKED = query(__package__, "list_parked")
-_STANDINGS = query(__package__, "list_standings")
+_STATUSES = query(__package__, "list_statuses")
 _TOPICS = query(__package__, "list_topics")
 _CHAIN_ATTEMPTS = query(__package__, "list_chain_attempts")
 _CHAIN_DELIVERIES = query(__package__, "list_chain_deliveries")
@@ -58,7 +58,7 @@ async def search_messages(
 ) -> list[Record]:
     """Whatever the text names exactly: id, key, tenant, correlation, address, Stripe event or object.
 
-    `pseudonyms`: what sealed payloads have in the place of the text, where it is an address.
+    `pseudonyms`: what encrypted payloads have in the place of the text, where it is an address.
     """
     addresses = [text.lower(), *pseudonyms]
     return list(await conn.fetch(_SEARCH, text, as_id, below_id, limit, addresses))
@@ -66,13 +66,13 @@ async def search_messages(
 
 async def list_messages(
     conn: Connection, wanted: MessageFilter, *, below_id: UUID | None, limit: int
-) -> Looked:
-    """Newest first, of the newest `LOOKED_MAX` that may fit."""
+) -> BoundedPage:
+    """Newest first, of the newest `SCAN_MAX` that may fit."""
     narrow = any((wanted.channel, wanted.type, wanted.ended))
-    looked_max = LOOKED_MAX if narrow else limit + 1
+    scan_max = SCAN_MAX if narrow else limit + 1
     bounds = _ids_between(wanted.created_from, wanted.created_before)
     ceiling = min((i for i in (bounds[1], below_id) if i is not None), default=None)
-    terms = (wanted.channel, wanted.type, bounds[0], ceiling, looked_max, wanted.ended, limit + 1)
+    terms = (wanted.channel, wanted.type, bounds[0], ceiling, scan_max, wanted.ended, limit + 1)
     if wanted.tenant:
         rows = await conn.fetch(_LIST_TENANT, *terms, wanted.tenant)
     else:
@@ -92,21 +92,19 @@ async def list_waiting(
     created_before: datetime | None = None,
     after: tuple[datetime, int] = (BEGINNING, 0),
     limit: int,
-) -> Looked:
+) -> BoundedPage:
     """Deliveries that have not ended, the longest due first; the parked ones by their number."""
     narrow = any((tenant, type_, created_from, created_before))
-    looked_max = WAITING_LOOKED_MAX if narrow else limit + 1
+    scan_max = WAITING_SCAN_MAX if narrow else limit + 1
     bounds = _ids_between(created_from, created_before)
     statement, columns = (_LIST_PARKED, ("seq",)) if parked else (_LIST_WAITING, ("due_at", "seq"))
-    rows = await conn.fetch(
-        statement, channels, states, *after, looked_max, tenant, type_, limit + 1, *bounds
-    )
+    rows = await conn.fetch(statement, channels, states, *after, scan_max, tenant, type_, limit + 1, *bounds)
     return looked(rows, columns, limit=limit)
 
 
-async def fetch_standings(conn: Connection, rows: Sequence[Record]) -> dict[UUID, str]:
+async def fetch_statuses(conn: Connection, rows: Sequence[Record]) -> dict[UUID, str]:
     """How each message of a page stands. `rows` have `id` and `created_at`."""
-    found = await conn.fetch(_STANDINGS, [r["id"] for r in rows], [r["created_at"] for r in rows])
+    found = await conn.fetch(_STATUSES, [r["id"] for r in rows], [r["created_at"] for r in rows])
     return {row["id"]: row["status"] for row in found}
 
 

@@ -24,7 +24,7 @@ with looked as materialized (
     select matched.*, sum(count) over ()::bigint as total, count(*) over () as receivers
     from matched order by count desc, destination limit $13
 )
-select m.channel, m.destination, m.count, m.message_id, m.reason, m.total, m.receivers, l.looked,
+select m.channel, m.destination, m.count, m.message_id, m.reason, m.total, m.receivers, l.scanned,
     e.url, e.state as endpoint_state, c.state as circuit_state
 from (select count(*) as looked from looked) l
 left join most m on true

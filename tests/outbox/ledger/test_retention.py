@@ -1,0 +1,170 @@
+"""Retention: what it may forget, and that nothing keeps it from its work for good."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from postroom.base.db import Pool, connect, open_pool
+from postroom.base.settings import RetentionSettings, Settings
+from postroom.jobs.catalog import catalog
+from postroom.outbox.ledger.balance import check_ledger
+from postroom.outbox.ledger.retention import retention_job
+from postroom.wiring import open_worker
+from postroom.worker.model import JobContext
+from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.plans.ledger_of_size import FILL
+from tests.plans.test_engine_plans import OTHERS
+
+DAYS = "select count(*) from pg_inherits where inhparent = 'postroom.attempt'::regclass"
+DROP_DAY = "select format('drop table postroom.attempt_%s', to_char(current_date + $1::integer, 'YYYYMMDD'))"
+TWO_ENDPOINTS = """
+insert into postroom.endpoint (tenant, url, types, secret)
+select 'acme', 'https://example.com/' || n, '{*}', 'whsec_' from generate_series(1, 2) n"""
+ONE_DIED_LONG_AGO = """
+with gone as (delete from postroom.delivery where n = 0 returning *)
+insert into postroom.dead_letter
+    (message_id, n, seq, channel, destination, endpoint_id, attempts, cause, fingerprint, reason, died_at)
+select message_id, n, seq, channel, destination, endpoint_id, 8, 'passing', 'f', 'r',
+    now() - interval '91 days'
+from gone"""
+THE_OTHER_IS_PARKED = "update postroom.delivery set due_at = 'infinity' where n = 1"
+THE_OTHER_DIED_LATER = ONE_DIED_LONG_AGO.replace("n = 0", "n = 1").replace("91 days", "80 days")
+
+
+async def retain(pool: Pool) -> int:
+    async with asyncio.timeout(20):
+        return await retention_job(pool=pool, keep=RetentionSettings()).run(JobContext(once=True))
+
+
+@pytest.mark.parametrize("other", [THE_OTHER_IS_PARKED, THE_OTHER_DIED_LATER])
+async def test_a_payload_stays_while_another_delivery_of_it_may_still_go_out(pool: Pool, other: str) -> None:
+    await pool.execute(TWO_ENDPOINTS)
+    publish = 'select postroom.publish(\'webhook\', \'{"tenant": "acme", "type": "a", "data": {}}\')'
+    message_id = await pool.fetchval(publish)
+    await pool.execute(ONE_DIED_LONG_AGO)
+    await pool.execute(other)
+    await retain(pool)
+    assert await pool.fetchval("select count(*) from postroom.dead_letter where n = 0") == 0
+    kept = await pool.fetchval("select payload::text from postroom.message where id = $1", message_id)
+    assert "acme" in kept
+
+
+async def test_a_log_without_todays_partition_gets_the_next_days(dsn: str, pool: Pool) -> None:
+    """After a week without a runner the first attempts come before the first run of retention."""
+    for day in range(8):
+        await pool.execute(await pool.fetchval(DROP_DAY, day))
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await engine.publish([email()])
+    assert await engine.drain() == 1
+    await retain(pool)
+    assert await pool.fetchval(DAYS) == 1 + 7
+    await pool.execute("update postroom.attempt set ended_at = now() - interval '91 days'")
+    await retain(pool)
+    assert await pool.fetchval("select count(*) from postroom.attempt") == 0
+
+
+async def test_the_days_of_the_log_are_the_same_in_every_time_zone(dsn: str, pool: Pool) -> None:
+    there = await connect(dsn)
+    try:
+        await there.execute("set timezone = 'Pacific/Kiritimati'")
+        assert await there.fetchval("select postroom.make_attempt_partitions(10)") == 3
+        await there.execute("set timezone = 'Pacific/Pago_Pago'")
+        assert await there.fetchval("select postroom.make_attempt_partitions(13)") == 3
+    finally:
+        await there.close()
+
+
+async def test_a_dump_of_the_log_does_not_hold_up_retention(dsn: str, pool: Pool) -> None:
+    await pool.execute(await pool.fetchval(DROP_DAY, 7))
+    before = await pool.fetchval(DAYS)
+    dump = await connect(dsn)
+    try:
+        async with dump.transaction():
+            await dump.execute("lock table postroom.attempt in access share mode")
+            await retain(pool)
+        assert await pool.fetchval(DAYS) == before
+    finally:
+        await dump.close()
+    await retain(pool)
+    assert await pool.fetchval(DAYS) == before + 1
+
+
+READ = """
+select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables
+where schemaname = 'postroom' and relname = 'message'"""
+
+
+async def rows_read(dsn: str) -> int:
+    """Of the messages, by all who have left."""
+    conn = await connect(dsn)
+    try:
+        async with asyncio.timeout(20):
+            while await conn.fetchval(OTHERS):
+                await asyncio.sleep(0.05)
+        return int(await conn.fetchval(READ))
+    finally:
+        await conn.close()
+
+
+@pytest.mark.rows_by_hand
+async def test_a_run_with_nothing_to_do_does_not_read_the_ledger(dsn: str, pool: Pool) -> None:
+    await pool.execute(FILL)
+    await pool.close()
+    before = await rows_read(dsn)
+    pool = await open_pool(dsn)
+    await retain(pool)
+    await pool.close()
+    assert await rows_read(dsn) - before < 5_000
+
+
+async def test_a_message_of_a_long_transaction_takes_no_younger_one_along(dsn: str, pool: Pool) -> None:
+    """Its time is older than its id, so it does not end the walk for those before it."""
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    younger, older, youngest = sorted(await engine.publish([email(), email(), email()]))
+    assert await engine.drain() == 3
+    aged = "update postroom.message set created_at = now() - make_interval(days => $2) where id = $1"
+    await pool.execute(aged, older, 31)
+    await retain(pool)
+    await pool.execute(aged, younger, 31)
+    await retain(pool)
+    texts = await pool.fetch("select id from postroom.message where payload <> '{}'")
+    assert [row["id"] for row in texts] == [youngest]
+
+
+def id_of(moment: datetime) -> UUID:
+    return UUID(f"{int(moment.timestamp() * 1_000):012x}7{0:019x}")
+
+
+async def test_messages_go_after_400_days(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await engine.publish([email(), email()])
+    assert await engine.drain() == 2
+    await check_ledger(pool)  # only what has been added up may go
+    [one, _] = await pool.fetch("select id from postroom.message order by id")
+    before = datetime.now(UTC) - timedelta(days=401)
+    await pool.execute(
+        "update postroom.message set id = $2, created_at = $3 where id = $1", one["id"], id_of(before), before
+    )
+    assert await pool.fetchval("select count(*) from postroom.message") == 2
+    async with asyncio.timeout(30):  # another test's transaction on this server puts the adding up off
+        while await pool.fetchval("select count(*) from postroom.message") == 2:
+            await check_ledger(pool)
+            await retain(pool)
+    assert await pool.fetchval("select count(*) from postroom.message") == 1
+
+
+async def test_the_audit_trail_goes_after_two_years(dsn: str, pool: Pool, tmp_path: Path) -> None:
+    await pool.execute(
+        "insert into postroom.audit (at, actor, action) "
+        "select now() - make_interval(days => d), 'cli', 'token.create:' || d "
+        "from unnest(array[729, 731, 900]) d"
+    )
+    async with open_worker(Settings(state_dir=tmp_path), dsn, role="test") as parts, asyncio.timeout(20):
+        await catalog(parts)["retention"].run(JobContext(once=True))
+    kept = await pool.fetch("select action from postroom.audit where action like 'token.create:%'")
+    assert [row["action"] for row in kept] == ["token.create:729"]

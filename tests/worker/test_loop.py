@@ -1,0 +1,174 @@
+"""The runner: jobs at their time, none in the way of another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from postroom.admin.jobs import request_run
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, connect
+from postroom.base.errors import NotFound
+from postroom.worker import store
+from postroom.worker.heartbeat import Worker
+from postroom.worker.loop import Runner
+from postroom.worker.model import Job, JobContext, JobStatus
+from postroom.worker.wakeup import Wakeup
+
+
+async def make_runner(dsn: str, pool: Pool, *jobs: Job) -> Runner:
+    worker = Worker(pool=pool, role="test")
+    await worker.register()
+    wakeup = Wakeup(dsn=dsn, pool=pool, worker=worker)
+    return Runner(pool=pool, clock=SystemClock(), worker=worker, wakeup=wakeup, jobs=jobs)
+
+
+@asynccontextmanager
+async def running(*runners: Runner) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(runner.run(stop)) for runner in runners]
+    try:
+        async with asyncio.timeout(20):
+            yield
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def state_of(pool: Pool, name: str) -> JobStatus:
+    async with pool.acquire() as conn:
+        return next(state for state in await store.list_jobs(conn) if state.name == name)
+
+
+class Counting:
+    """A job that counts its runs."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.ran = asyncio.Event()
+
+    async def __call__(self, _context: JobContext) -> int:
+        self.runs += 1
+        self.ran.set()
+        return 7
+
+
+async def test_a_failing_job_is_recorded_and_stops_no_other(dsn: str, pool: Pool) -> None:
+    good = Counting()
+
+    async def bad(_context: JobContext) -> int:
+        raise ZeroDivisionError("whsec_abcdefghijkl was wrong")
+
+    runner = await make_runner(dsn, pool, Job("bad", bad, every_s=60), Job("good", good, every_s=60))
+    async with running(runner):
+        await good.ran.wait()
+        while (await state_of(pool, "bad")).consecutive_failures == 0:
+            await asyncio.sleep(0.01)
+    failed = await state_of(pool, "bad")
+    assert failed.last_error == "ZeroDivisionError: whsec_[removed] was wrong"
+    assert (await state_of(pool, "good")).last_success_at is not None
+    assert (await state_of(pool, "jobs-runner")).last_heartbeat_at is not None
+    assert failed.running_since is None
+
+
+async def test_several_runners_do_not_run_a_periodic_job_twice(dsn: str, pool: Pool) -> None:
+    job = Counting()
+    runners = [await make_runner(dsn, pool, Job("once", job, every_s=600)) for _ in range(3)]
+    async with running(*runners):
+        await job.ran.wait()
+        for runner in runners:
+            await runner.make_known()
+    assert job.runs == 1
+
+
+async def test_a_requested_run_comes_before_its_time(dsn: str, pool: Pool) -> None:
+    job = Counting()
+    runner = await make_runner(dsn, pool, Job("canary", job, every_s=600))
+    async with running(runner):
+        await job.ran.wait()
+        job.ran.clear()
+        async with pool.acquire() as conn:
+            await request_run(conn, "canary")
+            with pytest.raises(NotFound, match="canary"):
+                await request_run(conn, "unheard of")
+        await job.ran.wait()
+    assert job.runs == 2
+
+
+async def test_a_job_of_a_dead_runner_is_taken_over(dsn: str, pool: Pool) -> None:
+    job = Counting()
+    runner = await make_runner(dsn, pool, Job("held", job, every_s=1))
+    await runner.make_known()
+    async with pool.acquire() as conn:
+        assert await store.claim_job(conn, name="held", worker=999_999, next_in_s=0, ttl_s=10)
+    async with running(runner):
+        await job.ran.wait()
+
+
+async def test_a_job_that_hangs_is_cut_off(dsn: str, pool: Pool) -> None:
+    async def hang(_context: JobContext) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    runner = await make_runner(dsn, pool, Job("hang", hang, every_s=60, timeout_s=0.05))
+    await runner.make_known()
+    async with running(runner):
+        while (await state_of(pool, "hang")).consecutive_failures == 0:
+            await asyncio.sleep(0.01)
+
+
+async def test_run_once_raises_what_the_job_raised(dsn: str, pool: Pool) -> None:
+    async def bad(_context: JobContext) -> int:
+        raise LookupError("no such thing")
+
+    runner = await make_runner(dsn, pool)
+    with pytest.raises(LookupError):
+        await runner.run_once(Job("bad", bad, every_s=60))
+
+
+async def test_a_worker_that_was_declared_dead_comes_back_under_a_new_id(pool: Pool) -> None:
+    worker = Worker(pool=pool, role="test")
+    await worker.register()
+    before = worker.id
+    async with pool.acquire() as conn:
+        await store.remove_worker(conn, worker=before, ttl_s=-1)
+    await worker.beat()
+    assert worker.id > before
+
+
+CANCEL_WAITERS = """
+select count(pg_cancel_backend(pid)) from pg_stat_activity
+where wait_event_type = 'Lock' and datname = current_database()
+"""
+
+
+async def test_a_refused_beat_is_not_the_last_one(dsn: str, pool: Pool) -> None:
+    """A deadlock, a cancelled statement, a full disk: a worker that falls silent is taken for dead."""
+    runner = await make_runner(dsn, pool, Job("any", Counting(), every_s=600))
+    await runner.make_known()
+    worker = Worker(pool=pool, role="test")
+    await worker.register()
+    worker.running_jobs.add("any")
+    other = await connect(dsn)
+    beating = None
+    try:
+        async with asyncio.timeout(20):
+            async with other.transaction():
+                await other.execute("select from postroom.job for update")
+                beating = asyncio.create_task(worker.beating())
+                while not await other.fetchval(CANCEL_WAITERS):
+                    await asyncio.sleep(0.01)
+            await other.execute("update postroom.worker set beat_at = 'epoch' where id = $1", worker.id)
+            while not await other.fetchval(
+                "select beat_at > 'epoch' from postroom.worker where id = $1", worker.id
+            ):
+                assert not beating.done(), beating
+                await asyncio.sleep(0.01)
+    finally:
+        if beating is not None:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+        await other.close()
