@@ -99,7 +99,6 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (METRICS, "count_deliveries", [COUNTED_MAX]),
     (METRICS, "count_dead_letters", [COUNTED_MAX]),
     (METRICS, "list_tallies", []),
-    (METRICS, "list_job_times", []),
     (METRICS, "fetch_vitals", [30.0]),
     (METRICS, "list_throughput", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),
     (ADMIN, "list_tokens", [200, None]),

@@ -238,8 +238,8 @@ FULL_DISK = textwrap.dedent(
     """
     import asyncio, os, sys
     from pathlib import Path
-    from postroom.exports.failures import STORAGE_ERRORS, answer_failure
-    from postroom.exports.folder import FolderStorage
+    from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
+    from postroom.channels.exports.folder import FolderStorage
 
     root = Path(sys.argv[1])
     storage = FolderStorage(root)

@@ -89,7 +89,7 @@ async def fetch_dry_run(conn: Connection, letters: LetterFilter) -> DryRun:
     rows = await conn.fetch(_DRY_RUN, *letters.parameters(), DRY_RUN_SCAN_MAX, RECEIVERS_SHOWN_MAX)
     found = [row for row in rows if row["channel"]]
     total, receivers = (found[0]["total"], found[0]["receivers"]) if found else (0, 0)
-    return DryRun(total, receivers, rows[0]["looked"] >= DRY_RUN_SCAN_MAX, found)
+    return DryRun(total, receivers, rows[0]["scanned"] >= DRY_RUN_SCAN_MAX, found)
 
 
 async def count_of_endpoints(conn: Connection, endpoint_ids: Sequence[UUID], *, cap: int) -> dict[str, int]:

@@ -12,7 +12,7 @@ from postroom.dev.stripe_events import snapshot_event, subscription_life, thin_e
 from postroom.outbox.model import Cause, Rejected, RetryLater, Settled
 from tests.fixtures.stripe import Scene
 
-FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures" / "stripe-objects.json"
+FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures" / "stripe-objects.json"
 
 ROUTES = """
 [[route]]

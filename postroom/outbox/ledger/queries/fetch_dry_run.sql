@@ -1,8 +1,8 @@
 -- What a replay would take, by receiver, the most first, of the first $12 letters that may match.
 -- $1 … $11 as in outbox/queries/replay_letters, $13 most receivers
--- Each row also has an example, the sums `total` and `receivers`, and `looked`, which is $12 when there may be
+-- Each row also has an example, the sums `total` and `receivers`, and `scanned`, which is $12 when there may be
 -- more. When nothing matches there is one row without a channel.
-with looked as materialized (
+with scanned as materialized (
     select d.message_id, d.channel, d.destination, d.endpoint_id, d.reason
     from postroom.dead_letter d
     where ($1::text is null or d.channel = $1) and ($2::text is null or d.cause = $2)
@@ -16,7 +16,7 @@ with looked as materialized (
     select l.channel, l.destination, l.endpoint_id, count(*) as count,
         (array_agg(l.message_id order by l.message_id))[1] as message_id,
         (array_agg(l.reason order by l.message_id))[1] as reason
-    from looked l
+    from scanned l
     -- The messages are asked only where something of them is.
     where $5::text is null or exists (select from postroom.message m where m.id = l.message_id and m.type = $5)
     group by l.channel, l.destination, l.endpoint_id
@@ -26,7 +26,7 @@ with looked as materialized (
 )
 select m.channel, m.destination, m.count, m.message_id, m.reason, m.total, m.receivers, l.scanned,
     e.url, e.state as endpoint_state, c.state as circuit_state
-from (select count(*) as looked from looked) l
+from (select count(*) as scanned from scanned) l
 left join most m on true
 left join postroom.endpoint e on e.id = m.endpoint_id
 -- The engine's names: one breaker for all mail, one for Stripe, else one a destination.
