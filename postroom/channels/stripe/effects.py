@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -12,9 +12,10 @@ from uuid import UUID
 from postroom.base.db import Connection
 from postroom.base.errors import InvalidInput
 from postroom.base.log import remove_secrets
+from postroom.channels.stripe.earlier import NOTHING_EARLIER, Earlier, Renamed, Sent, source
 from postroom.channels.stripe.event import Event
-from postroom.channels.stripe.handlers import Handler, Registry
-from postroom.channels.stripe.routes import Route, RouteFailed, Routes
+from postroom.channels.stripe.handlers import HANDLER, Handler, Registry
+from postroom.channels.stripe.routes import Draft, Route, RouteFailed, Routes
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import Channel, Message
 from postroom.outbox.publish import publish, publish_many
@@ -23,17 +24,26 @@ HANDLER_TIMEOUT_S: Final = 10.0
 KEY_NAME_MAX: Final = 100
 
 
+def key_prefix(event: Event) -> str:
+    """What the keys of all messages start with that an event causes."""
+    return f"stripe:{event.key}:"
+
+
 class EffectFailed(Exception):
     """A route or handler failed; the text names it and says why, and is safe to show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The message that everything an event causes is traced to, and the keys that encrypt its payloads."""
+    """The message that everything an event causes is traced to, and the keys that encrypt its payloads.
+
+    `earlier`: what the event caused when it was processed before.
+    """
 
     correlation_id: str
     traceparent: str | None
     keyring: Keyring = NO_KEYS
+    earlier: Earlier = NOTHING_EARLIER
 
 
 class Transaction:
@@ -66,10 +76,12 @@ class Transaction:
         name = key or str(self._count)
         if len(name) > KEY_NAME_MAX:
             raise InvalidInput(f"key is longer than {KEY_NAME_MAX} characters", field="key")
+        name = f"{HANDLER}{self._handler}:{name}"
+        self._origin.earlier.check(channel, name)
         message = Message(
             channel=Channel(channel),
             payload=payload,
-            key=f"stripe:{self.event.key}:handler/{self._handler}:{name}",
+            key=f"{key_prefix(self.event)}{name}",
             tenant=tenant,
             type=type,
             ordering_key=ordering_key,
@@ -104,19 +116,26 @@ class Plan:
 
     def _messages(self, event: Event, origin: Origin) -> list[Message]:
         try:
-            drafts = [draft for route in self.routes for draft in route.drafts(event)]
-        except RouteFailed as failure:
+            drafts = [draft for route in self.routes for draft in self._drafts(route, event, origin.earlier)]
+        except (RouteFailed, Renamed) as failure:
             raise EffectFailed(remove_secrets(str(failure))) from failure
         return [
             Message(
                 channel=draft.channel,
                 payload=draft.payload,
-                key=f"stripe:{event.key}:{draft.name}",
+                key=f"{key_prefix(event)}{draft.name}",
                 correlation_id=origin.correlation_id,
                 traceparent=origin.traceparent,
             )
             for draft in drafts
         ]
+
+    @staticmethod
+    def _drafts(route: Route, event: Event, earlier: Earlier) -> Iterator[Draft]:
+        for draft in route.drafts(event):
+            if not earlier.knows(route, draft):
+                earlier.check(draft.channel, draft.name)
+                yield draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +147,15 @@ class Effects:
 
     def plan(self, event_type: str) -> Plan:
         return Plan(self.routes.matching(event_type), self.registry.matching(event_type))
+
+    def earlier(self, sent: Sequence[Sent]) -> Earlier:
+        """What an event has sent, sorted by whether its route or handler is still there."""
+        if not sent:
+            return NOTHING_EARLIER
+        names = {name for route in self.routes.routes for name in (route.name, *route.formerly)}
+        handlers = tuple(f"{HANDLER}{handler.name}:" for handler in self.registry.handlers)
+        gone = [each for each in sent if not each[1].startswith(handlers) and source(each[1]) not in names]
+        return Earlier(frozenset(sent), gone)
 
 
 async def _run(handler: Handler, tx: Transaction) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from postroom.channels.stripe.effects import Transaction
 
 MODULE: Final = "postroom_handlers"
+HANDLER: Final = "handler/"
+"""Before a handler's name in the keys of its messages; no route's name starts with it."""
 
 HandlerFunction = Callable[[Event, "Transaction"], Awaitable[None]]
 

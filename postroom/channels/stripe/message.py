@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+from uuid import UUID
+
 from postroom.channels.stripe.event import Event
 from postroom.outbox.model import Channel, Message
+
+_AFTER: Final = ":after:"
+
+
+def key_after(event: Event, message_id: UUID) -> str:
+    """The key of an event that is processed again, after it went through the ledger as this message."""
+    return f"{event.key}{_AFTER}{message_id}"
+
+
+def is_again(key: str | None) -> bool:
+    """Whether the message with this key is an event that is processed again."""
+    return key is not None and _AFTER in key
 
 
 def message_of(

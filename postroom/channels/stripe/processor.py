@@ -16,9 +16,10 @@ from postroom.base.settings import StripeSettings
 from postroom.channels.stripe import store
 from postroom.channels.stripe.client import Current, Gone
 from postroom.channels.stripe.current import CurrentObjects, needs_current
-from postroom.channels.stripe.effects import EffectFailed, Effects, Origin, Plan
+from postroom.channels.stripe.effects import EffectFailed, Effects, Origin, Plan, key_prefix
 from postroom.channels.stripe.event import Event, parse
 from postroom.channels.stripe.ingest import COUNTER, quarantined
+from postroom.channels.stripe.message import is_again
 from postroom.channels.stripe.store import EventState, ObjectRow
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.engine.settlement import settle_within
@@ -147,8 +148,7 @@ class StripeAdapter:
             async with transaction(self._pool) as conn:
                 if work.state is not EventState.QUARANTINED:
                     await _mirror(conn, work, self._keyring)
-                    origin = Origin(work.claim.correlation_id, work.claim.traceparent, self._keyring)
-                    await work.plan.apply(conn, _as_seen(work), origin)
+                    await work.plan.apply(conn, _as_seen(work), await self._origin(conn, work))
                 await store.mark_event(conn, event=work.event, state=work.state)
                 await self._settle(conn, work)
         except _ClaimLost:
@@ -163,6 +163,15 @@ class StripeAdapter:
             fetched=work.fetched is not None,
         )
         return Settled()
+
+    async def _origin(self, conn: Connection, work: _Work) -> Origin:
+        claim, sent = work.claim, list[tuple[str, str]]()
+        if is_again(claim.key):  # only then can it have sent anything
+            sent = await store.list_sent(
+                conn, correlation_id=claim.correlation_id, key_prefix=key_prefix(work.event)
+            )
+        before = self._effects.earlier(sent)
+        return Origin(claim.correlation_id, claim.traceparent, self._keyring, before)
 
     async def _settle(self, conn: Connection, work: _Work) -> None:
         duration_ms = round((self._clock.monotonic() - work.started_s) * 1_000)

@@ -9,7 +9,7 @@ from postroom.base.errors import Conflict, NotFound
 from postroom.channels.stripe import store
 from postroom.channels.stripe.encryption import open_raw
 from postroom.channels.stripe.event import decode, parse
-from postroom.channels.stripe.message import message_of
+from postroom.channels.stripe.message import key_after, message_of
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.publish import publish
 
@@ -37,7 +37,7 @@ async def reprocess(conn: Connection, message_id: UUID, *, keyring: Keyring) -> 
     raw = open_raw(message_id, kept.raw, keyring)
     event = parse(decode(raw))
     # One key for each state that is left: of two who ask at once, the second gets the first one's message.
-    message = message_of(event, key=f"{event.key}:after:{message_id}", correlation_id=kept.correlation_id)
+    message = message_of(event, key=key_after(event, message_id), correlation_id=kept.correlation_id)
     booked = await publish(conn, message, keyring=keyring)
     await store.rebook_event(conn, old=message_id, new=booked.id, raw=raw, keyring=keyring)
     return booked.id

@@ -45,8 +45,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One `[[route]]`. `optional`: a message with nobody to go to is left out instead of failing.
+    """One `[[route]]`. `name` is in the keys of its messages, so it decides what was sent before.
 
+    `formerly`: names that it had; what was sent under one of them is not sent again.
+    `optional`: a message with nobody to go to is left out instead of failing.
     `fetch`: the current object is fetched before the expressions see it.
     """
 
@@ -56,6 +58,7 @@ class Route:
     when: Renderer | None = None
     fetch: bool = False
     optional: bool = False
+    formerly: Sequence[str] = ()
 
     def drafts(self, event: Event) -> list[Draft]:
         """The messages of this route for an event. Errors: `RouteFailed`."""

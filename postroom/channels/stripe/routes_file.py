@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ ROUTE_KEYS: Final[dict[str, type]] = {
     "fetch": bool,
     "optional": bool,
     "unlisted": bool,
+    "formerly": list,
     **dict.fromkeys(OUTBOUND, dict),
 }
 FIELDS: Final = {
@@ -48,7 +49,7 @@ Checks = Mapping[Channel, Callable[[dict[str, Any]], None]]
 """What each channel refuses; see `Adapter.check`."""
 
 _HEADER = re.compile(r"^\s*\[\[\s*route\s*\]\]")
-_NAME = re.compile(r"[A-Za-z0-9_.*-]{1,100}")
+_NAME = re.compile(r"(?!handler/)[A-Za-z0-9_.*/-]{1,100}")
 
 
 def load_routes(path: Path, checks: Checks) -> Routes:
@@ -82,34 +83,58 @@ class _Reader:
         for name in document.keys() - {"route"}:
             self._fault(self._line(0, name), f"unknown table '{name}'; known: [[route]]")
         tables = document.get("route", [])
-        if not isinstance(tables, list):
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self._fault(1, "write [[route]] with two brackets: there can be many")
             tables = []
-        seen: Counter[str] = Counter()
-        routes = [route for nth, table in enumerate(tables, 1) if (route := self._route(nth, table, seen))]
-        for name, count in Counter(route.name for route in routes).items():
-            if count > 1:
-                self._fault(1, f"the name '{name}' is used by {count} routes")
+        routes = [route for nth, table in enumerate(tables, 1) if (route := self._route(nth, table))]
+        self._check_names(tables)
         if self._faults:
             raise SettingsInvalid(self._faults)
         return Routes(tuple(routes))
 
-    def _route(self, nth: int, table: dict[str, Any], seen: Counter[str]) -> Route | None:
+    def _check_names(self, tables: Sequence[dict[str, Any]]) -> None:
+        """Where a route stands never decides its keys: of several for one `on`, each has its own name."""
+        same_on: defaultdict[str, list[int]] = defaultdict(list)
+        owners: defaultdict[str, list[int]] = defaultdict(list)
+        for nth, table in enumerate(tables, 1):
+            same_on[str(table.get("on"))].append(nth)
+        for on, several in same_on.items():
+            for place, nth in enumerate(several, 1):
+                table = tables[nth - 1]
+                names = [*_texts([table.get("name")]), *_texts(table.get("formerly"))]
+                if "name" not in table and len(several) == 1:
+                    names.append(_only_name(on))
+                elif "name" not in table:
+                    lines = self._header_lines(several)
+                    self._fault(
+                        self._line(nth, "on"), _name_needed(on, place, f"{len(several)} routes ({lines})")
+                    )
+                for name in names:
+                    owners[name].append(nth)
+        for name, users in owners.items():
+            if len(users) > 1:
+                told = f"the name '{name}' is used by {len(users)} routes ({self._header_lines(users)})"
+                self._fault(self._line(users[-1], "name"), told)
+
+    def _header_lines(self, routes: Sequence[int]) -> str:
+        return "lines " + ", ".join(str(self._line(nth, "")) for nth in routes)
+
+    def _route(self, nth: int, table: dict[str, Any]) -> Route | None:
         before = len(self._faults)
         self._check_route(nth, table)
         if len(self._faults) > before:
             return None
         on = table["on"]
-        seen[on] += 1
         effects = [self._effect(nth, channel, table[channel]) for channel in OUTBOUND if channel in table]
         when = self._compile(nth, "when", table["when"]) if "when" in table else None
         return Route(
-            name=table.get("name") or f"{on}/{seen[on]}",
+            name=table.get("name", _only_name(on)),
             on=on,
             effects=tuple(effects),
             when=when,
             fetch=table.get("fetch", False),
             optional=table.get("optional", False),
+            formerly=tuple(table.get("formerly", ())),
         )
 
     def _check_route(self, nth: int, table: dict[str, Any]) -> None:
@@ -117,16 +142,20 @@ class _Reader:
             known = ROUTE_KEYS.get(key)
             if known is None:
                 self._fault(self._line(nth, key), f"unknown key '{key}'; known: {', '.join(ROUTE_KEYS)}")
-            elif not isinstance(value, known):
+            elif not isinstance(value, known) or (known is list and _texts(value) != value):
                 self._fault(self._line(nth, key), f"'{key}' must be a {_toml_name(known)}")
         on = table.get("on")
         if on is None:
             self._fault(self._line(nth, ""), "the route lacks 'on', the event type it is for")
         elif isinstance(on, str) and (fault := fault_in(on, unlisted=table.get("unlisted") is True)):
             self._fault(self._line(nth, "on"), fault)
-        name = table.get("name")
-        if isinstance(name, str) and not _NAME.fullmatch(name):
-            self._fault(self._line(nth, "name"), f"'{name}' is no name; use letters, digits, '_', '.', '-'")
+        for key, names in (("name", [table.get("name")]), ("formerly", _texts(table.get("formerly")))):
+            for name in names:
+                if isinstance(name, str) and not _NAME.fullmatch(name):
+                    self._fault(
+                        self._line(nth, key),
+                        f"'{name}' is no name; use letters, digits, '_', '.', '-', '/', '*'",
+                    )
         when = table.get("when")
         if isinstance(when, str) and not self._is_expression(when):
             self._fault(self._line(nth, "when"), "'when' must be one expression: \"{{ … }}\"")
@@ -209,5 +238,23 @@ def _varies(value: Any) -> bool:
             return False
 
 
+def _only_name(on: str) -> str:
+    """The name of a route that has none and is alone with its `on`. Never to be changed: it makes keys."""
+    return f"{on}/1"
+
+
+def _name_needed(on: str, place: int, several: str) -> str:
+    """`place` made the key while routes without a name were counted."""
+    return (
+        f"{several} are for '{on}', so each needs a name: it is in the keys of its messages. "
+        f'If this route has run at this place, name = "{on}/{place}" keeps its keys; '
+        f'one that has run alone keeps them as "{on}/1"; for a new one, any other name will do'
+    )
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
 def _toml_name(kind: type) -> str:
-    return {str: "text", bool: "true or false", dict: "table"}[kind]
+    return {str: "text", bool: "true or false", dict: "table", list: "list of texts"}[kind]

@@ -29,6 +29,7 @@ _UPSERT_OBJECT = query(__package__, "upsert_object")
 _MARK_DELETED = query(__package__, "mark_deleted")
 _MARK_EVENT = query(__package__, "mark_event")
 _LIST_KNOWN = query(__package__, "list_known")
+_LIST_SENT = query(__package__, "list_sent")
 _PRUNE_RAW = query(__package__, "prune_raw")
 _PRUNE_EVENTS = query(__package__, "prune_events")
 
@@ -176,6 +177,11 @@ async def mark_event(conn: Connection, *, event: Event, state: EventState) -> No
 async def list_known(conn: Connection, *, account: str, event_ids: Sequence[str]) -> set[str]:
     """Which of these have been received."""
     return {row["event_id"] for row in await conn.fetch(_LIST_KNOWN, account, event_ids)}
+
+
+async def list_sent(conn: Connection, *, correlation_id: str, key_prefix: str) -> list[tuple[str, str]]:
+    """What an event has caused so far: channels, and what the keys have after the prefix."""
+    return [(row["channel"], row["name"]) for row in await conn.fetch(_LIST_SENT, correlation_id, key_prefix)]
 
 
 async def prune_raw(conn: Connection, *, days: int, batch_max: int) -> int:

@@ -189,3 +189,57 @@ def test_names_stay_when_a_route_for_another_event_is_put_in_front(tmp_path: Pat
     before = {draft.name for draft in drafts(routes(tmp_path, DESIGN))}
     other = '[[route]]\non = "customer.created"\nexport = { dataset = "d" }\n'
     assert {draft.name for draft in drafts(routes(tmp_path, other + DESIGN))} == before
+
+
+LONE = '[[route]]\non = "invoice.paid"\nexport = { dataset = "%s" }\n'
+
+
+def test_the_only_route_of_an_event_keeps_the_key_it_has_always_had(tmp_path: Path) -> None:
+    assert [draft.name for draft in drafts(routes(tmp_path, DESIGN))] == [
+        "invoice.paid/1:email",
+        "invoice.paid/1:webhook",
+        "invoice.paid/1:export",
+    ]
+    every = '[[route]]\non = "*"\nexport = { dataset = "d" }\n'
+    assert [draft.name for draft in drafts(routes(tmp_path, every))] == ["*/1:export"]
+
+
+def test_two_routes_of_an_event_need_names_and_are_told_which_keep_their_keys(tmp_path: Path) -> None:
+    told = faults(tmp_path, LONE % "one" + LONE % "two")
+    first, second = told.splitlines()
+    assert first.startswith(f"{tmp_path / 'routes.toml'}:2: 2 routes (lines 1, 4) are for 'invoice.paid'")
+    assert 'name = "invoice.paid/1" keeps its keys' in first
+    assert "routes.toml:5: " in second
+    assert 'name = "invoice.paid/2" keeps its keys' in second
+    one_named = LONE % "one" + 'name = "mine"\n' + LONE % "two"
+    assert "routes.toml:6: 2 routes" in faults(tmp_path, one_named)
+    named = LONE % "one" + 'name = "invoice.paid/1"\n' + LONE % "two" + 'name = "invoice.paid/2"\n'
+    assert [draft.name for draft in drafts(routes(tmp_path, named))] == [
+        "invoice.paid/1:export",
+        "invoice.paid/2:export",
+    ]
+
+
+def test_every_default_name_can_be_written_down(tmp_path: Path) -> None:
+    for on in ("*", "invoice.*", "customer.subscription.deleted", "v1.billing.meter.error_report_triggered"):
+        text = f'[[route]]\nname = "{on}/1"\non = "{on}"\nexport = {{ dataset = "d" }}\n'
+        [route] = routes(tmp_path, text).routes
+        assert route.name == f"{on}/1"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ('name = "a"', 'name = "a"'),
+        ('name = "invoice.paid/1"\nformerly = ["a"]', 'name = "a"'),
+        ('name = "b"\nformerly = ["a"]', 'name = "c"\nformerly = ["a"]'),
+    ],
+)
+def test_a_name_is_one_routes_only(tmp_path: Path, names: tuple[str, str]) -> None:
+    told = faults(tmp_path, "".join(LONE % "d" + name + "\n" for name in names))
+    assert "the name 'a' is used by 2 routes" in told
+
+
+def test_a_routes_name_is_no_handlers(tmp_path: Path) -> None:
+    assert "is no name" in faults(tmp_path, LONE % "d" + 'name = "handler/receipt"\n')
+    assert "'formerly' must be a list of texts" in faults(tmp_path, LONE % "d" + "formerly = [1]\n")
