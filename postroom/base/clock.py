@@ -23,20 +23,3 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
-
-
-class DrivenClock:
-    """A clock that stands still until it is told to move; for tests."""
-
-    def __init__(self, start: datetime) -> None:
-        self._start = start
-        self._passed_s = 0.0
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self._start.timestamp() + self._passed_s, UTC)
-
-    def monotonic(self) -> float:
-        return self._passed_s
-
-    def advance(self, seconds: float) -> None:
-        self._passed_s += seconds

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from postroom.base.db import Connection, query
+from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.model import Claim
 from postroom.outbox.policy import Settlement, Verdict, fingerprint
 
@@ -15,7 +15,7 @@ _CLAIM_LOCKED = query(__package__, "claim_locked")
 _CLAIM_DUE = query(__package__, "claim_due") + _CLAIM_LOCKED
 _CLAIM_AROUND = query(__package__, "claim_around") + _CLAIM_LOCKED
 _CLAIM_BEHIND = query(__package__, "claim_behind") + _CLAIM_LOCKED
-_LOOK_END = query(__package__, "scan_end")
+_SCAN_END = query(__package__, "scan_end")
 _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
 _HAND_BACK = query(__package__, "hand_back")
@@ -33,50 +33,16 @@ TALLY_SHARDS = 16
 Ended = tuple[Claim, Settlement, int]
 OrderedBy = tuple[str, str]
 """An ordering key and a destination: what has both alike is delivered one after the other."""
-_Position = tuple[datetime, int]
-_START: _Position = (datetime(1970, 1, 1, tzinfo=UTC), 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """Where claiming goes on: (due_at, seq) of the last first attempt and of the last retry claimed.
-
-    Below it lie entries that are claimed, or deleted and not vacuumed yet; walking over them again and
-    again is what makes a queue slow while somebody holds an old snapshot.
-    """
-
-    first: _Position = _START
-    retry: _Position = _START
-
-    def above(self, claims: Sequence[Claim]) -> Floor:
-        """The floor after these claims, which are in order."""
-        first, retry = self.first, self.retry
-        for claim in claims:
-            if claim.state == "pending":
-                first = (claim.due_at, claim.seq)
-            else:
-                retry = (claim.due_at, claim.seq)
-        return Floor(first, retry)
-
-    def furthest(self, other: Floor, *, first: bool = True, retry: bool = True) -> Floor:
-        """Of each kind, or only of one, the position that is further on."""
-        return Floor(
-            max(self.first, other.first) if first else self.first,
-            max(self.retry, other.retry) if retry else self.retry,
-        )
-
-
-BOTTOM = Floor()
 
 
 async def claim_due(
-    conn: Connection, *, channel: str, worker: int, first_max: int, retry_max: int, floor: Floor = BOTTOM
+    conn: Connection, *, channel: str, worker: int, first_max: int, retry_max: int, cursor: Cursor = START
 ) -> list[Claim]:
-    """Lease due deliveries of a channel for this worker, oldest first, above `floor`.
+    """Lease due deliveries of a channel for this worker, oldest first, from `cursor` on.
 
     Returns: at most `first_max` first attempts and `retry_max` retries; empty when nothing is due.
     """
-    rows = await conn.fetch(_CLAIM_DUE, channel, worker, first_max, retry_max, *floor.first, *floor.retry)
+    rows = await conn.fetch(_CLAIM_DUE, channel, worker, first_max, retry_max, *cursor.first, *cursor.retry)
     return [Claim(*row) for row in rows]
 
 
@@ -87,13 +53,13 @@ async def claim_around(
     worker: int,
     first_max: int,
     retry_max: int,
-    floor: Floor,
+    cursor: Cursor,
     full: Sequence[str],
-    look_max: int,
+    scan_max: int,
 ) -> list[Claim]:
-    """Like `claim_due`, but leaves the destinations `full` alone; looks at `look_max` of each kind only."""
+    """Like `claim_due`, but passes by the destinations `full`; reads `scan_max` of each kind at most."""
     rows = await conn.fetch(
-        _CLAIM_AROUND, channel, worker, first_max, retry_max, *floor.first, *floor.retry, full, look_max
+        _CLAIM_AROUND, channel, worker, first_max, retry_max, *cursor.first, *cursor.retry, full, scan_max
     )
     return [Claim(*row) for row in rows]
 
@@ -107,14 +73,14 @@ async def claim_behind(
 
 
 async def fetch_scan_end(
-    conn: Connection, *, channel: str, floor: Floor, look_max: int
-) -> tuple[Floor, bool]:
-    """Returns: where a look at `look_max` of each kind ends, and whether there may be more behind it."""
-    row = await conn.fetchrow(_LOOK_END, channel, *floor.first, *floor.retry, look_max)
+    conn: Connection, *, channel: str, cursor: Cursor, scan_max: int
+) -> tuple[Cursor, bool]:
+    """Returns: where a scan of `scan_max` of each kind ends, and whether there may be more behind it."""
+    row = await conn.fetchrow(_SCAN_END, channel, *cursor.first, *cursor.retry, scan_max)
     if row is None:
         raise RuntimeError("a select without from gave no row")
-    end = Floor((row["first_due_at"], row["first_seq"]), (row["retry_due_at"], row["retry_seq"]))
-    return end, row["seen"] >= look_max
+    end = Cursor((row["first_due_at"], row["first_seq"]), (row["retry_due_at"], row["retry_seq"]))
+    return end, row["seen"] >= scan_max
 
 
 async def count_due(conn: Connection, *, channel: str, most: int) -> int:
@@ -123,12 +89,12 @@ async def count_due(conn: Connection, *, channel: str, most: int) -> int:
     return count
 
 
-async def put_off(conn: Connection, *, channel: str, delays_s: Mapping[str, float], look_max: int) -> int:
-    """Make what is due to some destinations due later, among the oldest `look_max` of each state.
+async def put_off(conn: Connection, *, channel: str, delays_s: Mapping[str, float], scan_max: int) -> int:
+    """Make what is due to some destinations due later, among the oldest `scan_max` of each state.
 
     Returns: how many.
     """
-    status = await conn.execute(_PUT_OFF, channel, list(delays_s), list(delays_s.values()), look_max)
+    status = await conn.execute(_PUT_OFF, channel, list(delays_s), list(delays_s.values()), scan_max)
     return int(status.split()[-1])
 
 

@@ -10,9 +10,9 @@ from postroom.admin import audit
 from postroom.admin.token_store import create_token, list_tokens, revoke_token
 from postroom.admin.token_verifier import CACHE_S, TokenVerifier
 from postroom.admin.tokens import Scope, Token, generate_token
-from postroom.base.clock import DrivenClock
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import InvalidInput
+from tests.fixtures.clock import DrivenClock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

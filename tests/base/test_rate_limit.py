@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from postroom.base.clock import DrivenClock
 from postroom.base.rate_limit import CLIENTS_MAX, WINDOW_S, FailureLimiter
+from tests.fixtures.clock import DrivenClock
 
 
 def limiter() -> tuple[FailureLimiter, DrivenClock]:
-    clock = DrivenClock(datetime(2026, 1, 1, tzinfo=UTC))
+    clock = DrivenClock()
     return FailureLimiter(clock=clock, failures_max=3), clock
 
 

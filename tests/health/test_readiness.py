@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
-from postroom.base.clock import DrivenClock
 from postroom.base.db import Pool, open_pool
 from postroom.base.errors import NotFound
 from postroom.base.migrate import head, known_revisions
 from postroom.health.readiness import CACHE_S, CheckStatus, Readiness
+from tests.fixtures.clock import DrivenClock
 
 
 def readiness(pool: Pool, clock: DrivenClock | None = None) -> Readiness:
     return Readiness(
         pool=pool,
-        clock=clock or DrivenClock(datetime(2026, 1, 1, tzinfo=UTC)),
+        clock=clock or DrivenClock(),
         known_revisions=known_revisions() | {"0000"},
         head=head(),
     )
 
 
 async def test_a_dead_runner_fails_jobs_and_nothing_else(pool: Pool) -> None:
-    clock = DrivenClock(datetime(2026, 1, 1, tzinfo=UTC))
+    clock = DrivenClock()
     checks = readiness(pool, clock)
     assert not (await checks.report()).ready
     assert (await checks.report(exclude=frozenset({"jobs"}))).ready

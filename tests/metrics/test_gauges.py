@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from postroom.base.clock import DrivenClock
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.metrics.families import families
 from postroom.metrics.gauges import CACHE_S, COUNTED_MAX, GaugeReader, Gauges
@@ -12,6 +9,7 @@ from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.model import Message
 from postroom.outbox.publish import publish_many
 from tests.conftest import run_sql
+from tests.fixtures.clock import DrivenClock
 
 JOBS = (
     "outbox-delivery",
@@ -50,7 +48,7 @@ def samples(gauges: Gauges | None) -> Samples:
 
 
 def reader(pool: Pool) -> tuple[GaugeReader, DrivenClock]:
-    clock = DrivenClock(datetime(2026, 1, 1, tzinfo=UTC))
+    clock = DrivenClock()
     return GaugeReader(pool=pool, clock=clock), clock
 
 

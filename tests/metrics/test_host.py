@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from drill.certificate import write_certificate
-from postroom.base.clock import DrivenClock
 from postroom.base.settings import EmailSettings, ExportSettings, Settings
 from postroom.metrics.host import CACHE_S, HostReader, expiry_days, free_ratio, volumes
+from tests.fixtures.clock import DrivenClock
 
 
 def values(families: object, name: str) -> Mapping[str, float]:
@@ -56,7 +56,7 @@ def test_a_file_without_a_certificate_has_no_days(tmp_path: Path, content: bytes
 
 
 async def test_the_databases_volume_is_remembered_while_the_database_is_away(tmp_path: Path) -> None:
-    clock = DrivenClock(datetime(2026, 1, 1, tzinfo=UTC))
+    clock = DrivenClock()
     reader = HostReader(settings=Settings(state_dir=tmp_path), clock=clock)
     assert set(values(await reader.read(None), "postroom_disk_free_ratio")) == {"state"}
     clock.advance(CACHE_S)
@@ -68,7 +68,7 @@ async def test_the_databases_volume_is_remembered_while_the_database_is_away(tmp
 async def test_a_certificate_that_is_replaced_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     write_certificate(path, ends_at=in_days(3))
-    clock = DrivenClock(datetime(2026, 1, 1, tzinfo=UTC))
+    clock = DrivenClock()
     settings = Settings(state_dir=tmp_path, email=EmailSettings(tls_ca=path))
     reader = HostReader(settings=settings, clock=clock)
     assert values(await reader.read(None), "postroom_certificate_expiry_days")["email_ca"] < 4

@@ -13,10 +13,10 @@ import pytest
 from postroom.base.db import Pool, connect, open_pool, transaction
 from postroom.metrics.gauges import read_gauges
 from postroom.outbox import store
+from postroom.outbox.cursor import START
 from postroom.outbox.ledger.replay import LetterFilter, replay_many, replay_one
 from postroom.outbox.model import Cause, Delivered, RetryLater
 from postroom.outbox.policy import Settlement, Verdict, delivered
-from postroom.outbox.store import BOTTOM
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
 from tests.plans.ledger_of_size import FILL, grows
 
@@ -68,11 +68,11 @@ async def publish_and_deliver(dsn: str, pool: Pool) -> None:
         await store.settle_claims(conn, mixed)
         await store.claim_around(
             conn, channel="email", worker=engine.worker.id, first_max=50, retry_max=50,
-            floor=BOTTOM.above(claims), full=["elsewhere"], look_max=1_000,
+            cursor=START.after(claims), full=["elsewhere"], scan_max=1_000,
         )  # fmt: skip
-        await store.fetch_scan_end(conn, channel="email", floor=BOTTOM, look_max=1_000)
+        await store.fetch_scan_end(conn, channel="email", cursor=START, scan_max=1_000)
         await store.count_due(conn, channel="email", most=1_000)
-        await store.put_off(conn, channel="email", delays_s={"elsewhere": 1.0}, look_max=1_000)
+        await store.put_off(conn, channel="email", delays_s={"elsewhere": 1.0}, scan_max=1_000)
         await store.fetch_next_due_s(conn, channel="email")
         await store.cancel_message(conn, message_id=known)
         assert await replay_one(conn, claims[40].message_id, actor="test") == 1

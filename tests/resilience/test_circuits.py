@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
-from postroom.base.clock import DrivenClock
 from postroom.base.db import Pool, transaction
 from postroom.resilience import store
 from postroom.resilience.breaker import BreakerPolicy, CircuitState, Trip
 from postroom.resilience.circuits import REFRESH_S, Circuits
+from tests.fixtures.clock import DrivenClock
 
 POLICY = BreakerPolicy(strikes_max=3, open_s=10, open_max_s=40)
 
@@ -20,7 +18,7 @@ class Processes:
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.clock = DrivenClock(datetime(2026, 1, 1, tzinfo=UTC))
+        self.clock = DrivenClock()
         self.one = Circuits(pool=pool, clock=self.clock, worker=1, policy=POLICY)
         self.two = Circuits(pool=pool, clock=self.clock, worker=2, policy=POLICY)
 

@@ -19,7 +19,6 @@ from postroom.admin.erasure import person
 from postroom.admin.tokens import generate_token, well_formed
 from postroom.api.intake.event_model import parse_events
 from postroom.base import json as postroom_json
-from postroom.base.clock import DrivenClock
 from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.errors import InvalidInput, PostroomError, SettingsInvalid
 from postroom.base.settings import Settings, StripeSettings
@@ -29,6 +28,7 @@ from postroom.channels.stripe.routes_file import load_routes
 from postroom.channels.stripe.signature import SignatureInvalid, SignatureVerifier
 from postroom.channels.webhooks.url import parse_url
 from tests.fixtures.api import Api, running_api
+from tests.fixtures.clock import DrivenClock
 
 DEPTH = 100_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -35,7 +35,7 @@ class Dispatcher:
     """Claims between the moment they are taken and the moment they are settled.
 
     Promise: at most `places_max` are held. A destination that has its share of them (a quarter, or what
-    it may have in dispatcher if that is more) is named as full, so that the next claim leaves it alone. Where
+    it may have in flight if that is more) is named as full, so that the next claim leaves it alone. Where
     places are short, one that does not answer is left with what is under way to it (ADR 9).
     """
 

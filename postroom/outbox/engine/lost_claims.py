@@ -14,24 +14,33 @@ from postroom.worker.heartbeat import Worker
 log = get_logger(__name__)
 
 UNSURE_S: Final = 600.0
-LOOK_S: Final = 5.0
+CHECK_EVERY_S: Final = 5.0
 
 
 class LostClaims:
     """Finds them and hands them back, with no attempt spent: nobody has tried them.
 
     Promise: after `suspect` they are free again at the next `begin`, and for `UNSURE_S` more within
-    `LOOK_S`, for a claim can commit long after its connection died. Without a suspicion nothing
+    `check_every_s`, for a claim can commit long after its connection died. Without a suspicion nothing
     is asked of the database. Does not promise: what commits later still; it is freed when this worker ends.
     """
 
-    def __init__(self, *, pool: Pool, worker: Worker, channel: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        worker: Worker,
+        channel: str,
+        clock: Clock,
+        check_every_s: float = CHECK_EVERY_S,
+    ) -> None:
         self._pool = pool
         self._worker = worker
         self._channel = channel
         self._clock = clock
+        self._check_every_s = check_every_s
         self._unsure_until = float("-inf")
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._known_from: datetime | None = None
 
     def suspect(self) -> None:
@@ -44,9 +53,11 @@ class LostClaims:
         if self._unsure:
             self._known_from = await self._hand_back(None)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Now and then while claims are made: what is older than this run is not of this run."""
-        if self._unsure and self._known_from and self._clock.monotonic() - self._looked_at > LOOK_S:
+        if not self._unsure or self._known_from is None:
+            return
+        if self._clock.monotonic() - self._checked_at > self._check_every_s:
             await self._hand_back(self._known_from)
 
     @property
@@ -58,7 +69,7 @@ class LostClaims:
             count, at = await store.hand_back(
                 conn, channel=self._channel, worker=self._worker.id, before=before
             )
-        self._looked_at = self._clock.monotonic()
+        self._checked_at = self._clock.monotonic()
         if count:
             log.warning("claim.answer_lost", channel=self._channel, deliveries=count)
         return at

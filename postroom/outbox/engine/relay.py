@@ -13,7 +13,8 @@ from postroom.outbox import store
 from postroom.outbox.engine.attempts import Attempts
 from postroom.outbox.engine.claimer import Claimer
 from postroom.outbox.engine.dispatcher import Dispatcher
-from postroom.outbox.engine.lost_claims import LostClaims
+from postroom.outbox.engine.lost_claims import CHECK_EVERY_S, LostClaims
+from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.settler import Settler
 from postroom.outbox.model import Adapter
 from postroom.resilience.backoff import Backoff
@@ -50,6 +51,8 @@ class Relay:
         adapter: Adapter,
         backoff: Backoff,
         keyring: Keyring = NO_KEYS,
+        restart_pace: RestartPace = DEFAULT_PACE,
+        check_lost_claims_s: float = CHECK_EVERY_S,
     ) -> None:
         self._pool = pool
         self._clock = clock
@@ -57,11 +60,14 @@ class Relay:
         self._wakeup = wakeup
         self._adapter = adapter
         self._backoff = backoff
+        self._restart_pace = restart_pace
         self._attempts = Attempts(adapter=adapter, circuits=circuits, keyring=keyring)
         self._channel = str(adapter.channel)
-        self._left_some_alone = False
-        self._odd = False
-        self._lost_claims = LostClaims(pool=pool, worker=worker, channel=self._channel, clock=clock)
+        self._passed_some_by = False
+        self._round_up = False
+        self._lost_claims = LostClaims(
+            pool=pool, worker=worker, channel=self._channel, clock=clock, check_every_s=check_lost_claims_s
+        )
 
     async def run(self, context: JobContext) -> int:
         """Run until told to stop, or with `once` until nothing is due and nothing is under way.
@@ -98,7 +104,13 @@ class Relay:
 
     async def _pump(self, dispatcher: Dispatcher, settler: Settler, context: JobContext) -> None:
         await self._lost_claims.begin()
-        claimer = Claimer(pool=self._pool, worker=self._worker, channel=self._channel, clock=self._clock)
+        claimer = Claimer(
+            pool=self._pool,
+            worker=self._worker,
+            channel=self._channel,
+            clock=self._clock,
+            restart_pace=self._restart_pace,
+        )
         looks = 0
         while not context.stop.is_set():
             claimed = await self._claim(claimer, dispatcher, settler)
@@ -106,7 +118,7 @@ class Relay:
             looks = 0 if claimed else looks + 1
             if claimed >= BUSY_MIN:
                 await self._wakeup.awake_on(self._channel)
-            waits = dispatcher.places_taken or settler.next_may_go or self._left_some_alone
+            waits = dispatcher.places_taken or settler.next_may_go or self._passed_some_by
             if context.once and not (claimed or waits):
                 return
             if not dispatcher.has_room or (context.once and not claimed):
@@ -117,15 +129,13 @@ class Relay:
 
     async def _claim(self, claimer: Claimer, dispatcher: Dispatcher, settler: Settler) -> int:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
-        await self._lost_claims.look()
+        await self._lost_claims.check()
         closed = await self._attempts.closed_off()
         silent = dispatcher.silent_destinations()
         full = dispatcher.full_destinations()
-        self._left_some_alone = bool(full)
+        self._passed_some_by = bool(full)
         free = dispatcher.places_free
-        # Half of the places, and of a single one every other time: what has no key must not starve.
-        self._odd = not self._odd
-        ended = settler.take_ended((free + self._odd) // 2, full=full)
+        ended = settler.take_ended(self._half_of(free), full=full)
         try:
             claims = await claimer.claim(
                 free,
@@ -139,6 +149,11 @@ class Relay:
             raise
         dispatcher.start(claims)
         return len(claims)
+
+    def _half_of(self, free: int) -> int:
+        """Of one place, one every other time: what has no ordering key must not starve."""
+        self._round_up = not self._round_up
+        return (free + 1) // 2 if self._round_up else free // 2
 
     async def _sleep(self, dispatcher: Dispatcher, settler: Settler, looks: int) -> None:
         """Wait for new work, for the next delivery to become due, or for room at a full destination.

@@ -25,7 +25,7 @@ LINGER_S: Final = 0.005
 AGAIN_S: Final = 0.5
 NAMED_MAX: Final = 100
 ENDED_MAX: Final = 10_000
-"""What is not remembered is found when claiming looks below its floor."""
+"""What is not remembered is found when claiming starts over."""
 
 Ended = tuple[Claim, Settlement, int]
 Result = TypeVar("Result")
@@ -37,7 +37,7 @@ class Settler:
     Promise: what was handed in is settled, or was lost to another worker by the fence. A database
     that is away is asked again; the claims stay held meanwhile, so nothing is sent again by us. One that
     it refuses never holds up the ones beside it: it is settled without the texts of its answer.
-    Limit: holds no more than the relay has in dispatcher.
+    Limit: holds no more than the relay has places.
     """
 
     def __init__(self, *, pool: Pool, wake: Callable[[], None]) -> None:

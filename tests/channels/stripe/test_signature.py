@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from stripe import SignatureVerificationError, WebhookSignature
 
-from postroom.base.clock import DrivenClock
 from postroom.channels.stripe.signature import SignatureInvalid, SignatureVerifier, fingerprint
 from postroom.dev.stripe_events import signed
+from tests.fixtures.clock import DrivenClock
 
 SECRET = "whsec_test_secret"
 BODY = b'{"id":"evt_1","object":"event"}'

@@ -80,7 +80,7 @@ async def test_putting_off_takes_only_what_is_due_and_named(dsn: str, pool: Pool
     engine = await Engine(dsn, pool, SlowFor("x")).start()
     await engine.publish(to("a.example", 5) + to("b.example", 5))
     async with transaction(pool) as conn:
-        moved = await store.put_off(conn, channel="webhook", delays_s={"a.example": 60.0}, look_max=3)
+        moved = await store.put_off(conn, channel="webhook", delays_s={"a.example": 60.0}, scan_max=3)
         assert moved == 3
         assert await store.count_due(conn, channel="webhook", most=100) == 7
 

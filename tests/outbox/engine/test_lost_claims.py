@@ -64,9 +64,9 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back(engine: Engine, link
 
 
 async def test_a_claim_that_commits_long_after_its_connection_died_is_handed_back(
-    engine: Engine, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    dsn: str, pool: Pool
 ) -> None:
-    monkeypatch.setattr("postroom.outbox.engine.lost_claims.LOOK_S", 0.0)
+    engine = await Engine(dsn, pool, ScriptedAdapter(), check_lost_claims_s=0.0).start()
     engine.relay._lost_claims.suspect()
     await engine.publish([email("k")])
     blocked = await pool.acquire()

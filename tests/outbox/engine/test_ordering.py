@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from postroom.base.db import Pool, transaction
 from postroom.outbox import store
+from postroom.outbox.engine.restarts import RestartPace
 from postroom.outbox.model import Claim, Delivered, Outcome, Rejected, RetryLater
 from postroom.outbox.policy import settle
 from postroom.worker.model import JobContext
@@ -44,18 +43,12 @@ async def test_the_next_one_waits_for_the_one_before(dsn: str, pool: Pool) -> No
 ROWS_READ = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'delivery_due'"
 
 
-@pytest.fixture
-def never_below(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The floor passes by what waits, and nothing looks below it."""
-    monkeypatch.setattr("postroom.outbox.engine.claimer.SLOW_S", 0.0)
-    monkeypatch.setattr("postroom.outbox.engine.claimer.MUCH", 1)
-    monkeypatch.setattr("postroom.outbox.engine.claimer.BOTTOM_AGAIN_S", 1e6)
-    monkeypatch.setattr("postroom.outbox.engine.claimer.RARELY", 1e9)
+NEVER_BACK = RestartPace(every_s=1e6, slow_claim_s=0.0, blocked_min=1, pause_claims=1e9)
+"""The cursor passes by what waits for its ordering keys, and never goes back."""
 
 
-@pytest.mark.usefixtures("never_below")
 async def test_the_next_one_follows_at_once_however_much_waits(dsn: str, pool: Pool) -> None:
-    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    engine = await Engine(dsn, pool, ScriptedAdapter(), restart_pace=NEVER_BACK).start()
     keys = ("a", "b", "c")
     await engine.publish(email(f"{key}{n}", ordering_key=key) for n in range(100) for key in keys)
     await engine.publish(email(f"free{n}") for n in range(100))
@@ -93,14 +86,13 @@ async def test_what_waits_behind_a_retry_costs_little_and_holds_up_nobody(dsn: s
     assert read < 20 * waiting, "each look at the others would read all that waits"
 
 
-@pytest.mark.usefixtures("never_below")
 async def test_what_waits_hides_no_retries(dsn: str, pool: Pool) -> None:
     def answer(claim: Claim) -> Outcome:
         if claim.key == "first":
             return RetryLater("down", 3_600)
         return RetryLater("busy", 0.0) if claim.attempts == 0 else Delivered()
 
-    engine = await Engine(dsn, pool, ScriptedAdapter(answer)).start()
+    engine = await Engine(dsn, pool, ScriptedAdapter(answer), restart_pace=NEVER_BACK).start()
     await engine.publish([email("first", ordering_key="a")])
     await engine.publish(email(f"waits{n}", ordering_key="a") for n in range(200))
     await engine.drain()
