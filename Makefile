@@ -79,7 +79,7 @@ ci: ## what .ci/run calls: setup, check, test, drill
 	@$(MAKE) drill
 
 lock: setup ## resolve the dependencies anew and write locks/
-	@$(LOCK) pyproject.toml --output-file locks/runtime.lock
+	@$(LOCK) pyproject.toml --extra server --output-file locks/runtime.lock
 	@$(LOCK) pyproject.toml --extra dev --output-file locks/dev.lock
 	@printf '%s\n' uv hatchling | $(LOCK) - --output-file locks/bootstrap.lock
 	@printf '%s\n' pip-audit | $(LOCK) - --output-file locks/audit.lock

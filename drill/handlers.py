@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from postroom.channels.stripe.effects import Transaction
-from postroom.channels.stripe.event import Event
-from postroom.channels.stripe.handlers import on
+from postroom import Event, Transaction, on
 
 BROKEN = Path(os.environ["POSTROOM_DRILL_BROKEN"])
 

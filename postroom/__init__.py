@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from postroom.base.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from postroom.channels.stripe.effects import Transaction
     from postroom.channels.stripe.event import Event
     from postroom.channels.stripe.handlers import on
+    from postroom.channels.stripe.transaction import Transaction
 
 __all__ = ["Event", "Transaction", "__version__", "on"]
 
@@ -21,9 +21,9 @@ def __getattr__(name: str) -> object:
     # On first use: whoever only asks for the version pays for nothing else.
     if name not in __all__:
         raise AttributeError(f"module 'postroom' has no attribute {name!r}")
-    from postroom.channels.stripe import effects, event, handlers
+    from postroom.channels.stripe import event, handlers, transaction
 
     public: dict[str, object] = {
-        "Event": event.Event, "Transaction": effects.Transaction, "on": handlers.on
+        "Event": event.Event, "Transaction": transaction.Transaction, "on": handlers.on
     }  # fmt: skip
     return public[name]

@@ -2,6 +2,6 @@
 
 import sys
 
-from postroom.cli.application import main
+from postroom.cli import main
 
 sys.exit(main())

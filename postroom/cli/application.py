@@ -1,51 +1,83 @@
-"""All commands, and what a failure of one looks like."""
+"""All commands. The module of one is imported when it is invoked, so that none pays for the others."""
 
 from __future__ import annotations
 
 import sys
-from typing import Final
+from importlib import import_module
+from typing import Annotated, Any, Final
 
-import asyncpg
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from postroom.base.db import DATABASE_AWAY
-from postroom.base.errors import InvalidInput, PostroomError, SettingsInvalid, TooLarge
 from postroom.base.foreign_text import visible
-from postroom.base.log import configure_logging, remove_secrets
-from postroom.cli import (
-    dead_letter,
-    doctor,
-    encryption,
-    endpoint,
-    erase,
-    jobs,
-    migrate,
-    publish,
-    replay,
-    serve,
-    stripe,
-    suppression,
-    token,
-    up,
-    version,
-    work,
-)
-from postroom.postgres.errors import PostgresError
+from postroom.base.version import VERSION
 
-FAILED: Final = 1
-WRONG_USE: Final = 2
+COMMANDS: Final = {
+    "up": "Run everything in one terminal, for development: database, API, runner, mail catcher, receiver.",
+    "serve": "Serve the HTTP API. Jobs run in a process of their own: postroom work",
+    "work": "Run the background jobs. Run as many as you like, on as many machines.",
+    "migrate": "Bring the database's schema to what this version needs.",
+    "publish": "Publish a message and print its id.",
+    "dead-letter": "The dead-letter office: what was given up, and why.",
+    "replay": (
+        "Send dead letters again: one message's, or all that match every filter given, the oldest first."
+    ),
+    "jobs": "Background jobs.",
+    "endpoint": "Where tenants get their webhooks.",
+    "stripe": "Stripe's events.",
+    "token": "Access tokens of the HTTP API.",
+    "suppression": "Addresses that are never mailed.",
+    "encryption": "Payloads encrypted at rest (POSTROOM_ENCRYPTION__KEYS).",
+    "erase": "Empty every message that holds this address, with attempts and places in export files.",
+    "doctor": "Say what is wrong and the command that mends it. Exit code 1 when something is broken.",
+}
+"""What each does, as its own help begins (a test compares them), in the order of the help page.
 
-NOT_MIGRATED: Final = (
-    asyncpg.InvalidSchemaNameError,
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedFunctionError,
-    asyncpg.UndefinedColumnError,
-)
+`dead-letter` is the module `dead_letter`: it has a `group`, or `register` adds the command.
+"""
+
+
+class LazyGroup(TyperGroup):
+    """Shows `COMMANDS` and those of its own, and imports the one that is invoked."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        listed = {name: TyperCommand(name, help=help_) for name, help_ in COMMANDS.items()}
+        self.commands = {**listed, **self.commands}
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        # Plain, without the tables of Rich: to import them takes longer than all the rest.
+        super(TyperGroup, self).format_help(ctx, formatter)
+        formatter.write("\n")
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the name is Typer's
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help or "") for name, command in self.commands.items()])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else command, rest
+
+
+def load(name: str) -> Any:
+    """The whole command or group of this name."""
+    from postroom.base.log import configure_logging
+
+    configure_logging(json_lines=False, level="ERROR")  # what `serve` logs, it decides itself
+    module = import_module(f"postroom.cli.{name.replace('-', '_')}")
+    parent = typer.Typer(rich_markup_mode="rich", callback=lambda: None)
+    if hasattr(module, "group"):
+        parent.add_typer(module.group, name=name)
+    else:
+        module.register(parent)
+    whole: Any = typer.main.get_command(parent)
+    return whole.commands[name]
 
 
 def build() -> typer.Typer:
-    """The command with all its groups."""
+    """The command `postroom`."""
     application = typer.Typer(
+        cls=LazyGroup,
         name="postroom",
         help="Reliable side effects for PostgreSQL and Stripe: what must happen because something happened.",
         epilog="Settings come from the environment (POSTROOM_*). Start with: postroom up --demo",
@@ -55,51 +87,40 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for part in (up, serve, work, migrate, publish):
-        part.register(application)
-    application.add_typer(dead_letter.group, name="dead-letter")
-    replay.register(application)
-    application.add_typer(jobs.group, name="jobs")
-    application.add_typer(endpoint.group, name="endpoint")
-    application.add_typer(stripe.group, name="stripe")
-    application.add_typer(token.group, name="token")
-    application.add_typer(suppression.group, name="suppression")
-    application.add_typer(encryption.group, name="encryption")
-    erase.register(application)
-    doctor.register(application)
-    version.register(application)
+
+    @application.callback()
+    def postroom(
+        version: Annotated[
+            bool,
+            typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version."),
+        ] = False,
+    ) -> None: ...
+
+    @application.command("version")
+    def print_version() -> None:
+        """Print the version."""
+        print(VERSION)
+
     return application
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(VERSION)
+        raise typer.Exit
 
 
 def main() -> int:
     """Run the command. Exit codes: 0 done, 1 failed, 2 wrong use."""
-    configure_logging(json_lines=False, level="ERROR")  # what `serve` logs, it decides itself
     try:
         build()(prog_name="postroom")
-    except SettingsInvalid as error:
-        return _fail(
-            "The settings are not usable:", *(f"  {fault}" for fault in error.faults), code=WRONG_USE
-        )
-    except (InvalidInput, TooLarge) as error:
-        return _fail(error.told if isinstance(error, InvalidInput) else error.detail, code=WRONG_USE)
-    except PostroomError as error:
-        return _fail(error.detail)
-    except PostgresError as error:
-        return _fail(str(error))
-    except NOT_MIGRATED as error:
-        return _fail(f"The database lacks the schema of this version ({error}).", "Run: postroom migrate")
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        return _fail(
-            f"{error.filename}: {error.strerror}", "Is it yours? POSTROOM_STATE_DIR names another folder."
-        )
-    except DATABASE_AWAY as error:
-        reason = remove_secrets(str(error)) or type(error).__name__
-        return _fail(f"The database does not answer: {reason}", "Run: postroom doctor")
-    except asyncpg.PostgresError as error:
-        return _fail(f"PostgreSQL refused: {remove_secrets(str(error))}")
+    except Exception as error:
+        # Imported late: the database driver is behind it.
+        from postroom.cli.failures import explain
+
+        failure = explain(error)
+        if failure is None:
+            raise
+        print(*map(visible, failure.lines), sep="\n", file=sys.stderr)
+        return failure.code
     return 0
-
-
-def _fail(*lines: str, code: int = FAILED) -> int:
-    print(*map(visible, lines), sep="\n", file=sys.stderr)
-    return code

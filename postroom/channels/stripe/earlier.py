@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from postroom.channels.stripe.handlers import HANDLER
-from postroom.channels.stripe.routes import Draft, Route
+if TYPE_CHECKING:
+    from postroom.channels.stripe.routes import Draft, Route
+
+HANDLER: Final = "handler/"
+"""Before a handler's name in the keys of its messages; no route's name starts with it."""
 
 Sent = tuple[str, str]
 """A channel, and what a message's key has after the event: `route:channel` or `handler/name:key`."""

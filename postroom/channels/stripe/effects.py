@@ -5,91 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 from postroom.base.db import Connection
-from postroom.base.errors import InvalidInput
 from postroom.base.log import remove_secrets
-from postroom.channels.stripe.earlier import NOTHING_EARLIER, Earlier, Renamed, Sent, source
+from postroom.channels.stripe.earlier import HANDLER, NOTHING_EARLIER, Earlier, Renamed, Sent, source
 from postroom.channels.stripe.event import Event
-from postroom.channels.stripe.handlers import HANDLER, Handler, Registry
+from postroom.channels.stripe.handlers import Handler, Registry
 from postroom.channels.stripe.routes import Draft, Route, RouteFailed, Routes
-from postroom.encryption.keyring import NO_KEYS, Keyring
-from postroom.outbox.model import Channel, Message
-from postroom.outbox.publish import publish, publish_many
+from postroom.channels.stripe.transaction import Origin, Transaction, key_prefix
+from postroom.outbox.model import Message
+from postroom.outbox.publish import publish_many
 
 HANDLER_TIMEOUT_S: Final = 10.0
-KEY_NAME_MAX: Final = 100
-
-
-def key_prefix(event: Event) -> str:
-    """What the keys of all messages start with that an event causes."""
-    return f"stripe:{event.key}:"
 
 
 class EffectFailed(Exception):
     """A route or handler failed; the text names it and says why, and is safe to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The message that everything an event causes is traced to, and the keys that encrypt its payloads.
-
-    `earlier`: what the event caused when it was processed before.
-    """
-
-    correlation_id: str
-    traceparent: str | None
-    keyring: Keyring = NO_KEYS
-    earlier: Earlier = NOTHING_EARLIER
-
-
-class Transaction:
-    """What a handler is given. `conn` is the connection of the transaction that settles the event."""
-
-    def __init__(self, conn: Connection, event: Event, origin: Origin, handler: str) -> None:
-        self.conn = conn
-        self.event = event
-        self._origin = origin
-        self._handler = handler
-        self._count = 0
-
-    async def publish(
-        self,
-        *,
-        channel: str,
-        payload: dict[str, Any],
-        key: str | None = None,
-        tenant: str | None = None,
-        type: str | None = None,
-        ordering_key: str | None = None,
-        deliver_at: datetime | None = None,
-    ) -> UUID:
-        """Publish one message with this event. Returns its id, the first one's when it is known.
-
-        `key`: a name within this event and handler; without it messages are numbered in the order
-        of the calls, so give one where that order may change.
-        """
-        self._count += 1
-        name = key or str(self._count)
-        if len(name) > KEY_NAME_MAX:
-            raise InvalidInput(f"key is longer than {KEY_NAME_MAX} characters", field="key")
-        name = f"{HANDLER}{self._handler}:{name}"
-        self._origin.earlier.check(channel, name)
-        message = Message(
-            channel=Channel(channel),
-            payload=payload,
-            key=f"{key_prefix(self.event)}{name}",
-            tenant=tenant,
-            type=type,
-            ordering_key=ordering_key,
-            deliver_at=deliver_at,
-            correlation_id=self._origin.correlation_id,
-            traceparent=self._origin.traceparent,
-        )
-        return (await publish(self.conn, message, keyring=self._origin.keyring)).id
 
 
 @dataclass(frozen=True, slots=True)

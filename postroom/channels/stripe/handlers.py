@@ -10,20 +10,16 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from postroom.base.errors import SettingsInvalid
 from postroom.channels.stripe.event import Event
+from postroom.channels.stripe.transaction import Transaction
 from postroom.channels.stripe.types import fault_in, matches
 
-if TYPE_CHECKING:
-    from postroom.channels.stripe.effects import Transaction
-
 MODULE: Final = "postroom_handlers"
-HANDLER: Final = "handler/"
-"""Before a handler's name in the keys of its messages; no route's name starts with it."""
 
-HandlerFunction = Callable[[Event, "Transaction"], Awaitable[None]]
+HandlerFunction = Callable[[Event, Transaction], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from postroom.base.settings import StripeSettings
 from postroom.channels.stripe import store
 from postroom.channels.stripe.client import Current, Gone
 from postroom.channels.stripe.current import CurrentObjects, needs_current
-from postroom.channels.stripe.effects import EffectFailed, Effects, Origin, Plan, key_prefix
+from postroom.channels.stripe.effects import EffectFailed, Effects, Plan
 from postroom.channels.stripe.event import Event, parse
 from postroom.channels.stripe.ingest import COUNTER, quarantined
 from postroom.channels.stripe.message import is_again
 from postroom.channels.stripe.store import EventState, ObjectRow
+from postroom.channels.stripe.transaction import Origin, key_prefix
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.engine.settlement import settle_within
 from postroom.outbox.model import (

