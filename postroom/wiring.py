@@ -22,6 +22,7 @@ from postroom.channels.stripe.effects import Effects
 from postroom.channels.stripe.ingest import Ingest
 from postroom.channels.stripe.loader import load_effects
 from postroom.channels.stripe.processor import StripeAdapter
+from postroom.channels.stripe.routes_file import Checks
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.outbox.engine.relay import Relay
@@ -145,6 +146,20 @@ async def _outbound_adapters(
     if faults:
         raise SettingsInvalid(faults)
     return adapters, effects
+
+
+@asynccontextmanager
+async def open_effects(settings: Settings) -> AsyncIterator[tuple[Effects, Checks]]:
+    """What events cause here, loaded as every process loads it, and what the channels would refuse of it.
+
+    No database is asked. Errors: `SettingsInvalid`.
+    """
+    async with AsyncExitStack() as stack:
+        pool = await open_pool("postgresql://", connections_max=1)  # connects at first use, which never comes
+        stack.push_async_callback(_close_pool, pool)
+        keyring = keyring_of(settings.encryption.keys)
+        adapters, effects = await _outbound_adapters(settings, pool, SystemClock(), stack, keyring)
+        yield effects, {channel: adapter.check for channel, adapter in adapters.items()}
 
 
 @contextmanager

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     ),
     "jobs": "Background jobs.",
     "endpoint": "Where tenants get their webhooks.",
+    "routes": "The routes file and the handlers, tried without a database.",
     "stripe": "Stripe's events.",
     "token": "Access tokens of the HTTP API.",
     "suppression": "Addresses that are never mailed.",

@@ -26,7 +26,19 @@ ACTOR = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"
 
 COMMANDS = (
-    *("up", "serve", "migrate", "publish", "dead-letter", "replay", "jobs", "endpoint", "token", "doctor"),
+    *(
+        "up",
+        "serve",
+        "migrate",
+        "publish",
+        "dead-letter",
+        "replay",
+        "jobs",
+        "endpoint",
+        "routes",
+        "token",
+        "doctor",
+    ),
 )
 FOR_NOBODY = (
     """select postroom.publish(channel => 'webhook', payload => '{"type": "order.paid", "data": {}}')"""

@@ -42,32 +42,10 @@ class Plan:
 
     async def apply(self, conn: Connection, event: Event, origin: Origin) -> None:
         """Publish all effects with stable keys. Errors: `EffectFailed`; the caller rolls back."""
-        await publish_many(conn, self._messages(event, origin), keyring=origin.keyring)
+        messages = [message for route in self.routes for message in messages_of(route, event, origin)]
+        await publish_many(conn, messages, keyring=origin.keyring)
         for handler in self.handlers:
-            await _run(handler, Transaction(conn, event, origin, handler.name))
-
-    def _messages(self, event: Event, origin: Origin) -> list[Message]:
-        try:
-            drafts = [draft for route in self.routes for draft in self._drafts(route, event, origin.earlier)]
-        except (RouteFailed, Renamed) as failure:
-            raise EffectFailed(remove_secrets(str(failure))) from failure
-        return [
-            Message(
-                channel=draft.channel,
-                payload=draft.payload,
-                key=f"{key_prefix(event)}{draft.name}",
-                correlation_id=origin.correlation_id,
-                traceparent=origin.traceparent,
-            )
-            for draft in drafts
-        ]
-
-    @staticmethod
-    def _drafts(route: Route, event: Event, earlier: Earlier) -> Iterator[Draft]:
-        for draft in route.drafts(event):
-            if not earlier.knows(route, draft):
-                earlier.check(draft.channel, draft.name)
-                yield draft
+            await run_handler(handler, Transaction(conn, event, origin, handler.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +68,40 @@ class Effects:
         return Earlier(frozenset(sent), gone)
 
 
-async def _run(handler: Handler, tx: Transaction) -> None:
+async def run_handler(handler: Handler, tx: Transaction) -> None:
+    """Errors: `EffectFailed`, unless the database went away."""
     limit = asyncio.timeout(HANDLER_TIMEOUT_S)
     try:
         async with limit:
             await handler(tx.event, tx)
     except Exception as error:
-        if tx.conn.is_closed():
-            raise  # the database went away; no fault of the handler's
+        if tx.lost:
+            raise  # no fault of the handler's
         what = f"raised {type(error).__name__}: {error}"
         if limit.expired():
             what = f"took longer than {HANDLER_TIMEOUT_S:g} s"
         raise EffectFailed(remove_secrets(f"handler {handler.name} {what}")) from error
+
+
+def messages_of(route: Route, event: Event, origin: Origin) -> list[Message]:
+    """What a route publishes for an event. Errors: `EffectFailed`."""
+    try:
+        return [
+            Message(
+                channel=draft.channel,
+                payload=draft.payload,
+                key=f"{key_prefix(event)}{draft.name}",
+                correlation_id=origin.correlation_id,
+                traceparent=origin.traceparent,
+            )
+            for draft in _drafts(route, event, origin.earlier)
+        ]
+    except (RouteFailed, Renamed) as failure:
+        raise EffectFailed(remove_secrets(str(failure))) from failure
+
+
+def _drafts(route: Route, event: Event, earlier: Earlier) -> Iterator[Draft]:
+    for draft in route.drafts(event):
+        if not earlier.knows(route, draft):
+            earlier.check(draft.channel, draft.name)
+            yield draft

@@ -39,8 +39,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
+    """One message of a route. `written`: its fields as the file has them."""
+
     channel: Channel
     fields: dict[str, Renderer]
+    written: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

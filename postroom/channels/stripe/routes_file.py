@@ -183,7 +183,8 @@ class _Reader:
         if channel is Channel.EMAIL and "template" in fields:
             filled.setdefault("data", EMAIL_DATA)
         self._check_sample(nth, channel, filled)
-        return Effect(channel, {name: self._compile(nth, name, value) for name, value in filled.items()})
+        fields = {name: self._compile(nth, name, value) for name, value in filled.items()}
+        return Effect(channel, fields, filled)
 
     def _check_sample(self, nth: int, channel: Channel, fields: dict[str, Any]) -> None:
         """Whether the channel could send it, whatever the expressions become."""

@@ -37,14 +37,24 @@ class Origin:
 
 
 class Transaction:
-    """What a handler is given. `conn` is the connection of the transaction that settles the event."""
+    """What a handler is given."""
 
     def __init__(self, conn: Connection, event: Event, origin: Origin, handler: str) -> None:
-        self.conn = conn
+        self._conn = conn
         self.event = event
         self._origin = origin
         self._handler = handler
         self._count = 0
+
+    @property
+    def conn(self) -> Connection:
+        """The connection of the transaction that settles the event."""
+        return self._conn
+
+    @property
+    def lost(self) -> bool:
+        """Whether the database went away."""
+        return self._conn.is_closed()
 
     async def publish(
         self,
@@ -79,4 +89,7 @@ class Transaction:
             correlation_id=self._origin.correlation_id,
             traceparent=self._origin.traceparent,
         )
-        return (await publish(self.conn, message, keyring=self._origin.keyring)).id
+        return await self._publish(message)
+
+    async def _publish(self, message: Message) -> UUID:
+        return (await publish(self._conn, message, keyring=self._origin.keyring)).id
