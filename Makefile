@@ -8,13 +8,14 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 PYTHON ?= python3
 VENV := .venv
 AUDIT := $(VENV)/audit
+DOCS := $(VENV)/docs
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 PYTEST_ARGS ?= -n 2 --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help setup run demo test check bench chaos drill audit ci lock
+.PHONY: help setup run demo test check bench chaos drill audit docs reference ci lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -72,9 +73,22 @@ audit: setup ## ask an advisory service about every locked dependency; needs the
 	@for lock in runtime dev; do \
 	  $(AUDIT)/bin/pip-audit --strict --requirement locks/$$lock.lock --require-hashes --disable-pip --progress-spinner off; done
 
-ci: ## what .ci/run calls: setup, check, test, drill
+docs: $(DOCS)/.stamp ## the documents as a site in site/: strict, links checked
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --clean
+	@echo "site/index.html"
+
+$(DOCS)/.stamp: $(STAMP) locks/docs.lock
+	@test -x $(DOCS)/bin/python || $(BIN)/uv venv --quiet $(DOCS)
+	@$(BIN)/uv pip install --quiet --python $(DOCS)/bin/python --require-hashes -r locks/docs.lock
+	@touch $@
+
+reference: setup ## docs/reference made anew from the code
+	@$(BIN)/python -m docs.generator
+
+ci: ## what .ci/run calls: setup, check, docs, test, drill
 	@$(MAKE) setup
 	@$(MAKE) check
+	@$(MAKE) docs
 	@$(MAKE) test
 	@$(MAKE) drill
 
@@ -82,4 +96,5 @@ lock: setup ## resolve the dependencies anew and write locks/
 	@$(LOCK) pyproject.toml --extra server --output-file locks/runtime.lock
 	@$(LOCK) pyproject.toml --extra dev --output-file locks/dev.lock
 	@printf '%s\n' uv hatchling | $(LOCK) - --output-file locks/bootstrap.lock
+	@$(LOCK) --group docs --output-file locks/docs.lock
 	@printf '%s\n' pip-audit | $(LOCK) - --output-file locks/audit.lock

@@ -32,15 +32,22 @@ def _default_state_dir() -> Path:
 
 
 class StripeSettings(BaseModel):
-    """Stripe in. `webhook_secrets` absent means that Stripe is off."""
+    """Stripe events in."""
 
     webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """`whsec_…`, comma-separated while one is being rolled. Unset: Stripe is off."""
     api_key: SecretStr | None = None
+    """Fetches objects and lists missed events. Without it thin events cannot be processed."""
     api_base: str = "https://api.stripe.com"
+    """Another address of the API."""
     livemode: bool | None = None
+    """With `true`, test events are stored and never acted on."""
     tolerance_s: int = Field(default=300, ge=1, le=86_400)
+    """How old, or how far in the future, a signature may be."""
     body_bytes_max: int = Field(default=1_048_576, ge=1_024)
+    """A larger body is answered 413."""
     timeout_s: float = Field(default=10.0, gt=0, le=80)
+    """Limit of one call to the API."""
 
     @field_validator("webhook_secrets", mode="before")
     @classmethod
@@ -51,29 +58,41 @@ class StripeSettings(BaseModel):
 
 
 class EmailSettings(BaseModel):
-    """Mail out. `url` absent means that emails wait as deferred, and `doctor` says so."""
+    """Emails out. Without `POSTROOM_EMAIL__URL` they wait as deferred, and `postroom doctor` says so."""
 
     url: SecretStr | None = None
+    """`smtp://`, `smtps://` or `smtp+starttls://user:password@host:port`. Unset: emails wait."""
     sender: str = Field(default="Postroom <postroom@localhost>", alias="from")
+    """The sender."""
     templates_dir: Path | None = None
+    """Your own templates; they take precedence over the shipped ones."""
     connections_max: int = Field(default=8, ge=1, le=100)
+    """Connections to the server, per process."""
     timeout_s: float = Field(default=20.0, gt=0, le=120)
+    """Limit of one SMTP command."""
     attempts_max: int = Field(default=12, ge=1, le=100)
+    """Attempts before an email is dead."""
     attachments_bytes_max: int = Field(default=10_485_760, ge=0)
+    """All attachments of one email together."""
     tls_ca: Path | None = None
+    """A PEM file of further certificate authorities to trust."""
 
     model_config = {"populate_by_name": True}
 
 
 class WebhookSettings(BaseModel):
-    """Webhooks out. `steps_s`: how long it waits before each next attempt, comma-separated, each ±20 %."""
+    """Webhooks out."""
 
     allow_private: bool = False
+    """Let webhooks go to private addresses. Then nothing protects your network from tenants' urls."""
     connections_per_host: int = Field(default=20, ge=1, le=1_000)
+    """In flight to one receiver, per process."""
     timeout_s: float = Field(default=15.0, gt=0, le=120)
+    """Limit of one attempt."""
     steps_s: Annotated[tuple[Annotated[float, Field(gt=0, le=864_000)], ...], NoDecode] = Field(
         default=(5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0), min_length=1, max_length=50
     )
+    """Seconds before each next attempt, comma-separated, each ±20 %. After the last one a webhook is dead."""
 
     @field_validator("steps_s", mode="before")
     @classmethod
@@ -82,27 +101,37 @@ class WebhookSettings(BaseModel):
 
 
 class ExportSettings(BaseModel):
-    """Exports out. `url` absent means files below the state folder."""
+    """Exports out."""
 
     url: str | None = None
+    """`file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`. Unset: files below the state folder."""
     records_max: int = Field(default=1_000, ge=1, le=100_000)
+    """Records in one file."""
     options: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Options of the object store, as JSON, or one by one: `POSTROOM_EXPORTS__OPTIONS__ENDPOINT`."""
 
 
 class RetentionSettings(BaseModel):
     """How long finished work is kept, in days."""
 
     delivered_payload_days: int = Field(default=30, ge=1)
+    """Then the payload of a delivered message is emptied."""
     dead_payload_days: int = Field(default=90, ge=1)
+    """Then a dead letter is given up."""
     message_days: int = Field(default=400, ge=31)
+    """Then the message itself is removed; its key may be used again."""
     attempt_days: int = Field(default=90, ge=1)
+    """Then the partition of the attempt log is dropped."""
     audit_days: int = Field(default=730, ge=31)
+    """Then an entry of the audit trail is removed."""
 
 
 class EncryptionSettings(BaseModel):
-    """Payloads at rest. `keys`: `name:base64` of 32 bytes each; the first one encrypts, all open."""
+    """Encryption of payloads at rest."""
 
     keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """`name:base64` of 32 bytes each, comma-separated; `postroom encryption new-key NAME` makes one. The
+    first one encrypts, all decrypt. Every process needs the same."""
 
     @field_validator("keys", mode="before")
     @classmethod
@@ -114,17 +143,21 @@ class EncryptionSettings(BaseModel):
 
 
 class OidcSettings(BaseModel):
-    """Signing in to the console through an OpenID Connect provider; `issuer` absent means not.
-
-    `scopes`: what each value of the claim may do; `*` stands for everybody.
-    """
+    """Signing in to the console through an OpenID Connect provider."""
 
     issuer: str | None = None
+    """The provider's address. Unset: off."""
     client_id: str = ""
+    """Of a confidential client with the code flow."""
     client_secret: SecretStr = SecretStr("")
+    """Its secret."""
     claim: str = "groups"
+    """The claim that says what somebody is."""
     scopes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """What each value of the claim may do, as JSON: `{"oncall": ["admin:read"]}`; `*` stands for everybody.
+    """
     redirect_url: str | None = None
+    """`https://…/console/oidc/return`, where a proxy changes the address."""
 
 
 class Settings(BaseSettings):
@@ -133,17 +166,33 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="POSTROOM_", env_nested_delimiter="__", extra="ignore")
 
     database_url: SecretStr | None = None
+    """PostgreSQL 14 or newer. Several hosts and `target_session_attrs` are understood. Unset: a local server,
+    in `dev` only."""
     database_pooler: bool = False
+    """PgBouncer in transaction mode stands between: nothing is kept per connection, and wake-ups are polled.
+    """
     database_connections_max: int = Field(default=10, ge=2, le=200)
+    """Connections, per process."""
     env: Environment = Environment.DEV
+    """`dev` or `prod`."""
     host: str = "127.0.0.1"
+    """Address on which `postroom serve` listens."""
     port: int = Field(default=8000, ge=0, le=65_535)
+    """Port on which `postroom serve` listens."""
     state_dir: Path = Field(default_factory=_default_state_dir)
+    """Local database, logs, exports."""
     metrics_token: SecretStr | None = None
+    """Bearer token of `/metrics`."""
     log_json: bool | None = None
+    """One JSON object a line. Unset: in `prod` only."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """`debug`, `info`, `warning` or `error`. From `warning` on, a delivery that succeeds at the first attempt
+    writes no line."""
     routes: Path | None = None
+    """The routes file. Checked at start, with everything that its channels would
+    refuse."""
     handlers: Path | None = None
+    """A Python file with handlers."""
     stripe: StripeSettings = StripeSettings()
     email: EmailSettings = EmailSettings()
     webhook: WebhookSettings = WebhookSettings()

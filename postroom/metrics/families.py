@@ -46,8 +46,10 @@ def _jobs(gauges: Gauges) -> Iterator[Metric]:
     failures = {(name,): float(job.consecutive_failures) for name, job in known.items()}
     # The runner has no runs of its own: each round it beats for is a success.
     successes[(RUNNER,)] = max(successes[(RUNNER,)], beats[(RUNNER,)])
-    yield _gauge("job_last_heartbeat_timestamp", "Unix time of a job's last beat.", ["job"], beats)
-    yield _gauge("job_last_success_timestamp", "Unix time of a job's last success.", ["job"], successes)
+    yield _gauge("job_last_heartbeat_timestamp", "Unix time of a job's last heartbeat.", ["job"], beats)
+    yield _gauge(
+        "job_last_success_timestamp", "Unix time of a job's last success, 0 for never.", ["job"], successes
+    )
     yield _gauge("postroom_job_consecutive_failures", "Failures since the last success.", ["job"], failures)
 
 
@@ -72,7 +74,7 @@ def _contract_outcomes(gauges: Gauges) -> Iterator[Metric]:
     )
     yield _counter(
         "stripe_webhook_events",
-        "Stripe events, by outcome.",
+        "Stripe events, by outcome; error is a refused signature or an attempt that failed.",
         ["outcome"],
         _tally(gauges, "stripe_outcome", STRIPE_OUTCOMES),
     )
@@ -97,11 +99,16 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
         "postroom_oldest_due_age_seconds", "How late the oldest due delivery is.", ["channel"], oldest
     )
     dead = {(c.value, k.value): float(gauges.dead_letters.get((c, k), 0)) for c, k in product(Channel, Cause)}
-    yield _gauge("postroom_dead_letters", "Dead letters, by cause.", ["channel", "cause"], dead)
+    yield _gauge(
+        "postroom_dead_letters",
+        "Dead letters, by cause; each counted up to 100,000.",
+        ["channel", "cause"],
+        dead,
+    )
     open_others = float(sum(1 for name in gauges.circuits if name not in CIRCUITS))
     yield _gauge(
         "postroom_destination_circuits_open",
-        "Breakers of single destinations not closed.",
+        "Breakers of single destinations that are not closed.",
         [],
         {(): open_others},
     )
@@ -113,7 +120,10 @@ def _ledger(gauges: Gauges) -> Iterator[Metric]:
         for c, o in product(Channel, ATTEMPT_OUTCOMES)
     }
     yield _counter(
-        "postroom_attempts", "Attempts and deferrals, by outcome.", ["channel", "outcome"], outcomes
+        "postroom_attempts",
+        "Attempts, and deferrals, which spend none, by outcome.",
+        ["channel", "outcome"],
+        outcomes,
     )
     ended = {
         (c.value, e): float(gauges.tallies.get(("ended", f"{c}/{e}"), 0)) for c, e in product(Channel, ENDS)
@@ -131,7 +141,11 @@ def _vitals(gauges: Gauges) -> Iterator[Metric]:
     vitals = gauges.vitals
     days = float("inf") if vitals.token_days is None else vitals.token_days
     for name, text, value in (
-        ("postroom_longest_transaction_seconds", "Age of the oldest open transaction.", vitals.transaction_s),
+        (
+            "postroom_longest_transaction_seconds",
+            "Age of the oldest open transaction but for vacuum; of other roles only with pg_read_all_stats.",
+            vitals.transaction_s,
+        ),
         (
             "postroom_ledger_drift",
             "Published minus what is accounted for; not 0 is a fault.",
@@ -140,7 +154,7 @@ def _vitals(gauges: Gauges) -> Iterator[Metric]:
         ("postroom_ledger_checked_timestamp", "Unix time of the canary's last check.", vitals.checked_s),
         ("postroom_workers", "Workers whose heartbeat is fresh.", float(vitals.workers)),
         ("postroom_database_size_bytes", "Size of the database.", float(vitals.database_bytes)),
-        ("postroom_token_expiry_days", "Days until the next token expires; +Inf for never.", days),
+        ("postroom_token_expiry_days", "Days until the next access token ends; +Inf for never.", days),
         (
             "postroom_attempt_partition_days",
             "Days ahead for which the attempt log has partitions.",

@@ -70,7 +70,9 @@ def certificates(settings: Settings) -> dict[str, Path]:
 
 def families(volumes: Mapping[str, Path], certificates: Mapping[str, Path]) -> Iterator[Metric]:
     free = GaugeMetricFamily(
-        "postroom_disk_free_ratio", "Free share of the volume a folder is on, 0 to 1.", labels=["volume"]
+        "postroom_disk_free_ratio",
+        "Free share of a volume, 0 to 1: state, exports, database; absent where it cannot be seen.",
+        labels=["volume"],
     )
     for name, path in volumes.items():
         ratio = free_ratio(path)
@@ -79,7 +81,7 @@ def families(volumes: Mapping[str, Path], certificates: Mapping[str, Path]) -> I
     yield free
     expiry = GaugeMetricFamily(
         "postroom_certificate_expiry_days",
-        "Days until the first certificate in a file ends.",
+        "Days until the first certificate of a file ends; absent without a file.",
         labels=["certificate"],
     )
     for name, path in certificates.items():

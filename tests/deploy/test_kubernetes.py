@@ -13,7 +13,7 @@ from tests.deploy.files import DEPLOY, ROOT, assert_command_exists, documents, i
 RESOURCES = [
     document for path in sorted((DEPLOY / "kubernetes").glob("*.yaml")) for document in documents(path)
 ]
-METRICS = (ROOT / "docs" / "metrics.md").read_text()
+METRICS = (ROOT / "docs" / "reference" / "metrics.md").read_text()
 NAMES = [f"{each['kind']}/{each['metadata']['name']}" for each in RESOURCES]
 VERSIONS = ("1.30", "1.37")  # the oldest that these manifests are for, and the newest known here
 WORKLOADS = {

@@ -26,7 +26,7 @@ PROMETHEUS_OWN: Final = {"up", "ALERTS"}
 MAY_BE_MISSING: Final = {"postroom_certificate_expiry_days"}
 """Rightly, where the settings name no certificate."""
 HISTOGRAM_PARTS: Final = ("_bucket", "_count", "_sum")
-DOCUMENTED: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCUMENTED: Final = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ REQUIREMENT = re.compile(r"[a-z0-9][a-z0-9._-]*(\[[a-z0-9,._-]+\])?==[^ ]+( ; [^
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 
 
-def test_there_are_locks_for_bootstrap_development_runtime_and_audit() -> None:
-    assert [path.name for path in LOCKS] == ["audit.lock", "bootstrap.lock", "dev.lock", "runtime.lock"]
+def test_there_are_locks_for_each_environment() -> None:
+    assert [path.stem for path in LOCKS] == ["audit", "bootstrap", "dev", "docs", "runtime"]
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)

@@ -37,7 +37,7 @@ async def metrics(request: Request) -> Response:
     up = GaugeMetricFamily(
         "postroom_database_up", "1 while the database answers.", value=float(gauges is not None)
     )
-    build = GaugeMetricFamily("postroom_build_info", "The version that runs.", labels=["version"])
+    build = GaugeMetricFamily("postroom_build_info", "The version that runs; always 1.", labels=["version"])
     build.add_metric([VERSION], 1.0)
     registry = CollectorRegistry()
     machine = await context.machine.read(gauges.vitals.data_dir if gauges else None)

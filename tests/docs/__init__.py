@@ -1,0 +1,1 @@
+"""The documents: links, generated pages, and the code in them."""
