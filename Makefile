@@ -15,7 +15,7 @@ PYTEST_ARGS ?= -n 2 --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help setup run demo test check bench chaos drill audit docs reference ci lock
+.PHONY: help setup run demo test check bench chaos drill audit docs reference ci lock dist
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -98,3 +98,8 @@ lock: setup ## resolve the dependencies anew and write locks/
 	@printf '%s\n' uv hatchling | $(LOCK) - --output-file locks/bootstrap.lock
 	@$(LOCK) --group docs --output-file locks/docs.lock
 	@printf '%s\n' pip-audit | $(LOCK) - --output-file locks/audit.lock
+
+dist: setup ## wheel and source archive in dist/: the same bytes from the same source
+	@rm -rf dist
+	@$(BIN)/hatchling build -d dist
+	@cd dist && sha256sum *

@@ -52,8 +52,8 @@ def child_environment(
     """Our own environment, completed by what runs here. What somebody has set stays as it is."""
     environment = {
         **os.environ,
+        **absolute_paths(settings),
         "POSTROOM_DATABASE_URL": dsn,
-        "POSTROOM_STATE_DIR": str(settings.state_dir.absolute()),
         "POSTROOM_PORT": str(port),
         "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
         "PYTHONUNBUFFERED": "1",
@@ -68,6 +68,18 @@ def child_environment(
     if settings.routes is None:
         environment["POSTROOM_ROUTES"] = str(DEMO_ROUTES)
     return environment
+
+
+def absolute_paths(settings: Settings) -> dict[str, str]:
+    """The settings that name a file or folder, for processes and terminals that stand elsewhere."""
+    named = {
+        "STATE_DIR": settings.state_dir,
+        "ROUTES": settings.routes,
+        "HANDLERS": settings.handlers,
+        "EMAIL__TEMPLATES_DIR": settings.email.templates_dir,
+        "EMAIL__TLS_CA": settings.email.tls_ca,
+    }
+    return {f"POSTROOM_{name}": str(path.absolute()) for name, path in named.items() if path is not None}
 
 
 @contextmanager

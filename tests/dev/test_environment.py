@@ -1,14 +1,17 @@
-"""Two that start at once never meet on one port."""
+"""Where the processes of `postroom up` listen, and the settings that they and a second terminal get."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from postroom.base.errors import Conflict
 from postroom.base.settings import Settings
-from postroom.dev.environment import open_listener
+from postroom.dev.environment import absolute_paths, open_listener
 
 
 def free_port() -> int:
@@ -33,3 +36,23 @@ def test_a_named_port_that_is_taken_is_refused() -> None:
     settings = Settings(port=free_port())
     with open_listener(settings), pytest.raises(Conflict, match=f"Port {settings.port} is taken"):
         open_listener(settings)
+
+
+def path_settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        whole = f"{prefix}{name}".upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from path_settings(field.annotation, f"{whole}__")
+        elif "Path" in str(field.annotation):
+            yield whole
+
+
+def test_every_path_is_absolute_for_who_stands_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [*path_settings(Settings, "POSTROOM_")]
+    assert "POSTROOM_EMAIL__TLS_CA" in names
+    for name in names:
+        monkeypatch.setenv(name, "here")
+    assert absolute_paths(Settings()) == dict.fromkeys(names, str(tmp_path / "here"))

@@ -1,10 +1,12 @@
-"""What is imported is declared, what is declared is used, and an application needs only the light part."""
+"""What is imported is declared, and what is declared is used.
+
+`tests/system/test_wheel.py` tries the light part in an environment of its own.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -74,21 +76,3 @@ def test_the_lock_files_hold_the_whole_service(lock: str) -> None:
         if (match := re.match(r"([a-z0-9._-]+)(\[[^]]*\])?==", line))
     }
     assert declared("", "server") <= locked
-
-
-def test_handlers_need_only_the_light_part() -> None:
-    """In a process that can import nothing else. `tests/system/test_wheel.py` tries the installation."""
-    script = f"""
-import sys
-light = {sorted(imports("postroom", "migrations") - {"asyncpg", "msgspec"})!r}
-class Border:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in light:
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Border())
-from postroom import Event, Transaction, on
-@on("invoice.paid")
-async def receipt(event: Event, tx: Transaction) -> None: ...
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
