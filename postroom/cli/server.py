@@ -14,22 +14,22 @@ from postroom.base.listener import BACKLOG, listen
 from postroom.base.log import get_logger
 from postroom.base.migrate import migrate
 from postroom.base.settings import Settings
-from postroom.cli.http_protocol import JoinedHttpProtocol
 from postroom.health.readiness import CheckStatus, Readiness
 from postroom.main import create_app
+from postroom.overrides.uvicorn_protocol import JoinedHttpProtocol
 from postroom.wiring import open_services
 
 log = get_logger(__name__)
 
 STOP_WITHIN_S: Final = 10
 GARBAGE_MIN: Final = 10_000
-"""Objects made and not freed until the next search: some dozens of requests in dispatcher, not one."""
+"""Objects made and not freed until the next search: some dozens of requests in flight, not one."""
 
 
 class DrainingServer(uvicorn.Server):
     """At the first SIGTERM or SIGINT readiness turns 503; after `drain_s` it stops. At the second: at once.
 
-    Promise: requests in dispatcher get `STOP_WITHIN_S`. It ends by returning, so the exit code is 0.
+    Promise: requests in flight get `STOP_WITHIN_S`. It ends by returning, so the exit code is 0.
     """
 
     def __init__(self, config: uvicorn.Config, *, readiness: Readiness, drain_s: float) -> None:

@@ -174,7 +174,7 @@ class Adapter(Protocol):
 
     `circuit` names the breaker shared by all destinations of the channel; None gives each
     destination one of its own; an empty string means that the engine keeps none.
-    `concurrency_max` and `per_destination_max` count deliveries in dispatcher.
+    `concurrency_max` and `per_destination_max` count deliveries in flight.
     """
 
     channel: Channel

@@ -227,7 +227,7 @@ async def test_text_that_postgresql_cannot_keep_is_refused_and_nothing_is_booked
 async def test_an_attempt_that_is_cut_off_gives_its_place_back(
     way_out: WayOut, trouble: Trouble, engine: AdapterEngine, pool: Pool
 ) -> None:
-    """More attempts are cut off than may be in dispatcher; the next one must still find a place."""
+    """More attempts are cut off than may be in flight; the next one must still find a place."""
     await way_out.publish(pool, "hello")
     [claim] = await engine.claim()
     way_out.break_with(trouble)

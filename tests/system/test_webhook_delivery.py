@@ -196,11 +196,9 @@ async def test_a_failure_that_may_pass_is_tried_again(
     assert len(receiver.received) == 1
 
 
-async def answer_of(
-    pool: Pool, settings: WebhookSettings, url: str, resolver: PublicResolver | None = None
-) -> Answer:
+async def answer_of(pool: Pool, settings: WebhookSettings, url: str, **options: Any) -> Answer:
     """One delivery to a direct url, published by SQL so that nothing was checked before."""
-    adapter = WebhookAdapter(pool=pool, clock=SystemClock(), settings=settings, resolver=resolver)
+    adapter = WebhookAdapter(pool=pool, clock=SystemClock(), settings=settings, **options)
     await adapter.start()
     try:
         [claim] = await claims(pool, to_url(url))
@@ -234,21 +232,20 @@ async def test_an_endless_answer_is_cut_at_20000_bytes_and_quickly(
 
 
 async def test_an_answer_that_stalls_after_its_status_counts_and_holds_nobody_up(
-    pool: Pool, receiver: Receiver, adapter: WebhookAdapter, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, receiver: Receiver
 ) -> None:
-    monkeypatch.setattr("postroom.channels.webhooks.adapter.RESPONSE_TIMEOUT_S", 0.2)
-    [claim] = await claims(pool, to_url(receiver.url("/stall")))
     begun = time.monotonic()
-    assert await adapter.deliver(claim) == Delivered("200", "the beginning")
+    answer = await answer_of(pool, OPEN, receiver.url("/stall"), response_timeout_s=0.2)
+    assert answer == Delivered("200", "the beginning")
     assert time.monotonic() - begun < OPEN.timeout_s / 2
 
 
 async def test_an_answer_counts_also_where_the_time_limit_passes_while_its_body_stalls(
-    pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, receiver: Receiver
 ) -> None:
-    monkeypatch.setattr("postroom.channels.webhooks.adapter.RESPONSE_TIMEOUT_S", 1.0)
     settings = OPEN.model_copy(update={"timeout_s": 0.3})
-    assert await answer_of(pool, settings, receiver.url("/stall")) == Delivered("200", "the beginning")
+    answer = await answer_of(pool, settings, receiver.url("/stall"), response_timeout_s=1.0)
+    assert answer == Delivered("200", "the beginning")
 
 
 async def test_a_redirect_is_never_followed(pool: Pool, receiver: Receiver, adapter: WebhookAdapter) -> None:
@@ -292,7 +289,7 @@ async def test_a_name_that_resolves_to_private_addresses_is_refused(
     pool: Pool, receiver: Receiver, addresses: tuple[str, ...]
 ) -> None:
     url = f"http://hooks.example:{receiver.port}/ok"
-    assert await answer_of(pool, GUARDED, url, resolving(*addresses)) == PRIVATE
+    assert await answer_of(pool, GUARDED, url, resolver=resolving(*addresses)) == PRIVATE
     assert not receiver.received
 
 

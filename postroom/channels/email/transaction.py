@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,17 +12,14 @@ from aiosmtplib import (
     SMTPNotSupported,
     SMTPRecipientRefused,
     SMTPRecipientsRefused,
-    SMTPServerDisconnected,
 )
-from aiosmtplib.protocol import normalize_message_line_endings
 
 from postroom.channels.email.outcomes import Phase
 from postroom.channels.email.smtp import SmtpFailed, step
+from postroom.overrides.aiosmtplib_body import send_body, start_body
 
 BODY_BYTES_PER_S = 131_072
-"""The slowest way out we plan for: it stretches the wait for the answer to a large mail."""
-
-_LEADING_DOT = re.compile(rb"(?m)^\.")
+"""The slowest connection we plan for: it stretches the wait for the answer to a large mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +51,10 @@ async def send(
     """
     refused = await _address(client, envelope, len(body), deadline)
     async with step(Phase.DATA, deadline):
-        go_ahead = await client.execute_command(b"DATA")
-        if go_ahead.code != 354:
-            raise SmtpFailed(SMTPDataError(go_ahead.code, go_ahead.message), Phase.DATA)
-        protocol = client.protocol
-        if protocol is None:
-            raise SMTPServerDisconnected("the connection was lost")
-    # aiosmtplib's own data() cannot tell "lost before the body" from "lost after it"; that difference
-    # decides between trying again and not knowing, so the body is written here.
+        protocol = await start_body(client)
     body_timeout_s = timeout_s + len(body) / BODY_BYTES_PER_S
     async with step(Phase.BODY, asyncio.get_running_loop().time() + body_timeout_s):
-        protocol.write(_LEADING_DOT.sub(b"..", normalize_message_line_endings(body)) + b".\r\n")
-        answer = await protocol.read_response()
+        answer = await send_body(protocol, body)
     if answer.code != 250:
         raise SmtpFailed(SMTPDataError(answer.code, answer.message), Phase.BODY)
     return Receipt(answer.code, answer.message, tuple(refused))

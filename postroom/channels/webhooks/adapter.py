@@ -1,4 +1,4 @@
-"""The way out of the channel `webhook`: one signed POST a delivery."""
+"""Delivers the channel `webhook`: one signed POST a delivery."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from postroom.channels.webhooks.payload import (
 from postroom.channels.webhooks.signing import sign
 from postroom.channels.webhooks.url import PrivateUrl, parse_url
 from postroom.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, rejected_payload
+from postroom.overrides.aiohttp_connector import REST_S
 from postroom.resilience.time_limit import TimeLimit
 
 CONCURRENCY_MAX = 800
@@ -62,12 +63,16 @@ class WebhookAdapter:
         clock: Clock,
         settings: WebhookSettings,
         resolver: AbstractResolver | None = None,
+        response_timeout_s: float = RESPONSE_TIMEOUT_S,
+        rest_s: float = REST_S,
     ) -> None:
         """`resolver`: instead of the system's; what it answers is checked all the same."""
         self._pool = pool
         self._clock = clock
         self._settings = settings
         self._resolver = resolver
+        self._response_timeout_s = response_timeout_s
+        self._rest_s = rest_s
         self._endpoints = EndpointCache(pool=pool, clock=clock)
         self._session: aiohttp.ClientSession | None = None
         self.per_destination_max = settings.connections_per_host
@@ -84,6 +89,7 @@ class WebhookAdapter:
             connections_max=self.concurrency_max,
             connections_per_host=self.per_destination_max,
             resolver=self._resolver,
+            rest_s=self._rest_s,
         )
 
     async def close(self) -> None:
@@ -151,7 +157,8 @@ class WebhookAdapter:
             with self._limit:
                 response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
             async with response:
-                detail = await read_excerpt(response, ends_at - self._clock.monotonic())
+                left_s = max(0.0, ends_at - self._clock.monotonic())
+                detail = await read_excerpt(response, min(self._response_timeout_s, left_s))
                 return judge_answer(response.status, response.headers, detail, self._clock.now())
         except (aiohttp.ClientError, TimeoutError, PrivateAddress) as error:
             return judge_failure(error)
@@ -168,8 +175,8 @@ class WebhookAdapter:
         return Deferred(Wait.PARKED, answer.reason)
 
 
-async def read_excerpt(response: aiohttp.ClientResponse, left_s: float) -> str:
-    """The first 20,000 bytes of an answer as text that PostgreSQL can keep, or what comes within `left_s`.
+async def read_excerpt(response: aiohttp.ClientResponse, within_s: float) -> str:
+    """The first 20,000 bytes of an answer as text that PostgreSQL can keep, or what comes within `within_s`.
 
     The status is the answer, so a body that is late, broken or endless changes nothing. The
     client closes the connection of an answer that was not read to its end.
@@ -178,7 +185,7 @@ async def read_excerpt(response: aiohttp.ClientResponse, left_s: float) -> str:
         return _text(response.content.read_nowait(RESPONSE_BYTES_MAX))
     kept = bytearray()
     with suppress(aiohttp.ClientError, TimeoutError):
-        async with asyncio.timeout(min(RESPONSE_TIMEOUT_S, max(0.0, left_s))):
+        async with asyncio.timeout(within_s):
             while len(kept) <= RESPONSE_BYTES_MAX and (chunk := await response.content.readany()):
                 kept += chunk
     return _text(bytes(kept[:RESPONSE_BYTES_MAX]))

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from postroom.base.version import VERSION
 from postroom.channels.webhooks.address import is_public
-from postroom.channels.webhooks.connector import QuietConnector
+from postroom.overrides.aiohttp_connector import REST_S, QuietConnector
 
 CONNECT_TIMEOUT_S = 5.0
 # Below the 5 s after which common receivers (Node) close an idle connection under our hands.
@@ -82,6 +82,7 @@ def open_session(
     connections_max: int,
     connections_per_host: int,
     resolver: AbstractResolver,
+    rest_s: float = REST_S,
 ) -> aiohttp.ClientSession:
     """A session that keeps no cookies, reads no proxy settings and unpacks nothing.
 
@@ -101,6 +102,7 @@ def open_session(
             keepalive_timeout=KEEPALIVE_S,
             resolver=resolver,
             socket_factory=open_socket,
+            rest_s=rest_s,
         ),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -1,4 +1,4 @@
-"""Kept connections on which an answer belongs to the request that asked for it.
+"""aiohttp: kept connections on which an answer belongs to the request that asked for it.
 
 HTTP/1.1 does not number its answers. A receiver that answers twice would give the second answer to the
 next delivery on that connection, which then counts as delivered though nobody has read it.
@@ -29,12 +29,12 @@ class QuietConnector(aiohttp.TCPConnector):
     for one that rests before it opens another. Does not promise: that an answer is the right one
     where the one before it was doubled and the double came later, amid the next delivery.
 
-    The client has no public way to say this, so two methods of it are overridden that are not public.
-    `tests/system/test_webhook_double_answers.py` fails when a new version no longer calls them.
+    The client has no public way to say this, so `_get` and `_release` are overridden, which are not public.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, rest_s: float = REST_S, **options: Any) -> None:
         super().__init__(**options)
+        self._rest_s = rest_s
         self._resting: dict[ConnectionKey, list[ResponseHandler]] = {}
         self._rest_waiters: list[asyncio.Future[None]] = []
 
@@ -43,7 +43,7 @@ class QuietConnector(aiohttp.TCPConnector):
             super()._release(key, protocol, should_close=True)
             return
         if not self._resting:
-            self._loop.call_later(REST_S, self._tick)
+            self._loop.call_later(self._rest_s, self._tick)
         self._resting.setdefault(key, []).append(protocol)
 
     def _tick(self) -> None:

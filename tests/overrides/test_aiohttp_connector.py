@@ -10,11 +10,11 @@ import pytest
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import WebhookSettings
-from postroom.channels.webhooks import connector
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.outbox.model import Claim, Delivered, Message
 from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
+from postroom.overrides.aiohttp_connector import REST_S
 
 GAP_S = 0.05
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -79,15 +79,17 @@ async def claims(pool: Pool, url: str, count: int) -> list[Claim]:
 
 
 @pytest.mark.parametrize(
-    ("rest_s", "idle"), [(0.3, False), (connector.REST_S, True)], ids=["while it rests", "while it is idle"]
+    ("rest_s", "idle"), [(0.3, False), (REST_S, True)], ids=["while it rests", "while it is idle"]
 )
 async def test_a_second_answer_ends_the_connection(
-    pool: Pool, babbler: tuple[Babbler, str], monkeypatch: pytest.MonkeyPatch, rest_s: float, idle: bool
+    pool: Pool, babbler: tuple[Babbler, str], rest_s: float, idle: bool
 ) -> None:
-    monkeypatch.setattr(connector, "REST_S", rest_s)
     receiver, url = babbler
     adapter = WebhookAdapter(
-        pool=pool, clock=SystemClock(), settings=WebhookSettings(allow_private=True, connections_per_host=1)
+        pool=pool,
+        clock=SystemClock(),
+        settings=WebhookSettings(allow_private=True, connections_per_host=1),
+        rest_s=rest_s,
     )
     await adapter.start()
     try:

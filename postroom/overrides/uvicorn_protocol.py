@@ -1,4 +1,4 @@
-"""Answers leave in one piece."""
+"""uvicorn: an answer leaves in one piece."""
 
 from __future__ import annotations
 
