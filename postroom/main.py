@@ -97,7 +97,7 @@ def _context(services: Services) -> Context:
         adapters=services.adapters,
         readiness=Readiness(pool=pool, clock=clock, known_revisions=known_revisions(), head=head()),
         gauges=GaugeReader(pool=pool, clock=clock),
-        machine=HostReader(settings=services.settings, clock=clock),
+        host=HostReader(settings=services.settings, clock=clock),
         verifier=TokenVerifier(pool=pool, clock=clock),
         intake=EventIntake(pool=pool, keyring=services.keyring),
         keyring=services.keyring,

@@ -13,9 +13,9 @@ from postroom.admin import audit
 from postroom.admin.tokens import Scope, Token, well_formed
 from postroom.api.context import context_of
 from postroom.base.clock import Clock
-from postroom.base.errors import NotAllowed, NotAuthenticated, PostroomError
+from postroom.base.errors import NotAllowed, NotAuthenticated, PostroomError, TooManyFailures
 from postroom.base.log import get_logger, remove_secrets
-from postroom.base.rate_limit import FailureLimiter
+from postroom.base.rate_limit import RateLimiter
 
 log = get_logger(__name__)
 
@@ -25,12 +25,6 @@ TOKEN_LENGTH_MAX: Final = 200
 SUBJECT_LENGTH_MAX: Final = 200
 
 bearer = HTTPBearer(auto_error=False, description="A token from `postroom token create`.")
-
-
-class TooManyFailures(PostroomError):
-    code = "too_many_failures"
-    status = 429
-    title = "Too many failed attempts from this address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +43,16 @@ class Gate:
     behind a shared address does not lock out its neighbours.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
-        self._failures = FailureLimiter(clock=clock, failures_max=FAILURES_MAX)
-        self._audited = FailureLimiter(clock=clock, failures_max=AUDITED_REFUSALS_MAX)
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        failures_max: int = FAILURES_MAX,
+        audited_refusals_max: int = AUDITED_REFUSALS_MAX,
+    ) -> None:
+        """Both are limits a minute: for each client, and for each reason of a refusal."""
+        self._failed_tokens = RateLimiter(clock=clock, count_max=failures_max)
+        self._audited_refusals = RateLimiter(clock=clock, count_max=audited_refusals_max)
 
     async def admit(self, connection: HTTPConnection, scope: Scope) -> Caller:
         """Errors: `NotAuthenticated`, `NotAllowed`, `TooManyFailures`."""
@@ -69,12 +70,12 @@ class Gate:
         if text is None:
             await self._audit(connection, "absent")
             raise NotAuthenticated("send `Authorization: Bearer pr_…`; `postroom token create` makes one")
-        wait_s = self._failures.wait_s(client)
+        wait_s = self._failed_tokens.wait_s(client)
         if wait_s and not context.verifier.knows(text):
             raise TooManyFailures("wait before trying again", retry_after_s=wait_s)
         token = await context.verifier.verify(text)
         if token is None:
-            self._failures.record(client)
+            self._failed_tokens.record(client)
             await self._audit(connection, "unknown", detail={"well_formed": well_formed(text)})
             raise NotAuthenticated("this token is unknown, expired or revoked")
         return token
@@ -90,7 +91,7 @@ class Gate:
         """One entry a refusal, within a limit a minute for each reason: a flood of one hides no other."""
         known = {"client": _client(connection), "why": why, **(detail or {})}
         log.warning("auth.refused", **known)
-        if not self._audited.record(why):
+        if not self._audited_refusals.record(why):
             return
         async with context_of(connection).transaction() as conn:
             await audit.record(

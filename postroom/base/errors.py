@@ -65,6 +65,12 @@ class NotAllowed(PostroomError):
     title = "The token lacks the scope for this"
 
 
+class TooManyFailures(PostroomError):
+    code = "too_many_failures"
+    status = 429
+    title = "Too many failed attempts from this address"
+
+
 class NotFound(PostroomError):
     code = "not_found"
     status = 404

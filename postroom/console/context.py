@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
-from postroom.admin.token_verifier import TokenVerifier
-from postroom.base.clock import Clock
-from postroom.base.db import Connection, Pool
-from postroom.base.rate_limit import FailureLimiter
-from postroom.base.settings import Settings
+from postroom.admin.request_context import RequestContext
+from postroom.base.rate_limit import RateLimiter
 from postroom.console.view.rates import RateMeter
-from postroom.encryption.keyring import Keyring
-from postroom.health.readiness import Readiness
-from postroom.metrics.gauges import GaugeReader
-from postroom.outbox.model import Adapter, Channel
-
-ACQUIRE_TIMEOUT_S: Final = 5.0
-TIMEOUT_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Console:
-    """One application's parts. `readiness` and `verifier` are those that the API uses too.
+class Console(RequestContext):
+    """`readiness` and `verifier` are those that the API uses too.
 
     `gauges` counts less far than that of the metrics: a person who waits for a page needs no more.
     """
 
-    settings: Settings
-    clock: Clock
-    pool: Pool
-    keyring: Keyring
-    adapters: Mapping[Channel, Adapter]
-    gauges: GaugeReader
-    readiness: Readiness
-    verifier: TokenVerifier
-    failures: FailureLimiter
+    failed_sign_ins: RateLimiter
     rates: RateMeter
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """One transaction for a change and its audit row."""
-        async with (
-            asyncio.timeout(TIMEOUT_S),
-            self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn,
-            conn.transaction(),
-        ):
-            yield conn
-
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Connection]:
-        """A read-only view of one moment, so that what a page shows agrees with itself."""
-        async with (
-            asyncio.timeout(TIMEOUT_S),
-            self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn,
-            conn.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            yield conn

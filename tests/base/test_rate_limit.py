@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from postroom.base.rate_limit import CLIENTS_MAX, WINDOW_S, FailureLimiter
+from postroom.base.rate_limit import NAMES_MAX, WINDOW_S, RateLimiter
 from tests.fixtures.clock import DrivenClock
 
 
-def limiter() -> tuple[FailureLimiter, DrivenClock]:
+def limiter() -> tuple[RateLimiter, DrivenClock]:
     clock = DrivenClock()
-    return FailureLimiter(clock=clock, failures_max=3), clock
+    return RateLimiter(clock=clock, count_max=3), clock
 
 
 def test_a_client_waits_after_too_many_failures_and_may_try_again_later() -> None:
@@ -30,6 +30,6 @@ def test_clients_are_counted_apart() -> None:
 
 def test_it_remembers_a_limited_number_of_clients() -> None:
     failures, _ = limiter()
-    for number in range(CLIENTS_MAX + 10):
+    for number in range(NAMES_MAX + 10):
         failures.record(str(number))
-    assert len(failures._windows) == CLIENTS_MAX
+    assert len(failures._windows) == NAMES_MAX

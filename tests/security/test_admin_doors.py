@@ -15,7 +15,6 @@ from fastapi.routing import APIRoute
 
 from postroom.admin.token_store import create_token, revoke_token
 from postroom.admin.tokens import Scope, generate_token
-from postroom.api import auth
 from postroom.api.admin.application import ROUTERS, create_admin
 from postroom.api.auth import AUDITED_REFUSALS_MAX, FAILURES_MAX
 from postroom.base.db import transaction
@@ -28,10 +27,9 @@ OPEN = {"/v1/stripe/webhook", "/livez", "/healthz", "/readyz", "/readyz/{check}"
 
 
 @pytest.fixture
-async def api(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
-    monkeypatch.setattr(auth, "FAILURES_MAX", 10_000)
-    monkeypatch.setattr(auth, "AUDITED_REFUSALS_MAX", 10_000)
+async def api(dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     async with running_api(dsn, Settings(state_dir=tmp_path)) as running:
+        running.lift_rate_limits()
         yield running
 
 

@@ -40,9 +40,9 @@ async def metrics(request: Request) -> Response:
     build = GaugeMetricFamily("postroom_build_info", "The version that runs; always 1.", labels=["version"])
     build.add_metric([VERSION], 1.0)
     registry = CollectorRegistry()
-    machine = await context.machine.read(gauges.vitals.data_dir if gauges else None)
+    host = await context.host.read(gauges.vitals.data_dir if gauges else None)
     ready = _ready(await context.readiness.report())
-    registry.register(_Reading([up, build, ready, *machine, *(families(gauges) if gauges else ())]))
+    registry.register(_Reading([up, build, ready, *host, *(families(gauges) if gauges else ())]))
     body = generate_latest(registry) + generate_latest(context.http_metrics.registry)
     return Response(body, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 

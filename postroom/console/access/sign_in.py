@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from postroom.admin import audit
 from postroom.admin.tokens import Scope
-from postroom.base.errors import NotFound, PostroomError
+from postroom.base.errors import NotFound, TooManyFailures
 from postroom.base.log import get_logger
 from postroom.console.access.security import Form, check_origin, field, read_form
 from postroom.console.access.sessions import (
@@ -33,12 +33,6 @@ log = get_logger(__name__)
 THEME_S = 365 * 86_400
 
 
-class TooManyFailures(PostroomError):
-    code = "too_many_failures"
-    status = 429
-    title = "Too many failed attempts from this address"
-
-
 class SignIn:
     """The pages for those who are not signed in yet."""
 
@@ -55,13 +49,13 @@ class SignIn:
         check_origin(request)
         form = await read_form(request)
         client = request.client.host if request.client else "unknown"
-        wait_s = self._console.failures.wait_s(client)
+        wait_s = self._console.failed_sign_ins.wait_s(client)
         if wait_s:
             raise TooManyFailures(f"wait {wait_s} s before trying again", retry_after_s=wait_s)
         token = await self._console.verifier.verify(field(form, "token"))
         place = safe_place(field(form, "next"))
         if token is None:
-            self._console.failures.record(client)
+            self._console.failed_sign_ins.record(client)
             log.warning("console.refused", client=client)
             return self._page(request, place, "This token is unknown, expired or revoked.", status=401)
         if Scope.ADMIN_READ not in token.scopes:
