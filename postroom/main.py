@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from postroom.admin.token_verifier import TokenVerifier
@@ -51,6 +53,7 @@ def create_app(*, services: Services, more_routes: Sequence[BaseRoute] = ()) -> 
             Route(EVENTS_PATH, publish_events, methods=["POST"]),
             *health_routes(),
             Route("/metrics", metrics),
+            Route("/", _front_page),
             Route("/openapi.json", openapi),
             *_console(context),
             *more_routes,
@@ -73,6 +76,13 @@ def create_app(*, services: Services, more_routes: Sequence[BaseRoute] = ()) -> 
         part.state.context = context
         part.state.gate = gate
     return app
+
+
+async def _front_page(request: Request) -> Response:
+    """A browser is led to the console, a program is told what there is."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/console")
+    return JSONResponse({"console": "/console", "openapi": "/openapi.json", "ready": "/readyz"})
 
 
 def _console(context: Context) -> list[BaseRoute]:

@@ -26,5 +26,5 @@ def main() -> int:
             print(VERSION)
             return 0
         extra = EXTRAS.get(module, "server")
-        print(f"{missing.msg}. This needs the service: pip install 'postroom[{extra}]'", file=sys.stderr)
+        print(f"{missing.msg}. It comes with: pip install 'postroom[{extra}]'", file=sys.stderr)
         return WRONG_USE

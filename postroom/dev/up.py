@@ -55,7 +55,8 @@ def start_database(settings: Settings, screen: Screen) -> ResolvedDatabase:
     else:
         how = "started" if database.origin == "started" else "already running"
         folder = settings.state_dir / "postgres"
-        screen.done("database", f"PostgreSQL {database.server.version}, {how}, in {folder}")
+        where = f"{database.server.where} (in {folder})"
+        screen.done("database", f"PostgreSQL {database.server.version}, {how}, {where}")
     return database
 
 
@@ -133,6 +134,9 @@ async def show_addresses(stack: Stack, settings: Settings, screen: Screen) -> No
     screen.row("webhooks", f"to {stack.fake_services.receiver.url()} for the tenant {TENANT}")
     screen.row("exports", exports)
     screen.row("Stripe", f"{stack.url}/v1/stripe/webhook")
+    screen.row(
+        "SQL", "select postroom.publish(…) in your own transaction: your tables belong in this database"
+    )
     screen.row("settings", f"set -a; . {stack.settings_path}; set +a   gives another terminal what runs here")
     screen.row("doctor", f"{Path(sys.executable).with_name('postroom')} doctor")
     screen.say()

@@ -57,8 +57,9 @@ class LocalPostgres:
         major: int | None = None, port: int | None = None, settings: Mapping[str, str] | None = None,
         identity: str = "auto", start_s: float = START_S, stop_s: float = STOP_S,
     ) -> None:  # fmt: skip
-        """`binaries` wins over `flavour` and `major`; `settings` go over ours; a free port is found if None.
+        """`binaries` wins over `flavour` and `major`; `settings` go over ours.
 
+        `port`: if None, the one of last time, or a free one where there is none or it is taken.
         `identity`: "auto", or for tests "direct", "namespace" or an OS user's name.
         Errors: `PostgresError` when `settings` would give up durability.
         """
@@ -168,7 +169,7 @@ class LocalPostgres:
         if self._home.log_size_bytes() > LOG_SIZE_MAX_BYTES:
             self._home.log_path.replace(self._home.log_path.with_suffix(".log.1"))
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            port = self._port or _free_port()
+            port = self._port or (self._home.read_port() if attempt == 1 else None) or _free_port()
             try:
                 pid, socket_dir = self._launch_once(binaries, port, lock_fd)
             except StartFailed as error:
@@ -176,6 +177,7 @@ class LocalPostgres:
                 if not taken or attempt == PORT_ATTEMPTS:
                     raise
                 continue
+            self._home.write_port(port)
             return RunningPostgres(
                 pid=pid, owner_pid=os.getpid(), port=port, socket_dir=socket_dir, version=binaries.version,
                 dsn=f"postgresql://postgres:{quote(password, safe='')}@127.0.0.1:{port}/{DATABASE}",

@@ -52,13 +52,14 @@ def with_database(dsn: str, database: str) -> str:
 
 
 class Home:
-    """The folder `postgres/` of a state folder: data, log, password, lock and state file. Mode 0700."""
+    """The folder `postgres/` of a state folder: data, log, password, port, lock and state file. Mode 0700."""
 
     def __init__(self, state_dir: Path) -> None:
         self.path = state_dir.absolute() / "postgres"
         self.data_dir = self.path / "data"
         self.log_path = self.path / "server.log"
         self.password_path = self.path / "password"
+        self.port_path = self.path / "port"
         self.lock_path = self.path / "lock"
         self.state_path = self.path / "postgres.json"
 
@@ -93,6 +94,17 @@ class Home:
                     f"Move it away, or choose another state folder (POSTROOM_STATE_DIR)."
                 ) from None
             return None
+
+    def read_port(self) -> int | None:
+        """The port of last time: what people wrote down of it should stay true."""
+        try:
+            return int(self.port_path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def write_port(self, port: int) -> None:
+        """Keep it for the next start."""
+        self.port_path.write_text(f"{port}\n")
 
     def log_tail(self, *, start: int = 0, lines: int = 20) -> str:
         """The last lines of the log that were written after byte `start`."""

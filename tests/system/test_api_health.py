@@ -48,6 +48,17 @@ async def test_probes_answer_as_the_runbook_says(api: Api) -> None:
     assert (await api.call("HEAD", "/livez")).status == 200
 
 
+async def test_the_front_door_leads_a_browser_to_the_console_and_tells_a_program_where_it_is(
+    api: Api,
+) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    led = await api.get("/", headers=browser, allow_redirects=False)
+    assert (led.status, led.headers["Location"]) == (307, "/console")
+    assert (await api.get("/", headers=browser)).status == 200
+    told = await api.get("/", headers={"Accept": "*/*"})
+    assert (told.status, told.json["console"]) == (200, "/console")
+
+
 async def test_a_beating_runner_makes_it_ready(dsn: str, api: Api) -> None:
     await run_sql(dsn, "insert into postroom.job (name, beat_at) values ('jobs-runner', now())")
     assert (await api.get("/readyz")).status == 200

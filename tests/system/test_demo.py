@@ -81,6 +81,8 @@ def test_a_second_terminal_gets_its_settings_for_the_runbooks_commands(up: Runni
     path = tmp_path / "state" / "environment"
     assert f". {path}" in up.output
     assert path.stat().st_mode & 0o777 == 0o600
+    assert re.search(r"database +PostgreSQL .* postgresql://postgres@127\.0\.0\.1:\d+/postroom ", up.output)
+    assert "select postroom.publish(…) in your own transaction" in up.output
     lines = [line.partition("=") for line in path.read_text().splitlines() if line.startswith("POSTROOM_")]
     settings = {name: shlex.split(value)[0] for name, _, value in lines}
 

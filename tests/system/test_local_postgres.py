@@ -369,6 +369,18 @@ def test_a_taken_port_is_named_with_the_log(tmp_path: Path) -> None:
         assert server.state.port == port
 
 
+def test_the_port_stays_what_it_was_while_nobody_else_has_it(tmp_path: Path) -> None:
+    ports = []
+    for _ in range(2):
+        with LocalPostgres(tmp_path) as server, psycopg.connect(server.dsn):  # a session that it cuts off
+            ports.append(server.state.port)
+    assert ports[0] == ports[1]
+    with socket.create_server(("127.0.0.1", ports[0])), LocalPostgres(tmp_path) as server:
+        ports.append(server.state.port)
+        assert fetch(server.dsn, "select 1") == 1
+    assert ports[2] != ports[0]
+
+
 @pytest.mark.parametrize("name", ["fsync", "synchronous_commit", "full_page_writes"])
 def test_durability_cannot_be_switched_off(tmp_path: Path, name: str) -> None:
     with pytest.raises(PostgresError, match=f"{name} stays 'on'"):
