@@ -24,7 +24,7 @@ from postroom.api.intake.stripe_webhook import StripeWebhook
 from postroom.api.openapi import openapi
 from postroom.api.probes.health import health_routes
 from postroom.api.probes.metrics import metrics
-from postroom.base.migrate import head, known_revisions
+from postroom.base.migrate import read_schema
 from postroom.console.routes import console_routes
 from postroom.health.readiness import Readiness
 from postroom.metrics.gauges import GaugeReader
@@ -105,7 +105,7 @@ def _context(services: Services) -> Context:
         clock=clock,
         pool=pool,
         adapters=services.adapters,
-        readiness=Readiness(pool=pool, clock=clock, known_revisions=known_revisions(), head=head()),
+        readiness=Readiness(pool=pool, clock=clock, schema=read_schema()),
         gauges=GaugeReader(pool=pool, clock=clock),
         host=HostReader(settings=services.settings, clock=clock),
         verifier=TokenVerifier(pool=pool, clock=clock),

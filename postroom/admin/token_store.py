@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from postroom.admin.tokens import Scope, Token, generate_token, hash_token
-from postroom.base.db import Connection, Record, query
+from postroom.base.db import Connection, Record, fetch_one, query
 from postroom.base.errors import InvalidInput, NotFound
 
 _INSERT = query(__package__, "insert_token")
@@ -29,9 +29,7 @@ async def create_token(
     if not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable():
         raise InvalidInput(f"a token's name is 1 to {NAME_LENGTH_MAX} printable characters", field="name")
     secret = generate_token()
-    row = await conn.fetchrow(_INSERT, name, hash_token(secret), [str(s) for s in scopes], expires_at)
-    if row is None:
-        raise RuntimeError("insert ... returning gave no row")
+    row = await fetch_one(conn, _INSERT, name, hash_token(secret), [str(s) for s in scopes], expires_at)
     return secret, _token(row)
 
 

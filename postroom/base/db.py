@@ -128,6 +128,14 @@ async def connect(
     )
 
 
+async def fetch_one(conn: Connection, statement: str, *values: Any, timeout_s: float | None = None) -> Record:
+    """The row of a statement that always gives one. Errors: `RuntimeError` when it gives none."""
+    row: Record | None = await conn.fetchrow(statement, *values, timeout=timeout_s)
+    if row is None:
+        raise RuntimeError(f"a statement that always gives a row gave none: {statement[:80]}")
+    return row
+
+
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """One connection, one transaction: committed on leaving, rolled back on an error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -13,11 +14,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_only
 
-from postroom.base.db import CONNECT_TIMEOUT_S, query
+from postroom.base.db import CONNECT_TIMEOUT_S, Connection, query
 from postroom.base.errors import Unavailable
 from postroom.base.version import PACKAGE
 
 _FETCH_REVISION = query(__package__, "fetch_revision")
+_GRANT_PUBLISHER = query(__package__, "grant_publisher")
 
 LOCK = 7_265_001
 LOCK_TIMEOUT = "60s"
@@ -34,16 +36,48 @@ def _config() -> Config:
     return config
 
 
-def known_revisions() -> frozenset[str]:
-    """Every revision this code knows; read from the files, so ask once and keep it."""
-    return frozenset(s.revision for s in ScriptDirectory.from_config(_config()).walk_revisions())
-
-
 def head() -> str:
     """The revision this code needs."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     if revision is None:
         raise RuntimeError("this installation lacks its migrations folder")
+    return revision
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The schema that this code works on."""
+
+    head: str
+    known: frozenset[str]
+
+    def fault(self, revision: str | None) -> str | None:
+        """What keeps this code from working on a database at `revision`; None: nothing.
+
+        A database that is ahead of the code is fine: a rolling deploy.
+        """
+        if revision is None:
+            return "the schema is missing"
+        if revision != self.head and revision in self.known:
+            return f"schema at {revision}, code at {self.head}"
+        return None
+
+
+def read_schema() -> Schema:
+    """Read from the migration files, so ask once and keep it."""
+    revisions = ScriptDirectory.from_config(_config()).walk_revisions()
+    return Schema(head(), frozenset(each.revision for each in revisions))
+
+
+async def fetch_revision(conn: Connection) -> str | None:
+    """The revision of the database's schema; None where there is none.
+
+    Transaction: none is open; a missing schema would end it.
+    """
+    try:
+        revision: str | None = await conn.fetchval(_FETCH_REVISION)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        return None
     return revision
 
 
@@ -70,6 +104,7 @@ def _upgrade(connection: SyncConnection) -> None:
 async def migrate(dsn: str) -> None:
     """Upgrade to `head` in one transaction; several callers at once follow each other.
 
+    A role `postroom_publisher` that was made since the last time may publish from then on.
     Errors: what the driver raises; nothing is changed then.
     """
     engine = create_async_engine(
@@ -81,6 +116,7 @@ async def migrate(dsn: str) -> None:
             await connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
             await connection.execute(text(f"select pg_advisory_xact_lock({LOCK})"))
             await connection.run_sync(_upgrade)
+            await connection.exec_driver_sql(_GRANT_PUBLISHER)
     finally:
         await engine.dispose()
 
@@ -93,14 +129,12 @@ async def ensure_schema(dsn: str, *, prod: bool) -> None:
     """
     conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     try:
-        revision = await conn.fetchval(_FETCH_REVISION)
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        revision = None
+        revision = await fetch_revision(conn)
     finally:
         await conn.close(timeout=CONNECT_TIMEOUT_S)
-    if revision == head() or (revision is not None and revision not in known_revisions()):
+    fault = read_schema().fault(revision)
+    if fault is None:
         return
     if prod:
-        what = "missing" if revision is None else "older than this version"
-        raise Unavailable(f"the schema is {what}: run 'postroom migrate'")
+        raise Unavailable(f"{fault}: run 'postroom migrate'")
     await migrate(dsn)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from contextlib import redirect_stdout
 from typing import Final
 
 import typer
@@ -31,12 +33,20 @@ def register(application: typer.Typer) -> None:
 
 
 def _examine() -> list[Finding]:
-    # Imported late: Alembic is behind it, a second that no other command should pay for.
+    # Imported late: all channels and Alembic are behind them, which the help should not pay for.
     from postroom.health.doctor import diagnose
+    from postroom.wiring import open_effects
 
     settings = load_settings()
+
+    async def load_effects() -> None:
+        # What a handlers file prints as it is loaded is none of our answer.
+        with redirect_stdout(sys.stderr):
+            async with open_effects(settings):
+                return
+
     with console(stderr=True).status("looking"), open_database(settings) as database:
-        return asyncio.run(diagnose(settings, database.dsn))
+        return asyncio.run(diagnose(settings, database.dsn, load_effects=load_effects))
 
 
 def _show(findings: list[Finding]) -> None:

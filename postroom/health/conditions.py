@@ -1,4 +1,4 @@
-"""What is wrong right now, by the names of the alerts, each with the page that says what to do."""
+"""What is wrong right now, by the names of the alerts: one judgement for the console and the doctor."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from urllib.parse import quote
 
 from postroom.base.durations import span
 from postroom.channels.webhooks.receivers import Receiver
+from postroom.health.thresholds import (
+    JOB_STALE_S,
+    LATE_S,
+    PARTITION_DAYS_MIN,
+    RUNNER_SILENT_S,
+    TOKEN_DAYS_MIN,
+    TRANSACTION_OLD_S,
+)
 from postroom.metrics.gauges import Gauges
 from postroom.outbox.model import Channel
 from postroom.worker.model import JOB_NAMES, RUNNER
 
-RUNNER_SILENT_S: Final = 300.0
-JOB_STALE_S: Final = 900.0
-LATE_S: Final = 300.0
-TRANSACTION_OLD_S: Final = 600.0
-TOKEN_DAYS_MIN: Final = 7.0
-PARTITION_DAYS_MIN: Final = 3.0
 NAMED_MAX: Final = 3
 
 # As the rules of monitoring/prometheus/rules have them; a test compares.
@@ -41,10 +44,15 @@ SHARED_CIRCUITS: Final = ("email", "stripe")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`alert` names the alert and its page in docs/runbooks; `place` is where the console mends it."""
+    """`alert` names the alert and its page in docs/runbooks; `subject` is what it is about.
+
+    `command` mends it or shows more, at a shell; `place` does in the console.
+    """
 
     alert: str
+    subject: str
     text: str
+    command: str
     place: str | None = None
 
     @property
@@ -70,10 +78,23 @@ def conditions(
     """
     return [
         *_jobs(gauges, now),
-        *_queues(gauges, growth),
+        *_queues(gauges),
+        *_dead_letters(growth),
         *_circuits(gauges, receivers),
         *_vitals(gauges),
     ]
+
+
+def release_command(circuit: str) -> str:
+    """Closes a breaker, whether it opened by itself or is held by a person.
+
+    `circuit` may be a host of somebody else's, so it is quoted for address and shell.
+    """
+    return (
+        'curl -fsS -X POST -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json"'
+        ' -d \'{"action": "release", "reason": "mended"}\''
+        f' "$POSTROOM/v1/admin/circuits/{quote(circuit, safe=":")}"'
+    )
 
 
 def _jobs(gauges: Gauges, now: datetime) -> Iterator[Condition]:
@@ -81,34 +102,62 @@ def _jobs(gauges: Gauges, now: datetime) -> Iterator[Condition]:
     if beat_at is None or (now - beat_at).total_seconds() > RUNNER_SILENT_S:
         silent_for = span((now - beat_at).total_seconds()) if beat_at else None
         text = f"the runner last beat {silent_for} ago" if beat_at else "the runner never beat"
-        yield Condition("JobsRunnerSilent", f"Nothing is delivered: {text}.", "/console/jobs")
+        yield Condition(
+            "JobsRunnerSilent", RUNNER, f"Nothing is delivered: {text}.", "postroom work", "/console/jobs"
+        )
         return
     for job in map(gauges.jobs.__getitem__, JOB_NAMES):
         age_s = (now - job.last_success_at).total_seconds() if job.last_success_at else 0.0
         if age_s > JOB_STALE_S:
             text = f"Job {job.name} last succeeded {span(age_s)} ago."
-            yield Condition("JobStale", text, "/console/jobs")
         elif job.consecutive_failures:
             text = f"Job {job.name} failed {job.consecutive_failures} times in a row."
-            yield Condition("JobStale", text, "/console/jobs")
+        else:
+            continue
+        command = f"postroom work --job {job.name} --once"
+        yield Condition("JobStale", f"job {job.name}", text, command, "/console/jobs")
 
 
-def _queues(gauges: Gauges, growth: Growth) -> Iterator[Condition]:
+def _queues(gauges: Gauges) -> Iterator[Condition]:
     for channel in Channel:
         late_s = max((q.oldest_due_s for q in gauges.queues if q.channel == channel), default=0.0)
         if late_s > LATE_S:
-            text = f"The oldest due {channel} delivery is {span(late_s)} late."
-            yield Condition("DeliveriesLate", text, f"/console/messages?status=pending&channel={channel}")
+            yield Condition(
+                "DeliveriesLate",
+                f"channel {channel}",
+                f"The oldest due {channel} delivery is {span(late_s)} late.",
+                f"postroom work --job {_job_of(channel)} --once",
+                f"/console/messages?status=pending&channel={channel}",
+            )
         parked = sum(q.parked for q in gauges.queues if q.channel == channel)
         if parked:
             text = f"{parked} {channel} deliveries wait for a person: their endpoint is parked."
-            yield Condition("DeliveriesParked", text, "/console/webhooks")
+            yield Condition(
+                "DeliveriesParked", "endpoints", text, "postroom endpoint list", "/console/webhooks"
+            )
+
+
+def _job_of(channel: Channel) -> str:
+    return "stripe-events" if channel is Channel.STRIPE else "outbox-delivery"
+
+
+def _dead_letters(growth: Growth) -> Iterator[Condition]:
     if growth.outbound > 0:
-        text = f"{growth.outbound} more dead letters than a quarter of an hour ago."
-        yield Condition("OutboxDeadLettersGrowing", text, "/console/dead-letters")
+        yield Condition(
+            "OutboxDeadLettersGrowing",
+            "dead letters",
+            f"{growth.outbound} more dead letters than a quarter of an hour ago.",
+            "postroom dead-letter list --since 1h --grouped",
+            "/console/dead-letters",
+        )
     if growth.stripe > 0:
-        text = f"{growth.stripe} more Stripe events were given up within a quarter of an hour."
-        yield Condition("StripeDeadLettersGrowing", text, "/console/dead-letters?channel=stripe")
+        yield Condition(
+            "StripeDeadLettersGrowing",
+            "dead letters",
+            f"{growth.stripe} more Stripe events were given up within a quarter of an hour.",
+            "postroom dead-letter list --channel stripe --since 1h --grouped",
+            "/console/dead-letters?channel=stripe",
+        )
 
 
 def _circuits(gauges: Gauges, receivers: Mapping[str, Receiver]) -> Iterator[Condition]:
@@ -120,25 +169,31 @@ def _circuits(gauges: Gauges, receivers: Mapping[str, Receiver]) -> Iterator[Con
             held = ", held by a person" if circuit.forced else ""
             why = f": {circuit.reason}" if circuit.reason else ""
             text = f"Breaker {name} is {circuit.state.replace('_', '-')}{held}{why}."
-            yield Condition("CircuitOpenLong", text, "/console/circuits")
+            # Mail's opens for a refused login more than for anything else: this says so, or proves it mended.
+            prove = name == "email" and not circuit.forced
+            command = "postroom work --job email-dlq --once" if prove else release_command(name)
+            yield Condition("CircuitOpenLong", f"circuit {name}", text, command, "/console/circuits")
     single = [name for name in troubled if name not in SHARED_CIRCUITS]
     if single:
         named = ", ".join(receivers[n].url if n in receivers else n for n in single[:NAMED_MAX])
         more = f" and {len(single) - NAMED_MAX} more" if len(single) > NAMED_MAX else ""
         text = f"{len(single)} {'receiver fails' if len(single) == 1 else 'receivers fail'}: {named}{more}."
-        yield Condition("DestinationCircuitOpenLong", text, "/console/circuits")
+        command = release_command(single[0])
+        yield Condition("DestinationCircuitOpenLong", "receivers", text, command, "/console/circuits")
 
 
 def _vitals(gauges: Gauges) -> Iterator[Condition]:
     vitals = gauges.vitals
     if vitals.drift:
-        yield Condition("LedgerDrift", f"The ledger does not add up: {vitals.drift} deliveries.")
+        text = f"The ledger does not add up: {vitals.drift} deliveries."
+        yield Condition("LedgerDrift", "ledger", text, "postroom work --job canary --once")
     if vitals.transaction_s > TRANSACTION_OLD_S:
         text = f"A transaction has been open for {span(vitals.transaction_s)}."
-        yield Condition("TransactionHeldLong", text)
+        yield Condition("TransactionHeldLong", "transactions", text, "postroom doctor")
     if vitals.token_days is not None and vitals.token_days < TOKEN_DAYS_MIN:
         text = f"A token expires in {span(vitals.token_days * 86_400)}."
-        yield Condition("TokenExpiresSoon", text, "/console/tokens")
+        yield Condition("TokenExpiresSoon", "tokens", text, "postroom token list", "/console/tokens")
     if vitals.partition_days < PARTITION_DAYS_MIN:
         text = f"The attempt log has partitions for {vitals.partition_days:.0f} days only."
-        yield Condition("AttemptPartitionsRunOut", text, "/console/jobs")
+        command = "postroom work --job retention --once"
+        yield Condition("AttemptPartitionsRunOut", "attempt log", text, command, "/console/jobs")

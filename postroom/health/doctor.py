@@ -4,47 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import Final
 
 import asyncpg
 
-from postroom.base.db import DATABASE_AWAY, Connection, connect, query
+from postroom.base.db import DATABASE_AWAY, Connection, connect, fetch_one, query
+from postroom.base.durations import span
 from postroom.base.encryption_keys import SETTING
+from postroom.base.errors import SettingsInvalid
 from postroom.base.log import remove_secrets
-from postroom.base.migrate import head, known_revisions
+from postroom.base.migrate import fetch_revision, read_schema
 from postroom.base.settings import Settings
+from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.encryption.keyring import Keyring, keyring_of
+from postroom.health.conditions import NAMED_MAX, Condition, Growth, conditions, release_command
 from postroom.health.findings import Finding, error, ok, warning
-from postroom.health.host import check_disks, check_settings
-from postroom.health.readiness import RUNNER_SILENT_S
+from postroom.health.host import check_certificates, check_disks, check_settings
+from postroom.health.thresholds import TRANSACTION_OLD_S
 from postroom.metrics.gauges import Gauges, read_gauges
-from postroom.outbox.model import Cause
-from postroom.worker.model import JOB_NAMES, RUNNER
+from postroom.outbox.model import Cause, Channel
+from postroom.worker.model import RUNNER
 
 TIMEOUT_S: Final = 20.0
-TRANSACTION_OLD_S: Final = 60.0
-LATE_S: Final = 300.0
 LATENCY_MAX_S: Final = 0.25
 
+LoadEffects = Callable[[], Awaitable[None]]
+
 _DIAGNOSIS = query(__package__, "fetch_diagnosis")
-_REVISION = query(__package__, "fetch_revision")
-_RUNNER_AGE = query(__package__, "fetch_runner_age")
 _TRANSACTIONS = query(__package__, "list_transactions")
 _IN_USE = query(__package__, "list_keys_in_use")
 _PARKED = query(__package__, "list_parked_endpoints")
 
-_MENDING: Final = {
-    Cause.PASSING: "postroom jobs run email-dlq",
-    Cause.OURS: "postroom replay --cause ours --dry-run",
-    Cause.PERMANENT: "postroom dead-letter list --cause permanent",
-}
+_NAMED_HERE: Final = frozenset({"DeliveriesParked", "TransactionHeldLong"})
+"""Conditions that the doctor tells in its own words, each endpoint and session with its command."""
+_BROKEN: Final = frozenset({"JobStale"})
+"""What wakes nobody and is broken all the same."""
 
 
-async def diagnose(settings: Settings, dsn: str) -> list[Finding]:
+async def diagnose(settings: Settings, dsn: str, *, load_effects: LoadEffects) -> list[Finding]:
     """Look at everything once; works while the database is away, which is then the first finding.
 
-    Does not promise: it mends nothing itself.
+    `load_effects`: loads routes and handlers as every process does; `SettingsInvalid` where one would not
+    start. Does not promise: it mends nothing itself.
     """
     findings: list[Finding] = []
     try:
@@ -57,8 +60,19 @@ async def diagnose(settings: Settings, dsn: str) -> list[Finding]:
     except (*DATABASE_AWAY, asyncpg.PostgresError) as away:
         text = remove_secrets(str(away)) or "no answer"
         findings.append(error("database", f"away: {type(away).__name__}: {text}", _bring_back(settings)))
-    findings += [*check_settings(settings), *check_disks(settings)]
+    findings += [*check_settings(settings), *await _faults(settings, load_effects)]
+    findings += [*check_disks(settings), *check_certificates(settings)]
     return findings
+
+
+async def _faults(settings: Settings, load_effects: LoadEffects) -> list[Finding]:
+    """With one of these neither `serve` nor `work` starts."""
+    command = "postroom routes check" if settings.routes or settings.handlers else None
+    try:
+        await load_effects()
+    except SettingsInvalid as invalid:
+        return [error("settings", fault, command) for fault in invalid.faults]
+    return []
 
 
 def _bring_back(settings: Settings) -> str:
@@ -72,59 +86,50 @@ def _bring_back(settings: Settings) -> str:
 
 async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) -> None:
     started_s = time.perf_counter()
-    facts = await conn.fetchrow(_DIAGNOSIS)
+    facts = await fetch_one(conn, _DIAGNOSIS)
     latency_s = time.perf_counter() - started_s
-    if facts is None:
-        raise RuntimeError("a select without from gave no row")
     text = f"PostgreSQL {facts['version']}, {latency_s * 1000:.0f} ms"
     findings.append(
         ok("database", text) if latency_s < LATENCY_MAX_S else warning("database", f"slow: {text}")
     )
-    if not facts["publisher"]:
-        findings.append(
-            warning(
-                "database",
-                "role postroom_publisher is missing",
-                "psql -c 'create role postroom_publisher nologin'",
-            )
-        )
-    revision = await conn.fetchval(_REVISION) if facts["migrated"] else None
-    findings.append(_migrations(revision))
+    findings += _publisher(exists=facts["publisher"], may_publish=facts["may_publish"])
+    revision = await fetch_revision(conn)
+    fault = read_schema().fault(revision)
+    findings.append(
+        error("migrations", fault, "postroom migrate") if fault else ok("migrations", f"schema at {revision}")
+    )
     findings += await _transactions(conn)
     if revision is None:
         return
     gauges = await read_gauges(conn)
-    findings.append(_runner(await conn.fetchval(_RUNNER_AGE)))
-    findings += [*_jobs(gauges), *_workers(gauges), *_late(gauges), *_dead(gauges), *_circuits(gauges)]
+    findings += [*await _conditions(conn, gauges, facts["now"]), *_workers(gauges)]
+    findings += [*_dead(gauges), *_held_closed(gauges)]
     findings += [*await _parked(conn), *await _keys(conn, keyring)]
 
 
-def _migrations(revision: str | None) -> Finding:
-    if revision is None:
-        return error("migrations", "the schema is missing", "postroom migrate")
-    if revision != head() and revision in known_revisions():
-        return error("migrations", f"schema at {revision}, code at {head()}", "postroom migrate")
-    return ok("migrations", f"schema at {revision}")
+def _publisher(*, exists: bool, may_publish: bool) -> Iterator[Finding]:
+    if not exists:
+        command = "psql -c 'create role postroom_publisher nologin' && postroom migrate"
+        yield warning("database", "role postroom_publisher is missing", command)
+    elif not may_publish:
+        yield warning("database", "role postroom_publisher may not publish", "postroom migrate")
 
 
-def _runner(age_s: float | None) -> Finding:
-    command = "postroom work"
-    if age_s is None:
-        return error(RUNNER, "it never beat", command)
-    if age_s >= RUNNER_SILENT_S:
-        return error(RUNNER, f"silent for {age_s:.0f} s", command)
-    return ok(RUNNER, f"beat {age_s:.0f} s ago")
+async def _conditions(conn: Connection, gauges: Gauges, now: datetime) -> list[Finding]:
+    """What the console shows as wrong, too, by the clock of the database."""
+    troubled = sorted(name for name, circuit in gauges.circuits.items() if circuit.state != "closed")
+    receivers = await fetch_receivers(conn, troubled[:NAMED_MAX])
+    found = conditions(gauges, now=now, growth=Growth(), receivers=receivers)
+    findings = [_finding(each) for each in found if each.alert not in _NAMED_HERE]
+    beat_at = gauges.jobs[RUNNER].last_heartbeat_at
+    if beat_at is not None and not any(each.subject == RUNNER for each in findings):
+        findings.insert(0, ok(RUNNER, f"beat {span((now - beat_at).total_seconds())} ago"))
+    return findings
 
 
-def _jobs(gauges: Gauges) -> Iterator[Finding]:
-    for name in JOB_NAMES:
-        failures = gauges.jobs[name].consecutive_failures
-        if failures:
-            yield error(
-                f"job {name}",
-                f"failed {failures} times in a row",
-                f"postroom work --job {name} --once",
-            )
+def _finding(condition: Condition) -> Finding:
+    broken = condition.severity == "critical" or condition.alert in _BROKEN
+    return (error if broken else warning)(condition.subject, condition.text.rstrip("."), condition.command)
 
 
 def _workers(gauges: Gauges) -> Iterator[Finding]:
@@ -134,26 +139,26 @@ def _workers(gauges: Gauges) -> Iterator[Finding]:
         yield ok("workers", f"{gauges.vitals.workers} alive")
 
 
-def _late(gauges: Gauges) -> Iterator[Finding]:
-    for depth in gauges.queues:
-        if depth.oldest_due_s > LATE_S:
-            yield warning(
-                f"channel {depth.channel}",
-                f"{depth.waiting} {depth.state}, the oldest is {depth.oldest_due_s:.0f} s late",
-                "postroom jobs list",
-            )
-
-
 def _dead(gauges: Gauges) -> Iterator[Finding]:
     for (channel, cause), count in sorted(gauges.dead_letters.items()):
-        yield warning("dead letters", f"{count} on {channel}, cause {cause}", _MENDING[Cause(cause)])
+        text = f"{count} on {channel}, cause {cause}"
+        yield warning("dead letters", text, _replay_command(Channel(channel), Cause(cause)))
 
 
-def _circuits(gauges: Gauges) -> Iterator[Finding]:
+def _replay_command(channel: Channel, cause: Cause) -> str:
+    """The job `email-dlq` sends mails only, and only what died for a reason that passes."""
+    if cause is Cause.PERMANENT:
+        return f"postroom dead-letter list --channel {channel} --cause permanent"
+    if (channel, cause) == (Channel.EMAIL, Cause.PASSING):
+        return "postroom jobs run email-dlq"
+    return f"postroom replay --channel {channel} --cause {cause} --dry-run"
+
+
+def _held_closed(gauges: Gauges) -> Iterator[Finding]:
     for name, circuit in sorted(gauges.circuits.items()):
-        if circuit.state != "closed" or circuit.forced:
-            held = ", held by a person" if circuit.forced else ""
-            yield warning(f"circuit {name}", f"{circuit.state}{held}: {circuit.reason or 'no reason kept'}")
+        if circuit.state == "closed" and circuit.forced:
+            text = f"held closed by a person: {circuit.reason or 'no reason kept'}"
+            yield warning(f"circuit {name}", text, release_command(name))
 
 
 async def _transactions(conn: Connection, *, older_than_s: float = TRANSACTION_OLD_S) -> list[Finding]:

@@ -1,22 +1,16 @@
-"""The doctor's look at settings and disks; asks no network."""
+"""The doctor's look at settings, disks and certificates; asks no network."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from postroom.base.settings import UP_ENVIRONMENT, Settings
 from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.instance import running_instance
 from postroom.health.setting_names import unknown_names
-
-FREE_BYTES_MIN: Final = 1_000_000_000
-FREE_SHARE_MIN: Final = 0.05
+from postroom.health.thresholds import CERTIFICATE_DAYS_MIN, DISK_FREE_MIN
+from postroom.metrics.host import certificates, expiry_days, free_ratio, volumes
 
 
 def check_settings(settings: Settings) -> Iterator[Finding]:
@@ -50,27 +44,23 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
         yield error(
             "settings", "webhooks may reach private addresses", "unset POSTROOM_WEBHOOK__ALLOW_PRIVATE"
         )
-    for name, path in (("POSTROOM_ROUTES", settings.routes), ("POSTROOM_HANDLERS", settings.handlers)):
-        if path is not None and not path.is_file():
-            yield error("settings", f"{name} names no file: {path}", f"ls -l {path}")
 
 
 def check_disks(settings: Settings) -> Iterator[Finding]:
     """Room where this process writes."""
-    places = {"state": settings.state_dir}
-    exports = urlsplit(settings.exports.url or "")
-    if exports.scheme == "file":
-        places["exports"] = Path(url2pathname(exports.path))
-    for name, path in places.items():
-        yield _disk(f"{name} folder", path)
+    for name, path in volumes(settings).items():
+        subject, ratio = f"{name} folder", free_ratio(path)
+        if ratio is None:
+            yield error(subject, f"{path} cannot be looked at", f"mkdir -p {path}")
+        elif ratio < DISK_FREE_MIN:
+            yield warning(subject, f"{ratio:.0%} free at {path}", f"df -h {path}")
+        else:
+            yield ok(subject, f"{ratio:.0%} free at {path}")
 
 
-def _disk(subject: str, path: Path) -> Finding:
-    existing = next((p for p in (path, *path.parents) if p.exists()), None)
-    if existing is None:
-        return error(subject, f"{path} is nowhere", f"mkdir -p {path}")
-    usage = shutil.disk_usage(existing)
-    text = f"{usage.free / 1e9:.1f} GB free at {path}"
-    if usage.free < FREE_BYTES_MIN or usage.free < usage.total * FREE_SHARE_MIN:
-        return warning(subject, text, f"df -h {existing}")
-    return ok(subject, text)
+def check_certificates(settings: Settings) -> Iterator[Finding]:
+    """The files of certificates that the settings name."""
+    for name, path in certificates(settings).items():
+        days = expiry_days(path)
+        if days is not None and days < CERTIFICATE_DAYS_MIN:
+            yield warning(f"certificate {name}", f"{path} ends in {days:.0f} days", f"ls -l {path}")

@@ -14,12 +14,12 @@ from postroom.base.cached import Cached
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Pool, query
 from postroom.base.errors import NotFound
+from postroom.base.migrate import Schema, fetch_revision
+from postroom.health.thresholds import RUNNER_SILENT_S
 
 CHECK_TIMEOUT_S: Final = 1.0
 CACHE_S: Final = 2.0
-RUNNER_SILENT_S: Final = 300.0
 
-_REVISION = query(__package__, "fetch_revision")
 _RUNNER_AGE = query(__package__, "fetch_runner_age")
 
 
@@ -45,14 +45,12 @@ class ReadinessReport:
 class Readiness:
     """The three checks of `/readyz`, each within 1 s, kept for 2 s.
 
-    `known_revisions` and `head` are read from the migrations once, at start. A database that is
-    ahead of this code is ready (rolling deploys); one that is behind is not.
+    A database that is ahead of this code is ready (rolling deploys); one that is behind is not.
     """
 
-    def __init__(self, *, pool: Pool, clock: Clock, known_revisions: frozenset[str], head: str) -> None:
+    def __init__(self, *, pool: Pool, clock: Clock, schema: Schema) -> None:
         self._pool = pool
-        self._known_revisions = known_revisions
-        self._head = head
+        self._schema = schema
         self._stopping = False
         checks: dict[str, Callable[[], Awaitable[CheckResult]]] = {
             "database": self._database,
@@ -97,13 +95,10 @@ class Readiness:
 
     async def _migrations(self) -> CheckResult:
         async with self._pool.acquire() as conn:
-            revision = await conn.fetchval(_REVISION)
-        if revision is None:
-            return CheckResult(CheckStatus.FAILED, "the schema is empty; run `postroom migrate`")
-        if revision != self._head and revision in self._known_revisions:
-            return CheckResult(
-                CheckStatus.FAILED, f"schema at {revision}, code at {self._head}; run `postroom migrate`"
-            )
+            revision = await fetch_revision(conn)
+        fault = self._schema.fault(revision)
+        if fault is not None:
+            return CheckResult(CheckStatus.FAILED, f"{fault}; run `postroom migrate`")
         return CheckResult(CheckStatus.OK, f"schema at {revision}")
 
     async def _jobs(self) -> CheckResult:

@@ -8,7 +8,7 @@ from typing import Final
 
 from postroom.base.cached import Cached
 from postroom.base.clock import Clock
-from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, query
+from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, fetch_one, query
 from postroom.base.log import get_logger
 from postroom.resilience.store import Circuit, list_circuits
 from postroom.worker.model import JobStatus
@@ -81,9 +81,7 @@ async def read_gauges(conn: Connection) -> Gauges:
     dead = await conn.fetch(_DEAD_LETTERS, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
     tallies = await conn.fetch(_TALLIES, timeout=STATEMENT_TIMEOUT_S)
     jobs = await list_jobs(conn, timeout_s=STATEMENT_TIMEOUT_S)
-    vitals = await conn.fetchrow(_VITALS, WORKER_SILENT_S, timeout=STATEMENT_TIMEOUT_S)
-    if vitals is None:
-        raise RuntimeError("a select without from gave no row")
+    vitals = await fetch_one(conn, _VITALS, WORKER_SILENT_S, timeout_s=STATEMENT_TIMEOUT_S)
     return Gauges(
         queues=tuple(QueueDepth(**row) for row in queues),
         dead_letters={(row["channel"], row["cause"]): row["count"] for row in dead},

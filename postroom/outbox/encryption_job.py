@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from postroom.base.db import Connection, Pool, plan_by_blocks, query, transaction
+from postroom.base.db import Connection, Pool, fetch_one, plan_by_blocks, query, transaction
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.encryption import store_payloads
 from postroom.worker.model import Job, JobContext
@@ -43,9 +43,7 @@ def encryption_job(*, pool: Pool, keyring: Keyring) -> Job:
 
 async def _encrypt_batch(conn: Connection, keyring: Keyring, after: Place) -> tuple[int, Place | None]:
     """Returns: how many were encrypted, and after which place there may be more."""
-    span = await conn.fetchrow(_SPAN, SPAN_TRANSACTIONS)
-    if span is None:
-        raise RuntimeError("an upsert came back empty")
+    span = await fetch_one(conn, _SPAN, SPAN_TRANSACTIONS)
     await plan_by_blocks(conn)
     rows = await conn.fetch(_LIST, max(span["low"], after[0]), span["high"], *after, BATCH_MAX)
     await store_payloads(conn, [(row["id"], row["payload"]) for row in rows], keyring)

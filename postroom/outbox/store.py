@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from postroom.base.db import Connection, query
+from postroom.base.db import Connection, fetch_one, query
 from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.model import Claim
 from postroom.outbox.policy import Settlement, Verdict, fingerprint
@@ -76,9 +76,7 @@ async def fetch_scan_end(
     conn: Connection, *, channel: str, cursor: Cursor, scan_max: int
 ) -> tuple[Cursor, bool]:
     """Returns: where a scan of `scan_max` of each kind ends, and whether there may be more behind it."""
-    row = await conn.fetchrow(_SCAN_END, channel, *cursor.first, *cursor.retry, scan_max)
-    if row is None:
-        raise RuntimeError("a select without from gave no row")
+    row = await fetch_one(conn, _SCAN_END, channel, *cursor.first, *cursor.retry, scan_max)
     end = Cursor((row["first_due_at"], row["first_seq"]), (row["retry_due_at"], row["retry_seq"]))
     return end, row["seen"] >= scan_max
 
@@ -112,9 +110,7 @@ async def hand_back(
 
     Returns: how many, and the moment of this transaction.
     """
-    row = await conn.fetchrow(_HAND_BACK, channel, worker, before)
-    if row is None:
-        raise RuntimeError("a count came back empty")
+    row = await fetch_one(conn, _HAND_BACK, channel, worker, before)
     return row["count"], row["at"]
 
 

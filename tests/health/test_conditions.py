@@ -13,7 +13,7 @@ import yaml
 
 from postroom.base.db import Pool
 from postroom.base.migrate import migrate
-from postroom.health import conditions as module
+from postroom.health import thresholds
 from postroom.health.conditions import SEVERITIES, Condition, Growth, conditions
 from postroom.metrics.gauges import Gauges, QueueDepth, read_gauges
 from postroom.outbox.model import Channel
@@ -24,13 +24,16 @@ from tests.monitoring.promtool import RULES
 NOW: Final = datetime.now(UTC)
 
 THRESHOLDS: Final = {
-    "JobsRunnerSilent": module.RUNNER_SILENT_S,
-    "JobStale": module.JOB_STALE_S,
-    "DeliveriesLate": module.LATE_S,
-    "TransactionHeldLong": module.TRANSACTION_OLD_S,
-    "TokenExpiresSoon": module.TOKEN_DAYS_MIN,
-    "AttemptPartitionsRunOut": module.PARTITION_DAYS_MIN,
+    "JobsRunnerSilent": "RUNNER_SILENT_S",
+    "JobStale": "JOB_STALE_S",
+    "DeliveriesLate": "LATE_S",
+    "TransactionHeldLong": "TRANSACTION_OLD_S",
+    "TokenExpiresSoon": "TOKEN_DAYS_MIN",
+    "CertificateExpiresSoon": "CERTIFICATE_DAYS_MIN",
+    "AttemptPartitionsRunOut": "PARTITION_DAYS_MIN",
+    "DiskNearlyFull": "DISK_FREE_MIN",
 }
+"""The alert of each threshold; those of other conditions fire above 0."""
 
 
 def rules() -> dict[str, list[dict[str, Any]]]:
@@ -48,12 +51,17 @@ def test_a_condition_is_as_bad_as_its_alert(alert: str) -> None:
     assert {rule["labels"]["severity"] for rule in rules()[alert]} == {SEVERITIES[alert]}
 
 
-@pytest.mark.parametrize("alert", SEVERITIES)
+@pytest.mark.parametrize("alert", sorted({*SEVERITIES, *THRESHOLDS}))
 def test_a_condition_begins_where_its_alert_does(alert: str) -> None:
     [rule] = rules()[alert]
     limit = re.search(r"[<>] ([\d.]+(?: \* [\d.]+)*)$", rule["expr"].strip())
     assert limit is not None, rule["expr"]
-    assert math.prod(float(n) for n in limit[1].split(" * ")) == THRESHOLDS.get(alert, 0.0)
+    threshold = vars(thresholds)[THRESHOLDS[alert]] if alert in THRESHOLDS else 0.0
+    assert math.prod(float(n) for n in limit[1].split(" * ")) == threshold
+
+
+def test_every_threshold_is_held_to_its_alert() -> None:
+    assert {name for name in vars(thresholds) if name.isupper()} == set(THRESHOLDS.values())
 
 
 @pytest.fixture

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from drill.certificate import write_certificate
 from postroom.base.db import Pool
+from postroom.base.migrate import migrate
 from postroom.base.settings import UP_ENVIRONMENT, EmailSettings, Settings
 from postroom.health import doctor
 from postroom.health.findings import Finding, Level
+from postroom.health.host import check_certificates
 from postroom.health.instance import LOCK_NAME, only_one
+from postroom.wiring import open_effects
+
+
+async def diagnose(settings: Settings, dsn: str) -> list[Finding]:
+    async def load_effects() -> None:
+        async with open_effects(settings):
+            return
+
+    return await doctor.diagnose(settings, dsn, load_effects=load_effects)
 
 
 def about(findings: list[Finding], subject: str) -> list[Finding]:
@@ -23,7 +36,7 @@ def about(findings: list[Finding], subject: str) -> list[Finding]:
 
 async def test_a_database_that_is_away_is_the_first_finding(tmp_path: Path) -> None:
     dsn = "postgresql://postroom:hidden-password@127.0.0.1:1/postroom"
-    findings = await doctor.diagnose(Settings(state_dir=tmp_path), dsn)
+    findings = await diagnose(Settings(state_dir=tmp_path), dsn)
     assert (findings[0].subject, findings[0].level) == ("database", Level.ERROR)
     assert len(findings) > 1
     assert "hidden-password" not in str(findings)
@@ -34,12 +47,12 @@ async def test_settings_of_a_stack_that_ended_are_dropped_before_the_next_one(tm
     """`postroom up` would take the address that does not answer, and fail for it."""
     dsn = "postgresql://postroom@127.0.0.1:1/postroom"
     named = Settings(state_dir=tmp_path, database_url=SecretStr(dsn))
-    away = (await doctor.diagnose(named, dsn))[0]
+    away = (await diagnose(named, dsn))[0]
     assert away.command == "unset $(env | grep -o '^POSTROOM_[A-Z_]*'); postroom up"
 
 
 async def test_a_fresh_database_lacks_only_a_runner(dsn: str, tmp_path: Path) -> None:
-    findings = await doctor.diagnose(Settings(state_dir=tmp_path), dsn)
+    findings = await diagnose(Settings(state_dir=tmp_path), dsn)
     errors = {finding.subject: finding.command for finding in findings if finding.level is Level.ERROR}
     assert errors == {"jobs-runner": "postroom work", "workers": "postroom work"}
     assert about(findings, "migrations")[0].level is Level.OK
@@ -50,7 +63,7 @@ async def test_a_schema_that_is_missing_or_behind_names_the_command(
     dsn: str, pool: Pool, tmp_path: Path
 ) -> None:
     await pool.execute("drop schema postroom cascade")
-    [finding] = about(await doctor.diagnose(Settings(state_dir=tmp_path), dsn), "migrations")
+    [finding] = about(await diagnose(Settings(state_dir=tmp_path), dsn), "migrations")
     assert (finding.level, finding.command) == (Level.ERROR, "postroom migrate")
 
 
@@ -75,7 +88,7 @@ async def test_a_misspelt_setting_and_those_of_a_running_stack_are_named(
     (tmp_path / UP_ENVIRONMENT).touch()
     with only_one(tmp_path) as holder:
         holder.tell("http://127.0.0.1:8000")
-        misspelt, lacking = about(await doctor.diagnose(Settings(state_dir=tmp_path), dsn), "settings")
+        misspelt, lacking = about(await diagnose(Settings(state_dir=tmp_path), dsn), "settings")
     assert "did you mean POSTROOM_EMAIL__FROM?" in misspelt.text
     assert lacking.command == f"set -a; . {tmp_path / UP_ENVIRONMENT}; set +a"
 
@@ -90,33 +103,130 @@ async def test_settings_that_a_killed_stack_left_behind_are_not_pointed_at(
     pid = ended.pid if now == "nobody's" else os.getpid()
     (tmp_path / UP_ENVIRONMENT).touch()
     (tmp_path / LOCK_NAME).write_text(f'{{"pid": {pid}, "url": "http://127.0.0.1:8000"}}')
-    found = about(await doctor.diagnose(Settings(state_dir=tmp_path), dsn), "settings")
+    found = about(await diagnose(Settings(state_dir=tmp_path), dsn), "settings")
     assert "no way out for mail: emails wait" in [finding.text for finding in found]
     assert UP_ENVIRONMENT not in str([finding.command for finding in found])
 
 
+DEAD = """
+    insert into postroom.dead_letter
+        (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
+    values (gen_random_uuid(), 0, 1, $1, 'd', 1, $2, 'f', 'login refused')"""
+
+
 @pytest.mark.rows_by_hand
-async def test_dead_letters_breakers_and_parked_endpoints_are_named(
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        (("email", "passing"), "postroom jobs run email-dlq"),
+        (("email", "ours"), "postroom replay --channel email --cause ours --dry-run"),
+        (("webhook", "passing"), "postroom replay --channel webhook --cause passing --dry-run"),
+        (("export", "passing"), "postroom replay --channel export --cause passing --dry-run"),
+        (("stripe", "ours"), "postroom replay --channel stripe --cause ours --dry-run"),
+        (("webhook", "permanent"), "postroom dead-letter list --channel webhook --cause permanent"),
+    ],
+)
+async def test_dead_letters_come_with_the_command_that_sends_those(
+    dsn: str, pool: Pool, tmp_path: Path, kind: tuple[str, str], command: str
+) -> None:
+    """The job `email-dlq` would do nothing about a dead webhook, and say that it is done."""
+    await pool.execute(DEAD, *kind)
+    [dead] = about(await diagnose(Settings(state_dir=tmp_path), dsn), "dead letters")
+    assert (dead.text, dead.command) == ("1 on {}, cause {}".format(*kind), command)
+
+
+@pytest.mark.rows_by_hand
+async def test_every_breaker_that_is_not_as_it_should_be_has_a_command(
     dsn: str, pool: Pool, tmp_path: Path
 ) -> None:
+    await pool.execute("insert into postroom.job (name, beat_at) values ('jobs-runner', now())")
+    await pool.execute("update postroom.circuit set state = 'open', retry_at = now(), reason = '535'")
     await pool.execute("""
-        insert into postroom.dead_letter
-            (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
-        values (gen_random_uuid(), 0, 1, 'email', 'email', 1, 'ours', 'f', 'login refused')""")
-    await pool.execute(
-        "update postroom.circuit set state = 'open', retry_at = now(), reason = 'slow' where name = 'stripe'"
-    )
+        insert into postroom.circuit (name, state, retry_at)
+        values ('webhook:a"; true', 'open', now()), ('webhook:b', 'open', now())""")
+    findings = await diagnose(Settings(state_dir=tmp_path), dsn)
+    [email] = about(findings, "circuit email")
+    assert (email.level, email.command) == (Level.ERROR, "postroom work --job email-dlq --once")
+    assert "535" in email.text
+    [stripe] = about(findings, "circuit stripe")
+    assert str(stripe.command).endswith('/v1/admin/circuits/stripe"')
+    [receivers] = about(findings, "receivers")
+    assert "2 receivers fail" in receivers.text
+    assert str(receivers.command).endswith('/v1/admin/circuits/webhook:a%22%3B%20true"'), "safe at a shell"
+
+    await pool.execute("update postroom.circuit set state = 'closed', forced = true, retry_at = null")
+    [held] = about(await diagnose(Settings(state_dir=tmp_path), dsn), "circuit email")
+    assert "held closed by a person" in held.text
+    assert str(held.command).endswith('/v1/admin/circuits/email"')
+
+
+@pytest.mark.rows_by_hand
+async def test_parked_endpoints_are_named_with_what_waits(dsn: str, pool: Pool, tmp_path: Path) -> None:
     endpoint_id = await pool.fetchval("""
         insert into postroom.endpoint (tenant, url, types, secret, state, parked_reason)
         values ('acme', 'https://example.com', '{*}', 'whsec_hidden', 'parked', 'gone')
         returning id""")
     await pool.execute("select postroom.publish('webhook', '{\"data\": {}}', tenant => 'acme', type => 'a')")
     settings = Settings(state_dir=tmp_path, email=EmailSettings(url=SecretStr("smtp://localhost")))
-    findings = await doctor.diagnose(settings, dsn)
-    assert "cause ours" in about(findings, "dead letters")[0].text
-    assert "slow" in about(findings, "circuit stripe")[0].text
+    findings = await diagnose(settings, dsn)
     [parked] = about(findings, "endpoints")
     assert "1 wait" in parked.text
     assert str(endpoint_id) in str(parked.command)
     assert "whsec_hidden" not in str(findings)
     assert not [f for f in about(findings, "settings") if "mail" in f.text]
+
+
+@pytest.mark.rows_by_hand
+async def test_it_judges_as_the_console_does(dsn: str, pool: Pool, tmp_path: Path) -> None:
+    await pool.execute("insert into postroom.job (name, beat_at) values ('jobs-runner', now())")
+    await pool.execute(
+        "insert into postroom.job (name, succeeded_at) values ('canary', now() - interval '1 h')"
+    )
+    findings = await diagnose(Settings(state_dir=tmp_path), dsn)
+    [stale] = about(findings, "job canary")
+    assert (stale.level, stale.command) == (Level.ERROR, "postroom work --job canary --once")
+    [runner] = about(findings, "jobs-runner")
+    assert runner.level is Level.OK
+
+
+async def test_a_routes_or_handlers_file_that_would_not_start_is_found_with_its_line(
+    dsn: str, tmp_path: Path
+) -> None:
+    routes, handlers = tmp_path / "routes.toml", tmp_path / "handlers.py"
+    routes.write_text('[[route]]\non = "invoice.payed"\nexport = { dataset = "a" }\n')
+    handlers.write_text("import postroom\nimport nosuchmodule\n")
+    settings = Settings(state_dir=tmp_path, routes=routes, handlers=handlers)
+    broken = [f for f in about(await diagnose(settings, dsn), "settings") if f.level is Level.ERROR]
+    assert {finding.command for finding in broken} == {"postroom routes check"}
+    by_file = {finding.text.partition(":")[0]: finding.text for finding in broken}
+    assert by_file[str(routes)].startswith(f"{routes}:2:")
+    assert by_file[str(handlers)].startswith(f"{handlers}:2: ModuleNotFoundError")
+
+    handlers.write_text("def broken(:\n")
+    found = about(await diagnose(settings, dsn), "settings")
+    assert [f.text for f in found if f.text.startswith(f"{handlers}:1:")]
+
+
+async def test_a_publisher_made_after_the_schema_gets_its_rights_from_migrate(
+    dsn: str, pool: Pool, tmp_path: Path
+) -> None:
+    """As it is for a role that an administrator made later: it exists, and may nothing."""
+    await pool.execute("revoke usage on schema postroom from postroom_publisher")
+    await pool.execute("revoke execute on function postroom.publish_many(jsonb) from postroom_publisher")
+    [_, lacking] = about(await diagnose(Settings(state_dir=tmp_path), dsn), "database")
+    assert (lacking.level, lacking.command) == (Level.WARNING, "postroom migrate")
+    await migrate(dsn)
+    [well] = about(await diagnose(Settings(state_dir=tmp_path), dsn), "database")
+    assert well.level is Level.OK
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute("set local role postroom_publisher")
+        mail = '[{"channel": "email", "payload": {"to": "a@example.com", "subject": "s", "text": "t"}}]'
+        assert await conn.fetchval("select count(*) from postroom.publish_many($1)", mail) == 1
+
+
+def test_a_certificate_that_ends_soon_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    for days, found in ((13, 1), (15, 0)):
+        write_certificate(path, ends_at=datetime.now(UTC) + timedelta(days=days, hours=1))
+        settings = Settings(state_dir=tmp_path, email=EmailSettings(tls_ca=path))
+        assert len(list(check_certificates(settings))) == found

@@ -6,7 +6,7 @@ import pytest
 
 from postroom.base.db import Pool, open_pool
 from postroom.base.errors import NotFound
-from postroom.base.migrate import head, known_revisions
+from postroom.base.migrate import Schema, head
 from postroom.health.readiness import CACHE_S, CheckStatus, Readiness
 from tests.fixtures.clock import DrivenClock
 
@@ -15,8 +15,7 @@ def readiness(pool: Pool, clock: DrivenClock | None = None) -> Readiness:
     return Readiness(
         pool=pool,
         clock=clock or DrivenClock(),
-        known_revisions=known_revisions() | {"0000"},
-        head=head(),
+        schema=Schema(head(), frozenset({head(), "0000"})),
     )
 
 

@@ -331,3 +331,14 @@ def test_the_doctor_finds_the_missing_runner(cli: Cli) -> None:
     by_subject = {finding["subject"]: finding for finding in found.json}
     assert by_subject["database"]["level"] == "ok"
     assert by_subject["jobs-runner"]["command"] == "postroom work"
+
+
+def test_the_doctor_loads_what_the_runner_would(cli: Cli, tmp_path: Path) -> None:
+    """What a handlers file prints as it is loaded does not get into the answer."""
+    handlers = tmp_path / "handlers.py"
+    handlers.write_text('print("loaded")\nimport nosuchmodule\n')
+    found = cli("doctor", "--json", POSTROOM_HANDLERS=str(handlers))
+    assert found.code == 1
+    assert f"{handlers}:2: ModuleNotFoundError: No module named 'nosuchmodule'" in [
+        f["text"] for f in found.json
+    ]

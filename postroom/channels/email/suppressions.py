@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from postroom.base.db import Connection, query
+from postroom.base.db import Connection, fetch_one, query
 from postroom.base.errors import InvalidInput, NotFound
 from postroom.channels.email.address import recipient
 
@@ -39,10 +39,7 @@ async def suppress(conn: Connection, *, address: str, reason: str) -> Suppressio
     """
     if not 1 <= len(reason) <= REASON_LENGTH_MAX or not reason.isprintable():
         raise InvalidInput(f"a reason is 1 to {REASON_LENGTH_MAX} printable characters", field="reason")
-    row = await conn.fetchrow(_INSERT, normalise(address), reason)
-    if row is None:
-        raise RuntimeError("insert ... returning gave no row")
-    return Suppression(**row)
+    return Suppression(**await fetch_one(conn, _INSERT, normalise(address), reason))
 
 
 async def release(conn: Connection, *, address: str) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from postroom.base.bounded_page import BoundedPage, looked
-from postroom.base.db import Connection, Record, query
+from postroom.base.db import Connection, Record, fetch_one, query
 
 SCAN_MAX: Final = 2_000
 SUMMED_MAX: Final = 5_000
@@ -31,7 +31,4 @@ async def list_events(
 
 async def fetch_summary(conn: Connection) -> Record:
     """The last day in one row, of its newest 5,000 events."""
-    row: Record | None = await conn.fetchrow(_SUMMARY, SUMMED_MAX)
-    if row is None:
-        raise RuntimeError("an aggregate without group gave no row")
-    return row
+    return await fetch_one(conn, _SUMMARY, SUMMED_MAX)

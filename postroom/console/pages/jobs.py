@@ -13,7 +13,7 @@ from postroom.base.db import Record
 from postroom.console.access.security import Form
 from postroom.console.page_request import PageRequest
 from postroom.console.view.charts import Chart, Series, stacked
-from postroom.health.conditions import JOB_STALE_S, RUNNER_SILENT_S
+from postroom.health.thresholds import JOB_STALE_S, RUNNER_SILENT_S
 from postroom.worker.model import JOB_NAMES, RUNNER, JobStatus
 from postroom.worker.store import list_job_runs, list_jobs, mark_job_paused
 

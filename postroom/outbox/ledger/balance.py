@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from postroom.base.db import Connection, Pool, plan_by_blocks, query
+from postroom.base.db import Connection, Pool, fetch_one, plan_by_blocks, query
 from postroom.base.log import get_logger
 
 log = get_logger(__name__)
@@ -42,10 +42,7 @@ class Balance:
 async def fetch_balance(conn: Connection) -> Balance:
     """Needs a `repeatable_read` transaction of the caller: one snapshot for both sides."""
     await plan_by_blocks(conn)
-    row = await conn.fetchrow(_BALANCE)
-    if row is None:
-        raise RuntimeError("postroom.ledger_fold lost its row")
-    return Balance(**row)
+    return Balance(**await fetch_one(conn, _BALANCE))
 
 
 async def check_ledger(pool: Pool) -> Balance:

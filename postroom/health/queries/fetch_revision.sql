@@ -1,2 +1,0 @@
--- The schema's revision.
-select version_num from postroom.alembic_version
