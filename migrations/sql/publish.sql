@@ -30,6 +30,24 @@ as $$
     select case when length(name) <= 200 then name end
 $$;
 
+-- Errors: always, with the channels that there are.
+create or replace function postroom.unknown_channel(channel text) returns text
+language plpgsql immutable parallel safe
+as $$
+begin
+    raise invalid_parameter_value using
+        message = format('unknown channel %s; known are email, webhook, export', coalesce(quote_literal(channel), 'null'));
+end
+$$;
+
+-- The channel, or the error that names the known ones. It is inlined where it is used.
+create or replace function postroom.known_channel(channel text) returns text
+language sql immutable parallel safe
+as $$
+    select case when channel in ('stripe', 'email', 'webhook', 'export') then channel
+        else postroom.unknown_channel(channel) end
+$$;
+
 -- Publish many: a JSON array of objects with the parameters of `publish`. All or nothing.
 -- A moment that has passed is now: claiming starts in 1970, and many programs write "no time" as the year 1.
 -- What would never be due is refused: it would never be sent, and nobody would be told.
@@ -76,7 +94,7 @@ begin
         begin
             insert into postroom.message
                 (id, channel, type, tenant, key, correlation_id, ordering_key, traceparent, payload, deliveries, xid)
-            select ids[nr], m ->> 'channel', coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), ''),
+            select ids[nr], postroom.known_channel(m ->> 'channel'), coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), ''),
                 coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), ''), nullif(m ->> 'key', ''),
                 m ->> 'correlation_id', m ->> 'ordering_key', m ->> 'traceparent', m -> 'payload', 1,
                 (select pg_current_xact_id()::text::bigint)
@@ -95,7 +113,7 @@ begin
 
     if made is null then
         with input as materialized (
-            select ids[nr] as id, nr, m ->> 'channel' as channel, m -> 'payload' as payload,
+            select ids[nr] as id, nr, postroom.known_channel(m ->> 'channel') as channel, m -> 'payload' as payload,
                 nullif(m ->> 'key', '') as key,
                 coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '') as tenant,
                 coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), '') as type,
@@ -191,7 +209,7 @@ begin
         raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';
     end if;
     insert into postroom.message (id, channel, type, tenant, key, correlation_id, traceparent, payload, deliveries)
-    values (postroom.uuid7(), publish.channel, coalesce(publish.type, postroom.short(publish.payload ->> 'type'), ''),
+    values (postroom.uuid7(), postroom.known_channel(publish.channel), coalesce(publish.type, postroom.short(publish.payload ->> 'type'), ''),
         coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''), nullif(publish.key, ''),
         publish.correlation_id, publish.traceparent, publish.payload, 1)
     on conflict (channel, key) where key is not null do nothing

@@ -13,7 +13,7 @@ from postroom.base.errors import InvalidInput
 from postroom.cli.output import JsonFlag, examples, print_json
 from postroom.cli.session import Session, in_session
 from postroom.encryption.keyring import keyring_of
-from postroom.outbox.publish import Published, publish_many
+from postroom.outbox.publish import Published, count_receivers, publish_many
 
 _EXAMPLES: Final = examples(
     'postroom publish email --key welcome:42 --payload \'{"to":"a@example.com","subject":"Hi","text":"…"}\'',
@@ -59,7 +59,9 @@ def register(application: typer.Typer) -> None:
             body = json.encode({name: value for name, value in fields.items() if value is not None}).encode()
         stored = _publish(body)
         if as_json:
-            answers: list[dict[str, Any]] = [{"id": p.id, "published": p.new} for p in stored]
+            answers: list[dict[str, Any]] = [
+                {"id": p.id, "published": p.new, "receivers": p.receivers} for p in stored
+            ]
             print_json(answers if batch is not None else answers[0])
             return
         for published in stored:
@@ -67,6 +69,13 @@ def register(application: typer.Typer) -> None:
         known = sum(not published.new for published in stored)
         if known:
             print(f"{known} had a known key: nothing new was published for them.", file=sys.stderr)
+        unheard = sum(published.receivers == 0 for published in stored)
+        if unheard:
+            print(
+                f"{unheard} had no receiver: no endpoint of that tenant listens to that type "
+                "(postroom endpoint list).",
+                file=sys.stderr,
+            )
 
 
 def _publish(body: bytes) -> list[Published]:
@@ -81,7 +90,7 @@ def _publish(body: bytes) -> list[Published]:
             check_events(events, services.adapters, many=many)
         keyring = keyring_of(session.settings.encryption.keys)
         async with session.change() as conn:
-            return await publish_many(conn, events, keyring=keyring)
+            return await count_receivers(conn, events, await publish_many(conn, events, keyring=keyring))
 
     return in_session(work)
 

@@ -18,6 +18,7 @@ COLOURS: Final = {
     Status.RETRY: "yellow",
     Status.PARKED: "yellow",
     Status.CANCELLED: "dim",
+    Status.NO_RECEIVER: "yellow",
     Status.DEAD: "red",
 }
 
@@ -74,7 +75,7 @@ def _mirror_state(story: MessageStory) -> str:
         case Status.DELIVERED if story.message.channel == Channel.STRIPE:
             last = story.attempts[-1]
             return f"{last.detail or 'processed'} in {last.duration_ms or 0} ms"
-        case Status.DELIVERED if not story.attempts:
+        case Status.NO_RECEIVER:
             return "no endpoint listens"
         case Status.DELIVERED:
             return _delivered(story)

@@ -15,7 +15,7 @@ from postroom.outbox.model import OUTBOUND, Channel
 LOOK_MAX: Final = 200
 SETTLED_MAX: Final = 5_000
 MARGIN: Final = timedelta(seconds=5)
-ENDED: Final = frozenset({Status.DELIVERED, Status.DEAD, Status.CANCELLED, Status.PARKED})
+ENDED: Final = frozenset({Status.DELIVERED, Status.DEAD, Status.CANCELLED, Status.PARKED, Status.NO_RECEIVER})
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.health.conditions import NAMED_MAX, Condition, Growth, conditions, release_command
 from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.host import check_certificates, check_disks, check_settings
+from postroom.health.no_receiver import check_receivers
 from postroom.health.thresholds import TRANSACTION_OLD_S
 from postroom.metrics.gauges import Gauges, read_gauges
 from postroom.outbox.model import Cause, Channel
@@ -104,7 +105,7 @@ async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) 
     gauges = await read_gauges(conn)
     findings += [*await _conditions(conn, gauges, facts["now"]), *_workers(gauges)]
     findings += [*_dead(gauges), *_held_closed(gauges)]
-    findings += [*await _parked(conn), *await _keys(conn, keyring)]
+    findings += [*await _parked(conn), *await check_receivers(conn), *await _keys(conn, keyring)]
 
 
 def _publisher(*, exists: bool, may_publish: bool) -> Iterator[Finding]:

@@ -135,6 +135,12 @@ def _ledger(gauges: Gauges) -> Iterator[Metric]:
         [],
         {(): float(gauges.vitals.published)},
     )
+    yield _counter(
+        "postroom_ledger_no_receiver",
+        "Messages that nobody listened to, as the canary last counted them.",
+        ["channel"],
+        {(Channel.WEBHOOK.value,): float(gauges.vitals.no_receiver)},
+    )
 
 
 def _vitals(gauges: Gauges) -> Iterator[Metric]:

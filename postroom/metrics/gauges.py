@@ -45,7 +45,8 @@ class Vitals:
 
     `partition_days`: for how many days ahead the attempt log has partitions. `data_dir`: the server's
     folder, where it runs on this machine and our role may see it.
-    `published`, `open`, `drift` and `checked_s` (Unix time, 0 for never) are the canary's last finding.
+    `published`, `no_receiver`, `open`, `drift` and `checked_s` (Unix time, 0 for never) are the canary's
+    last finding.
     """
 
     transaction_s: float
@@ -55,6 +56,7 @@ class Vitals:
     partition_days: float
     data_dir: str | None
     published: int
+    no_receiver: int
     open: int
     drift: int
     checked_s: float

@@ -11,16 +11,21 @@ from postroom.base import json
 from postroom.base.db import Connection, query
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.encryption import stand_in, store_payloads
-from postroom.outbox.model import Message
+from postroom.outbox.model import Channel, Message
 
 _PUBLISH_MANY = query(__package__, "publish_many")
+_LIST_RECEIVERS = query(__package__, "list_receivers")
 
 
 class Published(msgspec.Struct, frozen=True, gc=False):
-    """`new` is false where (channel, key) was known: `id` is then the first one's."""
+    """`new` is false where (channel, key) was known: `id` is then the first one's.
+
+    `receivers`: how many deliveries it has, 0 where nobody listens; None unless `count_receivers` was asked.
+    """
 
     id: UUID
     new: bool
+    receivers: int | None = None
 
 
 async def publish_many(
@@ -48,6 +53,20 @@ async def publish(conn: Connection, message: Message, *, keyring: Keyring = NO_K
     """Publish one message; see `publish_many`."""
     [published] = await publish_many(conn, [message], keyring=keyring)
     return published
+
+
+async def count_receivers(
+    conn: Connection, messages: Sequence[Message], published: Sequence[Published]
+) -> list[Published]:
+    """Add to what was published how many receivers each message has. Transaction: that of `publish_many`."""
+    fanned = [
+        each.id
+        for message, each in zip(messages, published, strict=True)
+        if message.channel == Channel.WEBHOOK and message.payload.get("url") is None
+    ]
+    found = await conn.fetch(_LIST_RECEIVERS, fanned) if fanned else []
+    counts = {row["id"]: row["deliveries"] for row in found}
+    return [Published(each.id, each.new, counts.get(each.id, 1)) for each in published]
 
 
 async def _publish(conn: Connection, messages: Sequence[Message]) -> list[Published]:

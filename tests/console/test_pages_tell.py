@@ -16,6 +16,7 @@ from postroom.console.pages.jobs import standing
 from postroom.console.pages.runbooks import read, to_html
 from postroom.console.pages.settings import setting_rows
 from postroom.console.routes import ACTIONS
+from postroom.outbox.ledger.balance import check_ledger
 from postroom.worker.model import JobStatus
 from tests.console.http import Visitor, visitor
 from tests.console.scene import Scene
@@ -36,6 +37,22 @@ async def somebody(api: Api) -> AsyncIterator[Visitor]:
     async with visitor(api) as guest:
         await guest.sign_in(api.token)
         yield guest
+
+
+async def test_a_webhook_to_nobody_is_told(api: Api, somebody: Visitor) -> None:
+    message_id = await api.services.pool.fetchval(
+        "select postroom.publish('webhook', '{\"data\": {}}', tenant => 'mistyped', type => 'a.b')::text"
+    )
+    await check_ledger(api.services.pool)
+    for path in ("status=no_receiver", "status=no_receiver&tenant=mistyped", "q=mistyped"):
+        answer = await somebody.get(f"/console/messages?{path}")
+        assert answer.status == 303 or (message_id in answer.text and "no-receiver" in answer.text), path
+    for path in ("status=delivered", "status=delivered&tenant=mistyped", "status=cancelled"):
+        assert message_id not in (await somebody.get(f"/console/messages?{path}")).text
+    page = (await somebody.get(f"/console/messages/{message_id}")).text
+    assert "Nobody listened" in page
+    assert "/console/webhooks?tenant=mistyped" in page
+    assert "1 had no receiver" in (await somebody.get("/console")).text
 
 
 async def test_the_breaker_of_a_receiver_is_told_wherever_the_receiver_is(scene: Scene) -> None:

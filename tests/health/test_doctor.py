@@ -230,3 +230,18 @@ def test_a_certificate_that_ends_soon_is_named(tmp_path: Path) -> None:
         write_certificate(path, ends_at=datetime.now(UTC) + timedelta(days=days, hours=1))
         settings = Settings(state_dir=tmp_path, email=EmailSettings(tls_ca=path))
         assert len(list(check_certificates(settings))) == found
+
+
+async def test_webhooks_to_nobody_are_named_with_tenant_and_type(
+    dsn: str, pool: Pool, tmp_path: Path
+) -> None:
+    assert about(await diagnose(Settings(state_dir=tmp_path), dsn), "webhooks") == []
+    for tenant in ("acme inc", "acme inc", "other"):
+        payload = '{"type": "order.paid", "data": {}}'
+        await pool.execute(
+            "select postroom.publish(channel => 'webhook', tenant => $1, payload => $2)", tenant, payload
+        )
+    found = about(await diagnose(Settings(state_dir=tmp_path), dsn), "webhooks")
+    assert [finding.level for finding in found] == [Level.WARNING, Level.WARNING]
+    assert found[0].text.startswith("2 of type order.paid to the tenant acme inc had no receiver")
+    assert found[0].command == "postroom endpoint list --tenant 'acme inc'"

@@ -12,8 +12,9 @@ import pytest
 
 from postroom.base.db import Pool, transaction
 from postroom.base.migrate import migrate
+from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.model import Message
-from postroom.outbox.publish import publish, publish_many
+from postroom.outbox.publish import count_receivers, publish, publish_many
 from tests.fixtures.engine import Engine, ScriptedAdapter
 
 
@@ -68,7 +69,7 @@ async def test_a_webhook_goes_to_every_endpoint_that_listens(pool: Pool) -> None
 
 
 async def test_publish_many_is_all_or_nothing(pool: Pool) -> None:
-    with pytest.raises(asyncpg.CheckViolationError):
+    with pytest.raises(asyncpg.InvalidParameterValueError):
         await pool.execute(
             "select postroom.publish_many($1)",
             '[{"channel": "email", "payload": {}}, {"channel": "pigeon", "payload": {}}]',
@@ -211,3 +212,50 @@ async def test_an_upgrade_brings_the_functions_of_an_older_database_up_to_date(d
     await migrate(dsn)
     assert await pool.fetchval("select postroom.publish('webhook', '{}')")
     assert await pool.fetchval("select postroom.make_attempt_partitions(8)") == 1
+
+
+NOBODY = Message(channel="webhook", payload={"data": {}}, tenant="mistyped", type="order.paid")
+
+
+async def test_what_has_no_receiver_says_so_and_the_ledger_adds_up(pool: Pool) -> None:
+    await pool.execute(
+        "insert into postroom.endpoint (tenant, url, types, secret) "
+        "select 't', 'https://x/' || n, '{*}', 's' from generate_series(1, 2) n"
+    )
+    messages = [
+        NOBODY,
+        Message(channel="webhook", payload={"data": {}}, tenant="t", type="order.paid", key="two"),
+        Message(channel="webhook", payload={"data": {}, "url": "https://x/", "type": "a"}),
+        Message(channel="email", payload={"to": "a@example.com"}),
+    ]
+    async with transaction(pool) as conn:
+        stored = await count_receivers(conn, messages, await publish_many(conn, messages))
+        again = await count_receivers(conn, messages[1:2], await publish_many(conn, messages[1:2]))
+    assert [each.receivers for each in stored] == [0, 2, 1, 1]
+    assert (again[0].new, again[0].receivers) == (False, 2)
+    balance = await check_ledger(pool)
+    assert (balance.published, balance.open, balance.no_receiver, balance.drift) == (4, 4, 1, 0)
+
+
+async def test_what_has_no_receiver_is_counted_once_and_for_good(pool: Pool) -> None:
+    for count in (1, 2, 3):
+        async with transaction(pool) as conn:
+            await publish(conn, NOBODY)
+        assert (await check_ledger(pool)).no_receiver == count
+    assert (await check_ledger(pool)).no_receiver == 3
+    assert await pool.fetchval("select no_receiver from postroom.ledger_check") == 3
+
+
+@pytest.mark.parametrize("channel", ["emial", "", None])
+async def test_an_unknown_channel_is_refused_with_the_known_ones(pool: Pool, channel: str | None) -> None:
+    one = "select postroom.publish(channel => $1, payload => '{}')"
+    ordered = "select postroom.publish(channel => $1, payload => '{}', ordering_key => 'a')"
+    known = "known are email, webhook, export"
+    for statement in (one, ordered):
+        with pytest.raises(asyncpg.InvalidParameterValueError, match=known):
+            await pool.fetchval(statement, channel)
+    for count in (1, 100):
+        many = json.dumps([{"channel": channel, "payload": {}}] * count)
+        with pytest.raises(asyncpg.InvalidParameterValueError, match=known):
+            await pool.fetch("select * from postroom.publish_many($1::text::jsonb)", many)
+    assert await pool.fetchval("select count(*) from postroom.message") == 0

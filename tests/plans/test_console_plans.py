@@ -54,6 +54,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (READING, "page_messages", ["email", None, None, None, LEDGER, None, ROWS]),
     (READING, "page_messages", [None, "nosuch", None, None, LEDGER, None, ROWS]),
     (READING, "page_messages", [None, "type.7", SOME_ID, SOME_ID, LEDGER, "cancelled", ROWS]),
+    (READING, "page_messages", [None, None, None, None, LEDGER, "no_receiver", ROWS]),
     (READING, "list_tenant_messages", [None, None, None, None, LEDGER, "delivered", ROWS, "tenant7"]),
     (READING, "list_waiting", [CHANNELS, ["pending"], NOW, 0, ROWS, None, None, ROWS, None, None]),
     (READING, "list_waiting", [CHANNELS, ["pending"], NOW, 0, WAITING, "nosuch", None, ROWS, None, None]),

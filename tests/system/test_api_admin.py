@@ -97,6 +97,16 @@ async def test_cancelling_takes_what_waits_and_only_once(api: Api) -> None:
     assert (await api.get("/v1/admin/outbox?status=delivered")).json["items"] == []
 
 
+async def test_a_webhook_to_nobody_is_a_status_of_its_own(api: Api) -> None:
+    message_id = await api.services.pool.fetchval(
+        "select postroom.publish('webhook', '{\"data\": {}}', tenant => 'mistyped', type => 'a.b')::text"
+    )
+    page = (await api.get("/v1/admin/outbox?status=no_receiver")).json
+    assert [(item["id"], item["status"]) for item in page["items"]] == [(message_id, "no_receiver")]
+    assert (await api.get("/v1/admin/outbox?status=delivered")).json["items"] == []
+    assert (await api.get(f"/v1/admin/outbox/{message_id}")).json["message"]["status"] == "no_receiver"
+
+
 async def test_effects_show_in_the_chain_of_their_cause(api: Api) -> None:
     cause = await api.services.pool.fetchval("select postroom.publish('stripe', '{}')::text")
     effect = await api.services.pool.fetchval(

@@ -31,7 +31,20 @@ async def test_the_same_key_again_gives_the_first_id(api: Api) -> None:
     again = await api.post("/v1/events", json=email(key="welcome:1"))
     assert (first.status, again.status) == (201, 200)
     assert first.json["published"]
-    assert again.json == {"id": first.json["id"], "published": False}
+    assert again.json == {"id": first.json["id"], "published": False, "receivers": 1}
+
+
+async def test_a_webhook_to_nobody_says_so(api: Api) -> None:
+    await api.services.pool.execute(
+        "insert into postroom.endpoint (tenant, url, types, secret) "
+        "select 'acme', 'https://x/' || n, '{*}', 's' from generate_series(1, 2) n"
+    )
+    webhook = {"channel": "webhook", "payload": {"type": "order.paid", "data": {}}}
+    answer = await api.post(
+        "/v1/events", json=[{**webhook, "tenant": "acmee"}, {**webhook, "tenant": "acme"}]
+    )
+    assert answer.status == 201
+    assert [event["receivers"] for event in answer.json["events"]] == [0, 2]
 
 
 async def test_a_list_comes_back_in_order(api: Api) -> None:

@@ -166,9 +166,26 @@ async def test_publishing_twice_under_one_key_answers_the_first_id(cli: Cli, poo
     again = await asyncio.to_thread(cli, *arguments, "-", stdin=payload)
 
     assert first.json["published"] is True
-    assert again.json == {"id": first.json["id"], "published": False}
+    assert again.json == {"id": first.json["id"], "published": False, "receivers": 1}
     async with pool.acquire() as conn:
         assert await conn.fetchval("select count(*) from postroom.message") == 1
+
+
+async def test_publishing_to_nobody_is_said(cli: Cli) -> None:
+    arguments = (
+        "publish",
+        "webhook",
+        "--tenant",
+        "mistyped",
+        "--type",
+        "order.paid",
+        "--payload",
+        '{"data": {}}',
+    )
+    ended = await asyncio.to_thread(cli, *arguments)
+    assert ended.code == 0
+    assert "1 had no receiver" in ended.err
+    assert (await asyncio.to_thread(cli, *arguments, "--json")).json["receivers"] == 0
 
 
 async def test_a_batch_is_published_whole_or_not_at_all(cli: Cli, pool: Pool, tmp_path: Path) -> None:

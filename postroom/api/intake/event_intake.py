@@ -11,7 +11,7 @@ import asyncpg
 from postroom.base.db import DATABASE_AWAY, Pool, transaction
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import Message
-from postroom.outbox.publish import Published, publish_many
+from postroom.outbox.publish import Published, count_receivers, publish_many
 from postroom.resilience.batcher import Batcher
 
 TIMEOUT_S: Final = 15.0
@@ -68,4 +68,5 @@ class EventIntake:
 
     async def _store(self, messages: Request) -> Result:
         async with asyncio.timeout(TIMEOUT_S), transaction(self._pool) as conn:
-            return await publish_many(conn, messages, keyring=self._keyring)
+            stored = await publish_many(conn, messages, keyring=self._keyring)
+            return await count_receivers(conn, messages, stored)

@@ -17,6 +17,7 @@ select
     (select setting from pg_settings where name = 'data_directory'
         and coalesce(inet_server_addr(), '127.0.0.1') <<= any ('{127.0.0.0/8,::1/128}'::inet[])) as data_dir,
     coalesce((select published from postroom.ledger_check), 0) as published,
+    coalesce((select no_receiver from postroom.ledger_check), 0) as no_receiver,
     coalesce((select open from postroom.ledger_check), 0) as open,
     coalesce((select drift from postroom.ledger_check), 0) as drift,
     coalesce((select extract(epoch from checked_at) from postroom.ledger_check), 0)::float8 as checked_s

@@ -25,13 +25,17 @@ BATCH_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Deliveries, counted from both sides. `open` are pending and retry together."""
+    """Deliveries, counted from both sides. `open` are pending and retry together.
+
+    `no_receiver`: messages without any delivery, because nobody listened to them.
+    """
 
     published: int
     delivered: int
     open: int
     dead: int
     cancelled: int
+    no_receiver: int = 0
 
     @property
     def drift(self) -> int:
@@ -63,6 +67,7 @@ async def check_ledger(pool: Pool) -> Balance:
                 balance.open,
                 balance.dead,
                 balance.cancelled,
+                balance.no_receiver,
             )
             await conn.execute(_MARK_COUNTS)
             await plan_by_blocks(conn)

@@ -37,7 +37,7 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages; None means any. `ended`: only those that were delivered, or cancelled, or are dead."""
+    """Which messages; None means any. `ended`: only those that ended so, or are dead."""
 
     channel: str | None = None
     type: str | None = None

@@ -37,6 +37,7 @@ class Status(StrEnum):
     DEAD = "dead"
     DELIVERED = "delivered"
     CANCELLED = "cancelled"
+    NO_RECEIVER = "no_receiver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ async def list_messages(
             rows = await conn.fetch(_LIST_OPEN, *terms, None, True, limit)
         case Status.DEAD:
             rows = await conn.fetch(_LIST_DEAD, *terms, limit)
-        case Status.DELIVERED | Status.CANCELLED | None:
+        case Status.DELIVERED | Status.CANCELLED | Status.NO_RECEIVER | None:
             rows = await conn.fetch(_LIST, *terms, wanted.status, limit)
         case _:
             assert_never(wanted.status)

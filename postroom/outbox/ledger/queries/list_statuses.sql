@@ -5,6 +5,7 @@ select i.id, case
             then 'parked'
         when exists (select from postroom.delivery d where d.message_id = i.id and d.state = 'retry') then 'retry'
         when exists (select from postroom.delivery d where d.message_id = i.id) then 'pending'
+        when (select m.deliveries from postroom.message m where m.id = i.id) = 0 then 'no_receiver'
         when (select a.outcome from postroom.attempt a where a.message_id = i.id
             and a.ended_at >= i.created_at order by a.ended_at desc limit 1) = 'cancelled' then 'cancelled'
         else 'delivered' end as status

@@ -1,6 +1,6 @@
 -- One tenant's messages, newest first; parameters and rows as in list_messages, $8 tenant.
 with looked as materialized (
-    select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.created_at
+    select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.created_at, m.deliveries
     from postroom.message m
     where m.tenant = $8 and m.tenant <> ''
         and m.id >= coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
@@ -17,7 +17,7 @@ left join lateral (
         and ($6::text is null
             -- One at a time: of an `exists` PostgreSQL might make a hash of the whole table.
             or $6 = 'dead' and (select x.n from postroom.dead_letter x where x.message_id = l.id limit 1) is not null
-            or $6 <> 'dead'
+            or $6 <> 'dead' and ($6 = 'no_receiver') = (l.deliveries = 0)
             and (select d.n from postroom.delivery d where d.message_id = l.id limit 1) is null
             and (select x.n from postroom.dead_letter x where x.message_id = l.id limit 1) is null
             and ($6 = 'cancelled') = coalesce((select a.outcome = 'cancelled' from postroom.attempt a

@@ -1,9 +1,9 @@
 -- The ledger, newest first: the newest $5 messages of the range are looked at, those that fit are shown.
--- $1 channel, $2 type, $3 from id, $4 below id, $5 how many to look at, $6 'delivered', 'cancelled', 'dead' or null, $7 limit
+-- $1 channel, $2 type, $3 from id, $4 below id, $5 how many to look at, $6 'delivered', 'cancelled', 'no_receiver', 'dead' or null, $7 limit
 -- Every row says where the look ended (end_id, null: it saw all); the only one that there is when nothing fits
 -- has fits = false.
 with looked as materialized (
-    select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.created_at
+    select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.created_at, m.deliveries
     from postroom.message m
     where m.id >= coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
         and m.id < coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -19,7 +19,7 @@ left join lateral (
         and ($6::text is null
             -- One at a time: of an `exists` PostgreSQL might make a hash of the whole table.
             or $6 = 'dead' and (select x.n from postroom.dead_letter x where x.message_id = l.id limit 1) is not null
-            or $6 <> 'dead'
+            or $6 <> 'dead' and ($6 = 'no_receiver') = (l.deliveries = 0)
             and (select d.n from postroom.delivery d where d.message_id = l.id limit 1) is null
             and (select x.n from postroom.dead_letter x where x.message_id = l.id limit 1) is null
             and ($6 = 'cancelled') = coalesce((select a.outcome = 'cancelled' from postroom.attempt a

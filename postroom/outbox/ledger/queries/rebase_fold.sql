@@ -14,7 +14,10 @@ set xid = here.low, cluster = here.cluster,
         + (select count(*) from postroom.dead_letter)
         + coalesce((select c.drift from postroom.ledger_check c), 0)
         - coalesce((select sum(m.deliveries) from postroom.message m
-            where m.xid >= here.low and m.xid < here.high), 0)
+            where m.xid >= here.low and m.xid < here.high), 0),
+    no_receiver = coalesce((select c.no_receiver from postroom.ledger_check c), f.no_receiver)
+        - (select count(*) from postroom.message m
+            where m.xid >= here.low and m.xid < here.high and m.deliveries = 0)
 from here
 where f.cluster <> here.cluster
 returning f.published
