@@ -36,7 +36,8 @@ async def run(settings: Settings, dsn: str, *, job: str | None, once: bool) -> i
     async with open_worker(settings, dsn, role="jobs-runner", wait_s=ONCE_WAIT_S if once else None) as parts:
         jobs = catalog(parts)
         chosen = [jobs[job]] if job is not None else list(jobs.values())
-        return await (_once(parts, chosen) if once else _until_stopped(parts, chosen))
+        requested = job is not None
+        return await (_once(parts, chosen, requested=requested) if once else _until_stopped(parts, chosen))
 
 
 async def _wait_for_schema(settings: Settings, dsn: str, wait_s: float | None) -> None:
@@ -54,12 +55,12 @@ async def _wait_for_schema(settings: Settings, dsn: str, wait_s: float | None) -
             await asyncio.sleep(DATABASE_RETRY_S)
 
 
-async def _once(parts: WorkerServices, jobs: Sequence[Job]) -> int:
+async def _once(parts: WorkerServices, jobs: Sequence[Job], *, requested: bool) -> int:
     runner = _runner(parts, jobs)
     failed = False
     for job in jobs:
         try:
-            work_count = await runner.run_once(job)
+            work_count = await runner.run_once(job, requested=requested)
             print(f"{job.name}: done, {work_count} handled")
         except Exception as error:
             # The command's whole purpose is to report any failure of a job with exit code 1.

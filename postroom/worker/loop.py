@@ -62,14 +62,17 @@ class Runner:
         finally:
             await _cancel([*loops, *background])
 
-    async def run_once(self, job: Job) -> int:
-        """Run one job now, whatever its schedule says. Returns what it did. Errors: what the job raised."""
+    async def run_once(self, job: Job, *, requested: bool = False) -> int:
+        """Run one job now, whatever its schedule says. Returns what it did. Errors: what the job raised.
+
+        `requested`: a person named this job, and wants to hear how it is.
+        """
         await self.make_known()
         async with self._pool.acquire() as conn:
             await store.mark_job_started(conn, name=job.name)
         background = asyncio.create_task(self._worker.beating(), name="heartbeat")
         try:
-            return await self._recorded(job, JobContext(once=True))
+            return await self._recorded(job, JobContext(once=True, requested=requested))
         finally:
             await _cancel([background])
 
@@ -109,11 +112,11 @@ class Runner:
     async def _periodic(self, job: Job, stop: asyncio.Event) -> None:
         next_in_s = job.every_s * random.uniform(0.9, 1.1)  # noqa: S311  jitter, not a secret
         async with self._pool.acquire() as conn:
-            mine = await store.claim_job(
+            requested = await store.claim_job(
                 conn, name=job.name, worker=self._worker.id, next_in_s=next_in_s, ttl_s=WORKER_TTL_S
             )
-        if mine:
-            await self._recorded(job, JobContext(stop=stop))
+        if requested is not None:
+            await self._recorded(job, JobContext(stop=stop, requested=requested))
             return
         await _pause(stop, min(LOOK_S, job.every_s))
 

@@ -31,11 +31,13 @@ class JobContext:
     """What a run is given.
 
     `stop`: set when it should come to an end. `once`: drain until nothing is due, then return.
+    `requested`: a person asked for this very run.
     `progress`: a job that never ends calls it with what was done since, to show it is well.
     """
 
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     once: bool = False
+    requested: bool = False
     progress: Callable[[int], Awaitable[None]] = _ignore
 
 

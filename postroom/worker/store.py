@@ -64,9 +64,15 @@ async def insert_job(conn: Connection, *, name: str, every_s: float) -> None:
     await conn.execute(_INSERT_JOB, name, every_s)
 
 
-async def claim_job(conn: Connection, *, name: str, worker: int, next_in_s: float, ttl_s: float) -> bool:
-    """Returns: whether the job was due and is now this worker's; one without a beat for `ttl_s` loses it."""
-    return await conn.fetchval(_CLAIM_JOB, name, worker, next_in_s, ttl_s) is not None
+async def claim_job(
+    conn: Connection, *, name: str, worker: int, next_in_s: float, ttl_s: float
+) -> bool | None:
+    """Take a job that is due for this worker; one without a beat for `ttl_s` loses it.
+
+    Returns: whether a person asked for this run; None when the job is not this worker's.
+    """
+    requested: bool | None = await conn.fetchval(_CLAIM_JOB, name, worker, next_in_s, ttl_s)
+    return requested
 
 
 async def mark_job_started(conn: Connection, *, name: str) -> None:

@@ -20,9 +20,10 @@ async def workers(pool: Pool) -> tuple[Worker, Worker]:
 
 async def claim(pool: Pool, worker: Worker) -> bool:
     async with pool.acquire() as conn:
-        return await store.claim_job(
+        requested = await store.claim_job(
             conn, name="lease-rescue", worker=worker.id, next_in_s=0.0, ttl_s=WORKER_TTL_S
         )
+    return requested is not None
 
 
 async def test_a_job_of_a_living_worker_is_left_to_it(pool: Pool, workers: tuple[Worker, Worker]) -> None:

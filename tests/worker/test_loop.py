@@ -48,10 +48,12 @@ class Counting:
 
     def __init__(self) -> None:
         self.runs = 0
+        self.requested: list[bool] = []
         self.ran = asyncio.Event()
 
-    async def __call__(self, _context: JobContext) -> int:
+    async def __call__(self, context: JobContext) -> int:
         self.runs += 1
+        self.requested.append(context.requested)
         self.ran.set()
         return 7
 
@@ -96,6 +98,7 @@ async def test_a_requested_run_comes_before_its_time(dsn: str, pool: Pool) -> No
                 await request_run(conn, "unheard of")
         await job.ran.wait()
     assert job.runs == 2
+    assert job.requested == [False, True]
 
 
 async def test_a_job_of_a_dead_runner_is_taken_over(dsn: str, pool: Pool) -> None:
@@ -103,7 +106,8 @@ async def test_a_job_of_a_dead_runner_is_taken_over(dsn: str, pool: Pool) -> Non
     runner = await make_runner(dsn, pool, Job("held", job, every_s=1))
     await runner.make_known()
     async with pool.acquire() as conn:
-        assert await store.claim_job(conn, name="held", worker=999_999, next_in_s=0, ttl_s=10)
+        claimed = await store.claim_job(conn, name="held", worker=999_999, next_in_s=0, ttl_s=10)
+        assert claimed is not None
     async with running(runner):
         await job.ran.wait()
 

@@ -4,7 +4,11 @@
 update postroom.job j
 set worker = $2, started_at = now(), beat_at = now(), requested_at = null,
     next_run_at = now() + make_interval(secs => $3)
-where name = $1 and next_run_at <= now() and (not paused or requested_at is not null)
-    and (worker is null or worker = $2 or not exists (
-        select from postroom.worker w where w.id = j.worker and w.beat_at >= now() - make_interval(secs => $4)))
-returning name
+from (
+    select name, requested_at is not null as requested from postroom.job
+    where name = $1 and next_run_at <= now() and (not paused or requested_at is not null)
+        and (worker is null or worker = $2 or not exists (
+            select from postroom.worker w where w.id = job.worker and w.beat_at >= now() - make_interval(secs => $4)))
+    for update) due
+where j.name = due.name
+returning due.requested
