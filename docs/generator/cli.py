@@ -59,21 +59,30 @@ def _option(parameter: Any) -> str:
 
 
 def _kind(annotation: Any) -> str:
-    """TEXT, INTEGER, or the values of an enumeration; of a list, what is in it."""
+    """TEXT, INTEGER, …; of a list, what is in it."""
     inner = [each for each in get_args(annotation) if each is not NoneType]
-    if get_origin(annotation) is Literal:
-        return "|".join(map(str, inner))
+    if _choices(annotation):
+        return "CHOICE"
     if inner:
         return _kind(inner[0])
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return "|".join(str(each.value) for each in annotation)
     known = {str: "TEXT", int: "INTEGER", float: "NUMBER"}
     return known.get(annotation) or str(annotation.__name__).upper()
 
 
+def _choices(annotation: Any) -> list[str]:
+    """The values of an enumeration, also where it may be absent or given several times."""
+    if get_origin(annotation) is Literal:
+        return [str(each) for each in get_args(annotation)]
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [str(each.value) for each in annotation]
+    return [value for each in get_args(annotation) for value in _choices(each)]
+
+
 def _extra(parameter: Any) -> str:
-    """Needed, repeatable, or the default."""
+    """Whether it is required or may be repeated, its values, its default."""
     said = ["Required."] if parameter.required else []
+    if choices := _choices(parameter.type_descriptor.annotation):
+        said.append(f"One of {', '.join(choices)}.")
     if parameter.multiple:
         said.append("May be repeated.")
     default = parameter.default

@@ -1,0 +1,162 @@
+"""The receivers of docs/samples/receive, as processes: they take what Postroom signs, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from subprocess import STDOUT, Popen
+from typing import Final
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import WebhookSettings
+from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks.adapter import WebhookAdapter
+from postroom.channels.webhooks.model import EndpointSecret
+from postroom.channels.webhooks.signing import generate_secret, sign
+from postroom.outbox.model import Claim, Delivered, Message
+from postroom.outbox.publish import publish
+from postroom.outbox.store import claim_due
+
+FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "samples" / "receive"
+START_S: Final = 60.0  # Go compiles first
+
+COMMANDS: Final = {
+    "receive.py": ("python3", "{file}"),
+    "receive.mjs": ("node", "{file}"),
+    "receive.ru": ("rackup", "--host", "127.0.0.1", "--port", "{port}", "--server", "webrick", "{file}"),
+    "receive.go": ("go", "run", "{file}"),
+    "receive.php": ("php", "-S", "127.0.0.1:{port}", "{file}"),
+}
+PACKAGES: Final = {
+    "node": "Node: apt-get install nodejs",
+    "rackup": "Ruby: apt-get install ruby ruby-rack ruby-webrick",
+    "go": "Go: apt-get install golang-go",
+    "php": "PHP: apt-get install php-cli",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def started(name: str, port: int, secret: SecretStr, folder: Path) -> Iterator[Path]:
+    """The receiver as a process of its own. Returns: the file of its output."""
+    program, *arguments = COMMANDS[name]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not on this machine. {PACKAGES.get(program, '')}")
+    filled = [each.format(file=FOLDER / name, port=port) for each in arguments]
+    output = folder / "output"
+    given = {"HOME": str(folder), "TMPDIR": str(folder), "WEBHOOK_SECRET": secret.get_secret_value()}
+    with output.open("wb") as log:
+        process = Popen(
+            [program, *filled], stdout=log, stderr=STDOUT, cwd=folder, start_new_session=True,
+            env={"PATH": os.environ["PATH"], "PORT": str(port), **given},
+        )  # fmt: skip
+        try:
+            yield output
+        finally:
+            os.killpg(process.pid, 9)  # `go run` starts another process
+            process.wait()
+
+
+@asynccontextmanager
+async def receiver(name: str, made: EndpointSecret, folder: Path) -> AsyncIterator[Path]:
+    port = int(made.endpoint.url.rpartition(":")[2].rstrip("/"))
+    with started(name, port, made.secret, folder) as output:
+        ends_at = time.monotonic() + START_S
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                assert time.monotonic() < ends_at, output.read_text()
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                break
+        yield output
+
+
+@pytest.fixture
+async def adapter(pool: Pool) -> AsyncIterator[WebhookAdapter]:
+    settings = WebhookSettings(allow_private=True, timeout_s=10.0)
+    adapter = WebhookAdapter(pool=pool, clock=SystemClock(), settings=settings)
+    await adapter.start()
+    yield adapter
+    await adapter.close()
+
+
+async def published(pool: Pool) -> Claim:
+    data = {"id": "in_1", "amount": 1250, "name": "Zoë"}
+    message = Message(channel="webhook", payload={"tenant": "acme", "type": "invoice.paid", "data": data})
+    async with transaction(pool) as conn:
+        await publish(conn, message)
+    async with transaction(pool) as conn:
+        [claim] = await claim_due(conn, channel="webhook", worker=1, first_max=10, retry_max=0)
+    return claim
+
+
+def signed(secret: SecretStr, body: bytes, *, age_s: int = 0, message_id: str = "msg_1") -> dict[str, str]:
+    timestamp_s = int(time.time()) - age_s
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp_s),
+        "webhook-signature": sign(message_id=message_id, timestamp_s=timestamp_s, body=body, keys=[secret]),
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_a_receiver_takes_what_postroom_signs_and_nothing_else(
+    name: str, pool: Pool, adapter: WebhookAdapter, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/"
+    async with transaction(pool) as conn:
+        made = await endpoints.create_endpoint(conn, tenant="acme", url=url, allow_private=True)
+    claim = await published(pool)
+    async with receiver(name, made, tmp_path) as output:
+        assert isinstance(await adapter.deliver(claim), Delivered)
+        assert isinstance(await adapter.deliver(claim), Delivered), "a repeat is taken, and done once"
+        async with transaction(pool) as conn:
+            await endpoints.rotate_secret(conn, made.endpoint.id)
+        assert isinstance(await adapter.deliver(await published(pool)), Delivered), "two signatures"
+
+        body = b'{"type": "x", "data": {}}'
+        good = signed(made.secret, body)
+        refused = {
+            "no headers": ({}, body),
+            "another body": (good, body + b" "),
+            "another id": ({**good, "webhook-id": "msg_2"}, body),
+            "another secret": (signed(generate_secret(), body), body),
+            "too old": (signed(made.secret, body, age_s=301), body),
+            "from the future": (signed(made.secret, body, age_s=-310), body),
+            "no number": ({**good, "webhook-timestamp": "now"}, body),
+            "no signature": ({**good, "webhook-signature": "v1,"}, body),
+        }
+        async with aiohttp.ClientSession() as client:
+            for why, (headers, sent) in refused.items():
+                async with client.post(url, data=sent, headers=headers) as answer:
+                    assert answer.status == 401, why
+            async with client.post(url, data=body, headers=good) as answer:
+                assert answer.status in (200, 204)
+    received = [line for line in output.read_text().splitlines() if line.startswith("received ")]
+    assert [line.split()[1] for line in received] == ["invoice.paid", "invoice.paid", "x"]
+    assert "in_1" in received[0]
+
+
+def test_the_page_shows_each_receiver() -> None:
+    page = (FOLDER.parents[1] / "tutorial" / "receive-webhooks.md").read_text(encoding="utf-8")
+    assert all(f'--8<-- "docs/samples/receive/{name}"' in page for name in COMMANDS)
+    assert {path.name for path in FOLDER.iterdir() if path.is_file()} == set(COMMANDS)
