@@ -15,12 +15,22 @@ from postroom.base.db import Pool, open_pool
 from postroom.base.migrate import migrate
 from postroom.outbox.ledger.balance import fetch_balance
 from postroom.postgres.server import LocalPostgres
+from tests import tools
 
 SUMMARY = "summary"
 """A property of a test that is printed when all have run, also of one that passed on another process."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            tools.require(program)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in tools.lines_of_missing(str(r.longrepr) for r in terminalreporter.getreports("skipped")):
+        terminalreporter.write_line(line)
     for report in terminalreporter.getreports("passed"):
         for name, line in report.user_properties:
             if name == SUMMARY:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from tests.console.browser import CHROMIUM, MISSING, chromium
+from tests.console.browser import chromium
 from tests.console.scene import Scene, running_product
 
 
@@ -20,7 +20,5 @@ async def scene(dsn: str, tmp_path: Path) -> AsyncIterator[Scene]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip(MISSING)
     async with chromium() as running:
         yield running

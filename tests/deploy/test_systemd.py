@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from configparser import RawConfigParser
@@ -14,9 +13,7 @@ from tests.deploy.files import DEPLOY, assert_command_exists
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 EXPOSURE_MAX = "20"  # of 100: systemd calls it OK
-needs_systemd = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine (Debian: systemd)"
-)
+needs_systemd = pytest.mark.needs("systemd-analyze")
 
 
 def lines_of(unit: Path, name: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +15,8 @@ import yaml
 MONITORING: Final = Path(__file__).parents[2] / "monitoring"
 RULES: Final = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
 
-needs_prometheus = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="needs promtool: apt-get install prometheus"
-)
-needs_alertmanager = pytest.mark.skipif(
-    shutil.which("amtool") is None, reason="needs amtool: apt-get install prometheus-alertmanager"
-)
+needs_prometheus = pytest.mark.needs("promtool")
+needs_alertmanager = pytest.mark.needs("amtool")
 
 
 class Situation(StrEnum):

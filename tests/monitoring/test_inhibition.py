@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,9 +24,7 @@ CONTROL: Final = (
 
 Labels = Mapping[str, str]
 
-needs_alertmanager_itself = pytest.mark.skipif(
-    shutil.which("prometheus-alertmanager") is None, reason="apt-get install prometheus-alertmanager"
-)
+needs_alertmanager_itself = pytest.mark.needs("prometheus-alertmanager")
 
 
 def alert(name: str, severity: str = "warning", **labels: str) -> Labels:

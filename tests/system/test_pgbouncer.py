@@ -18,6 +18,7 @@ from postroom.base.migrate import migrate
 from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
 from tests.processes.local_postgres import wait_until
+from tests.tools import require
 
 NOBODY = 65534
 
@@ -45,9 +46,7 @@ def configure(folder: Path, dsn: str, port: int) -> Path:
 @pytest.fixture
 def pooled_dsn(dsn: str) -> Iterator[str]:
     """The test's database through PgBouncer, which several clients share five connections of."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if program is None:
-        pytest.skip("pgbouncer is missing (Debian: apt-get install pgbouncer)")
+    program = require("pgbouncer")
     folder = Path(
         subprocess.check_output(["mktemp", "-d", "/tmp/postroom-bouncer-XXXXXX"], text=True).strip()
     )

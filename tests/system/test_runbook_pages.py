@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -34,9 +33,7 @@ from tests.fixtures.api import running_api
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
 from tests.processes.commands import environment
 
-needs_psql = pytest.mark.skipif(
-    shutil.which("psql") is None, reason="needs psql: apt-get install postgresql-client"
-)
+needs_psql = pytest.mark.needs("psql")
 LOG_BEGINS_DAYS: Final = 90
 TENANT: Final = "acme"
 RUNBOOK: Final = FOLDER.parent / "runbook.md"

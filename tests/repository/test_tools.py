@@ -1,0 +1,39 @@
+"""A machine without a program skips by name what needs it; CI does not skip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tools import PACKAGES, find, lines_of_missing, require
+
+
+@pytest.fixture
+def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CI", raising=False)
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_a_missing_program_skips_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find("promtool") is None
+    with pytest.raises(pytest.skip.Exception, match=r"promtool .*apt-get install prometheus") as skipped:
+        require("promtool")
+    reasons = [str(skipped.value), str(skipped.value), "needs two versions of PostgreSQL"]
+    assert lines_of_missing(reasons) == ["2 tests not run here: apt-get install prometheus"]
+
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="needs promtool"):
+        require("promtool")
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_a_program_that_is_there_is_found(tmp_path: Path) -> None:
+    (tmp_path / "chromium-browser").touch(mode=0o755)
+    assert require("chromium") == str(tmp_path / "chromium-browser")
+
+
+def test_ci_installs_the_package_of_every_program() -> None:
+    installs = (Path(__file__).parents[2] / ".ci" / "run").read_text()
+    assert [name for name in PACKAGES.values() if f"missing+=({name})" not in installs] == []

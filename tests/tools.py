@@ -1,0 +1,55 @@
+"""Programs of the machine that some tests need, and the Debian package of each.
+
+`@pytest.mark.needs("promtool")` skips a test where its program is missing, and fails it in CI (`CI=true`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NoReturn
+
+import pytest
+
+PACKAGES: Final = {
+    "amtool": "prometheus-alertmanager",
+    "chromium": "chromium",
+    "pgbouncer": "pgbouncer",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "promtool": "prometheus",
+    "psql": "postgresql-client",
+    "systemd-analyze": "systemd",
+}
+OTHER_NAMES: Final = {"chromium": "chromium-browser"}
+_TOLD: Final = re.compile(r"needs (\S+) \(Debian: apt-get install ([\w.+-]+)\)")
+
+
+def find(program: str) -> str | None:
+    """Its path; what only root has on PATH counts too."""
+    names = (program, OTHER_NAMES.get(program, program))
+    return next((path for name in names if (path := shutil.which(name, path=_path()))), None)
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin"
+
+
+def require(program: str) -> str:
+    """Its path. Skips the test that runs where it is missing, in CI fails it."""
+    return find(program) or _missing(program)
+
+
+def _missing(program: str) -> NoReturn:
+    told = f"needs {program} (Debian: apt-get install {PACKAGES[program]})"
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(told, pytrace=False)
+    pytest.skip(told)
+
+
+def lines_of_missing(reasons: Iterable[str]) -> list[str]:
+    """What a machine lacks, from the reasons of skipped tests: one line a package."""
+    counts = Counter(found[2] for reason in reasons if (found := _TOLD.search(reason)))
+    return [f"{count} tests not run here: apt-get install {name}" for name, count in sorted(counts.items())]
