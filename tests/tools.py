@@ -23,8 +23,15 @@ PACKAGES: Final = {
     "psql": "postgresql-client",
     "systemd-analyze": "systemd",
 }
+LANGUAGES: Final = {
+    "go": "golang-go",
+    "node": "nodejs",
+    "php": "php-cli",
+    "rackup": "ruby ruby-rack ruby-webrick",
+}
+"""What samples of the documents are written in. CI skips them as well where they are not there."""
 OTHER_NAMES: Final = {"chromium": "chromium-browser"}
-_TOLD: Final = re.compile(r"needs (\S+) \(Debian: apt-get install ([\w.+-]+)\)")
+_TOLD: Final = re.compile(r"needs (\S+) \(Debian: apt-get install ([\w.+ -]+)\)")
 
 
 def find(program: str) -> str | None:
@@ -38,13 +45,13 @@ def _path() -> str:
 
 
 def require(program: str) -> str:
-    """Its path. Skips the test that runs where it is missing, in CI fails it."""
+    """Its path. Skips the test that runs where it is missing, in CI fails it, unless it is a language."""
     return find(program) or _missing(program)
 
 
 def _missing(program: str) -> NoReturn:
-    told = f"needs {program} (Debian: apt-get install {PACKAGES[program]})"
-    if os.environ.get("CI", "").lower() in ("1", "true"):
+    told = f"needs {program} (Debian: apt-get install {(PACKAGES | LANGUAGES)[program]})"
+    if program in PACKAGES and os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(told, pytrace=False)
     pytest.skip(told)
 
@@ -52,4 +59,7 @@ def _missing(program: str) -> NoReturn:
 def lines_of_missing(reasons: Iterable[str]) -> list[str]:
     """What a machine lacks, from the reasons of skipped tests: one line a package."""
     counts = Counter(found[2] for reason in reasons if (found := _TOLD.search(reason)))
-    return [f"{count} tests not run here: apt-get install {name}" for name, count in sorted(counts.items())]
+    return [
+        f"skipped for lack of a program: {count} (apt-get install {name})"
+        for name, count in sorted(counts.items())
+    ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +26,7 @@ from postroom.channels.webhooks.signing import generate_secret, sign
 from postroom.outbox.model import Claim, Delivered, Message
 from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
+from tests.tools import LANGUAGES, require
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "samples" / "receive"
 START_S: Final = 60.0  # Go compiles first
@@ -37,12 +37,6 @@ COMMANDS: Final = {
     "receive.ru": ("rackup", "--host", "127.0.0.1", "--port", "{port}", "--server", "webrick", "{file}"),
     "receive.go": ("go", "run", "{file}"),
     "receive.php": ("php", "-S", "127.0.0.1:{port}", "{file}"),
-}
-PACKAGES: Final = {
-    "node": "Node: apt-get install nodejs",
-    "rackup": "Ruby: apt-get install ruby ruby-rack ruby-webrick",
-    "go": "Go: apt-get install golang-go",
-    "php": "PHP: apt-get install php-cli",
 }
 
 
@@ -56,8 +50,8 @@ def free_port() -> int:
 def started(name: str, port: int, secret: SecretStr, folder: Path) -> Iterator[Path]:
     """The receiver as a process of its own. Returns: the file of its output."""
     program, *arguments = COMMANDS[name]
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not on this machine. {PACKAGES.get(program, '')}")
+    if program in LANGUAGES:
+        require(program)
     filled = [each.format(file=FOLDER / name, port=port) for each in arguments]
     output = folder / "output"
     given = {"HOME": str(folder), "TMPDIR": str(folder), "WEBHOOK_SECRET": secret.get_secret_value()}

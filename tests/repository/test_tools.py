@@ -21,7 +21,7 @@ def test_a_missing_program_skips_with_its_package(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(pytest.skip.Exception, match=r"promtool .*apt-get install prometheus") as skipped:
         require("promtool")
     reasons = [str(skipped.value), str(skipped.value), "needs two versions of PostgreSQL"]
-    assert lines_of_missing(reasons) == ["2 tests not run here: apt-get install prometheus"]
+    assert lines_of_missing(reasons) == ["skipped for lack of a program: 2 (apt-get install prometheus)"]
 
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="needs promtool"):

@@ -46,7 +46,7 @@ async def test_with_nothing_dead_a_run_that_a_person_asked_for_proves_the_login(
     """Or the job would say "done" while no mail can go out. By itself it does not log in each minute."""
     async with AsyncExitStack() as stack:
         mailbox = await open_mailbox(stack, login=("post", "right"))
-        adapter = open_adapter(stack, pool, f"smtp://post:wrong@127.0.0.1:{mailbox.port}")
+        adapter = open_adapter(stack, pool, f"smtp://post:word@127.0.0.1:{mailbox.port}")
         job = dead_letter_job(pool=pool, mailer=adapter)
         assert await job.run(JobContext()) == 0
         with pytest.raises(Unavailable, match="refused the login: 535"):
@@ -59,7 +59,7 @@ def test_the_command_that_names_the_job_fails_under_a_wrong_password(dsn: str, t
     settings = {
         "POSTROOM_DATABASE_URL": dsn,
         "POSTROOM_STATE_DIR": str(tmp_path),
-        "POSTROOM_EMAIL__URL": "smtp://post:wrong@127.0.0.1:1",
+        "POSTROOM_EMAIL__URL": "smtp://post:word@127.0.0.1:1",
     }
     named = run("postroom", "work", "--job", "email-dlq", "--once", home=tmp_path, settings=settings)
     assert named.code == 1
