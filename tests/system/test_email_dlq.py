@@ -51,7 +51,7 @@ async def test_with_nothing_dead_a_run_that_a_person_asked_for_proves_the_login(
         assert await job.run(JobContext()) == 0
         with pytest.raises(Unavailable, match="refused the login: 535"):
             await job.run(JobContext(requested=True))
-        mailbox.login = ("post", "wrong")
+        mailbox.login = ("post", "word")
         assert await job.run(JobContext(requested=True)) == 0
 
 
