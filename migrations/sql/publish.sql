@@ -44,7 +44,7 @@ $$;
 create or replace function postroom.known_channel(channel text) returns text
 language sql immutable parallel safe
 as $$
-    select case when channel in ('stripe', 'email', 'webhook', 'export') then channel
+    select case when channel in ('email', 'webhook', 'export', 'stripe') then channel
         else postroom.unknown_channel(channel) end
 $$;
 
@@ -94,7 +94,7 @@ begin
         begin
             insert into postroom.message
                 (id, channel, type, tenant, key, correlation_id, ordering_key, traceparent, payload, deliveries, xid)
-            select ids[nr], postroom.known_channel(m ->> 'channel'), coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), ''),
+            select ids[nr], m ->> 'channel', coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), ''),
                 coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), ''), nullif(m ->> 'key', ''),
                 m ->> 'correlation_id', m ->> 'ordering_key', m ->> 'traceparent', m -> 'payload', 1,
                 (select pg_current_xact_id()::text::bigint)
@@ -106,14 +106,14 @@ begin
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
             made := cardinality(ids);
-        exception when unique_violation then
-            made := null; -- undone; below, the known ones are left out
+        exception when unique_violation or check_violation or not_null_violation then
+            made := null; -- undone; below, the known ones are left out and an unknown channel is told
         end;
     end if;
 
     if made is null then
         with input as materialized (
-            select ids[nr] as id, nr, postroom.known_channel(m ->> 'channel') as channel, m -> 'payload' as payload,
+            select ids[nr] as id, nr, m ->> 'channel' as channel, m -> 'payload' as payload,
                 nullif(m ->> 'key', '') as key,
                 coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '') as tenant,
                 coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), '') as type,
@@ -136,8 +136,8 @@ begin
         ), created as (
             insert into postroom.message
                 (id, channel, type, tenant, key, correlation_id, ordering_key, traceparent, payload, deliveries)
-            select i.id, i.channel, i.type, i.tenant, i.key, i.correlation_id, i.ordering_key, i.traceparent,
-                i.payload, case when i.fans_out then coalesce(f.width, 0) else 1 end
+            select i.id, postroom.known_channel(i.channel), i.type, i.tenant, i.key, i.correlation_id,
+                i.ordering_key, i.traceparent, i.payload, case when i.fans_out then coalesce(f.width, 0) else 1 end
             from input i
             left join fan f on f.id = i.id
             order by i.nr
