@@ -27,15 +27,21 @@ FAILED: Final = 1
 def run_once() -> int:
     """Returns: 0 when each effect arrived exactly once, else 1, after saying what is missing.
 
-    Settings of the environment are left aside: the demo must touch no real mail server and no real
-    ledger. Its folder is removed, or kept and named when something went wrong.
+    Settings of the environment are left aside, and named: the demo must touch no real mail server and no
+    real ledger, and what must arrive is known for its own routes only. Its folder is removed, or kept and
+    named when something went wrong.
     """
+    screen = Screen()
     state_dir = Path(tempfile.mkdtemp(prefix="postroom-demo-"))
-    for name in [name for name in os.environ if name.startswith("POSTROOM_")]:
+    left_aside = sorted(name for name in os.environ if name.startswith("POSTROOM_"))
+    for name in left_aside:
         del os.environ[name]
+    if left_aside:
+        screen.say(f"Left aside, as --once proves the demo's own routes: {', '.join(left_aside)}")
+    if {"POSTROOM_ROUTES", "POSTROOM_HANDLERS"} & set(left_aside):
+        screen.say("With yours: postroom up --demo, or postroom routes test --event FILE")
     os.environ["POSTROOM_STATE_DIR"] = str(state_dir)
     settings = load_settings()
-    screen = Screen()
     code = FAILED
     try:
         with start_database(settings, screen) as database:

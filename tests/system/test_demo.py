@@ -47,15 +47,19 @@ def pid_of(up: Running, name: str) -> int:
 
 
 def test_every_effect_of_the_demo_arrives_once_and_nothing_stays(tmp_path: Path) -> None:
-    """Settings of the environment are left aside: these would send the mails nowhere."""
+    """Settings of the environment are left aside by name: these would send the mails nowhere."""
     settings = {
         "TMPDIR": str(tmp_path),
         "POSTROOM_EMAIL__URL": "smtp://127.0.0.1:1",
         "POSTROOM_DATABASE_URL": "postgresql://127.0.0.1:1/nowhere",
+        "POSTROOM_ROUTES": "mine.toml",
     }
     done = run("postroom", "up", "--demo", "--once", home=tmp_path, settings=settings)
 
     assert done.code == 0, done.out + done.err
+    named = "POSTROOM_DATABASE_URL, POSTROOM_EMAIL__URL, POSTROOM_ROUTES"
+    assert f"Left aside, as --once proves the demo's own routes: {named}" in done.out
+    assert "With yours: postroom up --demo, or postroom routes test --event FILE" in done.out
     assert "6 events, 16 effects, each arrived exactly once; the ledger fits" in done.out
     assert "known: nothing happens twice" in done.out
     assert done.out.count("delivered") == 16
