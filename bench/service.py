@@ -16,8 +16,7 @@ from typing import Final
 
 import aiohttp
 
-from postroom.admin.token_store import create_token
-from postroom.admin.tokens import parse_scopes
+from postroom.admin.tokens import insert_token, parse_scopes
 from postroom.base.db import connect
 
 LISTEN_S: Final = 60.0
@@ -64,7 +63,7 @@ async def _said(path: Path, pattern: str) -> re.Match[str]:
 async def open_api(dsn: str, **settings: str) -> AsyncIterator[Api]:
     """`postroom serve` on a database."""
     conn = await connect(dsn)
-    token, _ = await create_token(conn, name="bench", scopes=parse_scopes(["admin:read", "events:write"]))
+    token, _ = await insert_token(conn, name="bench", scopes=parse_scopes(["admin:read", "events:write"]))
     await conn.close()
     environment = {
         "POSTROOM_DATABASE_URL": dsn,

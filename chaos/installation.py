@@ -19,8 +19,7 @@ from chaos.entrances import ORDER_TABLE, TENANT
 from chaos.outside import GOOD
 from chaos.ports import free_ports
 from chaos.process import ManagedProcess
-from postroom.admin.token_store import create_token
-from postroom.admin.tokens import Scope
+from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import open_pool, transaction
 from postroom.base.migrate import migrate
 from postroom.channels.webhooks import endpoints
@@ -139,7 +138,7 @@ async def _prepare(database: Database, receiver_ports: list[int]) -> tuple[str, 
     pool = await open_pool(database.direct_dsn, connections_max=2)
     try:
         async with transaction(pool) as conn:
-            token, _ = await create_token(conn, name="chaos", scopes=(Scope.EVENTS_WRITE,))
+            token, _ = await insert_token(conn, name="chaos", scopes=(Scope.EVENTS_WRITE,))
             made = [
                 await endpoints.create_endpoint(
                     conn, tenant=TENANT, url=f"http://127.0.0.1:{port}/hooks", allow_private=True

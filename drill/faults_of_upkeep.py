@@ -10,8 +10,7 @@ from typing import Final
 
 from drill.certificate import write_certificate
 from drill.scenario import Scenario, Scene
-from postroom.admin.token_store import create_token
-from postroom.admin.tokens import Scope
+from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import connect, transaction
 
 RETENTION_RUNS: Final = (
@@ -51,7 +50,7 @@ async def ask_again(scene: Scene) -> None:
 async def make_short_token(scene: Scene) -> None:
     async with transaction(scene.installation.pool) as conn:
         ends_at = datetime.now(UTC) + timedelta(days=3)
-        await create_token(conn, name="billing", scopes=(Scope.EVENTS_WRITE,), expires_at=ends_at)
+        await insert_token(conn, name="billing", scopes=(Scope.EVENTS_WRITE,), expires_at=ends_at)
 
 
 async def token_variables(scene: Scene) -> Mapping[str, str]:

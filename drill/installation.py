@@ -18,8 +18,7 @@ import aiohttp
 
 from drill.certificate import write_certificate
 from drill.program import free_port
-from postroom.admin.token_store import create_token
-from postroom.admin.tokens import Scope
+from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.base.migrate import migrate
 from postroom.channels.webhooks import endpoints
@@ -150,7 +149,7 @@ class Installation:
         self._pool = await open_pool(self.postgres.dsn, connections_max=5, application="drill")
         self.set("POSTROOM_DATABASE_URL", self.postgres.dsn)
         async with transaction(self.pool) as conn:
-            self.token, _ = await create_token(conn, name="on-call", scopes=tuple(Scope))
+            self.token, _ = await insert_token(conn, name="on-call", scopes=tuple(Scope))
             made = await endpoints.create_endpoint(
                 conn, tenant=TENANT, url=self.customer.url(), allow_private=True
             )

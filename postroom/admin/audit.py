@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -17,6 +16,16 @@ _LIST = query(__package__, "list_audit")
 _PRUNE = query(__package__, "prune_audit")
 
 TRAIL_SCAN_MAX: Final = 10_000
+SUBJECT_LENGTH_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: how the trail names them, what they may do, and in which request."""
+
+    name: str
+    scopes: frozenset[str] = frozenset()
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +40,11 @@ class AuditEntry:
 
 
 async def record(
-    conn: Connection,
-    *,
-    actor: str,
-    action: str,
-    subject: str = "",
-    detail: Mapping[str, Any] | None = None,
-    request_id: str | None = None,
+    conn: Connection, actor: Actor, action: str, subject: object = "", /, **detail: object
 ) -> None:
     """Write one entry. Transaction: the caller's, so that no change is without its entry."""
-    await conn.execute(_INSERT, actor, action, subject, json.encode(dict(detail or {})), request_id)
+    shown = str(subject)[:SUBJECT_LENGTH_MAX]
+    await conn.execute(_INSERT, actor.name, action, shown, json.encode(detail), actor.request_id)
 
 
 async def list_(

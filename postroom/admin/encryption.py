@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from postroom.base.db import Connection, Record, query
+from postroom.admin.audit import Actor, record
+from postroom.base.db import Record, Transactions, query
 from postroom.base.encryption_keys import SETTING
 from postroom.base.errors import Conflict
 from postroom.channels.stripe.encryption import encrypt_object, encrypt_raw
@@ -24,7 +24,6 @@ START: Final = UUID(int=0)
 _STORE_BODIES = query(__package__, "encryption_store_bodies")
 _STORE_OBJECTS = query(__package__, "encryption_store_objects")
 
-Transactions = Callable[[], AbstractAsyncContextManager[Connection]]
 Progress = Callable[[str, int], None]
 
 
@@ -102,12 +101,12 @@ TABLES: Final = (
 
 
 async def rotate(
-    transactions: Transactions, *, keyring: Keyring, pace_per_s: float, progress: Progress
+    transactions: Transactions, *, keyring: Keyring, pace_per_s: float, progress: Progress, actor: Actor
 ) -> list[Rotated]:
     """Encrypt with the first key whatever lies open or under another one, and say how it went.
 
     Batches of 100, each its own transaction, at most `pace_per_s` rows a second; it can be stopped and
-    run again.
+    run again. The trail gets one row, at the end.
     Errors: `Conflict` without a key.
     """
     if keyring.current is None:
@@ -133,6 +132,8 @@ async def rotate(
             progress(table.name, encrypted)
             await asyncio.sleep(len(rows) / pace_per_s)
         rotated.append(Rotated(table.name, encrypted, unreadable))
+    async with transactions() as conn:
+        await record(conn, actor, "encryption.rotate", **{each.table: each.sealed for each in rotated})
     return rotated
 
 

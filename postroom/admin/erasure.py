@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from postroom.admin import audit
-from postroom.admin import encrypted_search as encrypted_search
-from postroom.base.db import Connection, query
+from postroom.admin import encrypted_search
+from postroom.admin.audit import Actor, record
+from postroom.base.db import Connection, Transactions, query
 from postroom.base.errors import InvalidInput
 from postroom.channels.email.address import mask, recipient
 from postroom.encryption.keyring import NO_KEYS, Keyring
@@ -32,8 +30,6 @@ BATCH_MAX: Final = 2_000
 LISTED_MAX: Final = 1_000
 ADDRESS_LENGTH_MAX: Final = 320
 START: Final = UUID(int=0)
-
-Transactions = Callable[[], AbstractAsyncContextManager[Connection]]
 
 
 @dataclass(slots=True)
@@ -94,12 +90,11 @@ async def erase(
     transactions: Transactions,
     *,
     who: Person,
-    actor: str,
     cancel_open: bool = False,
     after: UUID = START,
     time_max_s: float,
-    request_id: str | None = None,
     keyring: Keyring = NO_KEYS,
+    actor: Actor,
 ) -> ErasureReport:
     """Empty every message that holds the address, its attempts, letters and places in export files.
 
@@ -113,10 +108,10 @@ async def erase(
         async with transactions() as conn:
             mark = await conn.fetchval(_NEXT_MARK, after, BATCH_MAX)
             if mark is None:
-                return await _finish(conn, who, report, keyring, actor=actor, request_id=request_id)
+                return await _finish(conn, who, report, keyring, actor)
             batch = await _erase_batch(conn, who, after, mark, keyring, cancel_open=cancel_open)
             if batch.messages or batch.attempts:
-                await _audit(conn, who, batch, actor=actor, request_id=request_id)
+                await _record(conn, actor, "erasure.batch", who, batch)
         _add(report, batch)
         after = mark
     report.resume_after = after
@@ -145,39 +140,23 @@ async def _erase_batch(
 
 
 async def _finish(
-    conn: Connection,
-    who: Person,
-    report: ErasureReport,
-    keyring: Keyring,
-    *,
-    actor: str,
-    request_id: str | None,
+    conn: Connection, who: Person, report: ErasureReport, keyring: Keyring, actor: Actor
 ) -> ErasureReport:
     report.stripe_objects, unreadable = await encrypted_search.erase_objects(conn, who.opened, keyring)
     report.stripe_objects += await conn.fetchval(_STRIPE_OBJECTS, who.pattern)
     report.unreadable += unreadable
     report.suppressed = await conn.fetchval(_SUPPRESSED, who.address)
-    await _audit(conn, who, report, actor=actor, request_id=request_id, action="erasure.done")
+    await _record(conn, actor, "erasure.done", who, report)
     return report
 
 
-async def _audit(
-    conn: Connection,
-    who: Person,
-    report: ErasureReport,
-    *,
-    actor: str,
-    request_id: str | None,
-    action: str = "erasure.batch",
-) -> None:
-    detail: dict[str, Any] = {
+async def _record(conn: Connection, actor: Actor, action: str, who: Person, report: ErasureReport) -> None:
+    detail = {
         name: value if isinstance(value, int) else len(value)
         for name, value in asdict(report).items()
         if name != "resume_after"
     }
-    await audit.record(
-        conn, actor=actor, action=action, subject=who.shown, detail=detail, request_id=request_id
-    )
+    await record(conn, actor, action, who.shown, **detail)
 
 
 def _add(report: ErasureReport, batch: ErasureReport) -> None:

@@ -1,44 +1,58 @@
-"""What an operator does to one message or one endpoint by hand."""
+"""What an operator does to one message."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Literal
 from uuid import UUID
 
-from postroom.base import json
+from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection, query
-from postroom.base.errors import Conflict, NotFound
+from postroom.base.errors import Conflict
+from postroom.encryption.keyring import Keyring
+from postroom.outbox import store
+from postroom.outbox.ledger.messages import MessageStory, fetch_message
 
-PING_TYPE: Final = "postroom.ping"
-
-_PING = query(__package__, "insert_ping")
 _DELIVER_NOW = query(__package__, "deliver_now")
 _WAKE = query(__package__, "wake_channel")
 
 
-async def send_ping(
-    conn: Connection, endpoint_id: UUID, *, data: dict[str, Any], event_type: str = PING_TYPE
-) -> UUID:
-    """Send a webhook to this endpoint alone, whatever types it listens to. Returns: the message's id.
+async def cancel(conn: Connection, message_id: UUID, *, actor: Actor) -> int:
+    """Cancel what has not been sent; what is under way right now is left alone. Returns: how many deliveries.
 
-    A parked endpoint gets it once it is resumed. Errors: `NotFound`.
-    Transaction: the caller's; it is on its way once that commits.
+    Errors: `NotFound`; `Conflict` when nothing of it waits. Transaction: the caller's.
     """
-    message_id: UUID | None = await conn.fetchval(_PING, endpoint_id, event_type, json.encode(data))
-    if message_id is None:
-        raise NotFound("there is no such endpoint", field="endpoint_id")
-    await conn.execute(_WAKE, "webhook")
-    return message_id
+    count = await store.cancel_message(conn, message_id=message_id)
+    if count == 0:
+        await fetch_message(conn, message_id)
+        raise Conflict("nothing of this message waits: it has ended or is being sent right now")
+    await record(conn, actor, "outbox.cancel", message_id, deliveries=count)
+    return count
 
 
-async def deliver_now(conn: Connection, message_id: UUID) -> int:
+async def deliver_now(conn: Connection, message_id: UUID, *, actor: Actor) -> int:
     """Make due now what waits for its time or its next try. Returns: how many deliveries.
 
     Does not promise: a parked delivery stays parked, and an open breaker still stops it.
-    Errors: `Conflict` when nothing of it waits. Transaction: the caller's.
+    Errors: `NotFound`; `Conflict` when nothing of it waits. Transaction: the caller's.
     """
     channels = [row["channel"] for row in await conn.fetch(_DELIVER_NOW, message_id)]
     if not channels:
+        await fetch_message(conn, message_id)
         raise Conflict("nothing of this message waits for its time")
     await conn.execute(_WAKE, channels[0])
+    await record(conn, actor, "outbox.deliver_now", message_id, deliveries=len(channels))
     return len(channels)
+
+
+async def show_payload(
+    conn: Connection,
+    message_id: UUID,
+    *,
+    keyring: Keyring,
+    how: Literal["reveal", "preview"],
+    actor: Actor,
+) -> MessageStory:
+    """The message with its payload, for somebody who asked to see it. Errors: `NotFound`."""
+    story = await fetch_message(conn, message_id, keyring=keyring)
+    await record(conn, actor, f"message.{how}", message_id)
+    return story

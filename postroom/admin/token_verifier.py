@@ -6,8 +6,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
-from postroom.admin.token_store import fetch_living_token
-from postroom.admin.tokens import Token, hash_token, well_formed
+from postroom.admin.tokens import Token, fetch_living_token, hash_token, well_formed
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
-from postroom.admin import audit
+from postroom.admin.audit import Actor, record
 from postroom.admin.tokens import Scope, Token, well_formed
 from postroom.api.context import context_of
 from postroom.base.clock import Clock
@@ -25,15 +23,6 @@ TOKEN_LENGTH_MAX: Final = 200
 SUBJECT_LENGTH_MAX: Final = 200
 
 bearer = HTTPBearer(auto_error=False, description="A token from `postroom token create`.")
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whoever passed: for the audit row of what they do."""
-
-    actor: str
-    request_id: str | None
-    scopes: frozenset[str]
 
 
 class Gate:
@@ -54,13 +43,13 @@ class Gate:
         self._failed_tokens = RateLimiter(clock=clock, count_max=failures_max)
         self._audited_refusals = RateLimiter(clock=clock, count_max=audited_refusals_max)
 
-    async def admit(self, connection: HTTPConnection, scope: Scope) -> Caller:
+    async def admit(self, connection: HTTPConnection, scope: Scope) -> Actor:
         """Errors: `NotAuthenticated`, `NotAllowed`, `TooManyFailures`."""
         token = await self.identify(connection)
         if scope not in token.scopes:
-            await self._audit(connection, "scope", actor=token.actor, detail={"scope": scope.value})
+            await self._audit(connection, "scope", actor=token.actor, scope=scope.value)
             raise NotAllowed(f"the token {token.name!r} lacks the scope {scope}")
-        return Caller(token.actor, _request_id(connection), token.scopes)
+        return Actor(token.actor, token.scopes, _request_id(connection))
 
     async def identify(self, connection: HTTPConnection) -> Token:
         """Whose token it is, whatever it may do. Errors: `NotAuthenticated`, `TooManyFailures`."""
@@ -76,32 +65,22 @@ class Gate:
         token = await context.verifier.verify(text)
         if token is None:
             self._failed_tokens.record(client)
-            await self._audit(connection, "unknown", detail={"well_formed": well_formed(text)})
+            await self._audit(connection, "unknown", well_formed=well_formed(text))
             raise NotAuthenticated("this token is unknown, expired or revoked")
         return token
 
     async def _audit(
-        self,
-        connection: HTTPConnection,
-        why: str,
-        *,
-        actor: str = "anonymous",
-        detail: Mapping[str, object] | None = None,
+        self, connection: HTTPConnection, why: str, *, actor: str = "anonymous", **detail: object
     ) -> None:
         """One entry a refusal, within a limit a minute for each reason: a flood of one hides no other."""
-        known = {"client": _client(connection), "why": why, **(detail or {})}
+        known = {"client": _client(connection), "why": why, **detail}
         log.warning("auth.refused", **known)
         if not self._audited_refusals.record(why):
             return
         async with context_of(connection).transaction() as conn:
-            await audit.record(
-                conn,
-                actor=actor,
-                action="auth.refused",
-                subject=remove_secrets(_asked(connection))[:SUBJECT_LENGTH_MAX],
-                detail=known,
-                request_id=_request_id(connection),
-            )
+            asked = remove_secrets(_asked(connection))[:SUBJECT_LENGTH_MAX]
+            who = Actor(actor, request_id=_request_id(connection))
+            await record(conn, who, "auth.refused", asked, **known)
 
 
 def _asked(connection: HTTPConnection) -> str:
@@ -125,7 +104,7 @@ def bearer_text(connection: HTTPConnection) -> str | None:
     return text
 
 
-async def admit(connection: HTTPConnection, scope: Scope) -> Caller:
+async def admit(connection: HTTPConnection, scope: Scope) -> Actor:
     """For routes without FastAPI; see `Gate.admit`."""
     gate: Gate = connection.app.state.gate
     return await gate.admit(connection, scope)

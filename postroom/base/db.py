@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +18,8 @@ else:
     Record = asyncpg.Record
     Connection = asyncpg.Connection | PoolConnectionProxy
     Pool = asyncpg.Pool
+Transactions: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
+"""What opens a transaction: for work that needs several, one after the other."""
 
 _PLANNED = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
 """Every statement of ours has an index, and reads it in its order. Of a queue that was just empty PostgreSQL

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "replay": (
         "Send dead letters again: one message's, or all that match every filter given, the oldest first."
     ),
+    "deliver-now": "Do not wait for the next try: what waits of a message is due now.",
     "jobs": "Background jobs.",
     "endpoint": "Where tenants get their webhooks.",
     "routes": "The routes file and the handlers, tried without a database.",

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from postroom.admin import audit
 from postroom.admin import encryption as ops
 from postroom.admin.encryption import KeyState, KeyUse, Rotated
 from postroom.base.encryption_keys import SETTING
@@ -67,16 +66,13 @@ def rotate(
     with console(stderr=True).status("sealing") as shown:
 
         async def work(session: Session) -> list[Rotated]:
-            rotated = await ops.rotate(
+            return await ops.rotate(
                 session.change,
                 keyring=keyring_of(session.settings.encryption.keys),
                 pace_per_s=pace,
                 progress=lambda table, count: shown.update(f"sealing {table}: {count}"),
+                actor=session.actor,
             )
-            async with session.change() as conn:
-                detail = {each.table: each.sealed for each in rotated}
-                await audit.record(conn, actor=session.actor, action="encryption.rotate", detail=detail)
-            return rotated
 
         rotated = in_session(work)
     if as_json:

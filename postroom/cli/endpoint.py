@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 from uuid import UUID
 
 import typer
 
-from postroom.admin import audit
+from postroom.admin import endpoints as actions
 from postroom.base.ids import parse_uuid
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
 from postroom.cli.output import JsonFlag, cell, console, examples, print_json, print_table
-from postroom.cli.session import Session, in_session
-
-T = TypeVar("T")
+from postroom.cli.session import Session, in_session, in_transaction
 
 LISTED_MAX: Final = 100
 
@@ -48,22 +45,18 @@ def create(
     as_json: JsonFlag = False,
 ) -> None:
     """Register an endpoint. Its signing secret is printed once, alone on standard output."""
-
-    async def work(session: Session) -> EndpointSecret:
-        async with session.change() as conn:
-            made = await endpoints.create_endpoint(
-                conn,
-                tenant=tenant,
-                url=url,
-                types=tuple(type_ or ("*",)),
-                description=description,
-                allow_private=session.settings.webhook.allow_private,
-            )
-            detail = {"tenant": tenant, "url": made.endpoint.url}
-            await _record(session, "endpoint.create", made.endpoint.id, **detail)
-            return made
-
-    _show_secret(in_session(work), as_json)
+    made = in_transaction(
+        lambda s: actions.create(
+            s.conn,
+            tenant=tenant,
+            url=url,
+            types=tuple(type_ or ("*",)),
+            description=description,
+            allow_private=s.settings.webhook.allow_private,
+            actor=s.actor,
+        )
+    )
+    _show_secret(made, as_json)
 
 
 @group.command("list")
@@ -106,52 +99,47 @@ def update(
     """Change what is given."""
     if url is None and type_ is None and description is None:
         raise typer.BadParameter("give at least one of --url, --type, --description")
-
-    async def change(session: Session, identity: UUID) -> Endpoint:
-        return await endpoints.update_endpoint(
-            session.conn,
+    identity = _identity(endpoint_id)
+    updated = in_transaction(
+        lambda s: actions.update(
+            s.conn,
             identity,
             url=url,
             types=type_,
             description=description,
-            allow_private=session.settings.webhook.allow_private,
+            allow_private=s.settings.webhook.allow_private,
+            actor=s.actor,
         )
-
-    _show(_changed(endpoint_id, "endpoint.update", change), as_json)
+    )
+    _show(updated, as_json)
 
 
 @group.command()
 def rotate(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Sign with a new secret; the present one signs too for 24 h. The new one is printed once."""
-
-    async def change(session: Session, identity: UUID) -> EndpointSecret:
-        return await endpoints.rotate_secret(session.conn, identity)
-
-    _show_secret(_changed(endpoint_id, "endpoint.rotate", change), as_json)
+    identity = _identity(endpoint_id)
+    made = in_transaction(lambda s: actions.rotate_secret(s.conn, identity, actor=s.actor))
+    _show_secret(made, as_json)
 
 
 @group.command(epilog=examples("postroom endpoint park ID --reason 'migration until Monday'"))
 def park(
     endpoint_id: EndpointId,
-    reason: Annotated[str, typer.Option(help="For people.")] = endpoints.REASON_DEFAULT,
+    reason: Annotated[str, typer.Option(help="For people.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Hold everything for it back; nothing is lost."""
-
-    async def change(session: Session, identity: UUID) -> Endpoint:
-        return await endpoints.park(session.conn, identity, reason=reason)
-
-    _show(_changed(endpoint_id, "endpoint.park", change), as_json)
+    identity = _identity(endpoint_id)
+    parked = in_transaction(lambda s: actions.park(s.conn, identity, reason=reason, actor=s.actor))
+    _show(parked, as_json)
 
 
 @group.command()
 def resume(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
     """Let what waited go again."""
-
-    async def change(session: Session, identity: UUID) -> Endpoint:
-        return await endpoints.resume(session.conn, identity)
-
-    _show(_changed(endpoint_id, "endpoint.resume", change), as_json)
+    identity = _identity(endpoint_id)
+    resumed = in_transaction(lambda s: actions.resume(s.conn, identity, actor=s.actor))
+    _show(resumed, as_json)
 
 
 @group.command()
@@ -164,31 +152,9 @@ def delete(
         if not sys.stdin.isatty():
             raise typer.BadParameter("nobody is there to ask: add --yes")
         typer.confirm(f"Delete endpoint {endpoint_id}?", abort=True)
-
-    async def change(session: Session, identity: UUID) -> None:
-        await endpoints.delete_endpoint(session.conn, identity)
-
-    _changed(endpoint_id, "endpoint.delete", change)
-    print("Deleted.")
-
-
-def _changed(endpoint_id: str, action: str, change: Callable[[Session, UUID], Awaitable[T]]) -> T:
-    """Run a change and write its audit row in one transaction."""
     identity = _identity(endpoint_id)
-
-    async def work(session: Session) -> T:
-        async with session.change():
-            result = await change(session, identity)
-            await _record(session, action, identity)
-            return result
-
-    return in_session(work)
-
-
-async def _record(session: Session, action: str, endpoint_id: UUID, **detail: str) -> None:
-    await audit.record(
-        session.conn, actor=session.actor, action=action, subject=str(endpoint_id), detail=detail
-    )
+    in_transaction(lambda s: actions.delete(s.conn, identity, actor=s.actor))
+    print("Deleted.")
 
 
 def _identity(text: str) -> UUID:

@@ -37,10 +37,10 @@ def erase(
         return await erasure.erase(
             session.change,
             who=who,
-            actor=session.actor,
             cancel_open=cancel_open,
             time_max_s=TIME_MAX_S,
             keyring=keyring_of(session.settings.encryption.keys),
+            actor=session.actor,
         )
 
     report = in_session(work)

@@ -8,17 +8,18 @@ from typing import Annotated, Final
 
 import typer
 
-from postroom.admin import audit
-from postroom.admin.jobs import request_run
+from postroom.admin.jobs import request_run, set_paused
 from postroom.base.errors import PostroomError
 from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
-from postroom.cli.session import Session, in_session
+from postroom.cli.session import Session, in_session, in_transaction
 from postroom.worker.model import JOB_NAMES, JobStatus
 from postroom.worker.store import list_jobs
 
 group = typer.Typer(help="Background jobs.", invoke_without_command=True)
 
 POLL_S: Final = 0.3
+
+JobName = Annotated[str, typer.Argument(help=f"One of {', '.join(JOB_NAMES)}.")]
 
 
 class JobRunFailed(PostroomError):
@@ -56,7 +57,7 @@ def list_(as_json: JsonFlag = False) -> None:
 
 @group.command(epilog=examples("postroom jobs run email-dlq", "postroom jobs run canary --no-wait"))
 def run(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(JOB_NAMES)}.")],
+    name: JobName,
     wait: Annotated[bool, typer.Option(help="Wait until a runner has done it.")] = True,
     timeout_s: Annotated[float, typer.Option(min=1, help="How long to wait, in seconds.")] = 60.0,
 ) -> None:
@@ -64,14 +65,12 @@ def run(
 
     Without a runner: postroom work --job NAME --once
     """
-    if name not in JOB_NAMES:
-        raise typer.BadParameter(f"there is no job {name!r}; known: {', '.join(JOB_NAMES)}")
+    _check(name)
 
     async def work(session: Session) -> JobStatus | None:
         before = await _status(session, name)
         async with session.change() as conn:
-            await request_run(conn, name)
-            await audit.record(conn, actor=session.actor, action="job.run", subject=name)
+            await request_run(conn, name, actor=session.actor)
         return await _wait(session, before, timeout_s) if wait else None
 
     with console(stderr=True).status(f"waiting for a runner to run {name}"):
@@ -82,6 +81,29 @@ def run(
         raise JobRunFailed(f"{name} failed: {after.last_error}")
     else:
         print(f"{name}: done.")
+
+
+@group.command(epilog=examples("postroom jobs pause email-dlq"))
+def pause(name: JobName) -> None:
+    """Take a job off its schedule: it runs on request only. A run that is under way goes on."""
+    _set_paused(name, paused=True)
+
+
+@group.command(epilog=examples("postroom jobs unpause email-dlq"))
+def unpause(name: JobName) -> None:
+    """Let a job run by its schedule again."""
+    _set_paused(name, paused=False)
+
+
+def _set_paused(name: str, *, paused: bool) -> None:
+    _check(name)
+    in_transaction(lambda s: set_paused(s.conn, name, paused=paused, actor=s.actor))
+    print(f"{name}: paused; it runs on request only." if paused else f"{name}: scheduled again.")
+
+
+def _check(name: str) -> None:
+    if name not in JOB_NAMES:
+        raise typer.BadParameter(f"there is no job {name!r}; known: {', '.join(JOB_NAMES)}")
 
 
 async def _status(session: Session, name: str) -> JobStatus:

@@ -88,14 +88,8 @@ def _one(message_id: UUID, *, dry_run: bool, as_json: bool) -> None:
 
     async def work(session: Session) -> int:
         async with session.change() as conn:
-            count = await replay_one(conn, message_id, actor=session.actor)
-            await audit.record(
-                conn,
-                actor=session.actor,
-                action="outbox.replay",
-                subject=str(message_id),
-                detail={"replayed": count},
-            )
+            count = await replay_one(conn, message_id, actor=session.actor.name)
+            await audit.record(conn, session.actor, "outbox.replay", message_id, replayed=count)
             return count
 
     count = in_session(work)
@@ -112,13 +106,10 @@ def _many(letters: LetterFilter, wanted: int, pace_per_s: float, filters: dict[s
 
     async def batch(session: Session, limit: int) -> int:
         async with session.change() as conn:
-            count = await replay_many(conn, letters, actor=session.actor, limit=limit, pace_per_s=pace_per_s)
-            await audit.record(
-                conn,
-                actor=session.actor,
-                action="outbox.replay_many",
-                detail={"replayed": count, "pace_per_s": pace_per_s, **detail},
-            )
+            actor = session.actor.name
+            count = await replay_many(conn, letters, actor=actor, limit=limit, pace_per_s=pace_per_s)
+            done = {"replayed": count, "pace_per_s": pace_per_s, **detail}
+            await audit.record(conn, session.actor, "outbox.replay_many", **done)
             return count
 
     async def work(session: Session) -> int:

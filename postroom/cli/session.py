@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from postroom.admin.audit import Actor
+from postroom.admin.tokens import Scope
 from postroom.base.db import Connection, connect
 from postroom.base.settings import Settings, load_settings
 from postroom.postgres.resolve import ResolvedDatabase, resolve
@@ -19,12 +21,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One command's connection. `actor` is how the audit trail names this person."""
+    """One command's connection. `actor`: whoever may start it may do everything."""
 
     settings: Settings
     dsn: str
     conn: Connection
-    actor: str
+    actor: Actor
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[Connection]:
@@ -33,13 +35,14 @@ class Session:
             yield self.conn
 
 
-def actor() -> str:
+def actor() -> Actor:
     """`cli:<os user>`, by the user id of this process: an environment variable could say anything."""
     user_id = os.getuid()
     try:
-        return f"cli:{pwd.getpwuid(user_id).pw_name}"
+        name = pwd.getpwuid(user_id).pw_name
     except KeyError:
-        return f"cli:{user_id}"
+        name = str(user_id)
+    return Actor(f"cli:{name}", scopes=frozenset(Scope))
 
 
 def open_database(settings: Settings) -> ResolvedDatabase:
@@ -53,6 +56,16 @@ def in_session(work: Callable[[Session], Awaitable[T]]) -> T:
     settings = load_settings()
     with open_database(settings) as database:
         return asyncio.run(_work(settings, database.dsn, work))
+
+
+def in_transaction(action: Callable[[Session], Awaitable[T]]) -> T:
+    """The same for one action, in one transaction with its audit row."""
+
+    async def work(session: Session) -> T:
+        async with session.change():
+            return await action(session)
+
+    return in_session(work)
 
 
 async def _work(settings: Settings, dsn: str, work: Callable[[Session], Awaitable[T]]) -> T:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
-from uuid import UUID
 
 import typer
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from postroom.admin import audit
+from postroom.admin import stripe as actions
 from postroom.base.errors import PostroomError, Unavailable
 from postroom.base.ids import parse_uuid
 from postroom.channels.stripe.backfill import Backfilled, Refused
 from postroom.channels.stripe.client import EventQuery
-from postroom.channels.stripe.reprocess import reprocess as reprocess_event
 from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
-from postroom.cli.session import Session, in_session
+from postroom.cli.session import Session, in_session, in_transaction
 from postroom.cli.times import HINT, parse_since
 from postroom.encryption.keyring import keyring_of
 
@@ -87,22 +85,15 @@ def reprocess(
 ) -> None:
     """Give an event to today's routes and handlers once more. What was sent before is not sent again."""
     wanted = parse_uuid(message_id, field="MESSAGE_ID")
-    again = in_session(lambda session: _reprocess(session, wanted))
+    again = in_transaction(
+        lambda s: actions.reprocess(
+            s.conn, wanted, keyring=keyring_of(s.settings.encryption.keys), actor=s.actor
+        )
+    )
     if as_json:
         print_json({"message_id": again})
         return
     print(f"On its way once more, as message {again}.")
-
-
-async def _reprocess(session: Session, message_id: UUID) -> UUID:
-    keyring = keyring_of(session.settings.encryption.keys)
-    async with session.change() as conn:
-        again = await reprocess_event(conn, message_id, keyring=keyring)
-        detail = {"again": str(again)}
-        await audit.record(
-            conn, actor=session.actor, action="stripe.reprocess", subject=str(message_id), detail=detail
-        )
-    return again
 
 
 def _query(since: str, until: str | None, type_: str | None, account: str | None) -> EventQuery:
@@ -116,13 +107,13 @@ def _query(since: str, until: str | None, type_: str | None, account: str | None
 
 
 async def _run(session: Session, query: EventQuery, *, dry_run: bool, wait_s: float) -> Backfilled:
-    """Run it between two audit rows: one before anything is taken, one that says how it ended."""
     # Imported late: all channels are behind it, which no other command should pay for.
     from postroom.wiring import open_backfill
 
     so_far = Backfilled()
     with _progress() as progress:
         task = progress.add_task("asking Stripe", total=None)
+        waits = _waits(progress)
 
         def told(now: Backfilled) -> None:
             nonlocal so_far
@@ -131,21 +122,22 @@ async def _run(session: Session, query: EventQuery, *, dry_run: bool, wait_s: fl
 
         async with open_backfill(session.settings, session.dsn) as opened:
             opened.check()
-            if not dry_run:
-                await _record(session, "stripe.backfill", query)
             try:
-                done = await opened.run(
-                    query, dry_run=dry_run, wait_s=wait_s, told=told, waits=_waits(progress)
+                if dry_run:
+                    return await opened.run(query, dry_run=True, wait_s=wait_s, told=told, waits=waits)
+                return await actions.backfill(
+                    opened,
+                    query,
+                    transactions=session.change,
+                    wait_s=wait_s,
+                    told=told,
+                    waits=waits,
+                    actor=session.actor,
                 )
             except (Unavailable, Refused) as error:
-                if not dry_run:
-                    await _record(session, "stripe.backfill_ended", query, so_far, error.detail)
                 raise BackfillStopped(
                     f"{error.detail}.\n{_told(so_far)} That stays; run the same command again to go on."
                 ) from error
-        if not dry_run:
-            await _record(session, "stripe.backfill_ended", query, done)
-    return done
 
 
 def _progress() -> Progress:
@@ -165,24 +157,3 @@ def _told(done: Backfilled) -> str:
         f"{done.listed} listed by Stripe, {done.duplicates} known already, {done.missing} missing, "
         f"{done.taken} taken in."
     )
-
-
-async def _record(
-    session: Session,
-    action: str,
-    query: EventQuery,
-    done: Backfilled | None = None,
-    reason: str | None = None,
-) -> None:
-    detail: dict[str, object] = {
-        "since": query.since.isoformat(),
-        "until": query.until.isoformat() if query.until else None,
-        "type": query.type,
-        "account": query.account,
-        "reason": reason,
-    }
-    if done is not None:
-        detail |= {"listed": done.listed, "duplicates": done.duplicates, "taken": done.taken}
-    kept = {name: value for name, value in detail.items() if value is not None}
-    async with session.change() as conn:
-        await audit.record(conn, actor=session.actor, action=action, detail=kept)

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from postroom.admin import audit
+from postroom.admin import suppressions as actions
 from postroom.channels.email import suppressions
-from postroom.channels.email.address import mask
 from postroom.channels.email.suppressions import Suppression
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
-from postroom.cli.session import Session, in_session
+from postroom.cli.session import Session, in_session, in_transaction
 
 group = typer.Typer(help="Addresses that are never mailed.", no_args_is_help=True)
 
@@ -46,26 +45,12 @@ def add(
     reason: Annotated[str, typer.Option(help="Why; the attempt that leaves it out shows this.")],
 ) -> None:
     """Never mail this address again, from the next attempt on."""
-
-    async def work(session: Session) -> Suppression:
-        async with session.change() as conn:
-            made = await suppressions.suppress(conn, address=address, reason=reason)
-            await audit.record(
-                conn, actor=session.actor, action="suppression.add", subject=mask(made.address)
-            )
-            return made
-
-    print(f"Suppressed {in_session(work).address}.")
+    made = in_transaction(lambda s: actions.add(s.conn, address=address, reason=reason, actor=s.actor))
+    print(f"Suppressed {made.address}.")
 
 
 @group.command(epilog=examples("postroom suppression remove ada@example.com"))
 def remove(address: Address) -> None:
     """Mail may go there again; what was left out meanwhile is not sent after all."""
-
-    async def work(session: Session) -> str:
-        async with session.change() as conn:
-            released = await suppressions.release(conn, address=address)
-            await audit.record(conn, actor=session.actor, action="suppression.remove", subject=mask(released))
-            return released
-
-    print(f"{in_session(work)} may be mailed again.")
+    released = in_transaction(lambda s: actions.remove(s.conn, address=address, actor=s.actor))
+    print(f"{released} may be mailed again.")

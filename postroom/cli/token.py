@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 
-from postroom.admin import audit
-from postroom.admin.token_store import create_token, list_tokens, revoke_token
-from postroom.admin.tokens import Scope, Token, parse_scopes
+from postroom.admin import tokens as actions
+from postroom.admin.tokens import Scope, Token, list_tokens
 from postroom.base.ids import parse_uuid
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
-from postroom.cli.session import Session, in_session
+from postroom.cli.session import Session, in_session, in_transaction
 
 group = typer.Typer(help="Access tokens of the HTTP API.", no_args_is_help=True)
 
@@ -35,27 +34,18 @@ def create(
     as_json: JsonFlag = False,
 ) -> None:
     """Make a token. The secret is printed once, alone on standard output, and kept nowhere."""
-    scopes = parse_scopes(scope)
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
-
-    async def work(session: Session) -> tuple[str, Token]:
-        async with session.change() as conn:
-            made = await create_token(conn, name=name, scopes=scopes, expires_at=expires_at)
-            await audit.record(
-                conn,
-                actor=session.actor,
-                action="token.create",
-                subject=str(made[1].id),
-                detail={"name": name, "scopes": sorted(scopes)},
-            )
-            return made
-
-    secret, made = in_session(work)
+    secret, made = in_transaction(
+        lambda s: actions.create(s.conn, name=name, scopes=scope, expires_at=expires_at, actor=s.actor)
+    )
     if as_json:
         print_json({"secret": secret, "token": made})
         return
     print(secret)
-    print(f"Keep it safe: it is shown only now. Id {made.id}, scopes {', '.join(scopes)}.", file=sys.stderr)
+    print(
+        f"Keep it safe: it is shown only now. Id {made.id}, scopes {', '.join(sorted(made.scopes))}.",
+        file=sys.stderr,
+    )
 
 
 @group.command("list")
@@ -80,20 +70,8 @@ def list_(as_json: JsonFlag = False) -> None:
 def revoke(token_id: Annotated[str, typer.Argument(help="The id that `token list` shows.")]) -> None:
     """End a token. Running processes refuse it within 5 s."""
     identity = parse_uuid(token_id, field="TOKEN_ID")
-
-    async def work(session: Session) -> Token:
-        async with session.change() as conn:
-            token = await revoke_token(conn, identity)
-            await audit.record(
-                conn,
-                actor=session.actor,
-                action="token.revoke",
-                subject=str(identity),
-                detail={"name": token.name},
-            )
-            return token
-
-    print(f"Revoked {in_session(work).name}.")
+    revoked = in_transaction(lambda s: actions.revoke(s.conn, identity, actor=s.actor))
+    print(f"Revoked {revoked.name}.")
 
 
 def _state(token: Token) -> str:

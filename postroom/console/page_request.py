@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
@@ -13,9 +13,9 @@ from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from postroom.admin import audit
+from postroom.admin.audit import Actor
 from postroom.admin.tokens import Scope
-from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection
+from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY
 from postroom.base.errors import InvalidInput, NotAllowed, PostroomError, Unavailable
 from postroom.base.log import get_logger
 from postroom.console.access.security import Form, check_origin, field, protect, read_form
@@ -41,6 +41,11 @@ class PageRequest:
     http: Request
     session: Session
 
+    @property
+    def actor(self) -> Actor:
+        """For the audit row of what they do."""
+        return actor_of(self.http, self.session.actor, self.session.scopes)
+
     def may(self, scope: Scope) -> bool:
         return self.session.may(scope)
 
@@ -63,18 +68,6 @@ class PageRequest:
                 NOTICE_COOKIE, text, max_age=60, path="/console", httponly=True, samesite="strict"
             )
         return response
-
-    async def record(self, conn: Connection, action: str, subject: str = "", **detail: Any) -> None:
-        """The audit row, in the transaction of the change itself."""
-        request_id = getattr(self.http.state, "request_id", None)
-        await audit.record(
-            conn,
-            actor=self.session.actor,
-            action=action,
-            subject=subject[:500],
-            detail=detail,
-            request_id=request_id,
-        )
 
 
 Page = Callable[[PageRequest], Awaitable[Response]]
@@ -149,6 +142,10 @@ class PageFactory:
         session = getattr(request.state, "session", None)
         values = {**common_values(request), "session": session, "active": "", "error": error}
         return HTMLResponse(render(self.templates, "error.html", values), status_code=error.status)
+
+
+def actor_of(request: Request, name: str, scopes: Iterable[str] = ()) -> Actor:
+    return Actor(name, frozenset(scopes), getattr(request.state, "request_id", None))
 
 
 def secure(console: Console, request: Request) -> bool:

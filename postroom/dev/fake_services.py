@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from postroom.admin import audit
-from postroom.admin.token_store import create_token, fetch_living_token
-from postroom.admin.tokens import Scope, hash_token
+from postroom.admin import endpoints as actions
+from postroom.admin import tokens
+from postroom.admin.audit import Actor
+from postroom.admin.tokens import Scope, fetch_living_token, hash_token
 from postroom.base.db import Pool, transaction
 from postroom.channels.webhooks import endpoints
 from postroom.dev.mail_folder import MailFolder
@@ -18,7 +19,7 @@ from postroom.dev.mailbox import Mailbox
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_api import StripeStandIn
 
-ACTOR: Final = "cli:up"
+ACTOR: Final = Actor("cli:up", frozenset(Scope))
 TENANT: Final = "demo"
 TOKEN_NAME: Final = "postroom up"  # noqa: S105  the name of a token, not a token
 
@@ -60,18 +61,18 @@ async def register_receiver(pool: Pool, receiver: Receiver) -> None:
         known = await endpoints.list_endpoints(conn, tenant=TENANT, limit=1)
         if known:
             endpoint_id = known[0].id
-            await endpoints.update_endpoint(conn, endpoint_id, url=receiver.url(), allow_private=True)
-            made = await endpoints.rotate_secret(conn, endpoint_id)
-            await endpoints.resume(conn, endpoint_id)
+            await actions.update(conn, endpoint_id, url=receiver.url(), allow_private=True, actor=ACTOR)
+            made = await actions.rotate_secret(conn, endpoint_id, actor=ACTOR)
+            await actions.resume(conn, endpoint_id, actor=ACTOR)
         else:
-            made = await endpoints.create_endpoint(
+            made = await actions.create(
                 conn,
                 tenant=TENANT,
                 url=receiver.url(),
                 description="the local receiver of postroom up",
                 allow_private=True,
+                actor=ACTOR,
             )
-        await audit.record(conn, actor=ACTOR, action="endpoint.create", subject=str(made.endpoint.id))
     receiver.secrets.append(made.secret.get_secret_value())
 
 
@@ -81,8 +82,7 @@ async def admin_token(pool: Pool, state_dir: Path) -> Path:
     async with transaction(pool) as conn:
         if path.exists() and await fetch_living_token(conn, hash_token(path.read_text().strip())):
             return path
-        secret, token = await create_token(conn, name=TOKEN_NAME, scopes=tuple(Scope))
-        await audit.record(conn, actor=ACTOR, action="token.create", subject=str(token.id))
+        secret, _ = await tokens.create(conn, name=TOKEN_NAME, scopes=Scope, actor=ACTOR)
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_text(secret + "\n")

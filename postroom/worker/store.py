@@ -102,9 +102,8 @@ async def list_jobs(conn: Connection, *, timeout_s: float | None = None) -> list
     return [known.get(name, JobStatus(name)) for name in names]
 
 
-async def mark_job_paused(conn: Connection, *, name: str, paused: bool) -> bool:
-    """Returns: whether there is such a job."""
-    return await conn.fetchval(_PAUSE_JOB, name, paused) is not None
+async def mark_job_paused(conn: Connection, *, name: str, paused: bool) -> None:
+    await conn.execute(_PAUSE_JOB, name, paused)
 
 
 async def prune_job_runs(conn: Connection, *, kept_max: int) -> None:

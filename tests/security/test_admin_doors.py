@@ -13,8 +13,8 @@ from uuid import UUID
 import pytest
 from fastapi.routing import APIRoute
 
-from postroom.admin.token_store import create_token, revoke_token
-from postroom.admin.tokens import Scope, generate_token
+from postroom.admin.audit import Actor
+from postroom.admin.tokens import Scope, generate_token, insert_token, revoke
 from postroom.api.admin.application import ROUTERS, create_admin
 from postroom.api.auth import AUDITED_REFUSALS_MAX, FAILURES_MAX
 from postroom.base.db import transaction
@@ -50,10 +50,10 @@ async def credentials(api: Api) -> dict[str, dict[str, str]]:
     """One set of headers for each kind of caller that must stay outside; `narrow` may do nothing of it."""
     async with transaction(api.services.pool) as conn:
         past = datetime.now(UTC) - timedelta(seconds=1)
-        expired, _ = await create_token(conn, name="old", scopes=tuple(Scope), expires_at=past)
-        revoked, token = await create_token(conn, name="gone", scopes=tuple(Scope))
-        await revoke_token(conn, token.id)
-        narrow, _ = await create_token(conn, name="narrow", scopes=(Scope.METRICS_READ,))
+        expired, _ = await insert_token(conn, name="old", scopes=tuple(Scope), expires_at=past)
+        revoked, token = await insert_token(conn, name="gone", scopes=tuple(Scope))
+        await revoke(conn, token.id, actor=Actor("test"))
+        narrow, _ = await insert_token(conn, name="narrow", scopes=(Scope.METRICS_READ,))
     texts = {
         "wrong": generate_token(),
         "malformed": "pr_" + "a" * 39,

@@ -14,8 +14,7 @@ from uuid import UUID
 import pytest
 
 from postroom.admin import audit
-from postroom.admin.token_store import fetch_living_token
-from postroom.admin.tokens import hash_token
+from postroom.admin.tokens import fetch_living_token, hash_token
 from postroom.base.db import Pool
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event

@@ -55,6 +55,7 @@ Change = tuple[str, str, Any, str]
 CHANGES: Final[tuple[Change, ...]] = (
     ("POST", "/v1/admin/outbox/{dead}/replay", None, "outbox.replay"),
     ("POST", "/v1/admin/outbox/replay", {"filter": {"cause": "ours"}}, "outbox.replay_many"),
+    ("POST", "/v1/admin/outbox/{later}/deliver-now", None, "outbox.deliver_now"),
     ("POST", "/v1/admin/outbox/{waiting}/cancel", None, "outbox.cancel"),
     ("POST", "/v1/admin/jobs/canary/run", None, "job.run"),
     ("POST", "/v1/admin/circuits/email", {"action": "open", "reason": "down"}, "circuit.open"),
@@ -72,7 +73,11 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("DELETE", "/v1/admin/suppressions?address=a@b.example", None, "suppression.remove"),
     ("POST", "/v1/admin/erasures", {"email": "ann@example.com"}, "erasure.batch"),
 )
-PLACES: Final = {"waiting": "event_id", "dead": "event_id", "endpoint": "endpoint_id", "token": "token_id"}
+PLACES: Final = {
+    **dict.fromkeys(("waiting", "later", "dead"), "event_id"),
+    "endpoint": "endpoint_id",
+    "token": "token_id",
+}
 
 # What a change could touch, and when a token was last used, which is none.
 STATE: Final = """
@@ -126,7 +131,8 @@ async def api(dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 async def scene(api: Api) -> dict[str, str]:
     """One of each thing that can be changed."""
     pool = api.services.pool
-    dead, again, waiting = [await pool.fetchval(MAIL) for _ in range(3)]
+    dead, again, waiting, later = [await pool.fetchval(MAIL) for _ in range(4)]
+    await pool.execute("update postroom.delivery set due_at = 'tomorrow' where message_id = $1", later)
     for message_id in (dead, again):
         await pool.execute(DIE, message_id)
     endpoint = await api.post("/v1/admin/endpoints", json={"tenant": "acme", "url": "https://a.example/"})
@@ -134,6 +140,7 @@ async def scene(api: Api) -> dict[str, str]:
     return {
         "dead": str(dead),
         "waiting": str(waiting),
+        "later": str(later),
         "endpoint": endpoint.json["id"] if "id" in endpoint.json else endpoint.json["endpoint"]["id"],
         "token": token.json["id"],
     }

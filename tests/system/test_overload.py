@@ -14,8 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from postroom.admin.token_store import create_token
-from postroom.admin.tokens import Scope
+from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import Pool, transaction
 from postroom.dev.receiver import Receiver
 from tests.system.test_crash_matrix import Start, start, until
@@ -61,7 +60,7 @@ async def test_ten_times_more_in_than_out(
     pool: Pool, receiver: Receiver, start: Start, unused_tcp_port: int
 ) -> None:
     async with transaction(pool) as conn:
-        token, _ = await create_token(conn, name="load", scopes=(Scope.EVENTS_WRITE,))
+        token, _ = await insert_token(conn, name="load", scopes=(Scope.EVENTS_WRITE,))
     api = start("postroom", "serve", POSTROOM_PORT=str(unused_tcp_port))
     runner = start("postroom", "work")
     headers = {"Authorization": f"Bearer {token}"}
@@ -151,7 +150,7 @@ async def test_callers_are_told_to_come_again_before_anything_breaks(
 ) -> None:
     """Nothing can be stored for a while: what waits is bounded in time, and each caller hears of it."""
     async with transaction(pool) as conn:
-        token, _ = await create_token(conn, name="load", scopes=(Scope.EVENTS_WRITE,))
+        token, _ = await insert_token(conn, name="load", scopes=(Scope.EVENTS_WRITE,))
     start("postroom", "serve", POSTROOM_PORT=str(unused_tcp_port))
     base = f"http://127.0.0.1:{unused_tcp_port}"
     headers = {"Authorization": f"Bearer {token}"}

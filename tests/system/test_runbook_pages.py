@@ -19,8 +19,7 @@ import pytest
 
 from drill.pages import FOLDER, read_page
 from drill.shell import run_block
-from postroom.admin.token_store import create_token, list_tokens
-from postroom.admin.tokens import Scope
+from postroom.admin.tokens import Scope, insert_token, list_tokens
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import Settings
 from postroom.channels.webhooks import endpoints
@@ -172,7 +171,7 @@ async def test_the_token_that_ends_is_followed_by_one_that_does_not(
     now = datetime.now(UTC)
     async with transaction(pool) as conn:
         for name, days in (("left", -400), ("billing run", 3), ("other", 200)):
-            await create_token(
+            await insert_token(
                 conn,
                 name=name,
                 scopes=(Scope.EVENTS_WRITE, Scope.ADMIN_READ),

@@ -12,8 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from postroom.admin.token_store import create_token
-from postroom.admin.tokens import Scope
+from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import Pool, transaction
 from postroom.dev.mailbox import Mailbox
 from postroom.dev.stripe_events import encode, signed, snapshot_event
@@ -141,7 +140,7 @@ def run_everything(settings: dict[str, str], token: str, home: Path) -> list[str
 
 async def test_no_planted_secret_is_written_anywhere(dsn: str, pool: Pool, tmp_path: Path) -> None:
     async with transaction(pool) as conn:
-        token, _ = await create_token(conn, name="test", scopes=tuple(Scope))
+        token, _ = await insert_token(conn, name="test", scopes=tuple(Scope))
     async with login_with_a_known_password(dsn, pool) as address, mail_server() as smtp_port:
         settings = settings_of(address, smtp_port)
         written = await asyncio.to_thread(run_everything, settings, token, tmp_path)

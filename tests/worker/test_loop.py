@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from postroom.admin.audit import Actor
 from postroom.admin.jobs import request_run
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, connect
@@ -93,9 +94,9 @@ async def test_a_requested_run_comes_before_its_time(dsn: str, pool: Pool) -> No
         await job.ran.wait()
         job.ran.clear()
         async with pool.acquire() as conn:
-            await request_run(conn, "canary")
+            await request_run(conn, "canary", actor=Actor("test"))
             with pytest.raises(NotFound, match="canary"):
-                await request_run(conn, "unheard of")
+                await request_run(conn, "unheard of", actor=Actor("test"))
         await job.ran.wait()
     assert job.runs == 2
     assert job.requested == [False, True]

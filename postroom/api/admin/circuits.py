@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from postroom.admin import audit
+from postroom.admin import circuits
+from postroom.admin.circuits import NAME_LENGTH_MAX, REASON_LENGTH_MAX, Force
 from postroom.api.admin.callers import CircuitHolder, Reader
 from postroom.api.context import ContextDependency
 from postroom.resilience import store
-from postroom.resilience.breaker import CircuitState
 from postroom.resilience.store import Circuit
 
 router = APIRouter(prefix="/v1/admin/circuits", tags=["circuits"])
@@ -26,8 +26,8 @@ class CircuitChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    action: Literal["open", "closed", "release"]
-    reason: str = Field(default="", max_length=500)
+    action: Force
+    reason: str = Field(default="", max_length=REASON_LENGTH_MAX)
 
 
 class CircuitChanged(BaseModel):
@@ -44,23 +44,12 @@ async def list_circuits(context: ContextDependency, _: Reader) -> CircuitList:
 
 @router.post("/{name:path}")
 async def change_circuit(
-    name: Annotated[str, Path(min_length=1, max_length=200)],
+    name: Annotated[str, Path(min_length=1, max_length=NAME_LENGTH_MAX)],
     body: CircuitChange,
     context: ContextDependency,
     caller: CircuitHolder,
 ) -> CircuitChanged:
     """Hold a breaker open or closed, or release it (it is then closed)."""
-    state = None if body.action == "release" else CircuitState(body.action)
     async with context.transaction() as conn:
-        await store.mark_forced(
-            conn, name=name, state=state, reason=body.reason or f"{body.action} by {caller.actor}"
-        )
-        await audit.record(
-            conn,
-            actor=caller.actor,
-            action=f"circuit.{body.action}",
-            subject=name,
-            detail={"reason": body.reason},
-            request_id=caller.request_id,
-        )
+        await circuits.force(conn, name, body.action, reason=body.reason, actor=caller)
     return CircuitChanged(name=name, action=body.action)

@@ -8,12 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from postroom.admin import audit
+from postroom.admin import endpoints as actions
 from postroom.api.admin.callers import EndpointWriter, Reader
-from postroom.api.auth import Caller
 from postroom.api.context import Context, ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
-from postroom.base.db import Connection
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
 
@@ -47,7 +45,7 @@ class EndpointChange(BaseModel):
 class Parking(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(default=endpoints.REASON_DEFAULT, max_length=500)
+    reason: str = Field(default="", max_length=500)
 
 
 class Rotation(BaseModel):
@@ -92,7 +90,7 @@ async def create_endpoint(
     body: NewEndpoint, context: ContextDependency, caller: EndpointWriter
 ) -> EndpointWithSecret:
     async with context.transaction() as conn:
-        created = await endpoints.create_endpoint(
+        created = await actions.create(
             conn,
             tenant=body.tenant,
             url=body.url,
@@ -100,8 +98,8 @@ async def create_endpoint(
             description=body.description,
             secret=body.secret,
             allow_private=_allow_private(context),
+            actor=caller,
         )
-        await _record(conn, caller, "endpoint.create", created.endpoint.id)
     return _with_secret(created)
 
 
@@ -119,24 +117,22 @@ async def update_endpoint(
     caller: EndpointWriter,
 ) -> Endpoint:
     async with context.transaction() as conn:
-        updated = await endpoints.update_endpoint(
+        return await actions.update(
             conn,
             endpoint_id,
             url=body.url,
             types=body.types,
             description=body.description,
             allow_private=_allow_private(context),
+            actor=caller,
         )
-        await _record(conn, caller, "endpoint.update", endpoint_id)
-    return updated
 
 
 @router.delete("/{endpoint_id}")
 async def delete_endpoint(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Deleted:
     """What waited for it becomes dead letters that say why."""
     async with context.transaction() as conn:
-        await endpoints.delete_endpoint(conn, endpoint_id)
-        await _record(conn, caller, "endpoint.delete", endpoint_id)
+        await actions.delete(conn, endpoint_id, actor=caller)
     return Deleted(id=endpoint_id)
 
 
@@ -149,18 +145,14 @@ async def park_endpoint(
 ) -> Endpoint:
     """Hold everything for it back until it is resumed."""
     async with context.transaction() as conn:
-        parked = await endpoints.park(conn, endpoint_id, reason=body.reason)
-        await _record(conn, caller, "endpoint.park", endpoint_id)
-    return parked
+        return await actions.park(conn, endpoint_id, reason=body.reason, actor=caller)
 
 
 @router.post("/{endpoint_id}/resume")
 async def resume_endpoint(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Endpoint:
     """Let its deliveries go again."""
     async with context.transaction() as conn:
-        resumed = await endpoints.resume(conn, endpoint_id)
-        await _record(conn, caller, "endpoint.resume", endpoint_id)
-    return resumed
+        return await actions.resume(conn, endpoint_id, actor=caller)
 
 
 @router.post("/{endpoint_id}/rotate")
@@ -172,15 +164,8 @@ async def rotate_secret(
 ) -> EndpointWithSecret:
     """A new signing secret; for 24 h the present one signs too."""
     async with context.transaction() as conn:
-        rotated = await endpoints.rotate_secret(conn, endpoint_id, secret=body.secret)
-        await _record(conn, caller, "endpoint.rotate", endpoint_id)
+        rotated = await actions.rotate_secret(conn, endpoint_id, secret=body.secret, actor=caller)
     return _with_secret(rotated)
-
-
-async def _record(conn: Connection, caller: Caller, action: str, endpoint_id: UUID) -> None:
-    await audit.record(
-        conn, actor=caller.actor, action=action, subject=str(endpoint_id), request_id=caller.request_id
-    )
 
 
 def _allow_private(context: Context) -> bool:

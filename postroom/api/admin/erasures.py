@@ -34,10 +34,9 @@ async def erase(body: NewErasure, context: ContextDependency, caller: Eraser) ->
     return await erasure.erase(
         context.transaction,
         who=erasure.person(body.email),
-        actor=caller.actor,
         cancel_open=body.cancel_open,
         after=body.resume_after,
         time_max_s=TIME_MAX_S,
-        request_id=caller.request_id,
         keyring=context.keyring,
+        actor=caller,
     )

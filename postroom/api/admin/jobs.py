@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from postroom.admin import audit, jobs
+from postroom.admin import jobs
 from postroom.api.admin.callers import JobStarter, Reader
 from postroom.api.context import ContextDependency
 from postroom.worker import store
@@ -36,8 +36,5 @@ async def list_jobs(context: ContextDependency, _: Reader) -> JobList:
 async def run_job(name: str, context: ContextDependency, caller: JobStarter) -> Requested:
     """Run a job as soon as a runner is free. 404 names the known jobs."""
     async with context.transaction() as conn:
-        await jobs.request_run(conn, name)
-        await audit.record(
-            conn, actor=caller.actor, action="job.run", subject=name, request_id=caller.request_id
-        )
+        await jobs.request_run(conn, name, actor=caller)
     return Requested(job=name)

@@ -1,4 +1,4 @@
-"""/v1/admin/outbox: the ledger, one message with everything that happened to it, cancelling."""
+"""/v1/admin/outbox: the ledger, one message with everything that happened to it, and the hand on it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from postroom.admin import audit
-from postroom.api.admin.callers import Canceller, Reader
+from postroom.admin import messages
+from postroom.api.admin.callers import Canceller, Reader, Replayer
 from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
-from postroom.base.errors import Conflict
-from postroom.outbox import store
 from postroom.outbox.ledger import messages as reading
 from postroom.outbox.ledger.messages import LedgerEntry, LedgerFilter, MessageStory, Status
 from postroom.outbox.model import Channel
@@ -45,6 +43,11 @@ class Cancelled(BaseModel):
     cancelled: int
 
 
+class DueNow(BaseModel):
+    id: UUID
+    due_now: int
+
+
 @router.get("")
 async def list_messages(
     query: Annotated[LedgerQuery, Query()], context: ContextDependency, _: Reader
@@ -68,16 +71,13 @@ async def fetch_message(event_id: UUID, context: ContextDependency, _: Reader) -
 async def cancel_message(event_id: UUID, context: ContextDependency, caller: Canceller) -> Cancelled:
     """Cancel what has not been sent; what is under way right now is left alone (409 if that is all)."""
     async with context.transaction() as conn:
-        count = await store.cancel_message(conn, message_id=event_id)
-        if count == 0:
-            await reading.fetch_message(conn, event_id)
-            raise Conflict("nothing of this message waits: it has ended or is being sent right now")
-        await audit.record(
-            conn,
-            actor=caller.actor,
-            action="outbox.cancel",
-            subject=str(event_id),
-            detail={"deliveries": count},
-            request_id=caller.request_id,
-        )
+        count = await messages.cancel(conn, event_id, actor=caller)
     return Cancelled(id=event_id, cancelled=count)
+
+
+@router.post("/{event_id}/deliver-now")
+async def deliver_now(event_id: UUID, context: ContextDependency, caller: Replayer) -> DueNow:
+    """Do not wait for the next try. 404 unknown, 409 nothing waits for its time."""
+    async with context.transaction() as conn:
+        count = await messages.deliver_now(conn, event_id, actor=caller)
+    return DueNow(id=event_id, due_now=count)

@@ -87,15 +87,10 @@ async def replay_many(body: ReplayRequest, context: ContextDependency, caller: R
         count = 0
         if not body.dry_run:
             count = await replay.replay_many(
-                conn, letters, actor=caller.actor, limit=body.limit, pace_per_s=body.pace_per_s
+                conn, letters, actor=caller.name, limit=body.limit, pace_per_s=body.pace_per_s
             )
-            await audit.record(
-                conn,
-                actor=caller.actor,
-                action="outbox.replay_many",
-                detail={"replayed": count, **body.model_dump(mode="json", exclude_none=True)},
-                request_id=caller.request_id,
-            )
+            wanted = body.model_dump(mode="json", exclude_none=True)
+            await audit.record(conn, caller, "outbox.replay_many", replayed=count, **wanted)
     return ReplayPreview(
         dry_run=body.dry_run,
         matched=found.count,
@@ -109,13 +104,6 @@ async def replay_many(body: ReplayRequest, context: ContextDependency, caller: R
 async def replay_one(event_id: UUID, context: ContextDependency, caller: Replayer) -> Replayed:
     """Replay every dead letter of one message. 404 unknown, 409 nothing dead (any more)."""
     async with context.transaction() as conn:
-        count = await replay.replay_one(conn, event_id, actor=caller.actor)
-        await audit.record(
-            conn,
-            actor=caller.actor,
-            action="outbox.replay",
-            subject=str(event_id),
-            detail={"replayed": count},
-            request_id=caller.request_id,
-        )
+        count = await replay.replay_one(conn, event_id, actor=caller.name)
+        await audit.record(conn, caller, "outbox.replay", event_id, replayed=count)
     return Replayed(id=event_id, replayed=count, at=context.clock.now())

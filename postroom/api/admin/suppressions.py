@@ -7,12 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from postroom.admin import audit
+from postroom.admin import suppressions as actions
 from postroom.api.admin.callers import Reader, SuppressionWriter
 from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from postroom.channels.email import suppressions
-from postroom.channels.email.address import mask
 from postroom.channels.email.suppressions import ADDRESS_LENGTH_MAX, REASON_LENGTH_MAX, Suppression
 
 router = APIRouter(prefix="/v1/admin/suppressions", tags=["suppressions"])
@@ -56,15 +55,7 @@ async def suppress(
 ) -> Suppression:
     """Never mail this address again; the audit trail keeps it masked."""
     async with context.transaction() as conn:
-        made = await suppressions.suppress(conn, address=body.address, reason=body.reason)
-        await audit.record(
-            conn,
-            actor=caller.actor,
-            action="suppression.add",
-            subject=mask(made.address),
-            request_id=caller.request_id,
-        )
-    return made
+        return await actions.add(conn, address=body.address, reason=body.reason, actor=caller)
 
 
 @router.delete("")
@@ -73,12 +64,4 @@ async def release(
 ) -> Released:
     """Mail may go there again. The address stands in the query, which our log leaves out."""
     async with context.transaction() as conn:
-        released = await suppressions.release(conn, address=address)
-        await audit.record(
-            conn,
-            actor=caller.actor,
-            action="suppression.remove",
-            subject=mask(released),
-            request_id=caller.request_id,
-        )
-    return Released(address=released)
+        return Released(address=await actions.remove(conn, address=address, actor=caller))

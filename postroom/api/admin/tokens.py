@@ -8,11 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from postroom.admin import audit, token_store
-from postroom.admin.tokens import Scope, Token, parse_scopes
+from postroom.admin import tokens
+from postroom.admin.tokens import NAME_LENGTH_MAX, Scope, Token
 from postroom.api.admin.callers import Reader, TokenWriter
 from postroom.api.context import ContextDependency
-from postroom.base.errors import NotAllowed
 
 router = APIRouter(prefix="/v1/admin/tokens", tags=["tokens"])
 
@@ -34,7 +33,7 @@ class TokenList(BaseModel):
 class NewToken(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=NAME_LENGTH_MAX)
     scopes: list[str] = Field(min_length=1, max_length=len(Scope))
     expires_at: AwareDatetime | None = None
 
@@ -49,27 +48,15 @@ class CreatedToken(TokenView):
 async def list_tokens(context: ContextDependency, _: Reader) -> TokenList:
     """The newest 200, never their secrets."""
     async with context.snapshot() as conn:
-        return TokenList(tokens=[_view(token) for token in await token_store.list_tokens(conn)])
+        return TokenList(tokens=[_view(token) for token in await tokens.list_tokens(conn)])
 
 
 @router.post("", status_code=201)
 async def create_token(body: NewToken, context: ContextDependency, caller: TokenWriter) -> CreatedToken:
     """Make a token with scopes that the caller has too: nobody gives away more than they hold."""
-    scopes = parse_scopes(body.scopes)
-    beyond = [scope.value for scope in scopes if scope not in caller.scopes]
-    if beyond:
-        raise NotAllowed(f"your own token lacks {', '.join(beyond)}", field="scopes")
     async with context.transaction() as conn:
-        secret, token = await token_store.create_token(
-            conn, name=body.name, scopes=scopes, expires_at=body.expires_at
-        )
-        await audit.record(
-            conn,
-            actor=caller.actor,
-            action="token.create",
-            subject=str(token.id),
-            detail={"name": token.name, "scopes": sorted(token.scopes)},
-            request_id=caller.request_id,
+        secret, token = await tokens.create(
+            conn, name=body.name, scopes=body.scopes, expires_at=body.expires_at, actor=caller
         )
     return CreatedToken(**_view(token).model_dump(), secret=secret)
 
@@ -78,16 +65,7 @@ async def create_token(body: NewToken, context: ContextDependency, caller: Token
 async def revoke_token(token_id: UUID, context: ContextDependency, caller: TokenWriter) -> TokenView:
     """End a token; every process refuses it within 5 s."""
     async with context.transaction() as conn:
-        token = await token_store.revoke_token(conn, token_id)
-        await audit.record(
-            conn,
-            actor=caller.actor,
-            action="token.revoke",
-            subject=str(token.id),
-            detail={"name": token.name},
-            request_id=caller.request_id,
-        )
-    return _view(token)
+        return _view(await tokens.revoke(conn, token_id, actor=caller))
 
 
 def _view(token: Token) -> TokenView:

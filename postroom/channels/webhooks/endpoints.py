@@ -1,7 +1,7 @@
-"""Endpoints of tenants: what the admin API and the CLI call.
+"""Endpoints of tenants: their rules and rows. What an operator does to them is in `postroom.admin.endpoints`.
 
-Every function takes a connection. The caller owns the transaction, and writes its audit row
-in the same one. Secrets are in the answer at creation and rotation and nowhere else.
+Every function takes a connection; the caller owns the transaction. Secrets are in the answer at creation
+and rotation and nowhere else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ PAGE_MAX = 1_000
 RELEASE_BATCH_MAX = 10_000
 TYPES_MAX = 100
 DESCRIPTION_CHARACTERS_MAX = 1_000
-REASON_DEFAULT = "parked by a person"
 _TYPE = re.compile(r"\*|[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,197}(\.\*)?")
 
 
@@ -113,9 +112,9 @@ async def rotate_secret(
     return EndpointSecret(await fetch_endpoint(conn, endpoint_id), secret)
 
 
-async def park(conn: Connection, endpoint_id: UUID, *, reason: str = REASON_DEFAULT) -> Endpoint:
+async def park(conn: Connection, endpoint_id: UUID, *, reason: str) -> Endpoint:
     """Hold everything for this endpoint back, what is published later included. Errors: `NotFound`."""
-    await store.mark_parked(conn, endpoint_id=endpoint_id, reason=reason.strip() or REASON_DEFAULT)
+    await store.mark_parked(conn, endpoint_id=endpoint_id, reason=reason)
     return await fetch_endpoint(conn, endpoint_id)
 
 

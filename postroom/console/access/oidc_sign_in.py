@@ -8,12 +8,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from postroom.admin import audit
+from postroom.admin.audit import record
 from postroom.base.errors import NotAuthenticated
 from postroom.console.access.oidc import Handshake, OidcClient
 from postroom.console.access.sessions import open_session
 from postroom.console.access.sign_in import SignIn, safe_place, set_session_cookie
-from postroom.console.page_request import PageFactory, common_values, secure
+from postroom.console.page_request import PageFactory, actor_of, common_values, secure
 from postroom.console.view.templates import render
 
 COOKIE: Final = "postroom_oidc"
@@ -52,8 +52,7 @@ class OidcSignIn:
         )
         async with self._console.transaction() as conn:
             secret = await open_session(conn, actor=person.actor, scopes=person.scopes)
-            request_id = getattr(request.state, "request_id", None)
-            await audit.record(conn, actor=person.actor, action="console.sign_in", request_id=request_id)
+            await record(conn, actor_of(request, person.actor), "console.sign_in")
         values = {**common_values(request), "session": None, "next": safe_place(kept.place)}
         response = HTMLResponse(render(self._page_factory.templates, "signed_in.html", values))
         response.delete_cookie(COOKIE, path="/console/oidc")

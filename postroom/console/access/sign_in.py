@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from postroom.admin import audit
+from postroom.admin.audit import record
 from postroom.admin.tokens import Scope
 from postroom.base.errors import NotFound, TooManyFailures
 from postroom.base.log import get_logger
@@ -22,6 +22,7 @@ from postroom.console.page_request import (
     THEME_COOKIE,
     PageFactory,
     PageRequest,
+    actor_of,
     common_values,
     cookie_name,
     secure,
@@ -62,7 +63,7 @@ class SignIn:
             return self._page(request, place, f"The token lacks the scope {Scope.ADMIN_READ}.", status=403)
         async with self._console.transaction() as conn:
             secret = await open_session(conn, actor=token.actor, token_id=token.id)
-            await audit.record(conn, actor=token.actor, action="console.sign_in", request_id=_id(request))
+            await record(conn, actor_of(request, token.actor), "console.sign_in")
         return self.signed_in(request, secret, place)
 
     async def with_link(self, request: Request) -> Response:
@@ -73,7 +74,7 @@ class SignIn:
         async with self._console.transaction() as conn:
             scopes = await take_link_code(conn, request.query_params.get("code", ""))
             secret = await open_session(conn, actor=actor, scopes=scopes)
-            await audit.record(conn, actor=actor, action="console.sign_in", request_id=_id(request))
+            await record(conn, actor_of(request, actor), "console.sign_in")
         return self.signed_in(request, secret, "/console")
 
     def signed_in(self, request: Request, secret: str, place: str) -> Response:
@@ -98,7 +99,7 @@ async def sign_out_everywhere(request: PageRequest, _form: Form) -> Response:
     """End every session of whoever asks."""
     async with request.console.transaction() as conn:
         await close_sessions(conn, request.session.actor)
-        await request.record(conn, "console.sign_out_everywhere")
+        await record(conn, request.actor, "console.sign_out_everywhere")
     return _signed_out(request)
 
 
@@ -143,7 +144,3 @@ def _signed_out(request: PageRequest) -> Response:
     name = cookie_name(request.console, request.http)
     response.delete_cookie(name, path="/", secure=secure(request.console, request.http), httponly=True)
     return response
-
-
-def _id(request: Request) -> str | None:
-    return getattr(request.state, "request_id", None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 from starlette.responses import Response
 
+from postroom.admin.circuits import Force, force
 from postroom.admin.tokens import Scope
 from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.errors import InvalidInput
@@ -13,11 +14,9 @@ from postroom.channels.webhooks.receivers import fetch_receivers, list_circuits
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import PAGE_ROWS, choice
-from postroom.resilience import store
 from postroom.resilience.breaker import CircuitState
 
-NAME_LENGTH_MAX: Final = 200
-ACTIONS: Final = ("open", "closed", "release")
+ACTIONS: Final[dict[str, Force]] = {action: action for action in get_args(Force)}
 
 
 async def circuits(request: PageRequest) -> Response:
@@ -41,14 +40,9 @@ async def circuits(request: PageRequest) -> Response:
 async def change(request: PageRequest, form: Form) -> Response:
     """Hold it open or closed until it is released; released it is closed."""
     name, action, reason = field(form, "name"), field(form, "action"), field(form, "reason")
-    if not 1 <= len(name) <= NAME_LENGTH_MAX:
-        raise InvalidInput(f"name has 1 to {NAME_LENGTH_MAX} characters", field="name")
     if action not in ACTIONS:
         raise InvalidInput(f"action is one of {', '.join(ACTIONS)}", field="action")
-    state = None if action == "release" else CircuitState(action)
     async with request.console.transaction() as conn:
-        words = reason[:500] or f"{action} by {request.session.actor}"
-        await store.mark_forced(conn, name=name, state=state, reason=words)
-        await request.record(conn, f"circuit.{action}", name, reason=reason[:500])
+        await force(conn, name, ACTIONS[action], reason=reason, actor=request.actor)
     done = "released" if action == "release" else f"held {action}"
     return request.back("/console/circuits", f"{name} is {done}.")

@@ -9,6 +9,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
+from postroom.admin.audit import record
 from postroom.base.cursor import decode_cursor
 from postroom.base.db import Connection
 from postroom.base.errors import InvalidInput
@@ -103,15 +104,13 @@ async def start(request: PageRequest, form: Form) -> Response:
         pace_per_s = number(form, "pace", low=0, high=PACE_MAX, default=0)
     letters = letter_filter(filters, ids)
     async with request.console.transaction() as conn:
-        progress = await replay_runs.start_run(
-            conn, letters, actor=request.session.actor, pace_per_s=pace_per_s
-        )
+        progress = await replay_runs.start_run(conn, letters, actor=request.actor.name, pace_per_s=pace_per_s)
         detail: dict[str, Any] = {
             "replayed": progress.run.items,
             "pace_per_s": pace_per_s,
             "filter": progress.run.wanted,
         }
-        await request.record(conn, "outbox.replay_many", str(progress.run.id), **detail)
+        await record(conn, request.actor, "outbox.replay_many", progress.run.id, **detail)
     return request.back(f"/console/replays/{progress.run.id}", f"Replaying {progress.run.items} letters.")
 
 

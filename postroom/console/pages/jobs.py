@@ -7,15 +7,15 @@ from typing import Final
 
 from starlette.responses import Response
 
-from postroom.admin.jobs import request_run, unknown_job
+from postroom.admin.jobs import check_name, request_run, set_paused
 from postroom.admin.tokens import Scope
 from postroom.base.db import Record
 from postroom.console.access.security import Form
 from postroom.console.page_request import PageRequest
 from postroom.console.view.charts import Chart, Series, stacked
 from postroom.health.thresholds import JOB_STALE_S, RUNNER_SILENT_S
-from postroom.worker.model import JOB_NAMES, RUNNER, JobStatus
-from postroom.worker.store import list_job_runs, list_jobs, mark_job_paused
+from postroom.worker.model import RUNNER, JobStatus
+from postroom.worker.store import list_job_runs, list_jobs
 
 RUNS_SHOWN: Final = 60
 PLACE: Final = "/console/jobs"
@@ -75,8 +75,7 @@ async def job(request: PageRequest) -> Response:
 async def run_now(request: PageRequest, _form: Form) -> Response:
     name = _name(request)
     async with request.console.transaction() as conn:
-        await request_run(conn, name)
-        await request.record(conn, "job.run", name)
+        await request_run(conn, name, actor=request.actor)
     return request.back(f"{PLACE}/{name}", "Asked for: a free runner takes it.")
 
 
@@ -91,9 +90,7 @@ async def unpause(request: PageRequest, _form: Form) -> Response:
 async def _set_paused(request: PageRequest, *, paused: bool) -> Response:
     name = _name(request)
     async with request.console.transaction() as conn:
-        if not await mark_job_paused(conn, name=name, paused=paused):
-            raise unknown_job(name)
-        await request.record(conn, "job.pause" if paused else "job.unpause", name)
+        await set_paused(conn, name, paused=paused, actor=request.actor)
     return request.back(
         f"{PLACE}/{name}", "Paused: it runs on request only." if paused else "Scheduled again."
     )
@@ -101,8 +98,7 @@ async def _set_paused(request: PageRequest, *, paused: bool) -> Response:
 
 def _name(request: PageRequest) -> str:
     name = str(request.http.path_params["name"])
-    if name not in JOB_NAMES:
-        raise unknown_job(name)
+    check_name(name)
     return name
 
 

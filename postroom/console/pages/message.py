@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
 
 from markupsafe import escape
 from starlette.responses import HTMLResponse, Response
 
 from postroom.admin import messages as actions
+from postroom.admin.audit import record
 from postroom.admin.tokens import Scope
 from postroom.base.db import Connection
 from postroom.base.errors import PostroomError
@@ -23,7 +25,6 @@ from postroom.outbox.ledger import message_pages as store
 from postroom.outbox.ledger.messages import CHAIN_MAX, MessageStory, Status, fetch_message
 from postroom.outbox.ledger.replay import replay_one
 from postroom.outbox.model import Channel
-from postroom.outbox.store import cancel_message
 
 LETTER_HTML_MAX = 1_000_000
 
@@ -31,15 +32,14 @@ LETTER_HTML_MAX = 1_000_000
 async def message(request: PageRequest) -> Response:
     """The payload stays hidden until somebody asks for it."""
     async with request.console.snapshot() as conn:
-        story = await _story(request, conn)
+        story = await fetch_message(conn, path_id(request.http), keyring=request.console.keyring)
         return await _page(request, conn, story)
 
 
 async def reveal(request: PageRequest, _form: Form) -> Response:
     """The same page with the payload; the audit trail says who looked."""
     async with request.console.transaction() as conn:
-        story = await _story(request, conn)
-        await request.record(conn, "message.reveal", str(story.message.id))
+        story = await _shown(request, conn, "reveal")
         curl = await _curl(request, conn, story) if story.message.channel == Channel.WEBHOOK else None
         return await _page(request, conn, story, revealed=True, curl=curl)
 
@@ -47,8 +47,7 @@ async def reveal(request: PageRequest, _form: Form) -> Response:
 async def preview(request: PageRequest) -> Response:
     """A mail as its receiver sees it, for a frame without scripts, forms and foreign images; audited."""
     async with request.console.transaction() as conn:
-        story = await _story(request, conn)
-        await request.record(conn, "message.preview", str(story.message.id))
+        story = await _shown(request, conn, "preview")
     try:
         content = await mail_content(request.console.adapters[Channel.EMAIL], story.payload)
     except (PostroomError, TemplateFailed) as error:
@@ -65,7 +64,7 @@ async def replay(request: PageRequest, _form: Form) -> Response:
     message_id = path_id(request.http)
     async with request.console.transaction() as conn:
         count = await replay_one(conn, message_id, actor=request.session.actor)
-        await request.record(conn, "outbox.replay", str(message_id), replayed=count)
+        await record(conn, request.actor, "outbox.replay", message_id, replayed=count)
     return request.back(f"/console/messages/{message_id}", f"Replayed: {count} on the way.")
 
 
@@ -73,23 +72,21 @@ async def cancel(request: PageRequest, _form: Form) -> Response:
     """What has not been sent is not sent any more."""
     message_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        count = await cancel_message(conn, message_id=message_id)
-        await request.record(conn, "outbox.cancel", str(message_id), cancelled=count)
-    notice = f"Cancelled: {count}." if count else "Nothing was left to cancel, or it is under way right now."
-    return request.back(f"/console/messages/{message_id}", notice)
+        count = await actions.cancel(conn, message_id, actor=request.actor)
+    return request.back(f"/console/messages/{message_id}", f"Cancelled: {count}.")
 
 
 async def deliver_now(request: PageRequest, _form: Form) -> Response:
     """Do not wait for the next try."""
     message_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        count = await actions.deliver_now(conn, message_id)
-        await request.record(conn, "outbox.deliver_now", str(message_id), hastened=count)
+        count = await actions.deliver_now(conn, message_id, actor=request.actor)
     return request.back(f"/console/messages/{message_id}", f"Due now: {count}.")
 
 
-async def _story(request: PageRequest, conn: Connection) -> MessageStory:
-    return await fetch_message(conn, path_id(request.http), keyring=request.console.keyring)
+async def _shown(request: PageRequest, conn: Connection, how: Literal["reveal", "preview"]) -> MessageStory:
+    keyring, message_id = request.console.keyring, path_id(request.http)
+    return await actions.show_payload(conn, message_id, keyring=keyring, how=how, actor=request.actor)
 
 
 async def _page(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from postroom.admin.audit import record
 from postroom.admin.tokens import Scope
 from postroom.console.access.security import Form
 from postroom.console.page_request import PageRequest
@@ -27,7 +28,7 @@ async def pause(request: PageRequest, _form: Form) -> Response:
     run_id = path_id(request.http)
     async with request.console.transaction() as conn:
         count = await replay_runs.pause_run(conn, run_id, actor=request.session.actor)
-        await request.record(conn, "replay.pause", str(run_id), held=count)
+        await record(conn, request.actor, "replay.pause", run_id, held=count)
     return request.back(f"/console/replays/{run_id}", f"Paused: {count} letters are held.")
 
 
@@ -35,7 +36,7 @@ async def resume(request: PageRequest, _form: Form) -> Response:
     run_id = path_id(request.http)
     async with request.console.transaction() as conn:
         count = await replay_runs.resume_run(conn, run_id, actor=request.session.actor)
-        await request.record(conn, "replay.resume", str(run_id), released=count)
+        await record(conn, request.actor, "replay.resume", run_id, released=count)
     return request.back(f"/console/replays/{run_id}", f"Resumed: {count} letters are on their way.")
 
 
@@ -44,5 +45,5 @@ async def undo(request: PageRequest, _form: Form) -> Response:
     run_id = path_id(request.http)
     async with request.console.transaction() as conn:
         count = await replay_runs.undo_run(conn, run_id, actor=request.session.actor)
-        await request.record(conn, "replay.undo", str(run_id), returned=count)
+        await record(conn, request.actor, "replay.undo", run_id, returned=count)
     return request.back(f"/console/replays/{run_id}", f"Taken back: {count} letters are dead letters again.")

@@ -7,10 +7,10 @@ from typing import Final
 
 from starlette.responses import Response
 
+from postroom.admin.stripe import reprocess
 from postroom.admin.tokens import Scope
 from postroom.base.cursor import decode_cursor
 from postroom.channels.stripe import reading as store
-from postroom.channels.stripe.reprocess import reprocess
 from postroom.console.access.security import Form
 from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import PAGE_ROWS, choice, path_id, text
@@ -50,6 +50,5 @@ async def reprocess_event(request: PageRequest, _form: Form) -> Response:
     """Today's routes and handlers get the event once more; what was sent before is not sent again."""
     message_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        again = await reprocess(conn, message_id, keyring=request.console.keyring)
-        await request.record(conn, "stripe.reprocess", str(message_id), again=str(again))
+        again = await reprocess(conn, message_id, keyring=request.console.keyring, actor=request.actor)
     return request.back(f"/console/messages/{again}", "On its way once more; nothing is sent twice.")

@@ -7,10 +7,9 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from postroom.admin import token_store
-from postroom.admin.tokens import Scope, parse_scopes
+from postroom.admin import tokens as actions
+from postroom.admin.tokens import Scope
 from postroom.base.cursor import decode_cursor, encode_cursor
-from postroom.base.errors import InvalidInput
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import PAGE_ROWS, number, path_id
@@ -23,22 +22,16 @@ async def tokens(request: PageRequest) -> Response:
 
 
 async def create(request: PageRequest, form: Form) -> Response:
-    """The list with the new token's secret, which is shown this once.
-
-    Nobody makes a token that may do more than they may themselves.
-    """
-    scopes = parse_scopes(form.get("scope", []))
-    beyond = [scope for scope in scopes if not request.may(scope)]
-    if beyond:
-        raise InvalidInput(f"you lack {', '.join(beyond)} yourself", field="scope")
+    """The list with the new token's secret, which is shown this once."""
     days = number(form, "days", low=0, high=DAYS_MAX, default=0)
     expires_at = request.console.clock.now() + timedelta(days=days) if days else None
     async with request.console.transaction() as conn:
-        secret, token = await token_store.create_token(
-            conn, name=field(form, "name"), scopes=scopes, expires_at=expires_at
-        )
-        await request.record(
-            conn, "token.create", str(token.id), name=token.name, scopes=sorted(token.scopes)
+        secret, token = await actions.create(
+            conn,
+            name=field(form, "name"),
+            scopes=form.get("scope", []),
+            expires_at=expires_at,
+            actor=request.actor,
         )
     return await _page(request, secret=secret, name=token.name)
 
@@ -46,15 +39,14 @@ async def create(request: PageRequest, form: Form) -> Response:
 async def revoke(request: PageRequest, _form: Form) -> Response:
     """It ends within 5 s everywhere, and so do the sessions that were opened with it."""
     async with request.console.transaction() as conn:
-        token = await token_store.revoke_token(conn, path_id(request.http))
-        await request.record(conn, "token.revoke", str(token.id), name=token.name)
+        token = await actions.revoke(conn, path_id(request.http), actor=request.actor)
     return request.back("/console/tokens", f"{token.name} is revoked.")
 
 
 async def _page(request: PageRequest, *, secret: str | None = None, name: str = "") -> Response:
     below_id = decode_cursor(request.http.query_params.get("cursor"), UUID)
     async with request.console.snapshot() as conn:
-        found = await token_store.list_tokens(conn, below_id=below_id, limit=PAGE_ROWS + 1)
+        found = await actions.list_tokens(conn, below_id=below_id, limit=PAGE_ROWS + 1)
     more = encode_cursor(found[PAGE_ROWS - 1].id) if len(found) > PAGE_ROWS else None
     return request.page(
         "tokens.html", active="tokens", place="/console/tokens", rows=found[:PAGE_ROWS], more=more,

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from postroom.admin.messages import PING_TYPE, send_ping
+from postroom.admin import endpoints as actions
+from postroom.admin.endpoints import PING_TYPE
 from postroom.admin.tokens import Scope
 from postroom.base import json
 from postroom.base.cursor import decode_cursor, encode_cursor
@@ -15,7 +16,6 @@ from postroom.base.db import plan_for_values
 from postroom.base.errors import InvalidInput
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import WAITING_COUNT_MAX, EndpointSecret
-from postroom.channels.webhooks.payload import check_payload
 from postroom.channels.webhooks.receivers import fetch_breakers
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
@@ -52,15 +52,15 @@ async def webhook(request: PageRequest) -> Response:
 async def create(request: PageRequest, form: Form) -> Response:
     """The new endpoint's page with its secret, which is shown this once."""
     async with request.console.transaction() as conn:
-        made = await endpoints.create_endpoint(
+        made = await actions.create(
             conn,
             tenant=field(form, "tenant"),
             url=field(form, "url"),
             types=field(form, "types", "*").replace(",", " ").split() or ["*"],
             description=field(form, "description"),
             allow_private=request.console.settings.webhook.allow_private,
+            actor=request.actor,
         )
-        await request.record(conn, "endpoint.create", str(made.endpoint.id))
     return await _endpoint_page(request, made.endpoint.id, made=made)
 
 
@@ -68,25 +68,21 @@ async def rotate(request: PageRequest, _form: Form) -> Response:
     """A new secret; the present one signs too for 24 h."""
     endpoint_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        made = await endpoints.rotate_secret(conn, endpoint_id)
-        await request.record(conn, "endpoint.rotate", str(endpoint_id))
+        made = await actions.rotate_secret(conn, endpoint_id, actor=request.actor)
     return await _endpoint_page(request, endpoint_id, made=made)
 
 
 async def park(request: PageRequest, form: Form) -> Response:
     endpoint_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        reason = field(form, "reason") or f"parked by {request.session.actor}"
-        await endpoints.park(conn, endpoint_id, reason=reason)
-        await request.record(conn, "endpoint.park", str(endpoint_id), reason=reason)
+        await actions.park(conn, endpoint_id, reason=field(form, "reason"), actor=request.actor)
     return request.back(f"{PLACE}/{endpoint_id}", "Parked: what is published for it waits.")
 
 
 async def resume(request: PageRequest, _form: Form) -> Response:
     endpoint_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        await endpoints.resume(conn, endpoint_id)
-        await request.record(conn, "endpoint.resume", str(endpoint_id))
+        await actions.resume(conn, endpoint_id, actor=request.actor)
     return request.back(f"{PLACE}/{endpoint_id}", "Resumed: what waited is on its way.")
 
 
@@ -95,14 +91,8 @@ async def ping(request: PageRequest, form: Form) -> Response:
     endpoint_id = path_id(request.http)
     event_type, data = field(form, "type") or PING_TYPE, _data(field(form, "data"))
     async with request.console.transaction() as conn:
-        endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
-        check_payload(
-            {"tenant": endpoint.tenant, "type": event_type, "data": data},
-            allow_private=request.console.settings.webhook.allow_private,
-        )
-        message_id = await send_ping(conn, endpoint_id, data=data, event_type=event_type)
-        await request.record(
-            conn, "endpoint.ping", str(endpoint_id), type=event_type, message=str(message_id)
+        message_id = await actions.ping(
+            conn, endpoint_id, data=data, event_type=event_type, actor=request.actor
         )
     return request.back(f"/console/messages/{message_id}", f"{event_type} is on its way to this endpoint.")
 

@@ -1,2 +1,3 @@
--- Stop or resume the schedule of a job. $1 name, $2 paused
-update postroom.job set paused = $2 where name = $1 returning name
+-- Stop or resume the schedule of a job, also of one that no runner has known yet. $1 name, $2 paused
+insert into postroom.job (name, paused) values ($1, $2)
+on conflict (name) do update set paused = excluded.paused

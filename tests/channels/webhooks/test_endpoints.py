@@ -82,7 +82,7 @@ async def test_what_is_published_for_a_parked_endpoint_waits_and_is_due_after_th
 async def test_a_message_for_later_is_not_sent_early_by_a_resume(pool: Pool) -> None:
     endpoint_id = await created(pool)
     async with transaction(pool) as conn:
-        await endpoints.park(conn, endpoint_id)
+        await endpoints.park(conn, endpoint_id, reason="quiet")
         await conn.execute(
             "select postroom.publish('webhook', $1, deliver_at => now() + interval '1 hour')",
             '{"tenant": "acme", "type": "a", "data": {}}',
@@ -102,8 +102,8 @@ async def test_the_first_reason_for_parking_is_kept(pool: Pool) -> None:
 async def test_a_publish_that_commits_after_the_resume_is_found_as_a_straggler(pool: Pool) -> None:
     endpoint_id, quiet_id = await created(pool), await created(pool, tenant="quiet")
     async with transaction(pool) as conn:
-        await endpoints.park(conn, endpoint_id)
-        await endpoints.park(conn, quiet_id)
+        await endpoints.park(conn, endpoint_id, reason="quiet")
+        await endpoints.park(conn, quiet_id, reason="quiet")
     await published(pool, tenant="quiet")
     async with pool.acquire() as publisher, publisher.transaction():
         payload = {"tenant": "acme", "type": "a", "data": {}}
@@ -133,7 +133,7 @@ async def test_stragglers_are_released_in_batches(pool: Pool) -> None:
 async def test_a_resume_wakes_a_sleeper(pool: Pool) -> None:
     endpoint_id = await created(pool)
     async with transaction(pool) as conn:
-        await endpoints.park(conn, endpoint_id)
+        await endpoints.park(conn, endpoint_id, reason="quiet")
     await published(pool)
     await pool.execute("insert into postroom.sleeper (channel, worker) values ('webhook', 1)")
     heard: asyncio.Queue[str] = asyncio.Queue()
@@ -148,16 +148,18 @@ async def test_a_resume_wakes_a_sleeper(pool: Pool) -> None:
 async def test_what_waits_for_a_deleted_endpoint_becomes_due_so_that_it_can_end(pool: Pool) -> None:
     endpoint_id = await created(pool)
     async with transaction(pool) as conn:
-        await endpoints.park(conn, endpoint_id)
+        await endpoints.park(conn, endpoint_id, reason="quiet")
     await published(pool)
     async with transaction(pool) as conn:
         await endpoints.delete_endpoint(conn, endpoint_id)
     assert await pool.fetchval(DUE, endpoint_id) == 1
     async with transaction(pool) as conn:
         assert await store.fetch_targets(conn, [endpoint_id]) == {}
-        for call in (endpoints.fetch_endpoint, endpoints.delete_endpoint, endpoints.resume, endpoints.park):
+        for call in (endpoints.fetch_endpoint, endpoints.delete_endpoint, endpoints.resume):
             with pytest.raises(NotFound):
                 await call(conn, endpoint_id)
+        with pytest.raises(NotFound):
+            await endpoints.park(conn, endpoint_id, reason="quiet")
 
 
 async def test_rotation_keeps_the_previous_secret_for_24_hours(pool: Pool) -> None:

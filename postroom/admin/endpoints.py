@@ -1,0 +1,126 @@
+"""What an operator does to an endpoint. Every row of the trail says whose it is and where it points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from postroom.admin.audit import Actor, record
+from postroom.base import json
+from postroom.base.db import Connection, query
+from postroom.base.errors import NotFound
+from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks.model import Endpoint, EndpointSecret
+from postroom.channels.webhooks.payload import check_payload
+
+PING_TYPE: Final = "postroom.ping"
+
+_PING = query(__package__, "insert_ping")
+_WAKE = query(__package__, "wake_channel")
+
+
+async def create(
+    conn: Connection,
+    *,
+    tenant: str,
+    url: str,
+    types: Sequence[str] = ("*",),
+    description: str = "",
+    secret: SecretStr | None = None,
+    allow_private: bool = False,
+    actor: Actor,
+) -> EndpointSecret:
+    """See `endpoints.create_endpoint`."""
+    made = await endpoints.create_endpoint(
+        conn,
+        tenant=tenant,
+        url=url,
+        types=types,
+        description=description,
+        secret=secret,
+        allow_private=allow_private,
+    )
+    await _record(conn, actor, "create", made.endpoint)
+    return made
+
+
+async def update(
+    conn: Connection,
+    endpoint_id: UUID,
+    *,
+    url: str | None = None,
+    types: Sequence[str] | None = None,
+    description: str | None = None,
+    allow_private: bool = False,
+    actor: Actor,
+) -> Endpoint:
+    """See `endpoints.update_endpoint`."""
+    updated = await endpoints.update_endpoint(
+        conn, endpoint_id, url=url, types=types, description=description, allow_private=allow_private
+    )
+    given = {"url": url, "types": types, "description": description}
+    changed = [name for name, value in given.items() if value is not None]
+    await _record(conn, actor, "update", updated, changed=changed)
+    return updated
+
+
+async def rotate_secret(
+    conn: Connection, endpoint_id: UUID, *, secret: SecretStr | None = None, actor: Actor
+) -> EndpointSecret:
+    """See `endpoints.rotate_secret`."""
+    made = await endpoints.rotate_secret(conn, endpoint_id, secret=secret)
+    await _record(conn, actor, "rotate", made.endpoint)
+    return made
+
+
+async def park(conn: Connection, endpoint_id: UUID, *, reason: str = "", actor: Actor) -> Endpoint:
+    """See `endpoints.park`. The trail has the reason that was given now, the endpoint keeps its first one."""
+    reason = reason.strip() or f"parked by {actor.name}"
+    parked = await endpoints.park(conn, endpoint_id, reason=reason)
+    await _record(conn, actor, "park", parked, reason=reason)
+    return parked
+
+
+async def resume(conn: Connection, endpoint_id: UUID, *, actor: Actor) -> Endpoint:
+    """See `endpoints.resume`."""
+    resumed = await endpoints.resume(conn, endpoint_id)
+    await _record(conn, actor, "resume", resumed)
+    return resumed
+
+
+async def delete(conn: Connection, endpoint_id: UUID, *, actor: Actor) -> None:
+    """See `endpoints.delete_endpoint`."""
+    gone = await endpoints.fetch_endpoint(conn, endpoint_id)
+    await endpoints.delete_endpoint(conn, endpoint_id)
+    await _record(conn, actor, "delete", gone)
+
+
+async def ping(
+    conn: Connection,
+    endpoint_id: UUID,
+    *,
+    data: dict[str, Any],
+    event_type: str = PING_TYPE,
+    actor: Actor,
+) -> UUID:
+    """Send a webhook to this endpoint alone, whatever types it listens to. Returns: the message's id.
+
+    A parked endpoint gets it once it is resumed. Errors: `NotFound`, `InvalidPayload` naming the field.
+    Transaction: the caller's; it is on its way once that commits.
+    """
+    endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
+    check_payload({"tenant": endpoint.tenant, "type": event_type, "data": data}, allow_private=False)
+    message_id: UUID | None = await conn.fetchval(_PING, endpoint_id, event_type, json.encode(data))
+    if message_id is None:
+        raise NotFound("there is no such endpoint", field="endpoint_id")
+    await conn.execute(_WAKE, "webhook")
+    await _record(conn, actor, "ping", endpoint, type=event_type, message=str(message_id))
+    return message_id
+
+
+async def _record(conn: Connection, actor: Actor, done: str, endpoint: Endpoint, **detail: object) -> None:
+    known = {"tenant": endpoint.tenant, "url": endpoint.url, **detail}
+    await record(conn, actor, f"endpoint.{done}", endpoint.id, **known)

@@ -1,0 +1,64 @@
+"""What an operator does to Stripe's events."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from postroom.admin.audit import Actor, record
+from postroom.base.db import Connection, Transactions
+from postroom.base.errors import Unavailable
+from postroom.channels.stripe import reprocess as event
+from postroom.channels.stripe.backfill import Backfill, Backfilled, Refused, Told, Waits
+from postroom.channels.stripe.client import EventQuery
+from postroom.encryption.keyring import Keyring
+
+
+async def reprocess(conn: Connection, message_id: UUID, *, keyring: Keyring, actor: Actor) -> UUID:
+    """See `channels.stripe.reprocess`. Returns: the message under which the event now goes."""
+    again = await event.reprocess(conn, message_id, keyring=keyring)
+    await record(conn, actor, "stripe.reprocess", message_id, again=str(again))
+    return again
+
+
+async def backfill(
+    missed: Backfill,
+    query: EventQuery,
+    *,
+    transactions: Transactions,
+    wait_s: float,
+    told: Told,
+    waits: Waits,
+    actor: Actor,
+) -> Backfilled:
+    """Take in what is missing, between two rows of the trail: one before, one that says how it ended.
+
+    Errors: those of `Backfill.run`, which the trail has too.
+    """
+    wanted: dict[str, object] = {
+        "since": query.since.isoformat(),
+        "until": query.until.isoformat() if query.until else None,
+        "type": query.type,
+        "account": query.account,
+    }
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    done = Backfilled()
+
+    def keep(now: Backfilled) -> None:
+        nonlocal done
+        done = now
+        told(now)
+
+    async def ended(**reason: str) -> None:
+        counts = {"listed": done.listed, "duplicates": done.duplicates, "taken": done.taken}
+        async with transactions() as conn:
+            await record(conn, actor, "stripe.backfill_ended", **wanted, **reason, **counts)
+
+    async with transactions() as conn:
+        await record(conn, actor, "stripe.backfill", **wanted)
+    try:
+        done = await missed.run(query, wait_s=wait_s, told=keep, waits=waits)
+    except (Unavailable, Refused) as error:
+        await ended(reason=error.detail)
+        raise
+    await ended()
+    return done
