@@ -113,19 +113,20 @@ async def test_a_database_is_migrated_served_and_worked_on(
     settings = {
         "POSTROOM_DATABASE_URL": empty_database,
         "POSTROOM_STATE_DIR": str(project / "state"),
-        "POSTROOM_HANDLERS": "handlers.py",
+        "POSTROOM_HANDLERS": str(project / "handlers.py"),
         "POSTROOM_PORT": "0",
     }
+    elsewhere = project.parent  # what lies beside the handlers file is found from anywhere
     migrated = service.run("postroom", "migrate", folder=project, settings=settings)
     assert migrated.code == 0, migrated.err
-    worked = service.run("postroom", "work", "--job", "canary", "--once", folder=project, settings=settings)
+    worked = service.run("postroom", "work", "--job", "canary", "--once", folder=elsewhere, settings=settings)
     assert (worked.code, worked.out) == (0, "canary: done, 1 handled\n"), worked.err
     doctor = service.run("postroom", "doctor", folder=project, settings=settings)
     assert "Traceback" not in doctor.err
     assert "schema" in doctor.out
 
     output = project / "serve.log"
-    serve = service.start("postroom", "serve", folder=project, settings=settings, output=output)
+    serve = service.start("postroom", "serve", folder=elsewhere, settings=settings, output=output)
     try:
         assert wait_until(lambda: "http.listening" in output.read_text(), limit_s=READY_S), output.read_text()
     finally:
