@@ -7,7 +7,7 @@ from typing import Final
 
 from drill.rehearsal import Row
 
-HEAD: Final = ("alert", "what was broken", "fires after", "told", "commands run", "ends after", "")
+HEAD: Final = ("alert", "what was broken", "fires after", "notified", "commands run", "ends after", "")
 
 
 def table(rows: Sequence[Row]) -> str:
