@@ -214,6 +214,25 @@ async def test_an_upgrade_brings_the_functions_of_an_older_database_up_to_date(d
     assert await pool.fetchval("select postroom.make_attempt_partitions(8)") == 1
 
 
+BEFORE_RECEIVERS = """
+alter table postroom.ledger_fold drop column no_receiver;
+alter table postroom.ledger_check drop column no_receiver;
+update postroom.alembic_version set version_num = '0004'"""
+
+
+async def test_an_upgrade_waits_for_no_publisher_and_none_for_it(dsn: str, pool: Pool) -> None:
+    """A caller's transaction may stay open for long; it goes on publishing when the functions are new."""
+    await pool.execute(BEFORE_RECEIVERS)
+    async with asyncio.timeout(20), transaction(pool) as conn:
+        await conn.execute(
+            "insert into postroom.message (id, channel, payload, deliveries) "
+            "values (postroom.uuid7(), 'webhook', '{}', 0)"
+        )
+        await migrate(dsn)
+        await publish(conn, Message(channel="email", payload={}))
+    assert (await check_ledger(pool)).no_receiver == 1
+
+
 NOBODY = Message(channel="webhook", payload={"data": {}}, tenant="mistyped", type="order.paid")
 
 
