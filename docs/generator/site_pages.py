@@ -24,6 +24,32 @@ FENCED: Final = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 
 
+def on_config(config: Any) -> Any:
+    """Put every page of a folder where the navigation says `folder/*.md`."""
+    config.nav = _expand(config.nav)
+    return config
+
+
+def _expand(entry: Any) -> Any:
+    match entry:
+        case dict():
+            return {title: _expand(inner) for title, inner in entry.items()}
+        case list():
+            return [
+                page
+                for each in entry
+                for page in (_listed(each) if isinstance(each, str) else [_expand(each)])
+            ]
+        case _:
+            return entry
+
+
+def _listed(entry: str) -> list[str]:
+    folder = ROOT / "docs"
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.glob(entry)) if "*" in entry else []
+    return found or [entry]
+
+
 def on_files(files: Any, *, config: Any) -> Any:
     from mkdocs.structure.files import File  # only where the site is built
 
