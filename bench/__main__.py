@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 import uvloop
 from rich.console import Console
 
+from bench.chain import measure_chain
 from bench.channels import measure_emails, measure_slow_neighbours, measure_webhooks
 from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
@@ -27,6 +28,9 @@ def rows(*, full: bool) -> dict[str, Measure]:
     """Every measurement by the name that ONLY takes."""
     rounds, seconds = (5, 5) if full else (3, 3)
     return {
+        "chain": lambda stage, report: measure_chain(
+            stage, report, rounds=rounds, events=5_000 if full else 2_000
+        ),
         "drain": lambda stage, report: measure_drain(stage, report, rounds=rounds),
         "runners": lambda stage, report: measure_two_runners(stage, report, rounds=rounds),
         "publish": lambda stage, report: measure_publish_over_insert(

@@ -97,11 +97,11 @@ def _write_requests(folder: Path, round_: int, seconds: int) -> Path:
                 digest = hmac.new(SECRET.encode(), f"{signed_at}.{body}".encode(), hashlib.sha256).hexdigest()
                 file.write(f"t={signed_at},v1={digest}\t{body}\n")
     script = folder / "requests.lua"
-    script.write_text(_LUA.replace("FOLDER", str(folder)))
+    script.write_text(LUA.replace("FOLDER", str(folder)))
     return script
 
 
-_LUA: Final = """
+LUA: Final = """
 local threads = 0
 function setup(thread) threads = threads + 1; thread:set("number", threads) end
 function init()

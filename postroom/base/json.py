@@ -60,6 +60,8 @@ def check(value: object, depth: int = 0, where: str = "$") -> None:
     """Refuse what `jsonb` cannot hold. Errors: `InvalidInput` with the path of the fault."""
     if depth > DEPTH_MAX:
         raise InvalidInput(f"JSON is nested deeper than {DEPTH_MAX}", field=where)
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.to_builtins(value)
     if isinstance(value, str):
         _check_text(value, where)
     elif isinstance(value, dict):

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import msgspec
 
-from postroom.base import json
 from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.resilience.breaker import Trip as Trip
 
@@ -88,7 +87,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
     def body(self) -> dict[str, Any]:
         """The payload as an object. Errors: `InvalidPayload` when it is none."""
-        value = json.decode(self.payload)
+        # As PostgreSQL gave it: what JSON may hold and it may not has been refused before.
+        value = msgspec.json.decode(self.payload)
         if not isinstance(value, dict):
             raise InvalidPayload("the payload is no JSON object", field="payload")
         return value

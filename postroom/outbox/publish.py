@@ -70,5 +70,5 @@ async def count_receivers(
 
 
 async def _publish(conn: Connection, messages: Sequence[Message]) -> list[Published]:
-    rows = await conn.fetch(_PUBLISH_MANY, json.encode([msgspec.to_builtins(m) for m in messages]))
+    rows = await conn.fetch(_PUBLISH_MANY, json.encode(messages))
     return [Published(row["id"], row["published"]) for row in rows]

@@ -16,6 +16,8 @@ from postroom.channels.email.target import Target, Tls
 IDLE_S = 30.0
 MAILS_MAX = 100
 CHECK_S = 5.0
+RESTED_S = 1.0
+"""A connection that has rested for longer may be gone, and is asked first."""
 QUIT_S = 1.0
 
 
@@ -24,13 +26,15 @@ class _Line:
     client: SMTP
     mails: int = 0
     idle_since: float = 0.0
+    unfinished: bool = False
 
 
 class Connections:
     """At most `connections_max` open at once; the most recently used one is taken first.
 
-    A connection is checked with RSET before it serves another mail, and ends after 100 mails,
-    after 30 s without work, or with the first failure that leaves the talk out of step.
+    A connection is checked with RSET before it serves another mail where it has rested or the last mail was
+    not taken. It ends after 100 mails, after 30 s without work, or with the first failure that leaves the
+    talk out of step.
     """
 
     def __init__(self, target: Target, *, hostname: str, connections_max: int, timeout_s: float) -> None:
@@ -55,11 +59,13 @@ class Connections:
             try:
                 yield line.client
             except SmtpFailed as failed:
+                line.unfinished = True
                 self._end_talk(line, clean=_in_step(failed.error))
                 raise
             except BaseException:
                 self._end_talk(line, clean=False)
                 raise
+            line.unfinished = False
             self._end_talk(line, clean=True)
         finally:
             self._free.release()
@@ -101,6 +107,10 @@ class Connections:
     async def _ready(self, deadline: float) -> _Line:
         while self._idle:
             line = self._idle.pop()
+            if not line.client.is_connected:
+                continue
+            if not line.unfinished and asyncio.get_running_loop().time() - line.idle_since < RESTED_S:
+                return line
             try:
                 async with asyncio.timeout(CHECK_S):
                     await line.client.rset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,19 +130,29 @@ def _mailbox(each: Address) -> str:
 
 
 def _fill(message: EmailMessage, email: Email, content: Content) -> None:
-    if content.text is not None:
-        message.set_content(content.text)
-        if content.html is not None:
-            message.make_alternative(_boundary())
-            message.add_alternative(content.html, subtype="html")
+    message["MIME-Version"] = "1.0"
+    if content.text is None or content.html is None:
+        _set_text(message, content.text or content.html or "", "html" if content.text is None else "plain")
     else:
-        message.set_content(content.html or "", subtype="html")
+        message.make_alternative(_boundary())
+        for text, subtype in ((content.text, "plain"), (content.html, "html")):
+            part = EmailMessage(policy=_SEVEN_BIT)
+            _set_text(part, text, subtype)
+            message.attach(part)
     if email.attachments:
         message.make_mixed(_boundary())
     for each in email.attachments:
         message.add_attachment(
             each.content, maintype=each.maintype, subtype=each.subtype, filename=each.filename
         )
+
+
+def _set_text(part: EmailMessage, text: str, subtype: str) -> None:
+    """What `set_content` does, by the encoder that is written in C: the other took a sixth of a mail."""
+    part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
+    part["Content-Transfer-Encoding"] = "quoted-printable"
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    part.set_payload(binascii.b2a_qp(lines.encode(), istext=True).decode())
 
 
 def _boundary() -> str:

@@ -27,7 +27,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """`error` is set, or the other three are. The first result of all says only that it is ready."""
+    """`error` is set, or the other three are. The first frame of all is empty: it says that it is ready."""
 
     subject: str = ""
     text: str = ""
@@ -44,18 +44,18 @@ def render(templates: Templates, job: Job) -> Result:
 
 
 def serve(source: BinaryIO, sink: BinaryIO, templates: Templates) -> None:
-    """Answer jobs until the other end closes, which is also how the death of the parent shows."""
-    _write(sink, Result())
+    """Answer lists of jobs until the other end closes, which is also how the death of the parent shows."""
+    _write(sink, [])
     while len(head := source.read(4)) == 4:
-        job = msgspec.msgpack.decode(source.read(int.from_bytes(head, "big")), type=Job)
+        jobs = msgspec.msgpack.decode(source.read(int.from_bytes(head, "big")), type=list[Job])
         signal.alarm(JOB_S_MAX)
-        result = render(templates, job)
+        results = [render(templates, job) for job in jobs]
         signal.alarm(0)
-        _write(sink, result)
+        _write(sink, results)
 
 
-def _write(sink: BinaryIO, result: Result) -> None:
-    frame = msgspec.msgpack.encode(result)
+def _write(sink: BinaryIO, results: list[Result]) -> None:
+    frame = msgspec.msgpack.encode(results)
     sink.write(len(frame).to_bytes(4, "big") + frame)
     sink.flush()
 

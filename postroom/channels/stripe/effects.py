@@ -15,7 +15,6 @@ from postroom.channels.stripe.handlers import Handler, Registry
 from postroom.channels.stripe.routes import Draft, Route, RouteFailed, Routes
 from postroom.channels.stripe.transaction import Origin, Transaction, key_prefix
 from postroom.outbox.model import Message
-from postroom.outbox.publish import publish_many
 
 HANDLER_TIMEOUT_S: Final = 10.0
 
@@ -40,10 +39,12 @@ class Plan:
         """Whether one of them asks for the current object."""
         return any(route.fetch for route in self.routes) or any(h.fetch for h in self.handlers)
 
-    async def apply(self, conn: Connection, event: Event, origin: Origin) -> None:
-        """Publish all effects with stable keys. Errors: `EffectFailed`; the caller rolls back."""
-        messages = [message for route in self.routes for message in messages_of(route, event, origin)]
-        await publish_many(conn, messages, keyring=origin.keyring)
+    def messages(self, event: Event, origin: Origin) -> list[Message]:
+        """What the routes publish, each under a stable key. Errors: `EffectFailed`."""
+        return [message for route in self.routes for message in messages_of(route, event, origin)]
+
+    async def run_handlers(self, conn: Connection, event: Event, origin: Origin) -> None:
+        """Errors: `EffectFailed`; the caller rolls back."""
         for handler in self.handlers:
             await run_handler(handler, Transaction(conn, event, origin, handler.name))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
@@ -57,6 +57,36 @@ def is_expression(source: str) -> bool:
     )
 
 
+def _path(source: str) -> list[str] | None:
+    """The names of an expression that only looks up keys, as `object.customer.email`; None for any other."""
+    names: list[str] = []
+    node: nodes.Node = _ENVIRONMENT.parse(source).body[0].nodes[0]  # type: ignore[attr-defined]
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        name = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
+        if not isinstance(name, str):
+            return None
+        names.append(name)
+        node = node.node
+    return [node.name, *reversed(names)] if isinstance(node, nodes.Name) else None
+
+
+def _lookup(path: Sequence[str], source: str) -> Renderer:
+    """Keys of mappings need no sandbox. Where one is missing, Jinja says what is wrong."""
+    first, *rest = path
+    inner = source[2:-2].removeprefix("-").removeprefix("+").removesuffix("-")
+    patient = _evaluate(_ENVIRONMENT.compile_expression(inner, undefined_to_none=False), source)
+
+    def render(context: Context) -> Any:
+        value = context[first]
+        for name in rest:
+            if type(value) is not dict or name not in value:
+                return patient(context)
+            value = value[name]
+        return value
+
+    return render
+
+
 def _compile_text(source: str) -> Renderer:
     unknown = meta.find_undeclared_variables(_ENVIRONMENT.parse(source)) - set(NAMES)
     if unknown:
@@ -65,9 +95,14 @@ def _compile_text(source: str) -> Renderer:
     if not is_expression(source):
         template = _ENVIRONMENT.from_string(source)
         return template.render
+    path = _path(source)
+    if path is not None:
+        return _lookup(path, source)
     inner = source[2:-2].removeprefix("-").removeprefix("+").removesuffix("-")
-    expression = _ENVIRONMENT.compile_expression(inner, undefined_to_none=False)
+    return _evaluate(_ENVIRONMENT.compile_expression(inner, undefined_to_none=False), source)
 
+
+def _evaluate(expression: Callable[..., Any], source: str) -> Renderer:
     def render(context: Context) -> Any:
         value = expression(context)
         if isinstance(value, Undefined):

@@ -24,10 +24,10 @@ _BOOK_EVENTS = query(__package__, "book_events")
 _INSERT_EVENTS = query(__package__, "insert_events")
 _LOCK_EVENT = query(__package__, "lock_event")
 _REBOOK_EVENT = query(__package__, "rebook_event")
-_FETCH_STANDING = query(__package__, "fetch_mirror_state")
-_UPSERT_OBJECT = query(__package__, "upsert_object")
+_FETCH_MIRROR_STATES = query(__package__, "fetch_mirror_states")
+_UPSERT_OBJECTS = query(__package__, "upsert_objects")
 _MARK_DELETED = query(__package__, "mark_deleted")
-_MARK_EVENT = query(__package__, "mark_event")
+_MARK_EVENTS = query(__package__, "mark_events")
 _LIST_KNOWN = query(__package__, "list_known")
 _LIST_SENT = query(__package__, "list_sent")
 _PRUNE_RAW = query(__package__, "prune_raw")
@@ -140,28 +140,38 @@ async def rebook_event(conn: Connection, *, old: UUID, new: UUID, raw: bytes, ke
     await conn.execute(_REBOOK_EVENT, old, new, encrypt_raw(new, raw, keyring))
 
 
-async def fetch_mirror_state(conn: Connection, event: Event) -> Standing | None:
-    """None where no such event was ever received."""
-    row = await conn.fetchrow(_FETCH_STANDING, event.account_key, event.id, event.object_id)
-    if row is None:
-        return None
-    return Standing(**{**row, "state": EventState(row["state"])})
+async def fetch_mirror_states(conn: Connection, events: Sequence[Event]) -> list[Standing | None]:
+    """One an event, in order; None where no such event was ever received."""
+    rows = await conn.fetch(
+        _FETCH_MIRROR_STATES,
+        [event.account_key for event in events],
+        [event.id for event in events],
+        [event.object_id for event in events],
+    )
+    found: list[Standing | None] = [None] * len(events)
+    for row in rows:
+        place, message_id, state, as_of, mirrored_event_id, fetched = row
+        found[place - 1] = Standing(message_id, EventState(state), as_of, mirrored_event_id, fetched)
+    return found
 
 
-async def upsert_object(conn: Connection, row: ObjectRow, keyring: Keyring) -> None:
-    """Mirror a state, unless the mirror has a newer one."""
-    event = row.event
+async def upsert_objects(conn: Connection, rows: Sequence[ObjectRow], keyring: Keyring) -> None:
+    """Mirror states of different objects, each unless the mirror has a newer one."""
+    if not rows:
+        return
+    events = [row.event for row in rows]
+    both = zip(events, rows, strict=True)
     await conn.execute(
-        _UPSERT_OBJECT,
-        event.account_key,
-        event.object_id,
-        event.object_type or "",
-        encrypt_object(event.account_key, event.object_id or "", json.encode(row.data), keyring),
-        row.deleted,
-        row.as_of,
-        event.id,
-        event.rank,
-        row.fetched,
+        _UPSERT_OBJECTS,
+        [e.account_key for e in events],
+        [e.object_id for e in events],
+        [e.object_type or "" for e in events],
+        [encrypt_object(e.account_key, e.object_id or "", json.encode(r.data), keyring) for e, r in both],
+        [row.deleted for row in rows],
+        [row.as_of for row in rows],
+        [e.id for e in events],
+        [e.rank for e in events],
+        [row.fetched for row in rows],
     )
 
 
@@ -170,8 +180,13 @@ async def mark_deleted(conn: Connection, *, event: Event, as_of: datetime) -> No
     await conn.execute(_MARK_DELETED, event.account_key, event.object_id, as_of)
 
 
-async def mark_event(conn: Connection, *, event: Event, state: EventState) -> None:
-    await conn.execute(_MARK_EVENT, event.account_key, event.id, state)
+async def mark_events(conn: Connection, ended: Sequence[tuple[Event, EventState]]) -> None:
+    await conn.execute(
+        _MARK_EVENTS,
+        [event.account_key for event, _ in ended],
+        [event.id for event, _ in ended],
+        [state for _, state in ended],
+    )
 
 
 async def list_known(conn: Connection, *, account: str, event_ids: Sequence[str]) -> set[str]:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from postroom.base.db import Connection
 from postroom.outbox import store
 from postroom.outbox.model import Claim, Delivered
 from postroom.outbox.policy import delivered
 
 
-async def settle_within(
-    conn: Connection,
-    claim: Claim,
-    outcome: Delivered,
-    *,
-    duration_ms: int,
-    count: tuple[str, str] | None = None,
-) -> bool:
-    """Settle a claim as delivered in the caller's transaction, fence included.
+async def settle_within(conn: Connection, ended: Sequence[tuple[Claim, Delivered, int]]) -> bool:
+    """Settle claims of one worker as delivered in the caller's transaction, fence included.
 
-    False means that the claim was taken from this worker, and the caller must roll back whatever it
-    did. `count` is one more counter (name, label) to raise with it.
+    `ended`: each with its duration in ms. False means that one was taken from this worker, and the caller
+    must roll back whatever it did.
     """
-    settlement = delivered(outcome.code, outcome.detail)
-    if await store.settle_claims(conn, [(claim, settlement, duration_ms)]):
-        return False
-    if count is not None:
-        await store.count_outcome(conn, name=count[0], label=count[1], worker=claim.worker)
-    return True
+    settled = [(claim, delivered(outcome.code, outcome.detail), took_ms) for claim, outcome, took_ms in ended]
+    return not await store.settle_claims(conn, settled)

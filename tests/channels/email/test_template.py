@@ -217,6 +217,17 @@ async def test_renderings_at_once_do_not_mix(renderer: Renderer) -> None:
     assert [mail.subject for mail in mails] == [f"Welcome, {name}" for name in names]
 
 
+async def test_a_runaway_template_costs_its_neighbours_nothing(tmp_path: Path, renderer: Renderer) -> None:
+    write(tmp_path, "slow", txt=LOOP)
+    jobs = [("welcome", WELCOME), ("slow", {}), ("welcome", WELCOME)]
+    await renderer.render("welcome", WELCOME)
+    first, failed, last = await asyncio.gather(
+        *(renderer.render(*job) for job in jobs), return_exceptions=True
+    )
+    assert isinstance(failed, TemplateFailed)
+    assert first == last == await renderer.render("welcome", WELCOME)
+
+
 @pytest.mark.parametrize(
     ("amount", "currency", "shown"),
     [

@@ -1,0 +1,183 @@
+"""The main job as a whole: a Stripe event in; its email, webhook and export out, by the real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import asyncpg
+
+from bench.intake import CLIENTS, LUA
+from bench.report import Report
+from bench.service import SECRET, open_api, open_process
+from bench.stage import Stage
+from postroom.base.db import connect
+from postroom.channels.webhooks.endpoints import create_endpoint
+from postroom.dev.stripe_events import SubscriptionLife, encode, make_id, signed, snapshot_event
+
+EFFECTS: Final = 3
+LINES: Final = 5
+"""Of an invoice, so that an event has 4.3 kB."""
+WITHIN_S: Final = 240.0
+TICK_S: Final = float(os.sysconf("SC_CLK_TCK"))
+ROUTES: Final = """
+[[route]]
+on = "invoice.paid"
+email   = { template = "receipt", to = "{{ object.customer_email }}" }
+webhook = { tenant = "bench" }
+export  = { dataset = "invoices" }
+"""
+DELIVERED: Final = """
+select coalesce(sum(value), 0)::bigint from postroom.tally
+where name = 'ended' and label in ('email/delivered', 'webhook/delivered', 'export/delivered')"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The processes of one measurement, by the name under which their time is reported."""
+
+    conn: asyncpg.Connection[Any]
+    url: str
+    pids: dict[str, int]
+
+
+async def measure_chain(stage: Stage, report: Report, *, rounds: int, events: int) -> None:
+    """`chain_events_per_s`: signed `invoice.paid` over 32 connections, until all their effects have ended.
+
+    `chain_us_per_event`: processor time of API, runner and PostgreSQL together, children included.
+    """
+    if shutil.which("wrk") is None:
+        report.skip("chain_events_per_s", "wrk is missing (Debian: apt-get install wrk)")
+        return
+    rates, costs, parts = [], [], []
+    for _ in range(rounds):
+        async with _open_installation(stage) as installation:
+            rate, cost = await _run(installation, events)
+        rates.append(rate)
+        costs.append(sum(cost.values()))
+        parts.append(cost)
+    report.put("chain_events_per_s", median(rates), spread=rates)
+    middle = parts[costs.index(sorted(costs)[len(costs) // 2])]
+    shown = ", ".join(f"{name} {us:,.0f}" for name, us in middle.items())
+    report.put("chain_us_per_event", median(costs), spread=costs, note=shown)
+
+
+@asynccontextmanager
+async def _open_installation(stage: Stage) -> AsyncIterator[Installation]:
+    dsn = await stage.database()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postroom-bench-")))
+        (folder / "routes.toml").write_text(ROUTES)
+        _, http = await stack.enter_async_context(open_process(["bench.sink", "http"], {}, r"ports (\d+)"))
+        _, smtp = await stack.enter_async_context(open_process(["bench.sink", "smtp"], {}, r"ports (\d+)"))
+        conn = await connect(dsn)
+        stack.push_async_callback(conn.close)
+        await create_endpoint(conn, tenant="bench", url=f"http://127.0.0.1:{http[1]}/", allow_private=True)
+        settings = {
+            "POSTROOM_DATABASE_URL": dsn,
+            "POSTROOM_STRIPE__WEBHOOK_SECRETS": SECRET,
+            "POSTROOM_ROUTES": str(folder / "routes.toml"),
+            "POSTROOM_EMAIL__URL": f"smtp://127.0.0.1:{smtp[1]}",
+            "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
+            "POSTROOM_EXPORTS__URL": f"file://{folder}/exports",
+            "POSTROOM_STATE_DIR": str(folder),
+            "POSTROOM_LOG_JSON": "true",
+        }
+        api = await stack.enter_async_context(open_api(dsn, **settings))
+        runner = open_process(["postroom", "work"], settings, "runner.started")
+        runner_pid, _ = await stack.enter_async_context(runner)
+        pids = {
+            "API": api.pid,
+            "runner": runner_pid,
+            "PostgreSQL": _parent(await conn.fetchval("select pg_backend_pid()")),
+        }
+        yield Installation(conn, api.url, pids)
+    await stage.drop(dsn)
+
+
+def _parent(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("PPid:")[2].split()[0])
+
+
+async def _run(installation: Installation, events: int) -> tuple[float, dict[str, float]]:
+    """Returns: events a second, and processor time in µs an event by process."""
+    with tempfile.TemporaryDirectory(prefix="postroom-bench-") as folder:
+        script = await asyncio.to_thread(_write_requests, Path(folder), events)
+        before = {name: _processor_s(pid) for name, pid in installation.pids.items()}
+        started, done = time.perf_counter(), 0
+        sender = await asyncio.create_subprocess_exec(
+            "wrk", "-t", "2", "-c", str(CLIENTS), "-d", f"{WITHIN_S:.0f}s", "--timeout", "30s",
+            "-s", str(script),
+            installation.url + "/v1/stripe/webhook",
+            stdout=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                while (done := await installation.conn.fetchval(DELIVERED)) < events * EFFECTS:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise RuntimeError(f"{done} of {events * EFFECTS} effects within {WITHIN_S:.0f} s") from None
+        finally:
+            took_s = time.perf_counter() - started
+            if sender.returncode is None:
+                sender.kill()
+            await sender.wait()
+        after = {name: _processor_s(pid) for name, pid in installation.pids.items()}
+    return events / took_s, {name: (after[name] - before[name]) / events * 1e6 for name in after}
+
+
+def _write_requests(folder: Path, events: int) -> Path:
+    """Each event is about an invoice of its own; together they are 4.3 kB."""
+    for thread in (1, 2):
+        with (folder / f"events{thread}").open("w") as file:
+            for _ in range(events // 2):
+                body = _event()
+                file.write(f"{signed(body, SECRET)['Stripe-Signature']}\t{body.decode()}\n")
+    script = folder / "requests.lua"
+    script.write_text(LUA.replace("FOLDER", str(folder)))
+    return script
+
+
+def _event() -> bytes:
+    life = SubscriptionLife(email="ada@example.com", name="Ada Lovelace", started=1_700_000_000)
+    invoice = life.invoice(paid=True, created=1_700_000_000)
+    [line] = invoice["lines"]["data"]
+    invoice["lines"]["data"] = [line | {"id": make_id("il")} for _ in range(LINES)]
+    return encode(snapshot_event("invoice.paid", invoice))
+
+
+def _processor_s(pid: int) -> float:
+    """User and system time of a process, its children and theirs, those that have ended included."""
+    return sum(_own_s(each) for each in _family(pid))
+
+
+def _own_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / TICK_S
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in _children(task):
+            yield from _family(child)
+
+
+def _children(task: Path) -> Sequence[int]:
+    try:
+        return [int(each) for each in (task / "children").read_text().split()]
+    except FileNotFoundError:
+        return []
