@@ -1,0 +1,343 @@
+"""Every action of an operator by every face that has it: the audit trail cannot tell them apart."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pytest
+
+from postroom.admin.tokens import Scope, insert_token
+from postroom.base import json
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import Settings
+from postroom.channels.webhooks import endpoints
+from postroom.console.routes import ACTIONS as CONSOLE_ACTIONS
+from postroom.dev.stripe_events import snapshot_event
+from tests.console.http import Visitor, visitor
+from tests.fixtures.api import Api, running_api
+from tests.fixtures.stripe import Scene
+from tests.processes.commands import run
+
+ID: Final = "00000000-0000-7000-8000-000000000000"
+URL: Final = "https://acme.example/hooks"
+OF_ENDPOINT: Final = {"tenant": "acme", "url": URL}
+MAIL: Final = """
+select postroom.publish('email', '{"to": "ann@example.com", "subject": "s", "text": "t"}',
+    deliver_at => now() + make_interval(secs => $1))::text
+"""
+
+Face = Literal["api", "console", "cli"]
+FACES: Final[tuple[Face, ...]] = ("api", "console", "cli")
+Make = Callable[[Pool, Path], Awaitable[str]]
+Form = tuple[tuple[str, str], ...]
+Row = tuple[str, str, Mapping[str, Any]]
+
+
+async def nothing(_pool: Pool, _folder: Path) -> str:
+    return ""
+
+
+async def due_message(pool: Pool, _folder: Path) -> str:
+    return str(await pool.fetchval(MAIL, 0.0))
+
+
+async def later_message(pool: Pool, _folder: Path) -> str:
+    return str(await pool.fetchval(MAIL, 86_400.0))
+
+
+async def ignored_event(pool: Pool, folder: Path) -> str:
+    scene = Scene(pool, folder)
+    await scene.process(snapshot_event("invoice.paid", {"id": "in_1", "object": "invoice"}))
+    await scene.close()
+    return str(await pool.fetchval("select message_id from postroom.stripe_event"))
+
+
+async def endpoint(pool: Pool, _folder: Path) -> str:
+    async with transaction(pool) as conn:
+        made = await endpoints.create_endpoint(conn, tenant="acme", url=URL)
+    return str(made.endpoint.id)
+
+
+async def token(pool: Pool, _folder: Path) -> str:
+    async with transaction(pool) as conn:
+        _, made = await insert_token(conn, name="old", scopes=(Scope.ADMIN_READ,))
+    return str(made.id)
+
+
+async def suppressed(pool: Pool, _folder: Path) -> str:
+    await pool.execute("insert into postroom.suppression (address, reason) values ('ann@example.com', 'r')")
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action. `{id}` stands for what `on` makes; `subject` for the trail's, unless it is that id.
+
+    A face without the action has None. `console` is a path and a form, `cli` a command line.
+    """
+
+    name: str
+    on: Make = nothing
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = "{id}"
+    api: tuple[str, str, Any] | None = None
+    console: tuple[str, Form] | None = None
+    cli: tuple[str, ...] | None = None
+
+
+ACTIONS: Final = (
+    Action(
+        "outbox.cancel",
+        due_message,
+        {"deliveries": 1},
+        api=("POST", "outbox/{id}/cancel", None),
+        console=("/messages/{id}/cancel", ()),
+    ),
+    Action(
+        "outbox.deliver_now",
+        later_message,
+        {"deliveries": 1},
+        api=("POST", "outbox/{id}/deliver-now", None),
+        console=("/messages/{id}/deliver-now", ()),
+        cli=("deliver-now", "{id}", "--json"),
+    ),
+    Action("message.reveal", due_message, console=("/messages/{id}/reveal", ())),
+    Action(
+        "stripe.reprocess",
+        ignored_event,
+        {"again": ID},
+        console=("/stripe/{id}/reprocess", ()),
+        cli=("stripe", "reprocess", "{id}"),
+    ),
+    Action(
+        "endpoint.create",
+        detail=OF_ENDPOINT,
+        subject=ID,
+        api=("POST", "endpoints", {"tenant": "acme", "url": URL}),
+        console=("/webhooks/create", (("tenant", "acme"), ("url", URL))),
+        cli=("endpoint", "create", "--tenant", "acme", "--url", URL),
+    ),
+    Action(
+        "endpoint.update",
+        endpoint,
+        {"tenant": "acme", "url": URL + "/2", "changed": ["url"]},
+        api=("PATCH", "endpoints/{id}", {"url": URL + "/2"}),
+        cli=("endpoint", "update", "{id}", "--url", URL + "/2"),
+    ),
+    Action(
+        "endpoint.rotate",
+        endpoint,
+        OF_ENDPOINT,
+        api=("POST", "endpoints/{id}/rotate", {}),
+        console=("/webhooks/{id}/rotate", ()),
+        cli=("endpoint", "rotate", "{id}"),
+    ),
+    Action(
+        "endpoint.park",
+        endpoint,
+        {**OF_ENDPOINT, "reason": "they move"},
+        api=("POST", "endpoints/{id}/park", {"reason": "they move"}),
+        console=("/webhooks/{id}/park", (("reason", "they move"),)),
+        cli=("endpoint", "park", "{id}", "--reason", "they move"),
+    ),
+    Action(
+        "endpoint.park",
+        endpoint,
+        {**OF_ENDPOINT, "reason": "parked by {actor}"},
+        api=("POST", "endpoints/{id}/park", {}),
+        console=("/webhooks/{id}/park", ()),
+        cli=("endpoint", "park", "{id}"),
+    ),
+    Action(
+        "endpoint.resume",
+        endpoint,
+        OF_ENDPOINT,
+        api=("POST", "endpoints/{id}/resume", None),
+        console=("/webhooks/{id}/resume", ()),
+        cli=("endpoint", "resume", "{id}"),
+    ),
+    Action(
+        "endpoint.ping",
+        endpoint,
+        {**OF_ENDPOINT, "type": "postroom.ping", "message": ID},
+        console=("/webhooks/{id}/ping", ()),
+    ),
+    Action(
+        "endpoint.delete",
+        endpoint,
+        OF_ENDPOINT,
+        api=("DELETE", "endpoints/{id}", None),
+        cli=("endpoint", "delete", "{id}", "--yes"),
+    ),
+    *(
+        Action(
+            f"circuit.{force}",
+            detail={"reason": reason or f"{force} by {{actor}}"},
+            subject="email",
+            api=("POST", "circuits/email", {"action": force, "reason": reason}),
+            console=("/circuits/change", (("name", "email"), ("action", force), ("reason", reason))),
+        )
+        for force, reason in (("open", "provider is down"), ("closed", ""), ("release", ""))
+    ),
+    Action(
+        "job.run",
+        subject="canary",
+        api=("POST", "jobs/canary/run", None),
+        console=("/jobs/canary/run", ()),
+        cli=("jobs", "run", "canary", "--no-wait"),
+    ),
+    *(
+        Action(
+            f"job.{done}",
+            subject="canary",
+            console=(f"/jobs/canary/{done}", ()),
+            cli=("jobs", done, "canary"),
+        )
+        for done in ("pause", "unpause")
+    ),
+    Action(
+        "token.create",
+        detail={"name": "ci", "scopes": ["admin:read", "jobs:run"]},
+        subject=ID,
+        api=("POST", "tokens", {"name": "ci", "scopes": ["jobs:run", "admin:read"]}),
+        console=("/tokens/create", (("name", "ci"), ("scope", "jobs:run"), ("scope", "admin:read"))),
+        cli=("token", "create", "--name", "ci", "--scope", "jobs:run", "--scope", "admin:read"),
+    ),
+    Action(
+        "token.revoke",
+        token,
+        {"name": "old"},
+        api=("DELETE", "tokens/{id}", None),
+        console=("/tokens/{id}/revoke", ()),
+        cli=("token", "revoke", "{id}"),
+    ),
+    Action(
+        "suppression.add",
+        subject="a***@example.com",
+        api=("POST", "suppressions", {"address": "ann@example.com", "reason": "r"}),
+        cli=("suppression", "add", "ann@example.com", "--reason", "r"),
+    ),
+    Action(
+        "suppression.remove",
+        suppressed,
+        subject="a***@example.com",
+        api=("DELETE", "suppressions?address=ann@example.com", None),
+        cli=("suppression", "remove", "ann@example.com"),
+    ),
+    Action(
+        "erasure.done",
+        detail={
+            **dict.fromkeys(("messages", "dead_letters", "attempts", "cancelled", "stripe_objects"), 0),
+            **dict.fromkeys(("export_files", "open_messages", "unreadable"), 0),
+            "suppressed": False,
+        },
+        subject="a***@example.org",
+        api=("POST", "erasures", {"email": "ada@example.org"}),
+        cli=("erase", "--email", "ada@example.org"),
+    ),
+)
+# A replay and its runs have tests of their own; these two change nothing but a session.
+ELSEWHERE: Final = {
+    "/sign-out",
+    "/sign-out-everywhere",
+    "/messages/{id}/replay",
+    "/dead-letters/start",
+    "/replays/{id}/pause",
+    "/replays/{id}/resume",
+    "/replays/{id}/undo",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The three faces of one installation, each in the hand of somebody who may do everything."""
+
+    api: Api
+    guest: Visitor
+    dsn: str
+    folder: Path
+
+    async def do(self, action: Action, face: Face, made: str) -> None:
+        """Errors: `AssertionError` when it is refused."""
+        match face:
+            case "api":
+                assert action.api is not None
+                method, path, body = action.api
+                sent = {} if body is None else {"json": body}
+                answer = await self.api.call(method, "/v1/admin/" + path.format(id=made), **sent)
+                assert answer.status < 300, answer.text
+            case "console":
+                assert action.console is not None
+                path, form = action.console
+                answer = await self.guest.post("/console" + path.format(id=made), form)
+                assert answer.status in (200, 303), answer.text
+            case "cli":
+                assert action.cli is not None
+                command = [part.format(id=made) for part in action.cli]
+                settings = {
+                    "POSTROOM_DATABASE_URL": self.dsn,
+                    "POSTROOM_STATE_DIR": str(self.folder),
+                }
+                done = await asyncio.to_thread(run, "postroom", *command, home=self.folder, settings=settings)
+                assert done.code == 0, done.err
+
+    async def trail(self, made: str) -> list[Row]:
+        """What the trail got since it was last asked; ids but that of `made` look alike, and so do actors."""
+        rows = await self.api.services.pool.fetch(
+            "delete from postroom.audit returning actor, action, subject, detail::text"
+        )
+        return [
+            (
+                row["action"],
+                _alike(row["subject"], made),
+                json.decode(_alike(row["detail"], made, row["actor"])),
+            )
+            for row in rows
+        ]
+
+
+def _alike(text: str, made: str, actor: str = "") -> str:
+    text = text.replace(made, "{id}") if made else text
+    text = text.replace(f"by {actor}", "by {actor}") if actor else text
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", ID, text)
+
+
+@pytest.mark.parametrize("face", FACES)
+async def test_an_action_has_one_audit_form_by_every_face(dsn: str, tmp_path: Path, face: Face) -> None:
+    async with running_api(dsn, Settings(state_dir=tmp_path)) as api, visitor(api) as guest:
+        if face == "console":
+            await guest.sign_in(api.token)
+        faces = Faces(api, guest, dsn, tmp_path)
+        for action in ACTIONS:
+            if getattr(action, face) is None:
+                continue
+            made = await action.on(api.services.pool, tmp_path)
+            await faces.trail(made)
+            await faces.do(action, face, made)
+            assert await faces.trail(made) == [(action.name, action.subject, action.detail)], action.name
+            await api.services.pool.execute("delete from postroom.suppression")
+
+
+def test_no_action_of_the_console_is_missing_here() -> None:
+    """Those of the API are listed, and held complete, in the test of the contract."""
+    listed = {action.console[0].replace("canary", "{name}") for action in ACTIONS if action.console}
+    assert listed | ELSEWHERE == {path for path, _, _ in CONSOLE_ACTIONS}
+
+
+async def test_nobody_gives_away_more_than_they_hold(dsn: str, tmp_path: Path) -> None:
+    """403 by both faces that ask who one is; who may start the command holds everything."""
+    async with (
+        running_api(dsn, Settings(state_dir=tmp_path), Scope.ADMIN_READ, Scope.TOKENS_WRITE) as api,
+        visitor(api) as guest,
+    ):
+        await guest.sign_in(api.token)
+        wanted = {"name": "n", "scopes": ["outbox:replay"]}
+        by_api = await api.post("/v1/admin/tokens", json=wanted)
+        by_console = await guest.post("/console/tokens/create", [("name", "n"), ("scope", "outbox:replay")])
+        assert (by_api.status, by_console.status) == (403, 403)
+        assert await api.services.pool.fetchval("select count(*) from postroom.token where name = 'n'") == 0
