@@ -180,7 +180,7 @@ SCENARIOS = (
         labels={"DiskNearlyFull": {"volume": "exports"}},
         break_it=fill_disk,
         variables=disk_variables,
-        also=frozenset({"DestinationCircuitOpenLong"}),
+        also=frozenset({"DestinationCircuitOpenLong", "DeliveriesFailing"}),
         impossible=cannot_mount,
     ),
 )

@@ -37,12 +37,9 @@ async def recover_api(scene: Scene) -> None:
 
 
 async def break_handler(scene: Scene) -> None:
-    """An event that a faulty handler gets; the hours of its retries are skipped."""
+    """Two events that a faulty handler gets; of the first one, the hours of its retries are skipped."""
     scene.installation.broken_handler.touch()
-    customer = {"id": make_id("cus"), "object": "customer", "email": "customer@example.com"}
-    async with aiohttp.ClientSession() as session, asyncio.timeout(WAIT_S):
-        while await scene.traffic.send(session, "customer.updated", customer) != 200:
-            await asyncio.sleep(POLL_S)
+    await _update_customer(scene)
     async with asyncio.timeout(WAIT_S):
         while not await scene.installation.pool.fetchval(
             "update postroom.delivery set attempts = $1, due_at = now()"
@@ -51,6 +48,14 @@ async def break_handler(scene: Scene) -> None:
             " returning 1",
             LAST_ATTEMPT,
         ):
+            await asyncio.sleep(POLL_S)
+    await _update_customer(scene)
+
+
+async def _update_customer(scene: Scene) -> None:
+    customer = {"id": make_id("cus"), "object": "customer", "email": "customer@example.com"}
+    async with aiohttp.ClientSession() as session, asyncio.timeout(WAIT_S):
+        while await scene.traffic.send(session, "customer.updated", customer) != 200:
             await asyncio.sleep(POLL_S)
 
 
@@ -73,12 +78,13 @@ SCENARIOS = (
         alerts=("StripeCircuitOpened", "StripeEffectsBudgetBurn"),
         break_it=fail_api,
         mend_outside=recover_api,
-        also=frozenset({"CircuitOpenLong", "StripeWebhookErrors"}),
+        also=frozenset({"CircuitOpenLong", "StripeWebhookErrors", "DeliveriesFailing"}),
     ),
     Scenario(
         name="handler-broken",
         fault="a handler raises on every attempt",
-        alerts=("StripeDeadLettersGrowing",),
+        alerts=("StripeDeadLettersGrowing", "DeliveriesFailing"),
+        labels={"DeliveriesFailing": {"channel": "stripe"}},
         break_it=break_handler,
         mend_outside=mend_handler,
         also=frozenset({"StripeWebhookErrors"}),

@@ -23,7 +23,10 @@ PAGE = Page(
             ),
             Graph(
                 "In retry by channel",
-                {"{{channel}}": 'max by (channel) (postroom_deliveries{status="retry"})'},
+                {
+                    "{{channel}}": 'max by (channel) (postroom_deliveries{status="retry"})',
+                    "{{channel}}, failed 3 times": "max by (channel) (postroom_deliveries_failing) > 0",
+                },
             ),
             Graph(
                 "How late the oldest due one is",

@@ -28,6 +28,7 @@ NAMED_MAX: Final = 3
 SEVERITIES: Final[Mapping[str, str]] = {
     "JobsRunnerSilent": "critical",
     "JobStale": "warning",
+    "DeliveriesFailing": "warning",
     "DeliveriesLate": "warning",
     "DeliveriesParked": "warning",
     "OutboxDeadLettersGrowing": "warning",
@@ -78,6 +79,7 @@ def conditions(
     """
     return [
         *_jobs(gauges, now),
+        *_failing(gauges),
         *_queues(gauges),
         *_dead_letters(growth),
         *_circuits(gauges, receivers),
@@ -116,6 +118,21 @@ def _jobs(gauges: Gauges, now: datetime) -> Iterator[Condition]:
             continue
         command = f"postroom work --job {job.name} --once"
         yield Condition("JobStale", f"job {job.name}", text, command, "/console/jobs")
+
+
+def _failing(gauges: Gauges) -> Iterator[Condition]:
+    """One for each of the most frequent faults of a channel."""
+    for channel in Channel:
+        faults = [each for each in gauges.failing if each.channel == channel]
+        for fault in faults[:NAMED_MAX]:
+            who = f"{fault.count} {channel} {'delivery fails' if fault.count == 1 else 'deliveries fail'}"
+            yield Condition(
+                "DeliveriesFailing",
+                f"channel {channel}",
+                f"{who} again and again ({fault.attempts} attempts): {fault.reason}",
+                f"postroom deliver-now {fault.message_id}",
+                f"/console/messages?status=retry&channel={channel}",
+            )
 
 
 def _queues(gauges: Gauges) -> Iterator[Condition]:

@@ -91,6 +91,13 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
     yield _gauge("postroom_deliveries", "Deliveries that have not ended.", ["channel", "status"], depths)
     parked = {(c.value,): float(sum(q.parked for q in gauges.queues if q.channel == c)) for c in Channel}
     yield _gauge("postroom_deliveries_parked", "Deliveries that wait for a person.", ["channel"], parked)
+    failing = {(c.value,): float(sum(f.count for f in gauges.failing if f.channel == c)) for c in Channel}
+    yield _gauge(
+        "postroom_deliveries_failing",
+        "Deliveries that failed 3 times or more and are tried again, counted up to 1,000.",
+        ["channel"],
+        failing,
+    )
     oldest = {
         (c.value,): max((q.oldest_due_s for q in gauges.queues if q.channel == c), default=0.0)
         for c in Channel

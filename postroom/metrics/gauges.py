@@ -10,6 +10,7 @@ from postroom.base.cached import Cached
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, fetch_one, query
 from postroom.base.log import get_logger
+from postroom.metrics.failing import Failing, list_failing
 from postroom.resilience.store import Circuit, list_circuits
 from postroom.worker.model import JobStatus
 from postroom.worker.store import list_jobs
@@ -70,6 +71,7 @@ class Gauges:
     """
 
     queues: tuple[QueueDepth, ...]
+    failing: tuple[Failing, ...]
     dead_letters: dict[tuple[str, str], int]
     tallies: dict[tuple[str, str], int]
     jobs: dict[str, JobStatus]
@@ -80,12 +82,14 @@ class Gauges:
 async def read_gauges(conn: Connection) -> Gauges:
     """Read everything. Transaction: the caller's; repeatable read makes the numbers agree."""
     queues = await conn.fetch(_DELIVERIES, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
+    failing = await list_failing(conn, timeout_s=STATEMENT_TIMEOUT_S)
     dead = await conn.fetch(_DEAD_LETTERS, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
     tallies = await conn.fetch(_TALLIES, timeout=STATEMENT_TIMEOUT_S)
     jobs = await list_jobs(conn, timeout_s=STATEMENT_TIMEOUT_S)
     vitals = await fetch_one(conn, _VITALS, WORKER_SILENT_S, timeout_s=STATEMENT_TIMEOUT_S)
     return Gauges(
         queues=tuple(QueueDepth(**row) for row in queues),
+        failing=tuple(failing),
         dead_letters={(row["channel"], row["cause"]): row["count"] for row in dead},
         tallies={(row["name"], row["label"]): row["value"] for row in tallies},
         jobs={job.name: job for job in jobs},

@@ -55,6 +55,18 @@ async def test_a_webhook_to_nobody_is_told(api: Api, somebody: Visitor) -> None:
     assert "1 had no receiver" in (await somebody.get("/console")).text
 
 
+async def test_what_fails_again_and_again_is_told_on_the_first_page(api: Api, somebody: Visitor) -> None:
+    mail = '{"to": "a@example.com", "subject": "s", "text": "t"}'
+    await api.services.pool.execute("select postroom.publish('email', $1)", mail)
+    await api.services.pool.execute(
+        "update postroom.delivery set state = 'retry', attempts = 3, last_reason = 'no such template'"
+    )
+    page = (await somebody.get("/console")).text
+    assert "1 email delivery fails again and again (3 attempts): no such template" in page
+    assert "/console/runbooks/DeliveriesFailing" in page
+    assert "no such template" in (await somebody.get("/console/messages?status=retry&channel=email")).text
+
+
 async def test_the_breaker_of_a_receiver_is_told_wherever_the_receiver_is(scene: Scene) -> None:
     scene.broken.behaviour = "status/503"
     await scene.webhooks("globex", 12)

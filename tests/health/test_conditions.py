@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from postroom.base.db import Pool
 from postroom.base.migrate import migrate
 from postroom.health import thresholds
 from postroom.health.conditions import SEVERITIES, Condition, Growth, conditions
+from postroom.metrics.failing import Failing
 from postroom.metrics.gauges import Gauges, QueueDepth, read_gauges
 from postroom.outbox.model import Channel
 from postroom.resilience.breaker import CircuitState
@@ -86,11 +88,13 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
         name: replace(well.circuits["stripe"], name=name, state=CircuitState.OPEN)
         for name in ("stripe", "webhook:a")
     }
+    failing = Failing(Channel.STRIPE, "f", "handler receipt: KeyError", 2, 4, UUID(int=7))
     depth = QueueDepth(Channel.WEBHOOK, "pending", 1, parked=1, oldest_due_s=301.0)
     old = NOW - timedelta(minutes=16)
     bad = replace(
         well,
         queues=(depth,),
+        failing=(failing,),
         circuits=circuits,
         jobs={**well.jobs, "retention": replace(well.jobs["retention"], last_success_at=old)},
         vitals=replace(well.vitals, drift=1, transaction_s=601.0, token_days=6.0, partition_days=2.0),
@@ -99,3 +103,12 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
     silent = told(replace(bad, jobs={**well.jobs, RUNNER: JobStatus(RUNNER)}))
     assert {c.alert for c in (*found, *silent)} == set(SEVERITIES)
     assert {c.severity for c in found if "Stripe" in c.text} == {"critical"}
+    [again] = [c for c in found if c.alert == "DeliveriesFailing"]
+    assert again.command == f"postroom deliver-now {UUID(int=7)}"
+    assert again.text == "2 stripe deliveries fail again and again (4 attempts): handler receipt: KeyError"
+
+
+async def test_of_many_faults_the_most_frequent_are_named(well: Gauges) -> None:
+    faults = [Failing(Channel.EMAIL, f"f{n}", f"fault {n}", 9 - n, 3, UUID(int=n)) for n in range(5)]
+    found = told(replace(well, failing=tuple(faults)))
+    assert [c.text[-7:] for c in found] == ["fault 0", "fault 1", "fault 2"]

@@ -189,6 +189,22 @@ async def test_it_judges_as_the_console_does(dsn: str, pool: Pool, tmp_path: Pat
     assert runner.level is Level.OK
 
 
+@pytest.mark.rows_by_hand
+async def test_what_fails_again_and_again_is_named_before_it_is_dead(
+    dsn: str, pool: Pool, tmp_path: Path
+) -> None:
+    await pool.execute("insert into postroom.job (name, beat_at) values ('jobs-runner', now())")
+    mail = '{"to": "a@example.com", "subject": "s", "text": "t"}'
+    message_id = await pool.fetchval("select postroom.publish('email', $1)", mail)
+    fail = "update postroom.delivery set state = 'retry', attempts = $1, last_reason = 'no such template'"
+    await pool.execute(fail, 2)
+    assert about(await diagnose(Settings(state_dir=tmp_path), dsn), "channel email") == []
+    await pool.execute(fail, 3)
+    [again] = about(await diagnose(Settings(state_dir=tmp_path), dsn), "channel email")
+    assert (again.level, again.command) == (Level.WARNING, f"postroom deliver-now {message_id}")
+    assert "no such template" in again.text
+
+
 async def test_a_routes_or_handlers_file_that_would_not_start_is_found_with_its_line(
     dsn: str, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ SILENCED: Final = (
     *((SILENT, alert(name)) for name in ("JobStale", "DeliveriesLate", "BacklogGrowing")),
     (EMAIL_OPEN, alert("BacklogGrowing", channel="email")),
     (EMAIL_OPEN, alert("DeliveriesLate", channel="email")),
+    (EMAIL_OPEN, alert("DeliveriesFailing", channel="email")),
     (alert("StripeWebhookErrors", "critical"), BURN),
     (BURN, alert("StripeEffectsBudgetBurn", window="slow")),
 )
@@ -58,6 +59,7 @@ HEARD: Final = (
     (SILENT, alert("OutboxDeadLettersGrowing")),
     (EMAIL_OPEN, alert("BacklogGrowing", channel="webhook")),
     (EMAIL_OPEN, alert("EmailDeadLettersGrowing")),
+    (SILENT, alert("DeliveriesFailing", channel="stripe")),
     (BURN, alert("WebhookAcceptanceBudgetBurn", window="slow")),
     (DOWN, {**alert("MetricsAbsent"), "environment": "another"}),
     (SILENT, {**alert("JobStale"), "environment": "another"}),

@@ -71,6 +71,7 @@ def threshold_cases(
     )
 
 
+FAILING: Final = 'postroom_deliveries_failing{channel="stripe",instance="a"}'
 BACKLOG: Final = 'postroom_deliveries{channel="email",status="pending",instance="a"}'
 
 CASES: Final = (
@@ -94,6 +95,27 @@ CASES: Final = (
         good="300",
         at="3m",
         not_at="0m",
+    ),
+    *threshold_cases("DeliveriesFailing", FAILING, bad="1", good="0", at="2m", not_at="0m"),
+    Case(
+        "DeliveriesFailing",
+        FIRES,
+        "for each channel, not for each replica",
+        "3m",
+        2,
+        {
+            FAILING: "1x9",
+            FAILING.replace('"a"', '"b"'): "1x9",
+            FAILING.replace("stripe", "webhook"): "7x9",
+        },
+    ),
+    Case(
+        "DeliveriesFailing",
+        REPLAY,
+        "fires when what was replayed fails again",
+        "9m",
+        1,
+        {FAILING: "0x5 3x9"},
     ),
     *threshold_cases(
         "CircuitOpenLong",

@@ -46,6 +46,7 @@ RESTED_ON: Final = {
     'postroom_http_requests_total{route="/v1/stripe/webhook",status="503"}': "0x30",
     'postroom_attempts_total{channel="stripe",outcome="retry"}': "0x30",
     'postroom_deliveries{channel="email",status="pending"}': "0x30",
+    'postroom_deliveries_failing{channel="webhook"}': "0x30",
     'postroom_deliveries_parked{channel="webhook"}': "0x30",
     'postroom_dead_letters{channel="stripe",cause="ours"}': "0x30",
     "postroom_destination_circuits_open": "0x30",

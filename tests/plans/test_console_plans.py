@@ -20,6 +20,7 @@ from postroom.base.db import Connection, Pool, plan_for_values, query
 from postroom.base.settings import Settings
 from postroom.channels.stripe import reading as event_store
 from postroom.console.pages.overview import PUBLISHED_CAP
+from postroom.metrics import failing
 from postroom.metrics.gauges import COUNTED_MAX
 from postroom.outbox.ledger import dead_letter_pages as letter_store
 from postroom.outbox.ledger import message_pages as ledger_store
@@ -97,6 +98,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (ADMIN, "list_trail", [None, "nosuch", None, TRAIL, ROWS]),
     (READING, "count_endpoint_letters", [["host7"], 1000]),
     (SESSIONS, "fetch_session", [b"x" * 32, 43_200.0, 604_800.0]),
+    (METRICS, "list_failing", [failing.FAILURES_MIN, failing.SCAN_MAX]),
     (METRICS, "count_deliveries", [COUNTED_MAX]),
     (METRICS, "count_dead_letters", [COUNTED_MAX]),
     (METRICS, "list_tallies", []),
