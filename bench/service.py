@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import aiohttp
 
 from postroom.admin.tokens import insert_token, parse_scopes
 from postroom.base.db import connect
+from postroom.dev.process import ChildProcess, module
 
 LISTEN_S: Final = 60.0
 SECRET: Final = "whsec_benchmark0123456789abcdef"
@@ -38,18 +38,16 @@ async def open_process(
 ) -> AsyncIterator[tuple[int, re.Match[str]]]:
     """Start `python -m …`, wait until its log matches `says`, end it afterwards."""
     with tempfile.TemporaryDirectory(prefix="postroom-bench-") as home:
-        path = Path(home) / "log"
-        with path.open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *arguments, env={**os.environ, **settings, "HOME": home},
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+        process = await ChildProcess.start(
+            arguments[0],
+            module(*arguments),
+            environment={**os.environ, **settings, "HOME": home},
+            log=Path(home) / "log",
+        )
         try:
-            yield process.pid, await _said(path, says)
+            yield process.pid, await _said(process.log_path, says)
         finally:
-            if process.returncode is None:
-                process.terminate()
-            await asyncio.wait_for(process.wait(), 40)
+            await process.stop()
 
 
 async def _said(path: Path, pattern: str) -> re.Match[str]:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from chaos.link import Link
-from chaos.ports import free_ports
 from postroom.base.db import DATABASE_FAILURES
+from postroom.base.listener import free_ports
 from postroom.postgres.binaries import Binaries, find_binaries
 from postroom.postgres.server import LocalPostgres
 

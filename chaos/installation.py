@@ -17,10 +17,10 @@ import aiohttp
 from chaos.database import Database
 from chaos.entrances import ORDER_TABLE, TENANT
 from chaos.outside import GOOD
-from chaos.ports import free_ports
 from chaos.process import ManagedProcess
 from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import open_pool, transaction
+from postroom.base.listener import free_ports
 from postroom.base.migrate import migrate
 from postroom.channels.webhooks import endpoints
 from postroom.dev.stripe_api import StripeStandIn

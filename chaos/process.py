@@ -2,76 +2,63 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from postroom.dev.process import ChildProcess
 
 STOP_WITHIN_S = 35.0
 
 
 @dataclass(slots=True)
 class ManagedProcess:
-    """Only what it started itself is ever signalled, by its pid."""
+    """One name, command and log over many starts."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
     log_path: Path
     clock_offset_s: float = 0.0
-    _process: Process | None = field(default=None, init=False)
+    _child: ChildProcess | None = field(default=None, init=False)
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        return self._child is not None and self._child.exit_code is None
 
     @property
     def pid(self) -> int:
-        """Errors: `RuntimeError` while it does not run."""
-        if self._process is None:
+        """Errors: `RuntimeError` when it was never started."""
+        if self._child is None:
             raise RuntimeError(f"{self.name} was never started")
-        return self._process.pid
+        return self._child.pid
 
     async def start(self) -> None:
         """Start it if it does not run."""
         if self.running:
             return
-        descriptor = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "chaos.child", "--parent", str(os.getpid()),
-                "--clock-offset-s", str(self.clock_offset_s), *self.command,
-                stdin=DEVNULL, stdout=descriptor, stderr=STDOUT, env=dict(self.environment),
-                start_new_session=True,  # Ctrl-C is for us; we end the children in order
-            )  # fmt: skip
-        finally:
-            os.close(descriptor)
+        command = (
+            sys.executable, "-m", "chaos.child", "--parent", str(os.getpid()),
+            "--clock-offset-s", str(self.clock_offset_s), *self.command,
+        )  # fmt: skip
+        self._child = await ChildProcess.start(
+            self.name, command, environment=self.environment, log=self.log_path
+        )
 
     def signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(number)
+        if self._child is not None:
+            self._child.signal(number)
 
     async def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-        await self._gone()
+        if self._child is not None:
+            await self._child.kill()
 
     async def stop(self) -> bool:
         """Ask it to end, then end it. Returns: whether it ended by itself with status 0."""
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_WITHIN_S):
-                await self._gone()
-        except TimeoutError:
-            await self.kill()
-        return self._process is not None and self._process.returncode == 0
-
-    async def _gone(self) -> None:
-        if self._process is not None:
-            await self._process.wait()
+        if self._child is None:
+            return False
+        self._child.signal(signal.SIGCONT)
+        return await self._child.stop(within_s=STOP_WITHIN_S) == 0

@@ -19,7 +19,7 @@ from drill import control
 from drill.faults import SCENARIOS
 from drill.faults_of_delivery import cannot_mount, mount_exports
 from drill.installation import METRICS_TOKEN, open_installation
-from drill.program import Missing, need
+from drill.programs import Missing, need
 from drill.rehearsal import Failed, Rehearsal, Row
 from drill.report import table
 from drill.scaling import FACTOR

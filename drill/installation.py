@@ -17,13 +17,13 @@ from typing import Final
 import aiohttp
 
 from drill.certificate import write_certificate
-from drill.program import free_port
 from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import Pool, open_pool, transaction
+from postroom.base.listener import free_port
 from postroom.base.migrate import migrate
 from postroom.channels.webhooks import endpoints
 from postroom.dev.mailbox import Mailbox
-from postroom.dev.process import ChildProcess
+from postroom.dev.process import ChildProcess, module
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.postgres.server import LocalPostgres
@@ -108,15 +108,15 @@ class Installation:
     async def start(self, name: str) -> None:
         self.processes[name] = await ChildProcess.start(
             name,
-            COMMANDS[name],
+            module(*COMMANDS[name]),
             environment=self.environment(),
-            log_path=self.folder / f"{name}.log",
+            log=self.folder / f"{name}.log",
         )
 
     async def stop(self, name: str) -> None:
         process = self.processes.pop(name)
         if name in self.frozen:  # it cannot hear us; systemd would kill it too
-            os.kill(process.pid, signal.SIGKILL)
+            process.signal(signal.SIGKILL)
             self.frozen.discard(name)
         await process.stop()
 
@@ -126,7 +126,7 @@ class Installation:
         await self.start(name)
 
     def freeze(self, name: str) -> None:
-        os.kill(self.processes[name].pid, signal.SIGSTOP)
+        self.processes[name].signal(signal.SIGSTOP)
         self.frozen.add(name)
 
     async def wait_alive(self) -> None:

@@ -14,7 +14,9 @@ import aiohttp
 from aiohttp import web
 
 from drill import scaling
-from drill.program import Program, free_port
+from drill.programs import start_program
+from postroom.base.listener import free_port
+from postroom.dev.process import ChildProcess
 
 MONITORING: Final = Path(__file__).parents[1] / "monitoring"
 SCRAPE_S: Final = 1
@@ -110,7 +112,7 @@ async def open_watch(folder: Path, *, target: str, token: str, factor: float) ->
             (_alertmanager(folder, alertmanager_port), watch.alertmanager_url),
             (_prometheus(folder, prometheus_port, factor), watch.prometheus_url),
         ):
-            program = await Program.start(command, log_path=folder / f"{command[0]}.log")
+            program = await start_program(command, log_path=folder / f"{command[0]}.log")
             stack.push_async_callback(program.stop)
             await _wait_ready(session, program, url)
         yield watch
@@ -176,10 +178,10 @@ def _alertmanager(folder: Path, port: int) -> list[str]:
     ]
 
 
-async def _wait_ready(session: aiohttp.ClientSession, program: Program, url: str) -> None:
+async def _wait_ready(session: aiohttp.ClientSession, program: ChildProcess, url: str) -> None:
     async with asyncio.timeout(START_S):
         while not await _is_ready(session, url):
-            if program.ended:
+            if program.exit_code is not None:
                 raise RuntimeError(f"it ended at start; the end of {program.log_path}:\n{program.tail()}")
             await asyncio.sleep(POLL_S)
 

@@ -1,4 +1,4 @@
-"""A listening socket, or a plain word on why there is none."""
+"""A listening socket, or a plain word on why there is none; and ports for what others will open."""
 
 from __future__ import annotations
 
@@ -31,3 +31,19 @@ def listen(host: str, port: int) -> socket.socket:
             f"Port {port} on {host} is taken by another program. Choose another: POSTROOM_PORT={port + 1}"
         ) from None
     return listener
+
+
+def free_ports(count: int) -> list[int]:
+    """Free now, and all different. Whoever is quicker makes the start of what was to listen there fail."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def free_port() -> int:
+    return free_ports(1)[0]

@@ -1,7 +1,7 @@
-"""`python -m postroom.dev.child MODULE ARGUMENT…`: runs a module that ends when its parent lets go.
+"""`python -m postroom.dev.child MODULE ARGUMENT…`: runs a module that ends when its parent is gone.
 
-The parent holds the other end of standard input. When that closes, because the parent wants an end or
-was killed, this process sends itself SIGTERM, and is gone `STOP_WITHIN_S` later whatever happens.
+The parent holds the other end of standard input. When that closes, this process sends itself SIGTERM, and
+is gone `STOP_WITHIN_S` later whatever happens.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ class LogFile:
     def close(self) -> None:
         self._file.close()
 
-    def tail(self, lines: int = 15) -> str:
-        """The last lines, for a person."""
-        content = self.path.read_bytes()[-20_000:].decode(errors="replace")
-        return "\n".join(content.splitlines()[-lines:])
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log, for a person."""
+    content = path.read_bytes()[-20_000:].decode(errors="replace")
+    return "\n".join(content.splitlines()[-lines:])

@@ -1,8 +1,9 @@
-"""A child process of `postroom up`: its output in a file, its life bound to ours."""
+"""A child process: its output in a file, and gone when it is told to end."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Mapping, Sequence
@@ -11,20 +12,30 @@ from pathlib import Path
 from typing import Final
 
 from postroom.dev.child import STOP_WITHIN_S
-from postroom.dev.log_file import LogFile
+from postroom.dev.log_file import LogFile, tail
 
 KILL_AFTER_S: Final = STOP_WITHIN_S + 2.0
 CHUNK_BYTES: Final = 65_536
 
 
-class ChildProcess:
-    """Promise: it ends when `stop` is called, and when this process is gone, however that happened."""
+def module(*command: str) -> tuple[str, ...]:
+    """The command for a module that ends when this process is gone, however that happened."""
+    return (sys.executable, "-m", "postroom.dev.child", *command)
 
-    def __init__(self, name: str, process: Process, log: LogFile) -> None:
+
+class ChildProcess:
+    """Promise: it ends when `stop` or `kill` is called. Only what it started itself is ever signalled.
+
+    Does not promise: that it ends with this process; `module` does.
+    """
+
+    def __init__(self, name: str, process: Process, log: LogFile | Path) -> None:
         self.name = name
-        self.log = log
+        self.log_path = log.path if isinstance(log, LogFile) else log
         self._process = process
-        self._copying = asyncio.create_task(self._copy(), name=f"log of {name}")
+        self._copying = (
+            asyncio.create_task(self._copy(log), name=f"log of {name}") if isinstance(log, LogFile) else None
+        )
 
     @classmethod
     async def start(
@@ -32,24 +43,29 @@ class ChildProcess:
         name: str,
         command: Sequence[str],
         *,
-        environment: Mapping[str, str],
-        log_path: Path,
+        log: LogFile | Path,
+        environment: Mapping[str, str] | None = None,
         descriptors: Sequence[int] = (),
     ) -> ChildProcess:
-        """`command`: a module and its arguments. `descriptors`: open files that it gets too."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "postroom.dev.child",
-            *command,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=STDOUT,
-            env=dict(environment),
-            pass_fds=descriptors,
-            start_new_session=True,  # Ctrl-C is for us; we end the children in order
-        )
-        return cls(name, process, LogFile(log_path))
+        """`log`: a bounded file that is written through us, or a path that the process writes to by itself.
+
+        `environment`: ours where it is None. `descriptors`: open files that it gets too.
+        """
+        output = log.open("ab") if isinstance(log, Path) else None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=PIPE,
+                stdout=output or PIPE,
+                stderr=STDOUT,
+                env=None if environment is None else dict(environment),
+                pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C is for us; we end the children in order
+            )
+        finally:
+            if output is not None:
+                output.close()
+        return cls(name, process, log)
 
     @property
     def pid(self) -> int:
@@ -60,25 +76,44 @@ class ChildProcess:
         """None while it runs."""
         return self._process.returncode
 
+    def tail(self) -> str:
+        """The last lines of its output, for a person."""
+        return tail(self.log_path)
+
     async def wait(self) -> int:
         """Until it ends. Returns: its exit code."""
         return await self._process.wait()
 
-    async def stop(self) -> None:
-        """Ask it to end, wait, and kill it when it takes too long."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+    def signal(self, number: signal.Signals) -> None:
+        """Does nothing once it has ended."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def stop(self, *, within_s: float = KILL_AFTER_S) -> int:
+        """Ask it to end, wait, and kill it when it takes too long. Returns: its exit code."""
+        self.signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(KILL_AFTER_S):
+            async with asyncio.timeout(within_s):
                 await self._process.wait()
         except TimeoutError:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        await self._copying
-        self.log.close()
+            self.signal(signal.SIGKILL)
+        return await self._end()
 
-    async def _copy(self) -> None:
+    async def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        await self._end()
+
+    async def _end(self) -> int:
+        code = await self._process.wait()
+        if self._copying is not None:
+            await self._copying
+        return code
+
+    async def _copy(self, log: LogFile) -> None:
         output = self._process.stdout
-        while output is not None and (chunk := await output.read(CHUNK_BYTES)):
-            self.log.write(chunk)
+        try:
+            while output is not None and (chunk := await output.read(CHUNK_BYTES)):
+                log.write(chunk)
+        finally:
+            log.close()

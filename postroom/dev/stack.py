@@ -18,7 +18,8 @@ from postroom.base.migrate import head, migrate
 from postroom.base.settings import Settings
 from postroom.dev.environment import child_environment, kept_for_shells, open_listener, stripe_secret
 from postroom.dev.fake_services import FakeServices, admin_token, open_fake_services, register_receiver
-from postroom.dev.process import ChildProcess
+from postroom.dev.log_file import LogFile
+from postroom.dev.process import ChildProcess, module
 from postroom.dev.screen import Screen
 
 READY_S: Final = 60.0
@@ -58,8 +59,8 @@ class ChildEnded(Unavailable):
 
     def __init__(self, child: ChildProcess) -> None:
         super().__init__(
-            f"The process {child.name} ended with status {child.exit_code}. The end of {child.log.path}:\n"
-            f"{child.log.tail()}"
+            f"The process {child.name} ended with status {child.exit_code}. The end of {child.log_path}:\n"
+            f"{child.tail()}"
         )
 
 
@@ -92,7 +93,7 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
         with screen.step("starting the API and the runner"):
             await _wait_until_ready(running)
         for child in children:
-            screen.done(child.name, f"pid {child.pid}, log {child.log.path}")
+            screen.done(child.name, f"pid {child.pid}, log {child.log_path}")
         yield running
 
 
@@ -108,9 +109,9 @@ async def _start_children(
         children = [
             await ChildProcess.start(
                 name,
-                command,
+                module(*command),
                 environment=environment,
-                log_path=state_dir / "logs" / f"{name}.log",
+                log=LogFile(state_dir / "logs" / f"{name}.log"),
                 descriptors=(listener.fileno(),) if name == "api" else (),
             )
             for name, command in commands.items()
@@ -132,7 +133,7 @@ async def _wait_until_ready(running: Stack) -> None:
                         raise ChildEnded(child)
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
-        logs = ", ".join(str(child.log.path) for child in running.children)
+        logs = ", ".join(str(child.log_path) for child in running.children)
         raise Unavailable(f"{running.url}/readyz is not ready after {READY_S:g} s. See {logs}") from None
 
 

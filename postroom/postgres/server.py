@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from postroom.base.listener import free_port
 from postroom.postgres import database
 from postroom.postgres.binaries import Binaries, Flavour, find_binaries, match_data
 from postroom.postgres.cluster import Spec
@@ -169,7 +169,7 @@ class LocalPostgres:
         if self._home.log_size_bytes() > LOG_SIZE_MAX_BYTES:
             self._home.log_path.replace(self._home.log_path.with_suffix(".log.1"))
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            port = self._port or (self._home.read_port() if attempt == 1 else None) or _free_port()
+            port = self._port or (self._home.read_port() if attempt == 1 else None) or free_port()
             try:
                 pid, socket_dir = self._launch_once(binaries, port, lock_fd)
             except StartFailed as error:
@@ -201,10 +201,3 @@ class LocalPostgres:
             f"{binaries} did not start: {report['reason']}",
             log_path=self._home.log_path, log_tail=self._home.log_tail(start=log_start),
         )  # fmt: skip
-
-
-def _free_port() -> int:
-    """Free now; the caller tries again should another program be quicker."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from postroom.base.errors import Conflict
+from postroom.base.listener import free_port
 from postroom.base.settings import Settings
 from postroom.dev.environment import absolute_paths, open_listener
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_the_port_is_ours_from_the_moment_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from postroom.dev.log_file import LogFile
+from postroom.dev.log_file import LogFile, tail
 
 
 def test_it_never_takes_more_than_twice_its_limit(tmp_path: Path) -> None:
@@ -20,5 +20,5 @@ def test_it_never_takes_more_than_twice_its_limit(tmp_path: Path) -> None:
 def test_its_tail_is_what_was_written_last(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "api.log")
     log.write(b"one\ntwo\nthree\n")
-    assert log.tail(lines=2) == "two\nthree"
     log.close()
+    assert tail(log.path, lines=2) == "two\nthree"

@@ -11,7 +11,8 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from drill.program import Program, free_port
+from drill.programs import start_program
+from postroom.base.listener import free_port
 from tests.monitoring.promtool import MONITORING
 
 LIMIT_S: Final = 20.0
@@ -108,7 +109,7 @@ class Alertmanager:
 @pytest.fixture
 async def alertmanager(tmp_path: Path) -> AsyncIterator[Alertmanager]:
     port = free_port()
-    program = await Program.start(
+    program = await start_program(
         [
             "prometheus-alertmanager",
             f"--config.file={MONITORING / 'alertmanager' / 'alertmanager.yml'}",

@@ -24,6 +24,7 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
+from postroom.base.listener import free_port
 from postroom.base.settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
@@ -57,13 +58,6 @@ class S3Server:
             entry["Key"]: self.client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
             for entry in listed
         }
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def wait_until_open(process: subprocess.Popen[bytes], port: int) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from postroom.base.db import open_pool
+from postroom.base.listener import free_port
 from postroom.base.migrate import migrate
 from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
@@ -21,13 +22,6 @@ from tests.processes.local_postgres import wait_until
 from tests.tools import require
 
 NOBODY = 65534
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def configure(folder: Path, dsn: str, port: int) -> Path:
