@@ -86,7 +86,7 @@ def _extra(parameter: Any) -> str:
     if parameter.multiple:
         said.append("May be repeated.")
     default = parameter.default
-    if default not in (None, False, (), []) and not callable(default) and not parameter.required:
+    if default not in (None, False, "", (), []) and not callable(default) and not parameter.required:
         said.append(f"Default: `{default}`.")
     return "".join(f" {each}" for each in said)
 

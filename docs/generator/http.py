@@ -37,7 +37,7 @@ def http_block() -> str:
 def scopes() -> dict[tuple[str, str], Scope]:
     """Method and path of each admin route, with the scope that its token needs."""
     return {
-        (method, route.path): inspect.getclosurevars(needed.call).nonlocals["scope"]
+        (method, route.path_format): inspect.getclosurevars(needed.call).nonlocals["scope"]
         for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute)

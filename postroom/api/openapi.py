@@ -64,7 +64,7 @@ def _beside(events: dict[str, Any]) -> dict[str, Any]:
     stripe = _operation("Stripe's webhooks: 200 only after the commit", "stripe", 200)
     stripe["requestBody"] = {"required": True, "content": {"application/json": _JSON}}
     stripe["parameters"] = [_parameter("header", "Stripe-Signature")]
-    ready, one = (_operation("Whether it can work", "health", 200, 503) for _ in range(2))
+    ready, one = (_operation("Readiness", "health", 200, 503) for _ in range(2))
     ready["parameters"] = [_parameter("query", "exclude")]
     one["parameters"] = [_parameter("path", "check", required=True)]
     metrics = _operation("Metrics for Prometheus", "health", security=_TOKEN)
@@ -75,7 +75,7 @@ def _beside(events: dict[str, Any]) -> dict[str, Any]:
     return {
         "/v1/events": {"post": publish},
         "/v1/stripe/webhook": {"post": stripe},
-        "/livez": {"get": _operation("Touches nothing", "health", 200)},
+        "/livez": {"get": _operation("Liveness; checks nothing else", "health", 200)},
         "/healthz": {"get": _operation("Liveness with version and uptime", "health", 200)},
         "/readyz": {"get": ready},
         "/readyz/{check}": {"get": one},

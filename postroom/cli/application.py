@@ -16,21 +16,21 @@ COMMANDS: Final = {
     "up": "Run everything in one terminal, for development: database, API, runner, mail catcher, receiver.",
     "serve": "Serve the HTTP API. Jobs run in a process of their own: postroom work",
     "work": "Run the background jobs. Run as many as you like, on as many machines.",
-    "migrate": "Bring the database's schema to what this version needs.",
+    "migrate": "Bring the database's schema up to date with this version.",
     "publish": "Publish a message and print its id.",
-    "dead-letter": "The dead-letter office: what was given up, and why.",
+    "dead-letter": "Dead letters: what was given up, and why.",
     "replay": (
         "Send dead letters again: one message's, or all that match every filter given, the oldest first."
     ),
-    "deliver-now": "Do not wait for the next try: what waits of a message is due now.",
+    "deliver-now": "Do not wait for the next attempt: what waits of a message is due now.",
     "jobs": "Background jobs.",
-    "endpoint": "Where tenants get their webhooks.",
+    "endpoint": "Tenants' endpoints for webhooks.",
     "routes": "The routes file and the handlers, tried without a database.",
     "stripe": "Stripe's events.",
     "token": "Access tokens of the HTTP API.",
-    "suppression": "Addresses that are never mailed.",
+    "suppression": "Addresses that are never emailed.",
     "encryption": "Payloads encrypted at rest (POSTROOM_ENCRYPTION__KEYS).",
-    "erase": "Empty every message that holds this address, with attempts and places in export files.",
+    "erase": "Empty every message that contains this address, and what else holds it.",
     "doctor": "Say what is wrong and the command that mends it. Exit code 1 when something is broken.",
 }
 """What each does, as its own help begins (a test compares them), in the order of the help page.

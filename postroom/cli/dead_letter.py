@@ -18,14 +18,14 @@ from postroom.outbox.ledger.dead_letters import (
 from postroom.outbox.ledger.messages import DeadLetter
 from postroom.outbox.model import Cause, Channel
 
-group = typer.Typer(help="The dead-letter office: what was given up, and why.", no_args_is_help=True)
+group = typer.Typer(help="Dead letters: what was given up, and why.", no_args_is_help=True)
 
 EMPTY = "No dead letter matches."
 
 
 @group.callback()
 def _office() -> None:
-    """The dead-letter office: what was given up, and why."""
+    """Dead letters: what was given up, and why."""
 
 
 @group.command(
@@ -44,9 +44,9 @@ def list_(
     fingerprint: Annotated[str | None, typer.Option(help="Only this error; --grouped shows them.")] = None,
     since: Annotated[str | None, typer.Option(help=f"Died since: {HINT}.")] = None,
     grouped: Annotated[
-        bool, typer.Option("--grouped", help="One line an error, the most frequent first.")
+        bool, typer.Option("--grouped", help="One line per error, the most frequent first.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many lines at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of lines.")] = 50,
     as_json: JsonFlag = False,
 ) -> None:
     """Dead letters, newest first."""

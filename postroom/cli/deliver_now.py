@@ -23,7 +23,7 @@ def deliver_now(
     *,
     as_json: JsonFlag = False,
 ) -> None:
-    """Do not wait for the next try: what waits of a message is due now.
+    """Do not wait for the next attempt: what waits of a message is due now.
 
     What a parked endpoint or an open breaker holds back stays there.
     """

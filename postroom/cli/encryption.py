@@ -1,4 +1,4 @@
-"""`postroom encryption`: payloads at rest, which keys they lie under, and encryption them anew."""
+"""`postroom encryption`: payloads at rest, their keys, and encrypting them again."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ group = typer.Typer(help=f"Payloads encrypted at rest ({SETTING}).", no_args_is_
     ),
 )
 def create(
-    name: Annotated[str, typer.Argument(help="Names the key for good; never use a name twice.")],
+    name: Annotated[str, typer.Argument(help="Names the key permanently; never use a name twice.")],
 ) -> None:
-    """Print a new random key for the setting. It is kept nowhere."""
+    """Print a new random key for the setting. It is not stored."""
     print(new_key(name))
 
 
 @group.command(epilog=examples("postroom encryption status", "postroom encryption status --json"))
 def status(as_json: JsonFlag = False) -> None:
-    """What lies under which key. Exit code 1 when a key is missing. Reads all payloads, in batches."""
+    """What is encrypted with which key. Exit code 1 if a key is missing. Reads all payloads, in batches."""
 
     async def work(session: Session) -> list[KeyUse]:
         return await ops.count_keys(session.change, keyring=keyring_of(session.settings.encryption.keys))
@@ -59,11 +59,11 @@ def status(as_json: JsonFlag = False) -> None:
     )
 )
 def rotate(
-    pace: Annotated[float, typer.Option(min=1, help="At most so many rows a second.")] = 2_000,
+    pace: Annotated[float, typer.Option(min=1, help="Rows per second at most.")] = 2_000,
     as_json: JsonFlag = False,
 ) -> None:
-    """Encrypt with the first key what lies open or under another key. Exit code 1 when a key is missing."""
-    with console(stderr=True).status("sealing") as shown:
+    """Encrypt with the first key what is in plain text or under another. Exit code 1: a key is missing."""
+    with console(stderr=True).status("encrypting") as shown:
 
         async def work(session: Session) -> list[Rotated]:
             return await ops.rotate(

@@ -17,7 +17,7 @@ from postroom.cli.session import Session, in_session, in_transaction
 
 LISTED_MAX: Final = 100
 
-group = typer.Typer(help="Where tenants get their webhooks.", invoke_without_command=True)
+group = typer.Typer(help="Tenants' endpoints for webhooks.", invoke_without_command=True)
 
 EndpointId = Annotated[str, typer.Argument(help="The id that `endpoint list` shows.", metavar="ID")]
 Types = Annotated[
@@ -27,7 +27,7 @@ Types = Annotated[
 
 @group.callback()
 def endpoint(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """Where tenants get their webhooks. Without a command of its own: list them."""
+    """Tenants' endpoints for webhooks. Without a command of its own: list them."""
     if context.invoked_subcommand is None:
         list_(tenant=None, limit=LISTED_MAX, as_json=as_json)
 
@@ -62,7 +62,7 @@ def create(
 @group.command("list")
 def list_(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at most.")] = LISTED_MAX,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="Maximum number.")] = LISTED_MAX,
     as_json: JsonFlag = False,
 ) -> None:
     """Endpoints, oldest first; never their secrets."""
@@ -96,7 +96,7 @@ def update(
     description: Annotated[str | None, typer.Option(help="For people.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Change what is given."""
+    """Change the given fields."""
     if url is None and type_ is None and description is None:
         raise typer.BadParameter("give at least one of --url, --type, --description")
     identity = _identity(endpoint_id)
@@ -116,7 +116,7 @@ def update(
 
 @group.command()
 def rotate(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
-    """Sign with a new secret; the present one signs too for 24 h. The new one is printed once."""
+    """Sign with a new secret; the old one signs too for 24 h. The new one is printed once."""
     identity = _identity(endpoint_id)
     made = in_transaction(lambda s: actions.rotate_secret(s.conn, identity, actor=s.actor))
     _show_secret(made, as_json)
@@ -136,7 +136,7 @@ def park(
 
 @group.command()
 def resume(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
-    """Let what waited go again."""
+    """Deliver to it again, what waited included."""
     identity = _identity(endpoint_id)
     resumed = in_transaction(lambda s: actions.resume(s.conn, identity, actor=s.actor))
     _show(resumed, as_json)
@@ -147,7 +147,7 @@ def delete(
     endpoint_id: EndpointId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete it for good. What waited for it becomes dead letters that say so."""
+    """Delete it permanently. What waited for it becomes dead letters that say so."""
     if not yes:
         if not sys.stdin.isatty():
             raise typer.BadParameter("nobody is there to ask: add --yes")

@@ -26,11 +26,11 @@ def register(application: typer.Typer) -> None:
 def erase(
     email: Annotated[str, typer.Option(help="The person's address.")],
     cancel_open: Annotated[
-        bool, typer.Option("--cancel-open", help="Cancel what waits to be sent as well.")
+        bool, typer.Option("--cancel-open", help="Also cancel what waits to be sent.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Empty every message that holds this address, with attempts and places in export files."""
+    """Empty every message that contains this address, and what else holds it."""
     who = erasure.person(email)
 
     async def work(session: Session) -> ErasureReport:

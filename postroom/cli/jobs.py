@@ -58,7 +58,7 @@ def list_(as_json: JsonFlag = False) -> None:
 @group.command(epilog=examples("postroom jobs run email-dlq", "postroom jobs run canary --no-wait"))
 def run(
     name: JobName,
-    wait: Annotated[bool, typer.Option(help="Wait until a runner has done it.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait until a runner has run it.")] = True,
     timeout_s: Annotated[float, typer.Option(min=1, help="How long to wait, in seconds.")] = 60.0,
 ) -> None:
     """Ask the running runners to run a job now.
@@ -85,13 +85,13 @@ def run(
 
 @group.command(epilog=examples("postroom jobs pause email-dlq"))
 def pause(name: JobName) -> None:
-    """Take a job off its schedule: it runs on request only. A run that is under way goes on."""
+    """Take a job off its schedule: it runs only on request. A run in progress continues."""
     _set_paused(name, paused=True)
 
 
 @group.command(epilog=examples("postroom jobs unpause email-dlq"))
 def unpause(name: JobName) -> None:
-    """Let a job run by its schedule again."""
+    """Put a job back on its schedule."""
     _set_paused(name, paused=False)
 
 

@@ -14,7 +14,7 @@ from postroom.cli.session import open_database
 def register(application: typer.Typer) -> None:
     @application.command(epilog=examples("POSTROOM_DATABASE_URL=postgresql://… postroom migrate"))
     def migrate() -> None:
-        """Bring the database's schema to what this version needs.
+        """Bring the database's schema up to date with this version.
 
         Safe to run again, and by several at once.
         """

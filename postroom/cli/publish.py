@@ -31,12 +31,16 @@ def register(application: typer.Typer) -> None:
         channel: Annotated[Text, typer.Argument(help="email, webhook or export.")] = None,
         *,
         payload: Annotated[Text, typer.Option(help="JSON, or @FILE, or - for standard input.")] = None,
-        key: Annotated[Text, typer.Option(help="Publishes once: a known key answers the first id.")] = None,
-        tenant: Annotated[Text, typer.Option(help="Whose it is; for webhooks, whose endpoints.")] = None,
+        key: Annotated[Text, typer.Option(help="Idempotency key: a known one returns the first id.")] = None,
+        tenant: Annotated[
+            Text, typer.Option(help="The tenant; for webhooks, whose endpoints get it.")
+        ] = None,
         type_: Annotated[Text, typer.Option("--type", help="The event's type, such as order.paid.")] = None,
-        correlation_id: Annotated[Text, typer.Option(help="What it belongs to.")] = None,
-        ordering_key: Annotated[Text, typer.Option(help="In order among those with the same one.")] = None,
-        deliver_at: Annotated[Text, typer.Option(help="Not before, RFC 3339 with a zone.")] = None,
+        correlation_id: Annotated[Text, typer.Option(help="Groups what belongs together.")] = None,
+        ordering_key: Annotated[
+            Text, typer.Option(help="Messages with the same one are delivered in order.")
+        ] = None,
+        deliver_at: Annotated[Text, typer.Option(help="Not before this time: RFC 3339 with a zone.")] = None,
         batch: Annotated[Text, typer.Option(help="A file with one message or a list of up to 1,000.")] = None,
         as_json: JsonFlag = False,
     ) -> None:

@@ -31,18 +31,20 @@ Text = str | None
 def register(application: typer.Typer) -> None:
     @application.command(epilog=_EXAMPLES)
     def replay(
-        message_id: Annotated[Text, typer.Argument(help="One message; else use the filters.")] = None,
+        message_id: Annotated[Text, typer.Argument(help="One message; otherwise use the filters.")] = None,
         *,
         channel: Annotated[Channel | None, typer.Option(help="Stripe's only when it is named.")] = None,
-        cause: Annotated[Cause | None, typer.Option(help="Why they died.")] = None,
+        cause: Annotated[Cause | None, typer.Option(help="Only this cause.")] = None,
         fingerprint: Annotated[Text, typer.Option(help="One error; see dead-letter list --grouped.")] = None,
-        tenant: Annotated[Text, typer.Option(help="Whose they are.")] = None,
+        tenant: Annotated[Text, typer.Option(help="Only this tenant's.")] = None,
         type_: Annotated[Text, typer.Option("--type", help="The message's type.")] = None,
-        destination: Annotated[Text, typer.Option(help="Where they were going.")] = None,
+        destination: Annotated[Text, typer.Option(help="Only this destination.")] = None,
         since: Annotated[Text, typer.Option(help=f"Died since: {HINT}.")] = None,
         until: Annotated[Text, typer.Option(help="Died before, written the same way.")] = None,
-        pace: Annotated[float, typer.Option(min=0, max=10_000, help="So many a second; 0: at once.")] = 0.0,
-        limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="At most so many.")] = 1_000,
+        pace: Annotated[
+            float, typer.Option(min=0, max=10_000, help="Messages per second; 0: all at once.")
+        ] = 0.0,
+        limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Maximum number.")] = 1_000,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be replayed.")] = False,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
         as_json: JsonFlag = False,

@@ -24,7 +24,9 @@ def register(application: typer.Typer) -> None:
         drain_s: Annotated[
             float | None,
             typer.Option(
-                min=0, max=300, help="On SIGTERM, not ready for so long before it stops; 2 in prod, else 0."
+                min=0,
+                max=300,
+                help="After SIGTERM, how many seconds it is not ready before it stops; 2 in prod, else 0.",
             ),
         ] = None,
         listener_fd: Annotated[int | None, typer.Option(hidden=True, min=3)] = None,

@@ -52,12 +52,15 @@ def backfill(
     type_: Annotated[Text, typer.Option("--type", help="Only this type: invoice.paid or invoice.*")] = None,
     account: Annotated[Text, typer.Option(help="A connected account's, by its id.")] = None,
     wait_s: Annotated[
-        float, typer.Option(min=0, max=86_400, help="How long to wait for Stripe while it is away, seconds.")
+        float,
+        typer.Option(
+            min=0, max=86_400, help="How long to wait for Stripe while it is unavailable, in seconds."
+        ),
     ] = 600.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take in what Stripe sent while nobody listened. What is known is left alone; run it again at any time.
+    """Fetch what Stripe could not deliver. Known events are skipped; it can be run again at any time.
 
     Stripe lists the snapshot events of 30 days. Needs POSTROOM_STRIPE__API_KEY with the right to read events.
     """
@@ -83,7 +86,7 @@ def reprocess(
     *,
     as_json: JsonFlag = False,
 ) -> None:
-    """Give an event to today's routes and handlers once more. What was sent before is not sent again."""
+    """Run an event through today's routes and handlers once more. What was sent before is not sent again."""
     wanted = parse_uuid(message_id, field="MESSAGE_ID")
     again = in_transaction(
         lambda s: actions.reprocess(

@@ -29,11 +29,11 @@ def create(
     name: Annotated[str, typer.Option(help="Whose it is; the audit trail shows it.")],
     scope: Annotated[list[str], typer.Option(help=f"What it may do; repeat it for more: {_SCOPES}.")],
     expires_days: Annotated[
-        int | None, typer.Option(min=1, max=3_650, help="Ends after so many days.")
+        int | None, typer.Option(min=1, max=3_650, help="Expires after this many days.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a token. The secret is printed once, alone on standard output, and kept nowhere."""
+    """Create a token. The secret is printed once, alone on standard output, and not stored."""
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
     secret, made = in_transaction(
         lambda s: actions.create(s.conn, name=name, scopes=scope, expires_at=expires_at, actor=s.actor)
@@ -68,7 +68,7 @@ def list_(as_json: JsonFlag = False) -> None:
 
 @group.command(epilog=examples("postroom token revoke 0198c5e2-7b1c-7cc3-8f6e-0f4d7a6b9c10"))
 def revoke(token_id: Annotated[str, typer.Argument(help="The id that `token list` shows.")]) -> None:
-    """End a token. Running processes refuse it within 5 s."""
+    """Revoke a token. Running processes refuse it within 5 s."""
     identity = parse_uuid(token_id, field="TOKEN_ID")
     revoked = in_transaction(lambda s: actions.revoke(s.conn, identity, actor=s.actor))
     print(f"Revoked {revoked.name}.")

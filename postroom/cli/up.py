@@ -22,7 +22,9 @@ def register(application: typer.Typer) -> None:
         ] = False,
         once: Annotated[
             bool,
-            typer.Option("--once", help="With --demo: on a database of its own, until every effect arrived."),
+            typer.Option(
+                "--once", help="With --demo: on a database of its own, until every effect has arrived."
+            ),
         ] = False,
     ) -> None:
         """Run everything in one terminal, for development: database, API, runner, mail catcher, receiver.

@@ -31,7 +31,7 @@ class AuditQuery(BaseModel):
 async def list_audit(
     query: Annotated[AuditQuery, Query()], context: ContextDependency, _: Reader
 ) -> Page[AuditEntry]:
-    """The trail, newest first."""
+    """The audit trail, newest first."""
     below_id = decode_cursor(query.cursor, int)
     async with context.snapshot() as conn:
         found = await audit.list_(

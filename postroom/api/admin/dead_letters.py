@@ -65,7 +65,7 @@ class DeadLetterQueues(Page[DeadLetter]):
 async def list_outbound(
     query: Annotated[OutboundQuery, Query()], context: ContextDependency, _: Reader
 ) -> Page[DeadLetter] | DeadLetterGroups:
-    """Outbound dead letters, newest first, or gathered by what went wrong."""
+    """Outbound dead letters, newest first, or grouped by what went wrong."""
     if query.channel is not None and query.channel not in OUTBOUND:
         raise InvalidInput("dead letters of stripe are at /v1/admin/queues/dead-letter", field="channel")
     wanted = query.filter(OUTBOUND)

@@ -78,7 +78,7 @@ class EndpointQuery(BaseModel):
 async def list_endpoints(
     query: Annotated[EndpointQuery, Query()], context: ContextDependency, _: Reader
 ) -> Page[Endpoint]:
-    """In order of creation."""
+    """Endpoints, oldest first."""
     after = decode_cursor(query.cursor, UUID)
     async with context.snapshot() as conn:
         found = await endpoints.list_endpoints(conn, tenant=query.tenant, after=after, limit=query.limit + 1)
@@ -89,6 +89,7 @@ async def list_endpoints(
 async def create_endpoint(
     body: NewEndpoint, context: ContextDependency, caller: EndpointWriter
 ) -> EndpointWithSecret:
+    """Register an endpoint. Its signing secret is in this answer and in no later one."""
     async with context.transaction() as conn:
         created = await actions.create(
             conn,
@@ -105,6 +106,7 @@ async def create_endpoint(
 
 @router.get("/{endpoint_id}")
 async def fetch_endpoint(endpoint_id: UUID, context: ContextDependency, _: Reader) -> Endpoint:
+    """One endpoint, without its secret."""
     async with context.snapshot() as conn:
         return await endpoints.fetch_endpoint(conn, endpoint_id)
 
@@ -116,6 +118,7 @@ async def update_endpoint(
     context: ContextDependency,
     caller: EndpointWriter,
 ) -> Endpoint:
+    """Change the given fields."""
     async with context.transaction() as conn:
         return await actions.update(
             conn,
@@ -130,7 +133,7 @@ async def update_endpoint(
 
 @router.delete("/{endpoint_id}")
 async def delete_endpoint(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Deleted:
-    """What waited for it becomes dead letters that say why."""
+    """Delete it. What waited for it becomes dead letters that say why."""
     async with context.transaction() as conn:
         await actions.delete(conn, endpoint_id, actor=caller)
     return Deleted(id=endpoint_id)
@@ -150,7 +153,7 @@ async def park_endpoint(
 
 @router.post("/{endpoint_id}/resume")
 async def resume_endpoint(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Endpoint:
-    """Let its deliveries go again."""
+    """Deliver to it again, what waited included."""
     async with context.transaction() as conn:
         return await actions.resume(conn, endpoint_id, actor=caller)
 
@@ -162,7 +165,7 @@ async def rotate_secret(
     context: ContextDependency,
     caller: EndpointWriter,
 ) -> EndpointWithSecret:
-    """A new signing secret; for 24 h the present one signs too."""
+    """A new signing secret; for 24 h the old one signs too."""
     async with context.transaction() as conn:
         rotated = await actions.rotate_secret(conn, endpoint_id, secret=body.secret, actor=caller)
     return _with_secret(rotated)

@@ -69,7 +69,7 @@ async def fetch_message(event_id: UUID, context: ContextDependency, _: Reader) -
 
 @router.post("/{event_id}/cancel")
 async def cancel_message(event_id: UUID, context: ContextDependency, caller: Canceller) -> Cancelled:
-    """Cancel what has not been sent; what is under way right now is left alone (409 if that is all)."""
+    """Cancel what has not been sent; what is in flight is left alone (409 if that is all)."""
     async with context.transaction() as conn:
         count = await messages.cancel(conn, event_id, actor=caller)
     return Cancelled(id=event_id, cancelled=count)
@@ -77,7 +77,7 @@ async def cancel_message(event_id: UUID, context: ContextDependency, caller: Can
 
 @router.post("/{event_id}/deliver-now")
 async def deliver_now(event_id: UUID, context: ContextDependency, caller: Replayer) -> DueNow:
-    """Do not wait for the next try. 404 unknown, 409 nothing waits for its time."""
+    """Do not wait for the next attempt. 404 unknown, 409 nothing waits for its time."""
     async with context.transaction() as conn:
         count = await messages.deliver_now(conn, event_id, actor=caller)
     return DueNow(id=event_id, due_now=count)

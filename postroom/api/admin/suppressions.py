@@ -1,4 +1,4 @@
-"""/v1/admin/suppressions: addresses that are never mailed."""
+"""/v1/admin/suppressions: addresses that are never emailed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Released(BaseModel):
 async def list_suppressions(
     query: Annotated[SuppressionQuery, Query()], context: ContextDependency, _: Reader
 ) -> Page[Suppression]:
-    """Suppressed addresses, in the order of the alphabet."""
+    """Suppressed addresses, in alphabetical order."""
     above = decode_cursor(query.cursor, str)
     async with context.snapshot() as conn:
         found = await suppressions.list_suppressions(conn, above=above, limit=query.limit + 1)
@@ -53,7 +53,7 @@ async def list_suppressions(
 async def suppress(
     body: NewSuppression, context: ContextDependency, caller: SuppressionWriter
 ) -> Suppression:
-    """Never mail this address again; the audit trail keeps it masked."""
+    """Never email this address again; the audit trail keeps it masked."""
     async with context.transaction() as conn:
         return await actions.add(conn, address=body.address, reason=body.reason, actor=caller)
 
@@ -62,6 +62,6 @@ async def suppress(
 async def release(
     address: Annotated[Address, Query()], context: ContextDependency, caller: SuppressionWriter
 ) -> Released:
-    """Mail may go there again. The address stands in the query, which our log leaves out."""
+    """Allow emails to this address again. It is in the query, which our log leaves out."""
     async with context.transaction() as conn:
         return Released(address=await actions.remove(conn, address=address, actor=caller))

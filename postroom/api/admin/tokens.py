@@ -53,7 +53,7 @@ async def list_tokens(context: ContextDependency, _: Reader) -> TokenList:
 
 @router.post("", status_code=201)
 async def create_token(body: NewToken, context: ContextDependency, caller: TokenWriter) -> CreatedToken:
-    """Make a token with scopes that the caller has too: nobody gives away more than they hold."""
+    """Create a token. Its scopes must be among the caller's own."""
     async with context.transaction() as conn:
         secret, token = await tokens.create(
             conn, name=body.name, scopes=body.scopes, expires_at=body.expires_at, actor=caller
@@ -63,7 +63,7 @@ async def create_token(body: NewToken, context: ContextDependency, caller: Token
 
 @router.delete("/{token_id}")
 async def revoke_token(token_id: UUID, context: ContextDependency, caller: TokenWriter) -> TokenView:
-    """End a token; every process refuses it within 5 s."""
+    """Revoke a token; every process refuses it within 5 s."""
     async with context.transaction() as conn:
         return _view(await tokens.revoke(conn, token_id, actor=caller))
 
