@@ -7,22 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from uuid import UUID
 
 from postroom.admin.audit import Actor, record
-from postroom.base.db import Record, Transactions, query
+from postroom.base.db import Record, Transactions
 from postroom.base.encryption_keys import SETTING
 from postroom.base.errors import Conflict
-from postroom.channels.stripe.encryption import encrypt_object, encrypt_raw
+from postroom.channels.stripe.encryption import BODIES, OBJECTS
 from postroom.encryption.keyring import PREFIX, Keyring, Unreadable
-from postroom.outbox.encryption import STORE_ENCRYPTED, encrypt_payload
+from postroom.encryption.tables import EncryptedTable
+from postroom.outbox.encryption import MESSAGES
 
 BATCH_MAX: Final = 100
 COUNT_BATCH_MAX: Final = 20_000
-START: Final = UUID(int=0)
-
-_STORE_BODIES = query(__package__, "encryption_store_bodies")
-_STORE_OBJECTS = query(__package__, "encryption_store_objects")
 
 Progress = Callable[[str, int], None]
 
@@ -58,46 +54,7 @@ class Rotated:
 Encrypted = list[tuple[object, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """One table with something to encrypt, walked along its key."""
-
-    name: str
-    start: tuple[object, ...]
-    mark: str
-    rows: str
-    counts: str
-    encrypt: Callable[[Record, Keyring], tuple[object, ...]]
-    store: str
-
-
-def _message(row: Record, keyring: Keyring) -> tuple[object, ...]:
-    return row["id"], encrypt_payload(row["id"], row["kept"], keyring)
-
-
-def _body(row: Record, keyring: Keyring) -> tuple[object, ...]:
-    return row["id"], encrypt_raw(row["id"], row["kept"], keyring)
-
-
-def _object(row: Record, keyring: Keyring) -> tuple[object, ...]:
-    account, object_id, kept = row
-    return account, object_id, encrypt_object(account, object_id, kept, keyring)
-
-
-def _table(
-    name: str, start: tuple[object, ...], encrypt: Callable[[Record, Keyring], tuple[object, ...]], store: str
-) -> _Table:
-    mark, rows, counts = (
-        query(__package__, f"encryption_{what}_{name}") for what in ("mark", "list", "count")
-    )
-    return _Table(name, start, mark, rows, counts, encrypt, store)
-
-
-TABLES: Final = (
-    _table("messages", (START,), _message, STORE_ENCRYPTED),
-    _table("bodies", (START,), _body, _STORE_BODIES),
-    _table("objects", ("", ""), _object, _STORE_OBJECTS),
-)
+TABLES: Final = (MESSAGES, BODIES, OBJECTS)
 
 
 async def rotate(
@@ -137,7 +94,7 @@ async def rotate(
     return rotated
 
 
-def _sealed(table: _Table, rows: Sequence[Record], keyring: Keyring) -> Encrypted:
+def _sealed(table: EncryptedTable, rows: Sequence[Record], keyring: Keyring) -> Encrypted:
     done: Encrypted = []
     for row in rows:
         try:

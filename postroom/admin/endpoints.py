@@ -9,17 +9,12 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from postroom.admin.audit import Actor, record
-from postroom.base import json
-from postroom.base.db import Connection, query
-from postroom.base.errors import NotFound
+from postroom.base.db import Connection
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
 from postroom.channels.webhooks.payload import check_payload
 
 PING_TYPE: Final = "postroom.ping"
-
-_PING = query(__package__, "insert_ping")
-_WAKE = query(__package__, "wake_channel")
 
 
 async def create(
@@ -113,10 +108,7 @@ async def ping(
     """
     endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
     check_payload({"tenant": endpoint.tenant, "type": event_type, "data": data}, allow_private=False)
-    message_id: UUID | None = await conn.fetchval(_PING, endpoint_id, event_type, json.encode(data))
-    if message_id is None:
-        raise NotFound("there is no such endpoint", field="endpoint_id")
-    await conn.execute(_WAKE, "webhook")
+    message_id = await endpoints.insert_ping(conn, endpoint_id, type_=event_type, data=data)
     await _record(conn, actor, "ping", endpoint, type=event_type, message=str(message_id))
     return message_id
 

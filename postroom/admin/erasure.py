@@ -8,23 +8,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 from uuid import UUID
 
-from postroom.admin import encrypted_search
 from postroom.admin.audit import Actor, record
-from postroom.base.db import Connection, Transactions, query
+from postroom.base.db import Connection, Transactions
 from postroom.base.errors import InvalidInput
 from postroom.channels.email.address import mask, recipient
+from postroom.channels.email.suppressions import is_suppressed
+from postroom.channels.exports.store import erase_records
+from postroom.channels.stripe.erasure import erase_bodies, erase_objects
 from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.ledger import erasure as ledger
 from postroom.outbox.store import cancel_message
-
-_NEXT_MARK = query(__package__, "erasure_next_mark")
-_FIND = query(__package__, "erasure_find_messages")
-_LETTERS = query(__package__, "erase_letters")
-_MESSAGES = query(__package__, "erase_messages")
-_ATTEMPTS = query(__package__, "erase_attempts")
-_EXPORTS = query(__package__, "erase_export_records")
-_STRIPE_RAW = query(__package__, "erase_stripe_raw")
-_STRIPE_OBJECTS = query(__package__, "erase_stripe_objects")
-_SUPPRESSED = query(__package__, "erasure_is_suppressed")
 
 BATCH_MAX: Final = 2_000
 LISTED_MAX: Final = 1_000
@@ -106,7 +99,7 @@ async def erase(
     ends_at = asyncio.get_running_loop().time() + time_max_s
     while asyncio.get_running_loop().time() < ends_at:
         async with transactions() as conn:
-            mark = await conn.fetchval(_NEXT_MARK, after, BATCH_MAX)
+            mark = await ledger.fetch_batch_end(conn, after, batch_max=BATCH_MAX)
             if mark is None:
                 return await _finish(conn, who, report, keyring, actor)
             batch = await _erase_batch(conn, who, after, mark, keyring, cancel_open=cancel_open)
@@ -122,30 +115,29 @@ async def _erase_batch(
     conn: Connection, who: Person, after: UUID, mark: UUID, keyring: Keyring, *, cancel_open: bool
 ) -> ErasureReport:
     batch = ErasureReport()
-    encrypted, batch.unreadable = await encrypted_search.find_messages(conn, after, mark, who.opened, keyring)
-    found = await conn.fetch(_FIND, after, mark, who.pattern, encrypted)
+    encrypted, batch.unreadable = await ledger.find_encrypted(conn, after, mark, who.opened, keyring)
+    found = await ledger.find_messages(conn, after, mark, who.pattern, encrypted)
     if cancel_open:
         for row in found:
             if row["is_open"]:
                 batch.cancelled += await cancel_message(conn, message_id=row["id"])
-        found = await conn.fetch(_FIND, after, mark, who.pattern, encrypted)
+        found = await ledger.find_messages(conn, after, mark, who.pattern, encrypted)
     batch.open_messages = [row["id"] for row in found if row["is_open"]]
     ended = [row["id"] for row in found if not row["is_open"]]
-    batch.dead_letters = await conn.fetchval(_LETTERS, ended)
-    batch.messages = await conn.fetchval(_MESSAGES, ended, who.pattern)
-    batch.attempts = await conn.fetchval(_ATTEMPTS, after, mark, who.pattern, ended)
-    await conn.execute(_STRIPE_RAW, ended)
-    batch.export_files = [row["path"] for row in await conn.fetch(_EXPORTS, ended)]
+    batch.messages, batch.dead_letters, batch.attempts = await ledger.erase_messages(
+        conn, after, mark, who.pattern, ended
+    )
+    await erase_bodies(conn, ended)
+    batch.export_files = await erase_records(conn, message_ids=ended)
     return batch
 
 
 async def _finish(
     conn: Connection, who: Person, report: ErasureReport, keyring: Keyring, actor: Actor
 ) -> ErasureReport:
-    report.stripe_objects, unreadable = await encrypted_search.erase_objects(conn, who.opened, keyring)
-    report.stripe_objects += await conn.fetchval(_STRIPE_OBJECTS, who.pattern)
+    report.stripe_objects, unreadable = await erase_objects(conn, who.pattern, who.opened, keyring)
     report.unreadable += unreadable
-    report.suppressed = await conn.fetchval(_SUPPRESSED, who.address)
+    report.suppressed = await is_suppressed(conn, who.address)
     await _record(conn, actor, "erasure.done", who, report)
     return report
 

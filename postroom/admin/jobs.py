@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from postroom.admin.audit import Actor, record
-from postroom.base.db import Connection, query
+from postroom.base.db import Connection
 from postroom.base.errors import NotFound
 from postroom.worker.model import JOB_NAMES
-from postroom.worker.store import mark_job_paused
-
-_REQUEST = query(__package__, "mark_job_requested")
-_WAKE = query(__package__, "notify_runner")
+from postroom.worker.store import mark_job_paused, mark_job_requested
 
 
 async def request_run(conn: Connection, name: str, *, actor: Actor) -> None:
@@ -18,8 +15,7 @@ async def request_run(conn: Connection, name: str, *, actor: Actor) -> None:
     Errors: `NotFound` naming the known jobs.
     """
     check_name(name)
-    await conn.execute(_REQUEST, name)
-    await conn.execute(_WAKE)
+    await mark_job_requested(conn, name=name)
     await record(conn, actor, "job.run", name)
 
 

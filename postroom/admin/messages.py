@@ -6,14 +6,11 @@ from typing import Literal
 from uuid import UUID
 
 from postroom.admin.audit import Actor, record
-from postroom.base.db import Connection, query
+from postroom.base.db import Connection
 from postroom.base.errors import Conflict
 from postroom.encryption.keyring import Keyring
 from postroom.outbox import store
 from postroom.outbox.ledger.messages import MessageStory, fetch_message
-
-_DELIVER_NOW = query(__package__, "deliver_now")
-_WAKE = query(__package__, "wake_channel")
 
 
 async def cancel(conn: Connection, message_id: UUID, *, actor: Actor) -> int:
@@ -35,13 +32,12 @@ async def deliver_now(conn: Connection, message_id: UUID, *, actor: Actor) -> in
     Does not promise: a parked delivery stays parked, and an open breaker still stops it.
     Errors: `NotFound`; `Conflict` when nothing of it waits. Transaction: the caller's.
     """
-    channels = [row["channel"] for row in await conn.fetch(_DELIVER_NOW, message_id)]
-    if not channels:
+    count = await store.mark_due_now(conn, message_id=message_id)
+    if count == 0:
         await fetch_message(conn, message_id)
         raise Conflict("nothing of this message waits for its time")
-    await conn.execute(_WAKE, channels[0])
-    await record(conn, actor, "outbox.deliver_now", message_id, deliveries=len(channels))
-    return len(channels)
+    await record(conn, actor, "outbox.deliver_now", message_id, deliveries=count)
+    return count
 
 
 async def show_payload(

@@ -14,12 +14,12 @@ from uuid import UUID
 import msgspec
 
 from postroom.base import json
-from postroom.base.db import Connection, query
+from postroom.base.db import Connection, Record, query
 from postroom.encryption.keyring import PREFIX, Keyring, Unreadable
+from postroom.encryption.tables import EncryptedTable
 from postroom.outbox.model import Answer, Cause, Channel, Claim, Message, Rejected
 
-STORE_ENCRYPTED: Final = query(__package__, "store_payloads")
-"""Writes encrypted payloads: $1 message ids, $2 JSON texts."""
+_STORE: Final = query(__package__, "store_payloads")
 
 SEALED: Final = "$"
 """The reserved name in a payload. As the shortest it comes first in the text of a `jsonb`."""
@@ -66,7 +66,7 @@ async def store_payloads(conn: Connection, payloads: Sequence[tuple[UUID, str]],
     """
     if payloads:
         encrypted = [encrypt_payload(message_id, text, keyring) for message_id, text in payloads]
-        await conn.execute(STORE_ENCRYPTED, [message_id for message_id, _ in payloads], encrypted)
+        await conn.execute(_STORE, [message_id for message_id, _ in payloads], encrypted)
 
 
 def encrypt_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
@@ -80,6 +80,21 @@ def encrypt_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
     if address is not None:
         envelope["to"] = keyring.pseudonym(address)
     return json.encode(envelope)
+
+
+def _encrypt_row(row: Record, keyring: Keyring) -> tuple[object, ...]:
+    return row["id"], encrypt_payload(row["id"], row["kept"], keyring)
+
+
+MESSAGES: Final = EncryptedTable(
+    name="messages",
+    start=(UUID(int=0),),
+    mark=query(__package__, "encryption_mark"),
+    rows=query(__package__, "encryption_list"),
+    counts=query(__package__, "encryption_count"),
+    encrypt=_encrypt_row,
+    store=_STORE,
+)
 
 
 def open_payload(message_id: UUID, text: str, keyring: Keyring) -> str:

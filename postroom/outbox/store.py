@@ -1,4 +1,4 @@
-"""The ledger's rows: claiming, settling, cancelling. The caller owns the transaction."""
+"""The ledger's rows: claiming, settling, cancelling, waking. The caller owns the transaction."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ _LOG_LOST_CLAIMS = query(__package__, "log_lost_claims")
 _NEXT_DUE = query(__package__, "next_due")
 _ADD_TALLY = query(__package__, "add_tally")
 _CANCEL = query(__package__, "cancel_message")
+_DUE_NOW = query(__package__, "mark_due_now")
+_WAKE = query(__package__, "wake_channel")
 
 TALLY_SHARDS = 16
 
@@ -212,3 +214,16 @@ async def cancel_message(conn: Connection, *, message_id: UUID) -> int:
     """Cancel what has not been sent of one message. Returns: how many deliveries."""
     count: int = await conn.fetchval(_CANCEL, message_id, message_id.int % TALLY_SHARDS)
     return count
+
+
+async def mark_due_now(conn: Connection, *, message_id: UUID) -> int:
+    """Make due what waits of one message, parked deliveries excepted. Returns: how many deliveries."""
+    channels = [row["channel"] for row in await conn.fetch(_DUE_NOW, message_id)]
+    if channels:
+        await wake(conn, channels[0])
+    return len(channels)
+
+
+async def wake(conn: Connection, channel: str) -> None:
+    """Wake who sleeps on a channel, when the caller's transaction commits."""
+    await conn.execute(_WAKE, channel)

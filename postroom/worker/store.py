@@ -23,6 +23,8 @@ _SUCCEEDED = query(__package__, "mark_job_succeeded")
 _FAILED = query(__package__, "mark_job_failed")
 _PROGRESS = query(__package__, "mark_job_progress")
 _LIST_JOBS = query(__package__, "list_jobs")
+_REQUEST_JOB = query(__package__, "mark_job_requested")
+_NOTIFY_RUNNER = query(__package__, "notify_runner")
 _PAUSE_JOB = query(__package__, "pause_job")
 _PRUNE_JOB_RUNS = query(__package__, "prune_job_runs")
 
@@ -100,6 +102,12 @@ async def list_jobs(conn: Connection, *, timeout_s: float | None = None) -> list
     known = {row["name"]: JobStatus(**row) for row in await conn.fetch(_LIST_JOBS, timeout=timeout_s)}
     names = (RUNNER, *JOB_NAMES, *sorted(set(known) - {RUNNER, *JOB_NAMES}))
     return [known.get(name, JobStatus(name)) for name in names]
+
+
+async def mark_job_requested(conn: Connection, *, name: str) -> None:
+    """Make it due now, and wake the runners when the caller's transaction commits."""
+    await conn.execute(_REQUEST_JOB, name)
+    await conn.execute(_NOTIFY_RUNNER)
 
 
 async def mark_job_paused(conn: Connection, *, name: str, paused: bool) -> None:

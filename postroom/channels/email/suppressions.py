@@ -11,6 +11,7 @@ from postroom.channels.email.address import recipient
 
 _INSERT = query(__package__, "insert_suppression")
 _DELETE = query(__package__, "delete_suppression")
+_IS_SUPPRESSED = query(__package__, "is_suppressed")
 _LIST = query(__package__, "list_suppressions")
 
 REASON_LENGTH_MAX = 500
@@ -51,6 +52,12 @@ async def release(conn: Connection, *, address: str) -> str:
     if await conn.fetchval(_DELETE, normal) is None:
         raise NotFound("this address is not suppressed")
     return normal
+
+
+async def is_suppressed(conn: Connection, address: str) -> bool:
+    """`address` in lower case."""
+    found: bool = await conn.fetchval(_IS_SUPPRESSED, address)
+    return found
 
 
 async def list_suppressions(

@@ -15,6 +15,7 @@ _MEMBERSHIPS = query(__package__, "list_memberships")
 _RECORDS = query(__package__, "list_records")
 _MARK_STORED = query(__package__, "mark_stored")
 _PRUNE = query(__package__, "prune_files")
+_ERASE = query(__package__, "erase_records")
 
 
 async def insert_files(conn: Connection, *, groups: Sequence[Group]) -> None:
@@ -64,3 +65,8 @@ async def prune_records(conn: Connection, *, days: int, limit: int) -> int:
     Returns: how many files were forgotten, at most `limit`.
     """
     return len(await conn.fetch(_PRUNE, days, limit))
+
+
+async def erase_records(conn: Connection, *, message_ids: Sequence[UUID]) -> list[str]:
+    """Forget which files hold these records. Returns: the files; what is in them stays."""
+    return [row["path"] for row in await conn.fetch(_ERASE, message_ids)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from postroom.base import json
+from postroom.base.db import Record, query
 from postroom.encryption.keyring import PREFIX, Keyring
+from postroom.encryption.tables import EncryptedTable
 from postroom.outbox.encryption import SEALED, is_encrypted_payload
 
 
@@ -39,3 +42,32 @@ def open_object(account: str, object_id: str, text: str, keyring: Keyring) -> st
         return text
     encrypted: str = msgspec.json.decode(text)[SEALED]
     return keyring.open(encrypted, about=f"stripe-object:{account}:{object_id}").decode()
+
+
+def _encrypt_body(row: Record, keyring: Keyring) -> tuple[object, ...]:
+    return row["id"], encrypt_raw(row["id"], row["kept"], keyring)
+
+
+def _encrypt_object(row: Record, keyring: Keyring) -> tuple[object, ...]:
+    account, object_id, kept = row
+    return account, object_id, encrypt_object(account, object_id, kept, keyring)
+
+
+BODIES: Final = EncryptedTable(
+    name="bodies",
+    start=(UUID(int=0),),
+    mark=query(__package__, "encryption_mark_bodies"),
+    rows=query(__package__, "encryption_list_bodies"),
+    counts=query(__package__, "encryption_count_bodies"),
+    encrypt=_encrypt_body,
+    store=query(__package__, "encryption_store_bodies"),
+)
+OBJECTS: Final = EncryptedTable(
+    name="objects",
+    start=("", ""),
+    mark=query(__package__, "encryption_mark_objects"),
+    rows=query(__package__, "encryption_list_objects"),
+    counts=query(__package__, "encryption_count_objects"),
+    encrypt=_encrypt_object,
+    store=query(__package__, "encryption_store_objects"),
+)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
 
+from postroom.base import json
 from postroom.base.db import Connection
 from postroom.base.errors import Conflict, InvalidInput, NotFound
 from postroom.channels.webhooks import store
@@ -137,6 +139,14 @@ async def delete_endpoint(conn: Connection, endpoint_id: UUID) -> None:
     if not await store.delete_endpoint(conn, endpoint_id=endpoint_id):
         raise NotFound("there is no such endpoint", field="endpoint_id")
     await store.release_deliveries(conn, endpoint_id=endpoint_id, batch_max=RELEASE_BATCH_MAX)
+
+
+async def insert_ping(conn: Connection, endpoint_id: UUID, *, type_: str, data: dict[str, Any]) -> UUID:
+    """A message to this endpoint alone. Returns: its id. Errors: `NotFound`."""
+    message_id = await store.insert_ping(conn, endpoint_id=endpoint_id, type_=type_, data=json.encode(data))
+    if message_id is None:
+        raise NotFound("there is no such endpoint", field="endpoint_id")
+    return message_id
 
 
 async def unpark_stragglers(conn: Connection, *, batch_max: int = RELEASE_BATCH_MAX) -> int:

@@ -15,6 +15,8 @@ from postroom.channels.webhooks.model import (
     EndpointState,
     Target,
 )
+from postroom.outbox.model import Channel
+from postroom.outbox.store import wake
 
 _INSERT = query(__package__, "insert_endpoint")
 _LIST = query(__package__, "list_endpoints")
@@ -27,7 +29,7 @@ _ENABLE = query(__package__, "enable_endpoint")
 _DELETE = query(__package__, "delete_endpoint")
 _RELEASE = query(__package__, "release_deliveries")
 _RELEASE_STRAGGLERS = query(__package__, "release_stragglers")
-_WAKE = query(__package__, "wake_webhooks")
+_PING = query(__package__, "insert_ping")
 _INSERT_SIGNING_SECRET = query(__package__, "insert_signing_secret")
 _FETCH_SIGNING_SECRETS = query(__package__, "fetch_signing_secrets")
 _ROTATE_SIGNING_SECRET = query(__package__, "rotate_signing_secret")
@@ -100,6 +102,14 @@ async def delete_endpoint(conn: Connection, *, endpoint_id: UUID) -> bool:
     return await conn.fetchval(_DELETE, endpoint_id) is not None
 
 
+async def insert_ping(conn: Connection, *, endpoint_id: UUID, type_: str, data: str) -> UUID | None:
+    """A message to this endpoint alone; `data` is JSON text. Returns: None without such an endpoint."""
+    message_id: UUID | None = await conn.fetchval(_PING, endpoint_id, type_, data)
+    if message_id is not None:
+        await wake(conn, Channel.WEBHOOK)
+    return message_id
+
+
 async def release_deliveries(conn: Connection, *, endpoint_id: UUID, batch_max: int) -> int:
     """Make due what waits for one endpoint, oldest first. Returns: how many."""
     return await _wake_for(conn, await conn.fetchval(_RELEASE, endpoint_id, batch_max))
@@ -126,7 +136,7 @@ async def rotate_signing_secret(conn: Connection, secret: SecretStr, *, overlap_
 
 async def _wake_for(conn: Connection, released: int) -> int:
     if released:
-        await conn.execute(_WAKE)
+        await wake(conn, Channel.WEBHOOK)
     return released
 
 
