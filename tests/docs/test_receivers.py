@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,6 +17,7 @@ from pydantic import SecretStr
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
+from postroom.base.listener import free_port
 from postroom.base.settings import WebhookSettings
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.adapter import WebhookAdapter
@@ -38,12 +38,6 @@ COMMANDS: Final = {
     "receive.go": ("go", "run", "{file}"),
     "receive.php": ("php", "-S", "127.0.0.1:{port}", "{file}"),
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
