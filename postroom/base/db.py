@@ -68,8 +68,8 @@ def query(package: str, name: str) -> str:
     return resources.files(package).joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
 
 
-_PLAN_FOR_VALUES = query("postroom.base", "plan_for_values")
-_PLAN_BY_BLOCKS = query("postroom.base", "plan_by_blocks")
+_PLAN_FOR_VALUES = query(__package__, "plan_for_values")
+_PLAN_BY_BLOCKS = query(__package__, "plan_by_blocks")
 
 
 async def plan_for_values(conn: Connection) -> None:

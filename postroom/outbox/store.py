@@ -28,7 +28,7 @@ _NEXT_DUE = query(__package__, "next_due")
 _ADD_TALLY = query(__package__, "add_tally")
 _CANCEL = query(__package__, "cancel_message")
 _DUE_NOW = query(__package__, "mark_due_now")
-_WAKE = query(__package__, "wake_channel")
+_WAKE = query(__package__, "wake")
 
 TALLY_SHARDS = 16
 

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from postroom.base.db import Connection, plan_for_values, query
 from postroom.base.errors import Conflict, NotFound
+from postroom.outbox import store
 
 _REPLAY = query(__package__, "replay_letters")
 _PREVIEW = query(__package__, "preview_letters")
 _MESSAGE_EXISTS = query(__package__, "message_exists")
-_WAKE = query(__package__, "wake")
 
 COUNT_CAP = 100_000
 SAMPLE_MAX = 10
@@ -104,7 +104,7 @@ async def replay_many(
     await plan_for_values(conn)
     rows = await conn.fetch(_REPLAY, *letters.parameters(), limit, pace_per_s, replays_max, actor, after_s)
     for row in rows:
-        await conn.execute(_WAKE, row["channel"])
+        await store.wake(conn, row["channel"])
     return sum(row["count"] for row in rows)
 
 

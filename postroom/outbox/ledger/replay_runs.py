@@ -16,6 +16,7 @@ from uuid import UUID
 from postroom.base import json
 from postroom.base.db import Connection, Record, plan_for_values, query
 from postroom.base.errors import Conflict, NotFound
+from postroom.outbox import store
 from postroom.outbox.ledger.replay import LetterFilter
 
 ITEMS_MAX: Final = 20_000
@@ -31,7 +32,6 @@ _MARK = query(__package__, "mark_replay_run")
 _FETCH = query(__package__, "fetch_replay_run")
 _LIST = query(__package__, "list_replay_runs")
 _PRUNE = query(__package__, "prune_replay_runs")
-_WAKE = query(__package__, "wake_channel")
 
 
 class RunState(StrEnum):
@@ -152,7 +152,7 @@ async def list_runs(conn: Connection, *, limit: int = 5) -> list[ReplayRun]:
 async def _release(conn: Connection, run_id: UUID, actor: str) -> int:
     rows = await conn.fetch(_RELEASE, run_id, actor)
     for row in rows:
-        await conn.execute(_WAKE, row["channel"])
+        await store.wake(conn, row["channel"])
     return sum(row["count"] for row in rows)
 
 

@@ -1,2 +1,0 @@
--- Wake who sleeps on a channel. $1 channel
-select postroom.wake($1)
