@@ -29,8 +29,8 @@ from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.channels.webhooks.endpoints import create_endpoint
 from postroom.channels.webhooks.payload import Payload, build_body
-from postroom.channels.webhooks.signing import generate_secret, sign
-from postroom.outbox.model import Claim, Message
+from postroom.channels.webhooks.signing import generate_secret, signed_headers
+from postroom.outbox.model import Message
 from postroom.outbox.publish import publish_many
 from postroom.worker.model import JobContext
 
@@ -75,21 +75,11 @@ def _request() -> tuple[bytes, dict[str, str]]:
     """What the adapter sends, made once: body, id, timestamp, signature."""
     now = datetime.now(UTC)
     data = msgspec.Raw(msgspec.json.encode(DATA))
-    claim = Claim(
-        message_id=uuid4(), n=0, worker=1, claim_no=1, channel="webhook", destination="sink",
-        endpoint_id=None, ordering_key=None, state="pending", attempts=0, due_at=now, seq=1,
-        type="invoice.paid", tenant="t0", key=None, correlation_id=str(uuid4()), traceparent=None,
-        payload="{}", created_at=now,
-    )  # fmt: skip
-    body = build_body(claim, Payload(data=data))
-    message_id, timestamp_s = str(claim.message_id), int(now.timestamp())
-    signature = sign(message_id=message_id, timestamp_s=timestamp_s, body=body, keys=[generate_secret()])
+    body = build_body(Payload(data=data), type_="invoice.paid", created_at=now)
     return body, {
         "content-type": "application/json",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp_s),
-        "webhook-signature": signature,
-        "postroom-correlation-id": claim.correlation_id,
+        **signed_headers(uuid4(), body, at=now, keys=[generate_secret()]),
+        "postroom-correlation-id": str(uuid4()),
     }
 
 

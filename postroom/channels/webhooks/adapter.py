@@ -30,7 +30,7 @@ from postroom.channels.webhooks.payload import (
     check_payload,
     read_payload,
 )
-from postroom.channels.webhooks.signing import sign
+from postroom.channels.webhooks.signing import signed_headers
 from postroom.channels.webhooks.url import PrivateUrl, parse_url
 from postroom.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, rejected_payload
 from postroom.overrides.aiohttp_connector import REST_S
@@ -105,7 +105,7 @@ class WebhookAdapter:
     async def deliver(self, claim: Claim) -> Answer:
         """One attempt. Errors: one of `DATABASE_AWAY` when the endpoint cannot be looked up."""
         try:
-            payload = read_payload(claim)
+            payload = read_payload(claim.payload, type_=claim.type)
             target = await self._target(claim, payload)
             if target is None:
                 return Rejected("endpoint was deleted", cause=Cause.OURS)
@@ -116,7 +116,7 @@ class WebhookAdapter:
             return PRIVATE
         except InvalidPayload as error:
             return rejected_payload(error)
-        body = build_body(claim, payload)
+        body = build_body(payload, type_=claim.type, created_at=claim.created_at)
         if claim.attempts == 0 and len(payload.data) > DATA_BYTES_WARNED:
             log.warning("webhook.large_payload", message_id=str(claim.message_id), size_bytes=len(body))
         answer = await self._post(url, self._headers(claim, target, body), body)
@@ -132,14 +132,7 @@ class WebhookAdapter:
         return Target(payload.url, await self._endpoints.deployment_secrets())
 
     def _headers(self, claim: Claim, target: Target, body: bytes) -> dict[str, str]:
-        message_id, timestamp_s = str(claim.message_id), int(self._clock.now().timestamp())
-        headers = {
-            "webhook-id": message_id,
-            "webhook-timestamp": str(timestamp_s),
-            "webhook-signature": sign(
-                message_id=message_id, timestamp_s=timestamp_s, body=body, keys=target.secrets
-            ),
-        }
+        headers = signed_headers(claim.message_id, body, at=self._clock.now(), keys=target.secrets)
         if claim.correlation_id:
             plain = _PLAIN.fullmatch(claim.correlation_id)
             headers["postroom-correlation-id"] = (

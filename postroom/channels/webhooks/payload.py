@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,7 +11,6 @@ import msgspec
 from postroom.base import json
 from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.channels.webhooks.url import parse_url
-from postroom.outbox.model import Claim
 
 DATA_BYTES_MAX = 256 * 1024
 DATA_BYTES_WARNED = 20 * 1024
@@ -68,27 +67,27 @@ def check_type(value: object) -> str:
     return value
 
 
-def read_payload(claim: Claim) -> Payload:
-    """The payload of a claim, with compact `data`.
+def read_payload(text: str, *, type_: str) -> Payload:
+    """A message's payload, from its JSON text, with compact `data`; `type_` is the message's.
 
     Errors: `InvalidPayload` for what was published by SQL and can never be sent.
     """
     try:
-        payload = _decode(claim.payload)
+        payload = _decode(text)
     except msgspec.ValidationError:
         raise InvalidPayload("the payload is no object with a text as url", field="payload") from None
     if payload.data == _NOTHING:
         raise InvalidPayload("data is missing", field="data")
-    check_type(claim.type)
+    check_type(type_)
     data = msgspec.json.format(bytes(payload.data), indent=-1)
     _check_size(len(data))
     return Payload(url=payload.url, data=msgspec.Raw(data))
 
 
-def build_body(claim: Claim, payload: Payload) -> bytes:
+def build_body(payload: Payload, *, type_: str, created_at: datetime) -> bytes:
     """`{"type", "timestamp", "data"}`; the timestamp is the publication's, not the attempt's."""
-    created = claim.created_at.astimezone(UTC).isoformat(timespec="microseconds")
-    return _encode(_Body(claim.type, created.replace("+00:00", "Z"), payload.data))
+    created = created_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return _encode(_Body(type_, created.replace("+00:00", "Z"), payload.data))
 
 
 def _check_tenant(value: object, *, needed: bool) -> None:

@@ -8,7 +8,9 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
+from datetime import datetime
 from functools import lru_cache
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -49,6 +51,18 @@ def sign(*, message_id: str, timestamp_s: int, body: bytes, keys: Iterable[Secre
     """The `webhook-signature` header: one `v1` signature a secret, separated by spaces."""
     signed = f"{message_id}.{timestamp_s}.".encode() + body
     return " ".join([_signature(key, signed) for key in keys])
+
+
+def signed_headers(
+    message_id: UUID, body: bytes, *, at: datetime, keys: Iterable[SecretStr]
+) -> dict[str, str]:
+    """The three headers of a webhook that is sent `at` this moment."""
+    text, timestamp_s = str(message_id), int(at.timestamp())
+    return {
+        "webhook-id": text,
+        "webhook-timestamp": str(timestamp_s),
+        "webhook-signature": sign(message_id=text, timestamp_s=timestamp_s, body=body, keys=keys),
+    }
 
 
 def _signature(secret: SecretStr, signed: bytes) -> str:

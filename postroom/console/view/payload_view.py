@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from postroom.base import json
 from postroom.base.db import Connection
 from postroom.base.errors import InvalidPayload, NotFound
@@ -16,11 +14,11 @@ from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.mime import Content
 from postroom.channels.webhooks import deployment_secret as direct
 from postroom.channels.webhooks.payload import build_body, read_payload
-from postroom.channels.webhooks.signing import sign
+from postroom.channels.webhooks.signing import signed_headers
 from postroom.channels.webhooks.store import fetch_targets
 from postroom.outbox.encryption import UNREADABLE
 from postroom.outbox.ledger.messages import MessageStory
-from postroom.outbox.model import Adapter, Claim
+from postroom.outbox.model import Adapter
 
 
 async def mail_content(adapter: Adapter, payload: Any) -> Content:
@@ -42,8 +40,8 @@ async def curl_command(
 
     Errors: `InvalidPayload` for what could never be sent, `NotFound` for a deleted endpoint.
     """
-    claim = _claim(story)
-    payload = read_payload(claim)
+    message = story.message
+    payload = read_payload(json.encode(story.payload), type_=message.type)
     if payload.url is not None:
         url, secrets = payload.url, await direct.fetch_or_create_secrets(conn)
     elif endpoint_id is not None:
@@ -53,34 +51,9 @@ async def curl_command(
         url, secrets = targets[endpoint_id].url, targets[endpoint_id].secrets
     else:
         raise NotFound("it has no receiver left to show")
-    body = build_body(claim, payload)
-    timestamp_s = int(now.timestamp())
-    headers = {
-        "content-type": "application/json",
-        "webhook-id": str(claim.message_id),
-        "webhook-timestamp": str(timestamp_s),
-        "webhook-signature": sign(
-            message_id=str(claim.message_id), timestamp_s=timestamp_s, body=body, keys=secrets
-        ),
-    }
+    body = build_body(payload, type_=message.type, created_at=message.created_at)
+    headers = {"content-type": "application/json", **signed_headers(message.id, body, at=now, keys=secrets)}
     parts = ["curl -sS -X POST " + shlex.quote(url)]
     parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
     parts.append(f"--data-raw {shlex.quote(body.decode())}")
     return " \\\n  ".join(parts)
-
-
-def _claim(story: MessageStory) -> Claim:
-    """The message as an adapter would get it; held by no worker."""
-    message = story.message
-    return msgspec.convert(
-        {
-            "message_id": message.id, "n": 0, "worker": 0, "claim_no": 0, "channel": message.channel,
-            "destination": "", "endpoint_id": None, "ordering_key": message.ordering_key,
-            "state": "pending", "attempts": 0, "due_at": message.created_at, "seq": 0,
-            "type": message.type, "tenant": message.tenant, "key": message.key,
-            "correlation_id": message.correlation_id or str(message.id),
-            "traceparent": story.traceparent, "payload": json.encode(story.payload),
-            "created_at": message.created_at,
-        },
-        Claim,
-    )  # fmt: skip
