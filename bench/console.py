@@ -12,7 +12,7 @@ import aiohttp
 from bench.report import Report
 from bench.service import Api
 from postroom.base.db import open_pool, transaction
-from postroom.outbox.ledger.replay import LetterFilter
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay_runs import start_run
 
 ROUNDS: Final = 3
@@ -121,11 +121,11 @@ async def fill_office(dsn: str) -> list[str]:
     for statement, count in zip(FILL, (LETTERS, LETTERS, *[EVENTS] * 5), strict=True):
         await pool.execute(statement, count, timeout=300)
     async with transaction(pool) as conn:
-        run = await start_run(conn, LetterFilter(channel="email"), actor="bench", pace_per_s=0.1)
+        run = await start_run(conn, DeadLetterFilter(channels=("email",)), actor="bench", pace_per_s=0.1)
     some = await pool.fetchrow(SOME)
     await pool.execute(SETTLE, timeout=300)
     await pool.close()
-    return [page.format(**dict(some or {}), replay=run.run.id) for page in PAGES]
+    return [page.format(**dict(some or {}), replay=run.run_id) for page in PAGES]
 
 
 async def measure_pages(api: Api, report: Report, pages: list[str]) -> None:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Final
 
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool, transaction
-from postroom.outbox.ledger.replay import LetterFilter, replay_many
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import replay_dead_letters
 
 POLL_S: Final = 0.5
 HURRY_EVERY_S: Final = 1.5
@@ -45,9 +46,9 @@ async def replay_letters(pool: Pool) -> int:
     count = 0
     while True:
         async with transaction(pool) as conn:
-            replayed = await replay_many(conn, LetterFilter(), actor=ACTOR, limit=LETTERS_MAX)
-        count += replayed
-        if replayed < LETTERS_MAX:
+            replayed = await replay_dead_letters(conn, DeadLetterFilter(), actor=ACTOR, limit=LETTERS_MAX)
+        count += replayed.count
+        if replayed.count < LETTERS_MAX:
             return count
 
 

@@ -10,7 +10,7 @@ from postroom.base.db import Connection
 from postroom.base.errors import Conflict
 from postroom.encryption.keyring import Keyring
 from postroom.outbox import store
-from postroom.outbox.ledger.messages import MessageStory, fetch_message
+from postroom.outbox.ledger.story import MessageStory, fetch_message
 
 
 async def cancel(conn: Connection, message_id: UUID, *, actor: Actor) -> int:

@@ -18,10 +18,12 @@ COMMANDS: Final = {
     "work": "Run the background jobs. Run as many as you like, on as many machines.",
     "migrate": "Bring the database's schema up to date with this version.",
     "publish": "Publish a message and print its id.",
+    "messages": "Messages: what was published, and what became of it.",
     "dead-letter": "Dead letters: what was given up, and why.",
     "replay": (
         "Send dead letters again: one message's, or all that match every filter given, the oldest first."
     ),
+    "replays": "Replays of many: their progress; pause, resume or undo them.",
     "deliver-now": "Do not wait for the next attempt: what waits of a message is due now.",
     "jobs": "Background jobs.",
     "endpoint": "Tenants' endpoints for webhooks.",

@@ -10,12 +10,12 @@ from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
 from postroom.cli.times import HINT, parse_since
 from postroom.outbox.ledger.dead_letters import (
+    DeadLetter,
     DeadLetterFilter,
     DeadLetterGroup,
     list_dead_letter_groups,
     list_dead_letters,
 )
-from postroom.outbox.ledger.messages import DeadLetter
 from postroom.outbox.model import Cause, Channel
 
 group = typer.Typer(help="Dead letters: what was given up, and why.", no_args_is_help=True)
@@ -51,11 +51,11 @@ def list_(
 ) -> None:
     """Dead letters, newest first."""
     wanted = DeadLetterFilter(
-        channels=tuple(channel or Channel),
+        channels=tuple(channel) if channel else None,
         cause=cause,
         fingerprint=fingerprint,
         tenant=tenant,
-        died_since=parse_since(since),
+        since=parse_since(since),
     )
     if grouped:
         _show_groups(wanted, limit, as_json)
@@ -65,7 +65,16 @@ def list_(
 
 def _show_letters(wanted: DeadLetterFilter, limit: int, as_json: bool) -> None:
     async def work(session: Session) -> list[DeadLetter]:
-        return await list_dead_letters(session.conn, wanted, limit=limit)
+        letters: list[DeadLetter] = []
+        cursor = None
+        while len(letters) < limit:
+            async with session.change() as conn:
+                page = await list_dead_letters(conn, wanted, cursor=cursor, limit=limit - len(letters))
+            letters += page.rows
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return letters
 
     letters = in_session(work)
     if as_json:
@@ -82,7 +91,8 @@ def _show_letters(wanted: DeadLetterFilter, limit: int, as_json: bool) -> None:
 
 def _show_groups(wanted: DeadLetterFilter, limit: int, as_json: bool) -> None:
     async def work(session: Session) -> list[DeadLetterGroup]:
-        return await list_dead_letter_groups(session.conn, wanted, limit=limit)
+        async with session.change() as conn:
+            return await list_dead_letter_groups(conn, wanted, limit=limit)
 
     groups = in_session(work)
     if as_json:

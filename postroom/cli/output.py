@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final
+from uuid import UUID
 
 import msgspec
 import typer
@@ -15,6 +16,7 @@ from rich.table import Table
 from postroom.base.foreign_text import visible
 
 PIPED_WIDTH: Final = 160
+ID_WIDTH: Final = 36
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -36,13 +38,15 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table, or the sentence `empty` when there are no rows."""
+    """A table, or the sentence `empty` when there are no rows. Ids stay whole, to be copied."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
+    kept = list(rows)
+    for n, column in enumerate(columns):
+        is_id = any(isinstance(row[n], UUID) for row in kept)
+        table.add_column(column, overflow="fold", no_wrap=is_id, min_width=ID_WIDTH if is_id else None)
+    for row in kept:
         table.add_row(*(cell(value) for value in row))
-    console().print(table if table.row_count else empty, markup=False)
+    console().print(table if kept else empty, markup=False)
 
 
 def cell(value: object) -> str:

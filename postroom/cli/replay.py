@@ -7,17 +7,15 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import typer
-from rich.progress import Progress
 
-from postroom.admin import audit
+from postroom.admin import replay as actions
 from postroom.base.ids import parse_uuid
-from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
+from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
 from postroom.cli.times import HINT, parse_since
-from postroom.outbox.ledger.replay import BATCH_MAX, LetterFilter, Preview, preview, replay_many, replay_one
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import REPLAYED_MAX, DryRun, Replayed, fetch_dry_run
 from postroom.outbox.model import Cause, Channel
-
-LIMIT_MAX: Final = 50_000
 
 _EXAMPLES: Final = examples(
     "postroom replay 0198c5e2-7b1c-7cc3-8f6e-0f4d7a6b9c10",
@@ -44,14 +42,14 @@ def register(application: typer.Typer) -> None:
         pace: Annotated[
             float, typer.Option(min=0, max=10_000, help="Messages per second; 0: all at once.")
         ] = 0.0,
-        limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Maximum number.")] = 1_000,
+        limit: Annotated[int, typer.Option(min=1, max=REPLAYED_MAX, help="Maximum number.")] = 1_000,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be replayed.")] = False,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
         as_json: JsonFlag = False,
     ) -> None:
         """Send dead letters again: one message's, or all that match every filter given, the oldest first."""
         filters: dict[str, Any] = {
-            "channel": channel,
+            "channels": (channel,) if channel else None,
             "cause": cause,
             "fingerprint": fingerprint,
             "tenant": tenant,
@@ -66,33 +64,44 @@ def register(application: typer.Typer) -> None:
         if message_id is not None:
             _one(parse_uuid(message_id, field="MESSAGE_ID"), dry_run=dry_run, as_json=as_json)
             return
-        letters = LetterFilter(**filters, outbound_only=channel is None)
-        found = in_session(lambda session: preview(session.conn, letters))
-        wanted = min(found.count, limit)
-        if dry_run or not wanted:
-            _show(found, replayed=0, as_json=as_json)
+        wanted = actions.replayable(DeadLetterFilter(**filters))
+        found = _look(wanted)
+        count = limit if found.truncated else min(found.letters, limit)
+        if dry_run or not count:
+            _show(found, Replayed(0, None), as_json=as_json)
             return
         if not yes:
-            _show(found, replayed=0, as_json=False)
-            _ask(wanted)
-        replayed = _many(letters, wanted, pace, filters)
-        _show(found, replayed=replayed, as_json=True) if as_json else print(f"Replayed {replayed}.")
+            _show(found, Replayed(0, None), as_json=False)
+            _ask(count)
+        replayed = _many(wanted, limit, pace)
+        if as_json:
+            _show(found, replayed, as_json=True)
+            return
+        print(f"Replayed {replayed.count}.")
+        if replayed.run_id:
+            print(f"Progress, pause, undo: postroom replays show {replayed.run_id}")
 
 
 _FILTERS: Final = ("--channel", "--cause", "--fingerprint", "--tenant", "--type", "--destination", "--since")
 
 
+def _look(wanted: DeadLetterFilter) -> DryRun:
+    async def work(session: Session) -> DryRun:
+        async with session.change() as conn:
+            return await fetch_dry_run(conn, wanted)
+
+    return in_session(work)
+
+
 def _one(message_id: UUID, *, dry_run: bool, as_json: bool) -> None:
     if dry_run:
-        letters = LetterFilter(message_ids=(message_id,))
-        _show(in_session(lambda session: preview(session.conn, letters)), replayed=0, as_json=as_json)
+        found = _look(DeadLetterFilter(message_ids=(message_id,)))
+        _show(found, Replayed(0, None), as_json=as_json)
         return
 
     async def work(session: Session) -> int:
         async with session.change() as conn:
-            count = await replay_one(conn, message_id, actor=session.actor.name)
-            await audit.record(conn, session.actor, "outbox.replay", message_id, replayed=count)
-            return count
+            return await actions.replay_one(conn, message_id, actor=session.actor)
 
     count = in_session(work)
     if as_json:
@@ -101,31 +110,12 @@ def _one(message_id: UUID, *, dry_run: bool, as_json: bool) -> None:
         print(f"Replayed {count}; see how it goes: postroom dead-letter list")
 
 
-def _many(letters: LetterFilter, wanted: int, pace_per_s: float, filters: dict[str, Any]) -> int:
-    """Batch after batch, each with its audit row; a paced replay is one batch, so that its pace holds."""
-    batch_max = LIMIT_MAX if pace_per_s else BATCH_MAX
-    detail = {name: str(value) for name, value in filters.items()}
-
-    async def batch(session: Session, limit: int) -> int:
+def _many(wanted: DeadLetterFilter, limit: int, pace_per_s: float) -> Replayed:
+    async def work(session: Session) -> Replayed:
         async with session.change() as conn:
-            actor = session.actor.name
-            count = await replay_many(conn, letters, actor=actor, limit=limit, pace_per_s=pace_per_s)
-            done = {"replayed": count, "pace_per_s": pace_per_s, **detail}
-            await audit.record(conn, session.actor, "outbox.replay_many", **done)
-            return count
-
-    async def work(session: Session) -> int:
-        total = 0
-        with Progress(console=console(stderr=True), transient=True) as progress:
-            task = progress.add_task("replaying", total=wanted)
-            while total < wanted:
-                limit = min(batch_max, wanted - total)
-                count = await batch(session, limit)
-                total += count
-                progress.update(task, completed=total)
-                if count < limit:
-                    break
-        return total
+            return await actions.replay_many(
+                conn, wanted, limit=limit, pace_per_s=pace_per_s, actor=session.actor
+            )
 
     return in_session(work)
 
@@ -136,14 +126,15 @@ def _ask(count: int) -> None:
     typer.confirm(f"Replay {count}?", abort=True)
 
 
-def _show(found: Preview, *, replayed: int, as_json: bool) -> None:
+def _show(found: DryRun, replayed: Replayed, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "matched": found.count,
-                "destinations": found.destinations,
-                "replayed": replayed,
+                "matched": found.letters,
+                "destinations": found.receivers,
+                "replayed": replayed.count,
                 "sample": found.sample,
+                "run_id": replayed.run_id,
             }
         )
         return
@@ -152,5 +143,5 @@ def _show(found: Preview, *, replayed: int, as_json: bool) -> None:
         ((s.message_id, s.channel, s.destination, s.cause, s.reason, s.died_at) for s in found.sample),
         empty="No dead letter matches.",
     )
-    if found.count:
-        print(f"{found.count} match, for {found.destinations} destinations.")
+    if found.letters:
+        print(f"{found.letters} match, for {found.receivers} destinations.")

@@ -42,6 +42,11 @@ class PageRequest:
     session: Session
 
     @property
+    def cursor(self) -> str | None:
+        """Where the page that is asked for starts; what reads it says whether a page gave it."""
+        return self.http.query_params.get("cursor")
+
+    @property
     def actor(self) -> Actor:
         """For the audit row of what they do."""
         return actor_of(self.http, self.session.actor, self.session.scopes)

@@ -7,7 +7,8 @@ from typing import Final
 from rich.text import Text
 
 from postroom.dev.chains import Chain
-from postroom.outbox.ledger.messages import MessageStory, Status
+from postroom.outbox.ledger.messages import Status
+from postroom.outbox.ledger.story import MessageStory
 from postroom.outbox.model import Channel
 
 CAUSE_WIDTH: Final = 34

@@ -9,7 +9,8 @@ from typing import Final
 from uuid import UUID
 
 from postroom.base.db import Pool
-from postroom.outbox.ledger.messages import LedgerFilter, MessageStory, Status, fetch_message, list_messages
+from postroom.outbox.ledger.messages import LedgerFilter, Status, list_messages
+from postroom.outbox.ledger.story import MessageStory, fetch_message
 from postroom.outbox.model import OUTBOUND, Channel
 
 LOOK_MAX: Final = 200
@@ -63,7 +64,7 @@ class Chains:
             conn.transaction(isolation="repeatable_read", readonly=True),
         ):
             wanted = LedgerFilter(created_from=self._since - MARGIN)
-            for entry in reversed(await list_messages(conn, wanted, limit=LOOK_MAX)):
+            for entry in reversed((await list_messages(conn, wanted, limit=LOOK_MAX)).rows):
                 if entry.id in self._settled:
                     continue
                 chain_id = entry.correlation_id or str(entry.id)

@@ -80,8 +80,8 @@ async def _effects(conn: Connection, event: dict[str, Any]) -> list[LedgerEntry]
     roots = await list_messages(conn, LedgerFilter(channel=Channel.STRIPE, key=f"self:{event['id']}"))
     return [
         effect
-        for root in roots
-        for effect in await list_messages(conn, LedgerFilter(correlation_id=str(root.id)))
+        for root in roots.rows
+        for effect in (await list_messages(conn, LedgerFilter(correlation_id=str(root.id)))).rows
         if effect.channel != Channel.STRIPE
     ]
 

@@ -11,6 +11,7 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, fetch_one, query
 from postroom.base.log import get_logger
 from postroom.metrics.failing import Failing, list_failing
+from postroom.outbox.ledger.dead_letters import count_dead_letters
 from postroom.resilience.store import Circuit, list_circuits
 from postroom.worker.model import JobStatus
 from postroom.worker.store import list_jobs
@@ -24,7 +25,6 @@ COUNTED_MAX: Final = 10_000
 WORKER_SILENT_S: Final = 30.0
 
 _DELIVERIES = query(__package__, "count_deliveries")
-_DEAD_LETTERS = query(__package__, "count_dead_letters")
 _TALLIES = query(__package__, "list_tallies")
 _VITALS = query(__package__, "fetch_vitals")
 
@@ -83,14 +83,14 @@ async def read_gauges(conn: Connection) -> Gauges:
     """Read everything. Transaction: the caller's; repeatable read makes the numbers agree."""
     queues = await conn.fetch(_DELIVERIES, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
     failing = await list_failing(conn, timeout_s=STATEMENT_TIMEOUT_S)
-    dead = await conn.fetch(_DEAD_LETTERS, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
+    dead = await count_dead_letters(conn, counted_max=COUNTED_MAX, timeout_s=STATEMENT_TIMEOUT_S)
     tallies = await conn.fetch(_TALLIES, timeout=STATEMENT_TIMEOUT_S)
     jobs = await list_jobs(conn, timeout_s=STATEMENT_TIMEOUT_S)
     vitals = await fetch_one(conn, _VITALS, WORKER_SILENT_S, timeout_s=STATEMENT_TIMEOUT_S)
     return Gauges(
         queues=tuple(QueueDepth(**row) for row in queues),
         failing=tuple(failing),
-        dead_letters={(row["channel"], row["cause"]): row["count"] for row in dead},
+        dead_letters={(each.channel, each.cause): each.count for each in dead},
         tallies={(row["name"], row["label"]): row["value"] for row in tallies},
         jobs={job.name: job for job in jobs},
         circuits={circuit.name: circuit for circuit in await list_circuits(conn)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postroom.admin.audit import SUBJECT_LENGTH_MAX, Actor, list_, record
+from postroom.admin.audit import SUBJECT_LENGTH_MAX, Actor, list_trail, record
 from postroom.base.db import Pool, transaction
 
 ACTOR = Actor("token:ci", request_id="r-1")
@@ -16,7 +16,7 @@ async def test_an_audit_row_vanishes_with_the_change_it_describes(pool: Pool) ->
         await change.rollback()
     async with transaction(pool) as conn:
         await record(conn, ACTOR, "job.run", "retention", n=1)
-        [entry] = await list_(conn)
+        [entry] = (await list_trail(conn)).rows
     assert (entry.actor, entry.request_id) == ("token:ci", "r-1")
     assert (entry.subject, entry.detail) == ("retention", {"n": 1})
 
@@ -24,5 +24,5 @@ async def test_an_audit_row_vanishes_with_the_change_it_describes(pool: Pool) ->
 async def test_a_subject_without_end_is_cut(pool: Pool) -> None:
     async with transaction(pool) as conn:
         await record(conn, ACTOR, "circuit.open", "x" * 10_000)
-        [entry] = await list_(conn)
+        [entry] = (await list_trail(conn)).rows
     assert len(entry.subject) == SUBJECT_LENGTH_MAX

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from uuid import uuid4
+
 import pytest
 from rich.errors import MarkupError
 
@@ -35,3 +39,18 @@ def test_brackets_are_brackets(text: str, capsys: pytest.CaptureFixture[str]) ->
     except MarkupError as error:
         pytest.fail(f"taken for markup: {error}")
     assert text in capsys.readouterr().out
+
+
+def test_ids_stay_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "72")
+    ids = [uuid4() for _ in range(3)]
+    columns = ("MESSAGE", "CHANNEL", "DESTINATION", "CAUSE", "REASON", "ATTEMPTS", "DIED")
+    rows = [(each, "webhook", "hooks.example.com", "passing", "answered 503 " * 5, 8, None) for each in ids]
+    print_table(columns, rows, empty="")
+    shown = capsys.readouterr().out
+    assert all(str(each) in shown for each in ids)
+    lines = re.sub(r"\x1b\[\d*m", "", shown).splitlines()
+    assert max(map(len, lines)) <= 72

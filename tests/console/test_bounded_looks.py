@@ -12,8 +12,8 @@ import pytest
 from postroom.admin import audit
 from postroom.base.settings import Settings
 from postroom.channels.stripe import reading as event_store
-from postroom.outbox.ledger import dead_letter_pages as letter_store
-from postroom.outbox.ledger import message_pages as ledger_store
+from postroom.outbox.ledger import dead_letters as letter_store
+from postroom.outbox.ledger import messages as ledger_store
 from tests.console.http import Visitor, visitor
 from tests.fixtures.api import Api, running_api
 

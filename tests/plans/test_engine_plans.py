@@ -14,7 +14,8 @@ from postroom.base.db import Pool, connect, open_pool, transaction
 from postroom.metrics.gauges import read_gauges
 from postroom.outbox import store
 from postroom.outbox.cursor import START
-from postroom.outbox.ledger.replay import LetterFilter, replay_many, replay_one
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import replay_dead_letters, replay_one
 from postroom.outbox.model import Cause, Delivered, RetryLater
 from postroom.outbox.policy import Settlement, Verdict, delivered
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
@@ -76,8 +77,9 @@ async def publish_and_deliver(dsn: str, pool: Pool) -> None:
         await store.fetch_next_due_s(conn, channel="email")
         await store.cancel_message(conn, message_id=known)
         assert await replay_one(conn, claims[40].message_id, actor="test") == 1
-        permanent = LetterFilter(channel="email", cause="permanent")
-        assert await replay_many(conn, permanent, actor="test", limit=10) == 1
+        permanent = DeadLetterFilter(channels=("email",), cause="permanent")
+        replayed = await replay_dead_letters(conn, permanent, actor="test", limit=10)
+        assert replayed.count == 1
 
 
 async def scrape_and_probe(_dsn: str, pool: Pool) -> None:

@@ -15,7 +15,7 @@ from postroom.base.db import Pool, transaction
 from postroom.channels.webhooks import endpoints
 from postroom.encryption.keyring import NO_KEYS, keyring_of
 from postroom.health.doctor import diagnose
-from postroom.outbox.ledger.messages import fetch_message
+from postroom.outbox.ledger.story import fetch_message
 from postroom.outbox.model import Message
 from postroom.outbox.publish import publish_many
 from tests.console.http import visitor

@@ -13,7 +13,8 @@ from postroom.base.db import Pool, open_pool, transaction
 from postroom.outbox import store
 from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.ledger.balance import fetch_balance
-from postroom.outbox.ledger.replay import LetterFilter, replay_many
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import replay_dead_letters
 from postroom.outbox.model import Channel, Claim, Outcome
 from postroom.outbox.policy import settle
 from postroom.outbox.publish import publish_many
@@ -119,7 +120,8 @@ class PostgresStore:
 
     def replay(self, key: Key) -> bool:
         async def replay(conn: Any) -> int:
-            return await replay_many(conn, LetterFilter(message_ids=(self._ids[key],)), actor="test")
+            wanted = DeadLetterFilter(message_ids=(self._ids[key],))
+            return (await replay_dead_letters(conn, wanted, actor="test", limit=1)).count
 
         return self._within(replay) == 1
 

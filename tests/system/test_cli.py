@@ -30,8 +30,10 @@ COMMANDS = (
         "serve",
         "migrate",
         "publish",
+        "messages",
         "dead-letter",
         "replay",
+        "replays",
         "jobs",
         "endpoint",
         "routes",
@@ -62,7 +64,7 @@ def cli(settings: dict[str, str], tmp_path: Path) -> Cli:
 async def audited(pool: Pool) -> list[tuple[str, str]]:
     """Actor and action, newest first."""
     async with pool.acquire() as conn:
-        return [(entry.actor, entry.action) for entry in await audit.list_(conn)]
+        return [(entry.actor, entry.action) for entry in (await audit.list_trail(conn)).rows]
 
 
 async def publish_dead_letter(pool: Pool, cli_settings: dict[str, str], home: Path) -> UUID:
@@ -328,10 +330,60 @@ async def test_a_replay_by_filter_looks_first_and_asks(
     assert "--yes" in unasked.err
     assert await audited(pool) == []
 
-    assert (await asyncio.to_thread(cli, *filters, "--yes", "--pace", "5")).out == "Replayed 1.\n"
+    replayed = await asyncio.to_thread(cli, *filters, "--yes", "--pace", "5")
+    assert replayed.out.startswith("Replayed 1.\n")
     assert await audited(pool) == [(ACTOR, "outbox.replay_many")]
     none_left = (await asyncio.to_thread(cli, *filters, "--yes", "--json")).json
     assert (none_left["matched"], none_left["replayed"]) == (0, 0)
+
+
+async def test_a_replay_of_many_is_watched_paused_resumed_and_taken_back(
+    cli: Cli, pool: Pool, settings: dict[str, str], tmp_path: Path
+) -> None:
+    await publish_dead_letter(pool, settings, tmp_path)
+    run_id = (await asyncio.to_thread(cli, "replay", "--cause", "permanent", "--yes", "--json")).json[
+        "run_id"
+    ]
+    [listed] = (await asyncio.to_thread(cli, "replays", "--json")).json
+    assert (listed["id"], listed["items"], listed["state"]) == (run_id, 1, "running")
+    for command, said, state in (
+        ("pause", "Paused: 1", "paused"),
+        ("resume", "Resumed: 1", "running"),
+        ("undo", "Taken back: 1", "undone"),
+    ):
+        assert said in (await asyncio.to_thread(cli, "replays", command, run_id)).out
+        shown = (await asyncio.to_thread(cli, "replays", "show", run_id, "--json")).json
+        assert shown["run"]["state"] == state
+    assert await pool.fetchval("select count(*) from postroom.dead_letter") == 1
+    assert (await asyncio.to_thread(cli, "replays", "undo", run_id)).code == 1
+    actions = [action for _, action in await audited(pool)]
+    assert actions == ["replay.undo", "replay.resume", "replay.pause", "outbox.replay_many"]
+
+
+async def test_what_waits_for_a_retry_is_listed_page_by_page_the_longest_due_first(
+    cli: Cli, pool: Pool
+) -> None:
+    for n in range(5):
+        await pool.execute(FOR_NOBODY)
+        if n < 3:
+            await pool.execute(
+                """update postroom.delivery set state = 'retry', attempts = 1, last_reason = 'busy',
+                due_at = now() + make_interval(mins => 10 - $1) where state = 'pending'""",
+                n,
+            )
+    due = "select message_id::text as id from postroom.delivery where state = 'retry' order by due_at"
+    expected = [row["id"] for row in await pool.fetch(due)]
+    listing = ("messages", "list", "--status", "retry", "--limit", "2", "--json")
+    first = (await asyncio.to_thread(cli, *listing)).json
+    rest = (await asyncio.to_thread(cli, *listing, "--cursor", first["next_cursor"])).json
+    assert [item["id"] for item in first["items"] + rest["items"]] == expected
+    assert (first["items"][0]["last_reason"], rest["next_cursor"]) == ("busy", None)
+
+    every = (await asyncio.to_thread(cli, "messages", "list", "--type", "order.paid", "--json")).json
+    assert sorted(item["status"] for item in every["items"]) == ["pending"] * 2 + ["retry"] * 3
+    assert expected[0] in (await asyncio.to_thread(cli, "messages", "list", "--status", "retry")).out
+    unknown = await asyncio.to_thread(cli, "messages", "list", "--cursor", "nonsense")
+    assert (unknown.code, "cursor" in unknown.err) == (2, True)
 
 
 async def test_asking_for_a_job_waits_for_nobody_if_told_so(cli: Cli, pool: Pool) -> None:

@@ -11,7 +11,7 @@ from postroom.admin import audit
 from postroom.admin.audit import AuditEntry
 from postroom.api.admin.callers import Reader
 from postroom.api.context import ContextDependency
-from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page
 
 router = APIRouter(prefix="/v1/admin/audit", tags=["audit"])
 
@@ -32,9 +32,6 @@ async def list_audit(
     query: Annotated[AuditQuery, Query()], context: ContextDependency, _: Reader
 ) -> Page[AuditEntry]:
     """The audit trail, newest first."""
-    below_id = decode_cursor(query.cursor, int)
     async with context.snapshot() as conn:
-        found = await audit.list_(
-            conn, below_id=below_id, actor=query.actor, action=query.action, limit=query.limit + 1
-        )
-    return page_of(found, query.limit, lambda entry: entry.id)
+        found = await audit.list_trail(conn, **query.model_dump())
+    return Page(items=found.rows, next_cursor=found.cursor)

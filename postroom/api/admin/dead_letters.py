@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from postroom.api.admin.callers import Reader
 from postroom.api.context import ContextDependency
-from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
-from postroom.base.db import Connection
+from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page
 from postroom.base.errors import InvalidInput
-from postroom.outbox.ledger import dead_letters as letters
-from postroom.outbox.ledger.dead_letters import (
-    DeadLetterCount,
-    DeadLetterFilter,
-    DeadLetterGroup,
-    DeadLetterPosition,
-)
-from postroom.outbox.ledger.messages import DeadLetter
+from postroom.outbox.ledger import dead_letters as ledger
+from postroom.outbox.ledger.dead_letters import DeadLetter, DeadLetterCount, DeadLetterFilter, DeadLetterGroup
 from postroom.outbox.model import OUTBOUND, Cause, Channel
 
 router = APIRouter(prefix="/v1/admin", tags=["dead letters"])
 
+COUNTED_MAX: Final = 100_000
+
 Text = Annotated[str | None, Field(max_length=500)]
 
 
-class DeadLetterQuery(BaseModel):
+class DeadLetterTerms(BaseModel):
     """Everything that is given must match."""
 
     model_config = ConfigDict(extra="forbid")
@@ -36,13 +32,25 @@ class DeadLetterQuery(BaseModel):
     cause: Cause | None = None
     fingerprint: Text = None
     tenant: Text = None
+    type: Text = None
+    destination: Text = None
     since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+    def terms(
+        self, *, channels: tuple[Channel, ...] | None = None, message_ids: tuple[UUID, ...] | None = None
+    ) -> DeadLetterFilter:
+        """`channels`: any of these, unless one is named."""
+        given = {name: getattr(self, name) for name in DeadLetterTerms.model_fields if name != "channel"}
+        channels = channels if self.channel is None else (self.channel,)
+        return DeadLetterFilter(channels=channels, message_ids=message_ids, **given)
+
+
+class DeadLetterQuery(DeadLetterTerms):
+    """A page may be shorter than `limit` though more follow: follow `next_cursor` until there is none."""
+
     limit: Limit = LIMIT_DEFAULT
     cursor: Cursor = None
-
-    def filter(self, every: tuple[Channel, ...]) -> DeadLetterFilter:
-        channels = every if self.channel is None else (self.channel,)
-        return DeadLetterFilter(channels, self.cause, self.fingerprint, self.tenant, self.since)
 
 
 class OutboundQuery(DeadLetterQuery):
@@ -56,7 +64,7 @@ class DeadLetterGroups(BaseModel):
 
 
 class DeadLetterQueues(Page[DeadLetter]):
-    """Every channel. `counts` are of all letters, not of this page."""
+    """Every channel. `counts` are of all letters, not of this page; above 100,000 it is the canary's last."""
 
     counts: list[DeadLetterCount]
 
@@ -68,12 +76,13 @@ async def list_outbound(
     """Outbound dead letters, newest first, or grouped by what went wrong."""
     if query.channel is not None and query.channel not in OUTBOUND:
         raise InvalidInput("dead letters of stripe are at /v1/admin/queues/dead-letter", field="channel")
-    wanted = query.filter(OUTBOUND)
+    wanted = query.terms(channels=OUTBOUND)
     async with context.snapshot() as conn:
-        if query.group is None:
-            return await _page(conn, wanted, query)
-        groups = await letters.list_dead_letter_groups(conn, wanted, limit=query.limit)
-        return DeadLetterGroups(groups=groups)
+        if query.group is not None:
+            groups = await ledger.list_dead_letter_groups(conn, wanted, limit=query.limit)
+            return DeadLetterGroups(groups=groups)
+        found = await ledger.list_dead_letters(conn, wanted, cursor=query.cursor, limit=query.limit)
+    return Page(items=found.rows, next_cursor=found.cursor)
 
 
 @router.get("/queues/dead-letter")
@@ -82,14 +91,6 @@ async def list_every_channel(
 ) -> DeadLetterQueues:
     """Dead letters of every channel, Stripe's included: counts and items."""
     async with context.snapshot() as conn:
-        page = await _page(conn, query.filter(tuple(Channel)), query)
-        counts = await letters.count_dead_letters(conn)
-    return DeadLetterQueues(items=page.items, next_cursor=page.next_cursor, counts=counts)
-
-
-async def _page(conn: Connection, wanted: DeadLetterFilter, query: DeadLetterQuery) -> Page[DeadLetter]:
-    after = decode_cursor(query.cursor, DeadLetterPosition)
-    found = await letters.list_dead_letters(conn, wanted, after=after, limit=query.limit + 1)
-    return page_of(
-        found, query.limit, lambda letter: DeadLetterPosition(letter.died_at, letter.message_id, letter.n)
-    )
+        found = await ledger.list_dead_letters(conn, query.terms(), cursor=query.cursor, limit=query.limit)
+        counts = await ledger.count_dead_letters(conn, counted_max=COUNTED_MAX)
+    return DeadLetterQueues(items=found.rows, next_cursor=found.cursor, counts=counts)

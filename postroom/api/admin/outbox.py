@@ -11,9 +11,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from postroom.admin import messages
 from postroom.api.admin.callers import Canceller, Reader, Replayer
 from postroom.api.context import ContextDependency
-from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
-from postroom.outbox.ledger import messages as reading
-from postroom.outbox.ledger.messages import LedgerEntry, LedgerFilter, MessageStory, Status
+from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page
+from postroom.outbox.ledger import messages as ledger
+from postroom.outbox.ledger import story
+from postroom.outbox.ledger.messages import LedgerEntry, LedgerFilter, Status
+from postroom.outbox.ledger.story import MessageStory
 from postroom.outbox.model import Channel
 
 router = APIRouter(prefix="/v1/admin/outbox", tags=["outbox"])
@@ -22,7 +24,7 @@ Text = Annotated[str | None, Field(max_length=500)]
 
 
 class LedgerQuery(BaseModel):
-    """Everything that is given must match."""
+    """Everything that is given must match. A page may be shorter than `limit` though more follow."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,17 +56,16 @@ async def list_messages(
 ) -> Page[LedgerEntry]:
     """The ledger, newest first."""
     wanted = LedgerFilter(**query.model_dump(exclude={"limit", "cursor"}))
-    below_id = decode_cursor(query.cursor, UUID)
     async with context.snapshot() as conn:
-        found = await reading.list_messages(conn, wanted, below_id=below_id, limit=query.limit + 1)
-    return page_of(found, query.limit, lambda entry: entry.id)
+        found = await ledger.list_messages(conn, wanted, cursor=query.cursor, limit=query.limit)
+    return Page(items=found.rows, next_cursor=found.cursor)
 
 
 @router.get("/{event_id}")
 async def fetch_message(event_id: UUID, context: ContextDependency, _: Reader) -> MessageStory:
     """One message: its deliveries, attempts, dead letters, and what belongs to the same chain."""
     async with context.snapshot() as conn:
-        return await reading.fetch_message(conn, event_id, keyring=context.keyring)
+        return await story.fetch_message(conn, event_id, keyring=context.keyring)
 
 
 @router.post("/{event_id}/cancel")

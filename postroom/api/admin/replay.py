@@ -7,36 +7,24 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from postroom.admin import audit
+from postroom.admin import replay
 from postroom.api.admin.callers import Replayer
+from postroom.api.admin.dead_letters import DeadLetterTerms
 from postroom.api.context import ContextDependency
-from postroom.outbox.ledger import replay
-from postroom.outbox.ledger.replay import LetterFilter, LetterSample
-from postroom.outbox.model import Cause, Channel
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import REPLAYED_MAX, DeadLetterSample, fetch_dry_run
+from postroom.outbox.ledger.replay import Replayed as Started
 
 router = APIRouter(prefix="/v1/admin/outbox", tags=["replay"])
 
-REPLAYED_MAX: Final = 50_000
 REPLAYED_DEFAULT: Final = 1_000
 
-Text = Annotated[str | None, Field(max_length=500)]
 
-
-class ReplayFilter(BaseModel):
+class ReplayFilter(DeadLetterTerms):
     """Everything that is given must match; at least one must be. Stripe only when it is named."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    channel: Channel | None = None
-    cause: Cause | None = None
-    fingerprint: Text = None
-    tenant: Text = None
-    type: Text = None
-    destination: Text = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
     event_ids: Annotated[list[UUID], Field(min_length=1, max_length=1_000)] | None = None
 
     @model_validator(mode="after")
@@ -45,10 +33,9 @@ class ReplayFilter(BaseModel):
             raise ValueError("name at least one of " + ", ".join(type(self).model_fields))
         return self
 
-    def letters(self) -> LetterFilter:
-        fields = self.model_dump(exclude={"event_ids"})
+    def filter(self) -> DeadLetterFilter:
         ids = tuple(self.event_ids) if self.event_ids else None
-        return LetterFilter(**fields, message_ids=ids, outbound_only=self.channel is None and ids is None)
+        return replay.replayable(self.terms(message_ids=ids))
 
 
 class ReplayRequest(BaseModel):
@@ -63,13 +50,17 @@ class ReplayRequest(BaseModel):
 
 
 class ReplayPreview(BaseModel):
-    """What matched before anything was done; `matched` stops at 100,000."""
+    """What matched before anything was done; `matched` stops at 100,000.
+
+    `run_id`: the replay, which can be watched, paused and taken back (console, `postroom replays`).
+    """
 
     dry_run: bool
     matched: int
     destinations: int
     replayed: int
-    sample: list[LetterSample]
+    sample: list[DeadLetterSample]
+    run_id: UUID | None = None
 
 
 class Replayed(BaseModel):
@@ -81,22 +72,25 @@ class Replayed(BaseModel):
 @router.post("/replay")
 async def replay_many(body: ReplayRequest, context: ContextDependency, caller: Replayer) -> ReplayPreview:
     """Replay what matches, the oldest first; with `dry_run` only say what would be."""
-    letters = body.filter.letters()
+    wanted = body.filter.filter()
+    started = Started(0, None)
     async with context.transaction() as conn:
-        found = await replay.preview(conn, letters)
-        count = 0
+        found = await fetch_dry_run(conn, wanted)
         if not body.dry_run:
-            count = await replay.replay_many(
-                conn, letters, actor=caller.name, limit=body.limit, pace_per_s=body.pace_per_s
+            started = await replay.replay_many(
+                conn,
+                wanted,
+                limit=body.limit,
+                pace_per_s=body.pace_per_s,
+                actor=caller,
             )
-            wanted = body.model_dump(mode="json", exclude_none=True)
-            await audit.record(conn, caller, "outbox.replay_many", replayed=count, **wanted)
     return ReplayPreview(
         dry_run=body.dry_run,
-        matched=found.count,
-        destinations=found.destinations,
-        replayed=count,
+        matched=found.letters,
+        destinations=found.receivers,
+        replayed=started.count,
         sample=found.sample,
+        run_id=started.run_id,
     )
 
 
@@ -104,6 +98,5 @@ async def replay_many(body: ReplayRequest, context: ContextDependency, caller: R
 async def replay_one(event_id: UUID, context: ContextDependency, caller: Replayer) -> Replayed:
     """Replay every dead letter of one message. 404 unknown, 409 nothing dead (any more)."""
     async with context.transaction() as conn:
-        count = await replay.replay_one(conn, event_id, actor=caller.name)
-        await audit.record(conn, caller, "outbox.replay", event_id, replayed=count)
+        count = await replay.replay_one(conn, event_id, actor=caller)
     return Replayed(id=event_id, replayed=count, at=context.clock.now())

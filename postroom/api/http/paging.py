@@ -20,7 +20,7 @@ Cursor = Annotated[str | None, Field(max_length=500, description="`next_cursor` 
 
 
 class Page(BaseModel, Generic[Item]):
-    """`next_cursor` is absent on the last page."""
+    """`next_cursor` is absent on the last page only: one whose scan ended early may be short or empty."""
 
     items: list[Item]
     next_cursor: str | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from postroom.base.db import Pool, transaction
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.outcomes import MENDABLE_CODES
-from postroom.outbox.ledger.replay import LetterFilter, preview, replay_many
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import fetch_dry_run, replay_dead_letters
 from postroom.outbox.model import Cause, Channel
 from postroom.worker.model import Job, JobContext
 
@@ -14,8 +15,8 @@ PACE_PER_S = 20.0
 REPLAYS_MAX = 3
 
 PASSED = (
-    LetterFilter(channel=Channel.EMAIL, cause=Cause.PASSING),
-    LetterFilter(channel=Channel.EMAIL, cause=Cause.OURS, codes=MENDABLE_CODES),
+    DeadLetterFilter(channels=(Channel.EMAIL,), cause=Cause.PASSING),
+    DeadLetterFilter(channels=(Channel.EMAIL,), cause=Cause.OURS, codes=MENDABLE_CODES),
 )
 """What died for a reason that can pass: the provider, the connection, our credentials."""
 
@@ -28,9 +29,9 @@ def dead_letter_job(*, pool: Pool, mailer: EmailAdapter) -> Job:
     """
 
     async def run(context: JobContext) -> int:
-        async with pool.acquire() as conn:
-            waiting = [await preview(conn, letters) for letters in PASSED]
-        if not context.requested and not any(each.count for each in waiting):
+        async with transaction(pool) as conn:
+            waiting = [await fetch_dry_run(conn, letters, scan_max=1) for letters in PASSED]
+        if not context.requested and not any(each.letters for each in waiting):
             return 0
         await mailer.prove_login()
         count = 0
@@ -38,7 +39,7 @@ def dead_letter_job(*, pool: Pool, mailer: EmailAdapter) -> Job:
             redriven = BATCH_MAX
             while redriven == BATCH_MAX and not context.stop.is_set():
                 async with transaction(pool) as conn:
-                    redriven = await replay_many(
+                    replayed = await replay_dead_letters(
                         conn,
                         letters,
                         actor="email-dlq",
@@ -47,6 +48,7 @@ def dead_letter_job(*, pool: Pool, mailer: EmailAdapter) -> Job:
                         replays_max=REPLAYS_MAX,
                         after_s=count / PACE_PER_S,
                     )
+                redriven = replayed.count
                 count += redriven
         return count
 

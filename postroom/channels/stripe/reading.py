@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from postroom.base.bounded_page import BoundedPage, looked
+from postroom.base.bounded_page import BoundedPage, bounded_page
+from postroom.base.cursor import decode_cursor
 from postroom.base.db import Connection, Record, fetch_one, query
 
 SCAN_MAX: Final = 2_000
@@ -20,13 +21,14 @@ async def list_events(
     *,
     state: str | None,
     type_: str | None,
-    after: tuple[datetime, str] | None,
+    cursor: str | None,
     limit: int,
-) -> BoundedPage:
+) -> BoundedPage[Record]:
     """Newest first, as long as their raw bodies are kept; of the newest `SCAN_MAX` that may fit."""
+    after = decode_cursor(cursor, tuple[datetime, str]) or (None, None)
     scan_max = SCAN_MAX if state or type_ else limit + 1
-    rows = await conn.fetch(_EVENTS, *(after or (None, None)), scan_max, state, type_, limit + 1)
-    return looked(rows, ("received_at", "event_id"), limit=limit)
+    rows = await conn.fetch(_EVENTS, *after, scan_max, state, type_, limit + 1)
+    return bounded_page(rows, ("received_at", "event_id"), limit=limit)
 
 
 async def fetch_summary(conn: Connection) -> Record:

@@ -7,8 +7,6 @@ from typing import Final
 from starlette.responses import Response
 
 from postroom.admin import audit
-from postroom.base import json
-from postroom.base.cursor import decode_cursor
 from postroom.base.ids import uuid_or_none
 from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import PAGE_ROWS, text
@@ -25,18 +23,14 @@ FOLDERS: Final = {
 
 async def trail(request: PageRequest) -> Response:
     filters = {name: text(request.http, name) for name in ("actor", "action")}
-    below_id = decode_cursor(request.http.query_params.get("cursor"), int)
     async with request.console.snapshot() as conn:
-        found = await audit.list_trail(
-            conn, actor=filters["actor"], action=filters["action"], below_id=below_id, limit=PAGE_ROWS
-        )
+        found = await audit.list_trail(conn, **filters, cursor=request.cursor, limit=PAGE_ROWS)
     return request.page(
         "audit.html",
         active="audit",
         filters=filters,
         found=found,
-        details={row["id"]: json.decode(row["detail"]) for row in found.rows},
-        places={row["id"]: place_of(row["action"], row["subject"]) for row in found.rows},
+        places={entry.id: place_of(entry.action, entry.subject) for entry in found.rows},
         scan_max=audit.TRAIL_SCAN_MAX,
     )
 

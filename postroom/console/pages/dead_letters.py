@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from postroom.admin.audit import record
-from postroom.base.cursor import decode_cursor
+from postroom.admin import replay as actions
 from postroom.base.db import Connection
-from postroom.base.errors import InvalidInput
+from postroom.base.errors import Conflict, InvalidInput
 from postroom.base.ids import parse_uuid
+from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
 from postroom.console.view.filters import url_query
 from postroom.console.view.parameters import PAGE_ROWS, choice, number, text
-from postroom.outbox.ledger import dead_letter_pages as store
+from postroom.outbox.ledger import dead_letters as ledger
 from postroom.outbox.ledger import replay_runs
-from postroom.outbox.ledger.replay import LetterFilter
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import REPLAYED_MAX, fetch_dry_run
 from postroom.outbox.ledger.replay_runs import Progress, ReplayRun, RunState
 from postroom.outbox.model import Cause, Channel
 
 PACES: Final = (0, 1, 5, 20, 100)
+GROUPS_MAX: Final = 100
+DRY_RUN_SCAN_MAX: Final = 20_000
 CHOSEN_MAX: Final = 1_000
 RUNS_SHOWN_MAX: Final = 3
 PROGRESS_ITEMS_MAX: Final = 2_000
@@ -36,25 +39,22 @@ FILTERS: Final = ("channel", "cause", "fingerprint", "tenant", "destination")
 async def dead_letters(request: PageRequest) -> Response:
     """Without a fingerprint the faults come first; the letters below fit the filters."""
     filters = _filters(request.http)
-    after = decode_cursor(request.http.query_params.get("cursor"), tuple[datetime, UUID, int])
-    wanted = store.LetterPage(**filters)
-    grouped = not (filters["fingerprint"] or filters["tenant"] or filters["destination"] or after)
+    wanted = _wanted(filters)
+    grouped = not (wanted.fingerprint or wanted.tenant or wanted.destination or request.cursor)
     async with request.console.snapshot() as conn:
-        groups = (
-            await store.list_groups(conn, channel=filters["channel"], cause=filters["cause"])
-            if grouped
-            else []
-        )
-        found = await store.list_letters(conn, wanted, after=after, limit=PAGE_ROWS)
+        groups = await ledger.list_dead_letter_groups(conn, wanted, limit=GROUPS_MAX) if grouped else []
+        found = await ledger.list_dead_letters(conn, wanted, cursor=request.cursor, limit=PAGE_ROWS)
+        receivers = await fetch_receivers(conn, [row.destination for row in found.rows])
         runs = await _under_way(request, conn)
     return request.page(
         "dead_letters.html",
         active="dead-letters",
         filters=filters,
         groups=groups,
-        groups_max=store.GROUPS_MAX,
+        groups_max=GROUPS_MAX,
         found=found,
-        scan_max=store.SCAN_MAX,
+        receivers=receivers,
+        scan_max=ledger.SCAN_MAX,
         runs=runs,
     )
 
@@ -80,16 +80,16 @@ async def dry_run(request: PageRequest) -> Response:
     """What a replay would do: how many, to whom, for how long. Touches nothing."""
     filters = _filters(request.http)
     ids = _chosen(request.http.query_params.getlist("id"))
-    letters = letter_filter(filters, ids)
+    wanted = actions.replayable(_wanted(filters, ids))
     async with request.console.snapshot() as conn:
-        found = await store.fetch_dry_run(conn, letters)
+        found = await fetch_dry_run(conn, wanted, scan_max=DRY_RUN_SCAN_MAX)
     return request.page(
         "dry_run.html",
         active="dead-letters",
         filters=filters,
         ids=ids,
         found=found,
-        items_max=replay_runs.ITEMS_MAX,
+        replayed_max=REPLAYED_MAX,
         paces=PACES,
         place_back="/console/dead-letters" + url_query(filters),
     )
@@ -97,39 +97,27 @@ async def dry_run(request: PageRequest) -> Response:
 
 async def start(request: PageRequest, form: Form) -> Response:
     """Replay what matches now, at the pace that was chosen."""
-    filters: dict[str, str | None] = {name: field(form, name) or None for name in FILTERS}
-    ids = _chosen(form.get("id", []))
+    wanted = actions.replayable(
+        _wanted({name: field(form, name) or None for name in FILTERS}, _chosen(form.get("id", [])))
+    )
     pace_per_s = number(form, "pace_own", low=0, high=PACE_MAX, default=-1)
     if pace_per_s < 0:
         pace_per_s = number(form, "pace", low=0, high=PACE_MAX, default=0)
-    letters = letter_filter(filters, ids)
     async with request.console.transaction() as conn:
-        progress = await replay_runs.start_run(conn, letters, actor=request.actor.name, pace_per_s=pace_per_s)
-        detail: dict[str, Any] = {
-            "replayed": progress.run.items,
-            "pace_per_s": pace_per_s,
-            "filter": progress.run.wanted,
-        }
-        await record(conn, request.actor, "outbox.replay_many", progress.run.id, **detail)
-    return request.back(f"/console/replays/{progress.run.id}", f"Replaying {progress.run.items} letters.")
+        started = await actions.replay_many(conn, wanted, pace_per_s=pace_per_s, actor=request.actor)
+    if started.run_id is None:
+        raise Conflict("no dead letter matches: they were replayed already, or never died")
+    return request.back(f"/console/replays/{started.run_id}", f"Replaying {started.count} letters.")
 
 
-def letter_filter(filters: dict[str, str | None], ids: tuple[UUID, ...]) -> LetterFilter:
-    """Everything that is given must match; at least one must be. Stripe's only when something names them.
-
-    Errors: `InvalidInput`.
-    """
-    if not ids and not any(filters.values()):
-        raise InvalidInput("choose letters, a fault, or at least one filter: everything at once is too much")
-    named = ids or filters["channel"] or filters["fingerprint"]
-    return LetterFilter(
-        channel=filters["channel"],
+def _wanted(filters: dict[str, str | None], ids: tuple[UUID, ...] = ()) -> DeadLetterFilter:
+    return DeadLetterFilter(
+        channels=(filters["channel"],) if filters["channel"] else None,
         cause=filters["cause"],
         fingerprint=filters["fingerprint"],
         tenant=filters["tenant"],
         destination=filters["destination"],
         message_ids=ids or None,
-        outbound_only=not named,
     )
 
 

@@ -9,7 +9,7 @@ from markupsafe import escape
 from starlette.responses import HTMLResponse, Response
 
 from postroom.admin import messages as actions
-from postroom.admin.audit import record
+from postroom.admin.replay import replay_one
 from postroom.admin.tokens import Scope
 from postroom.base.db import Connection
 from postroom.base.errors import PostroomError
@@ -20,10 +20,9 @@ from postroom.console.page_request import PageRequest
 from postroom.console.view.filters import visible
 from postroom.console.view.parameters import path_id
 from postroom.console.view.payload_view import curl_command, mail_content
-from postroom.console.view.timeline import moments, nexts
-from postroom.outbox.ledger import message_pages as store
-from postroom.outbox.ledger.messages import CHAIN_MAX, MessageStory, Status, fetch_message
-from postroom.outbox.ledger.replay import replay_one
+from postroom.console.view.timeline import moments
+from postroom.outbox.ledger.messages import Status, fetch_topics
+from postroom.outbox.ledger.story import CHAIN_MAX, ROWS_MAX, MessageStory, fetch_happenings, fetch_message
 from postroom.outbox.model import Channel
 
 LETTER_HTML_MAX = 1_000_000
@@ -63,8 +62,7 @@ async def replay(request: PageRequest, _form: Form) -> Response:
     """Every dead letter of the message lives again."""
     message_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        count = await replay_one(conn, message_id, actor=request.session.actor)
-        await record(conn, request.actor, "outbox.replay", message_id, replayed=count)
+        count = await replay_one(conn, message_id, actor=request.actor)
     return request.back(f"/console/messages/{message_id}", f"Replayed: {count} on the way.")
 
 
@@ -98,11 +96,13 @@ async def _page(
     curl: str | None = None,
 ) -> Response:
     chain = sorted([story.message, *story.chain], key=lambda entry: entry.id)
-    rows = await store.fetch_chain_rows(conn, chain)
+    happened = await fetch_happenings(conn, chain)
     own = story.message.id
-    open_rows = [row for row in rows.deliveries if row["message_id"] == own and row["worker"] is None]
-    receivers = await fetch_receivers(conn, [row["destination"] for row in (*rows.deliveries, *rows.letters)])
-    topics = await store.fetch_topics(conn, [entry.id for entry in chain])
+    still = [each for each in story.open_deliveries if each.worker is None]
+    named = [each.destination for each in happened.open_deliveries]
+    named += [each.destination for each in happened.dead_letters]
+    receivers = await fetch_receivers(conn, named)
+    topics = await fetch_topics(conn, [entry.id for entry in chain])
     return request.page(
         "message.html",
         active="messages",
@@ -110,15 +110,15 @@ async def _page(
         message=story.message,
         chain=chain,
         chain_cut=len(story.chain) >= CHAIN_MAX,
-        rows_cut=max(len(rows.attempts), len(rows.deliveries), len(rows.letters)) >= store.CHAIN_ROWS_MAX,
-        rows_max=store.CHAIN_ROWS_MAX,
-        moments=moments(chain, rows, topics),
-        nexts=nexts(rows),
-        letters=[row for row in rows.letters if row["message_id"] == own],
+        rows_cut=happened.truncated,
+        rows_max=ROWS_MAX,
+        moments=moments(chain, happened, topics),
+        open_deliveries=happened.open_deliveries,
+        dead_letters=story.dead_letters,
         receivers=receivers,
         topic=story.message.type or topics.get(own, "message"),
-        may_deliver_now=any(not row["parked"] for row in open_rows) and request.may(Scope.OUTBOX_REPLAY),
-        may_cancel=bool(open_rows) and request.may(Scope.OUTBOX_CANCEL),
+        may_deliver_now=any(not each.parked for each in still) and request.may(Scope.OUTBOX_REPLAY),
+        may_cancel=bool(still) and request.may(Scope.OUTBOX_CANCEL),
         place=f"/console/messages/{own}",
         revealed=revealed,
         subject=_subject(story) if revealed else None,

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
 
 from postroom.base.bounded_page import BoundedPage
-from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.db import Connection
-from postroom.base.ids import uuid_or_none
 from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.console.page_request import PageRequest
 from postroom.console.view.filters import url_query
 from postroom.console.view.parameters import PAGE_ROWS, choice, moment, text
-from postroom.outbox.ledger import message_pages as store
-from postroom.outbox.ledger.messages import Status
+from postroom.outbox.ledger import messages as ledger
+from postroom.outbox.ledger.messages import OPEN, LedgerEntry, LedgerFilter, Status
 from postroom.outbox.model import Channel
 
 WITHIN: Final = {
@@ -28,7 +25,6 @@ WITHIN: Final = {
 }
 OF_MESSAGES: Final = ("type", "within", "from", "until")
 """What the page of dead letters cannot filter by."""
-OPEN: Final = (Status.PENDING, Status.RETRY, Status.PARKED)
 
 
 async def messages(request: PageRequest) -> Response:
@@ -47,105 +43,65 @@ async def messages(request: PageRequest) -> Response:
 
 
 async def _search(request: PageRequest, search: str, filters: dict[str, object]) -> Response:
-    as_id = uuid_or_none(search)
-    below_id = decode_cursor(request.http.query_params.get("cursor"), UUID)
     async with request.console.snapshot() as conn:
-        rows = await store.search_messages(
+        found = await ledger.search_messages(
             conn,
             search,
-            as_id=as_id,
-            below_id=below_id,
-            limit=PAGE_ROWS + 1,
             pseudonyms=request.console.keyring.pseudonyms(search),
+            cursor=request.cursor,
+            limit=PAGE_ROWS,
         )
-        statuses = await store.fetch_statuses(conn, rows)
-        topics = await store.fetch_topics(conn, [row["id"] for row in rows])
-    if len(rows) == 1 and below_id is None:
-        return RedirectResponse(f"/console/messages/{rows[0]['id']}", status_code=303)
-    more = encode_cursor(rows[PAGE_ROWS - 1]["id"]) if len(rows) > PAGE_ROWS else None
-    return _page(request, filters, BoundedPage(rows[:PAGE_ROWS], more), statuses, topics)
+        if len(found.rows) == 1 and request.cursor is None:
+            return RedirectResponse(f"/console/messages/{found.rows[0].id}", status_code=303)
+        return await _page(request, conn, filters, found)
 
 
 async def _ledger(request: PageRequest, filters: dict[str, object]) -> Response:
-    since, before = _published(request)
-    wanted = store.MessageFilter(
-        channel=choice(request.http, "channel", list(Channel)),
-        type=text(request.http, "type"),
-        tenant=text(request.http, "tenant"),
-        ended=str(filters["status"]) if filters["status"] else None,
-        created_from=since,
-        created_before=before,
-    )
-    below_id = decode_cursor(request.http.query_params.get("cursor"), UUID)
     async with request.console.snapshot() as conn:
-        found = await store.list_messages(conn, wanted, below_id=below_id, limit=PAGE_ROWS)
-        statuses = await store.fetch_statuses(conn, found.rows)
-        topics = await store.fetch_topics(conn, [row["id"] for row in found.rows])
-    return _page(request, filters, found, statuses, topics)
+        found = await ledger.list_messages(conn, _wanted(request), cursor=request.cursor, limit=PAGE_ROWS)
+        return await _page(request, conn, filters, found)
 
 
 async def _waiting(request: PageRequest, filters: dict[str, object]) -> Response:
-    status = str(filters["status"])
-    cursor = request.http.query_params.get("cursor")
-    if status == Status.PARKED:
-        after = (store.BEGINNING, decode_cursor(cursor, int) or 0)
-    else:
-        after = decode_cursor(cursor, tuple[datetime, int]) or (store.BEGINNING, 0)
     async with request.console.snapshot() as conn:
-        found = await _list_waiting(conn, request, status, after)
-        receivers = await fetch_receivers(conn, [row["destination"] for row in found.rows])
-        topics = await store.fetch_topics(conn, [row["id"] for row in found.rows])
+        found = await ledger.list_waiting(conn, _wanted(request), cursor=request.cursor, limit=PAGE_ROWS)
+        receivers = await fetch_receivers(conn, [row.destination for row in found.rows])
+        topics = await ledger.fetch_topics(conn, [row.id for row in found.rows])
     return request.page(
         "waiting.html", active="messages", filters=filters, found=found, receivers=receivers, topics=topics,
-        scan_max=store.WAITING_SCAN_MAX, all_statuses=tuple(Status), withins=tuple(WITHIN),
+        scan_max=ledger.WAITING_SCAN_MAX, all_statuses=tuple(Status), withins=tuple(WITHIN),
     )  # fmt: skip
 
 
-async def _list_waiting(
-    conn: Connection, request: PageRequest, status: str, after: tuple[datetime, int]
-) -> BoundedPage:
-    parked = status == Status.PARKED
-    since, before = _published(request)
-    return await store.list_waiting(
-        conn,
-        channels=store.every_channel(choice(request.http, "channel", list(Channel))),
-        states=["pending", "retry"] if parked else [status],
-        parked=parked,
-        tenant=text(request.http, "tenant"),
-        type_=text(request.http, "type"),
-        created_from=since,
-        created_before=before,
-        after=after,
-        limit=PAGE_ROWS,
-    )
-
-
-def _published(request: PageRequest) -> tuple[datetime | None, datetime | None]:
-    """From when until when; a time that is named goes before a span."""
-    within = choice(request.http, "within", WITHIN)
-    since = moment(request.http, "from")
-    if within and since is None:
-        since = request.console.clock.now() - WITHIN[within]
-    return since, moment(request.http, "until")
-
-
-def _page(
-    request: PageRequest,
-    filters: dict[str, object],
-    found: BoundedPage,
-    statuses: dict[UUID, str],
-    topics: dict[UUID, str],
+async def _page(
+    request: PageRequest, conn: Connection, filters: dict[str, object], found: BoundedPage[LedgerEntry]
 ) -> Response:
     return request.page(
         "messages.html",
         active="messages",
         filters=filters,
         found=found,
-        statuses=statuses,
-        topics=topics,
-        scan_max=store.SCAN_MAX,
+        topics=await ledger.fetch_topics(conn, [row.id for row in found.rows]),
+        scan_max=ledger.SCAN_MAX,
         all_statuses=tuple(Status),
         withins=tuple(WITHIN),
+    )
+
+
+def _wanted(request: PageRequest) -> LedgerFilter:
+    """A time that is named goes before a span."""
+    within = choice(request.http, "within", WITHIN)
+    since = moment(request.http, "from")
+    if within and since is None:
+        since = request.console.clock.now() - WITHIN[within]
+    status = choice(request.http, "status", list(Status))
+    return LedgerFilter(
+        channel=choice(request.http, "channel", list(Channel)),
+        status=Status(status) if status else None,
+        tenant=text(request.http, "tenant"),
+        type=text(request.http, "type"),
+        created_from=since,
+        created_before=moment(request.http, "until"),
     )
 
 

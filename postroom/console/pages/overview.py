@@ -19,7 +19,7 @@ from postroom.console.view.charts import Chart, Series, by_step, regular_times, 
 from postroom.health.conditions import Growth, conditions
 from postroom.metrics.gauges import COUNTED_MAX, Gauges
 from postroom.metrics.throughput import ThroughputStep, list_throughput
-from postroom.outbox.ledger.message_pages import count_recent_messages
+from postroom.outbox.ledger.messages import count_recent_messages
 from postroom.outbox.model import Cause, Channel
 from postroom.worker.store import list_jobs
 

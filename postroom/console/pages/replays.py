@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from postroom.admin.audit import record
+from postroom.admin import replay as actions
 from postroom.admin.tokens import Scope
 from postroom.console.access.security import Form
 from postroom.console.page_request import PageRequest
@@ -27,16 +27,14 @@ async def pause(request: PageRequest, _form: Form) -> Response:
     """What nobody has tried yet goes back to the dead letters, until it is resumed."""
     run_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        count = await replay_runs.pause_run(conn, run_id, actor=request.session.actor)
-        await record(conn, request.actor, "replay.pause", run_id, held=count)
+        count = await actions.pause(conn, run_id, actor=request.actor)
     return request.back(f"/console/replays/{run_id}", f"Paused: {count} letters are held.")
 
 
 async def resume(request: PageRequest, _form: Form) -> Response:
     run_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        count = await replay_runs.resume_run(conn, run_id, actor=request.session.actor)
-        await record(conn, request.actor, "replay.resume", run_id, released=count)
+        count = await actions.resume(conn, run_id, actor=request.actor)
     return request.back(f"/console/replays/{run_id}", f"Resumed: {count} letters are on their way.")
 
 
@@ -44,6 +42,5 @@ async def undo(request: PageRequest, _form: Form) -> Response:
     """What nobody has tried yet is dead again; what was sent stays sent."""
     run_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        count = await replay_runs.undo_run(conn, run_id, actor=request.session.actor)
-        await record(conn, request.actor, "replay.undo", run_id, returned=count)
+        count = await actions.undo(conn, run_id, actor=request.actor)
     return request.back(f"/console/replays/{run_id}", f"Taken back: {count} letters are dead letters again.")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from starlette.responses import Response
 
 from postroom.admin.stripe import reprocess
 from postroom.admin.tokens import Scope
-from postroom.base.cursor import decode_cursor
 from postroom.channels.stripe import reading as store
 from postroom.console.access.security import Form
 from postroom.console.page_request import PageRequest
@@ -20,10 +18,9 @@ STATES: Final = ("received", "processed", "ignored", "quarantined")
 
 async def stripe(request: PageRequest) -> Response:
     filters = {"state": choice(request.http, "state", STATES), "type": text(request.http, "type")}
-    after = decode_cursor(request.http.query_params.get("cursor"), tuple[datetime, str])
     async with request.console.snapshot() as conn:
         found = await store.list_events(
-            conn, state=filters["state"], type_=filters["type"], after=after, limit=PAGE_ROWS
+            conn, state=filters["state"], type_=filters["type"], cursor=request.cursor, limit=PAGE_ROWS
         )
         summary = await store.fetch_summary(conn)
     gauges = await request.console.gauges.read()

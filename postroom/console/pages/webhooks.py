@@ -20,8 +20,8 @@ from postroom.channels.webhooks.receivers import fetch_breakers
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import PAGE_ROWS, path_id, text
-from postroom.outbox.ledger import dead_letter_pages as letter_store
-from postroom.outbox.ledger import message_pages as ledger_store
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter, count_of_endpoints, list_dead_letters
+from postroom.outbox.ledger.messages import LedgerFilter, list_messages
 from postroom.outbox.model import Channel
 
 DEAD_CAP: Final = 1_000
@@ -35,7 +35,7 @@ async def webhooks(request: PageRequest) -> Response:
     async with request.console.snapshot() as conn:
         await plan_for_values(conn)
         found = await endpoints.list_endpoints(conn, tenant=tenant, after=after, limit=PAGE_ROWS + 1)
-        dead = await letter_store.count_of_endpoints(conn, [each.id for each in found], cap=DEAD_CAP)
+        dead = await count_of_endpoints(conn, [each.id for each in found], cap=DEAD_CAP)
         breakers = await fetch_breakers(conn, [each.id for each in found])
     more = encode_cursor(found[PAGE_ROWS - 1].id) if len(found) > PAGE_ROWS else None
     return request.page(
@@ -109,14 +109,11 @@ async def _endpoint_page(
 ) -> Response:
     async with request.console.snapshot() as conn:
         endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
-        dead = await letter_store.count_of_endpoints(conn, [endpoint_id], cap=DEAD_CAP)
+        dead = await count_of_endpoints(conn, [endpoint_id], cap=DEAD_CAP)
         breakers = await fetch_breakers(conn, [endpoint_id])
-        letters = await letter_store.list_letters(
-            conn, letter_store.LetterPage(destination=str(endpoint_id)), after=None, limit=1
-        )
-        wanted = ledger_store.MessageFilter(channel=Channel.WEBHOOK, tenant=endpoint.tenant)
-        recent = await ledger_store.list_messages(conn, wanted, below_id=None, limit=RECENT_SHOWN)
-        statuses = await ledger_store.fetch_statuses(conn, recent.rows)
+        letters = await list_dead_letters(conn, DeadLetterFilter(destination=str(endpoint_id)), limit=1)
+        wanted = LedgerFilter(channel=Channel.WEBHOOK, tenant=endpoint.tenant)
+        recent = await list_messages(conn, wanted, limit=RECENT_SHOWN)
     return request.page(
         "webhook.html",
         active="webhooks",
@@ -128,7 +125,6 @@ async def _endpoint_page(
         circuit=breakers.get(endpoint_id),
         letter=letters.rows[0] if letters.rows else None,
         recent=recent.rows,
-        statuses=statuses,
         types=[each for each in endpoint.types if "*" not in each],
         secret=made.secret.get_secret_value() if made else None,
         ping_type=PING_TYPE,

@@ -17,7 +17,7 @@ from postroom.channels.webhooks.payload import build_body, read_payload
 from postroom.channels.webhooks.signing import signed_headers
 from postroom.channels.webhooks.store import fetch_targets
 from postroom.outbox.encryption import UNREADABLE
-from postroom.outbox.ledger.messages import MessageStory
+from postroom.outbox.ledger.story import MessageStory
 from postroom.outbox.model import Adapter
 
 

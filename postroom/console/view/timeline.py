@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from postroom.base.db import Record
-from postroom.outbox.ledger.message_pages import ChainRows
+from postroom.outbox.ledger.dead_letters import DeadLetter
 from postroom.outbox.ledger.messages import LedgerEntry
+from postroom.outbox.ledger.story import AttemptEntry, Happenings
 
 TONES: Final = {
     "delivered": "good",
@@ -39,45 +39,13 @@ class Moment:
     duration_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
-    """What a delivery that has not ended waits for."""
-
-    channel: str
-    message_id: UUID
-    n: int
-    destination: str
-    attempts: int
-    due_at: datetime | None
-    parked: bool
-    under_way: bool
-    reason: str | None
-
-
-def moments(chain: Sequence[LedgerEntry], rows: ChainRows, topics: Mapping[UUID, str]) -> list[Moment]:
+def moments(chain: Sequence[LedgerEntry], happened: Happenings, topics: Mapping[UUID, str]) -> list[Moment]:
     """Publications, attempts and deaths, oldest first. `topics`: what stands for a type that is missing."""
     found = [_published(entry, entry.type or topics.get(entry.id, "")) for entry in chain]
-    found += [_attempted(row) for row in rows.attempts]
-    found += [_died(row) for row in rows.letters]
+    found += [_attempted(each) for each in happened.attempts]
+    found += [_died(each) for each in happened.dead_letters]
     # What a transaction publishes has one time: the order of ids is the order of causes.
     return sorted(found, key=lambda m: (m.at, m.message_id, m.n))
-
-
-def nexts(rows: ChainRows) -> list[Next]:
-    return [
-        Next(
-            channel=row["channel"],
-            message_id=row["message_id"],
-            n=row["n"],
-            destination=row["destination"],
-            attempts=row["attempts"],
-            due_at=row["due_at"],
-            parked=row["parked"],
-            under_way=row["worker"] is not None,
-            reason=row["last_reason"],
-        )
-        for row in rows.deliveries
-    ]
 
 
 def _published(entry: LedgerEntry, topic: str) -> Moment:
@@ -86,30 +54,30 @@ def _published(entry: LedgerEntry, topic: str) -> Moment:
     return Moment(entry.created_at, entry.channel, entry.id, -1, what, "calm", f"{topic}{fan_out}")
 
 
-def _attempted(row: Record) -> Moment:
-    words = [w for w in (row["code"], row["reason"]) if w]
-    outcome = row["outcome"]
-    number = f"attempt {row['attempt']}: " if outcome not in ("replayed", "cancelled") else ""
+def _attempted(attempt: AttemptEntry) -> Moment:
+    words = [w for w in (attempt.code, attempt.reason) if w]
+    outcome = attempt.outcome
+    number = f"attempt {attempt.attempt}: " if outcome not in ("replayed", "cancelled") else ""
     return Moment(
-        at=row["ended_at"],
-        channel=row["channel"],
-        message_id=row["message_id"],
-        n=row["n"],
+        at=attempt.ended_at,
+        channel=attempt.channel,
+        message_id=attempt.message_id,
+        n=attempt.n,
         what=number + ("to try again" if outcome == "retry" else outcome),
         tone=TONES.get(outcome, "calm"),
         text=" · ".join(words),
-        detail=row["detail"],
-        duration_ms=row["duration_ms"],
+        detail=attempt.detail,
+        duration_ms=attempt.duration_ms,
     )
 
 
-def _died(row: Record) -> Moment:
+def _died(letter: DeadLetter) -> Moment:
     return Moment(
-        at=row["died_at"],
-        channel=row["channel"],
-        message_id=row["message_id"],
-        n=row["n"],
-        what=f"dead, cause {row['cause']}",
+        at=letter.died_at,
+        channel=letter.channel,
+        message_id=letter.message_id,
+        n=letter.n,
+        what=f"dead, cause {letter.cause}",
         tone="bad",
-        text=row["reason"],
+        text=letter.reason,
     )

@@ -1,49 +1,87 @@
-"""The dead-letter office as people read it: items, groups of one fault, counts."""
+"""The dead-letter office as people read it: items, groups of one fault, counts; by bounded scans."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
+from postroom.base.bounded_page import BoundedPage, as_kind, bounded_page
+from postroom.base.cursor import decode_cursor
 from postroom.base.db import Connection, plan_for_values, query
-from postroom.outbox.ledger.messages import DeadLetter, dead_letter
-from postroom.outbox.model import Cause, Channel
+from postroom.outbox.model import Cause
 
 _LIST = query(__package__, "list_dead_letters")
 _GROUPS = query(__package__, "list_dead_letter_groups")
 _COUNT = query(__package__, "count_dead_letters")
+_OF_ENDPOINTS = query(__package__, "count_endpoint_dead_letters")
+
+SCAN_MAX: Final = 2_000
+FAULTS_MAX: Final = 1_000
+GROUPED_MAX: Final = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterFilter:
-    """Which dead letters; None means any."""
+    """Which dead letters: everything that is given must match; None means any."""
 
-    channels: tuple[Channel, ...] = tuple(Channel)
-    cause: Cause | None = None
+    channels: tuple[str, ...] | None = None
+    cause: str | None = None
     fingerprint: str | None = None
     tenant: str | None = None
-    died_since: datetime | None = None
+    type: str | None = None
+    destination: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    message_ids: tuple[UUID, ...] | None = None
+    codes: tuple[str, ...] | None = None
+
+    def parameters(self) -> tuple[Any, ...]:
+        """The first ten parameters of every query that takes the filter."""
+        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+    def described(self) -> dict[str, Any]:
+        """What is given, as the audit trail keeps it; of many messages only how many."""
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        if self.message_ids:
+            given["message_ids"] = len(self.message_ids)
+        return {name: v.isoformat() if isinstance(v, datetime) else v for name, v in given.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetterPosition:
-    """The last letter of a page; the next page starts after it."""
-
-    died_at: datetime
+class DeadLetter:
     message_id: UUID
     n: int
+    channel: str
+    destination: str
+    endpoint_id: UUID | None
+    attempts: int
+    cause: Cause
+    fingerprint: str
+    reason: str
+    code: str | None
+    died_at: datetime
+    type: str
+    tenant: str
+    key: str | None
+    correlation_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroup:
-    """Letters that died of one fault: the same fingerprint, channel and cause."""
+    """Dead letters of one fault, which has one fingerprint; the rest is the newest one's.
+
+    `count` stops at `counted_max`; `first_died_at` is of the oldest.
+    """
 
     fingerprint: str
     channel: str
     cause: Cause
     count: int
+    counted_max: int
     first_died_at: datetime
     last_died_at: datetime
     sample_reason: str
@@ -58,34 +96,46 @@ class DeadLetterCount:
 
 
 async def list_dead_letters(
-    conn: Connection,
-    wanted: DeadLetterFilter,
-    *,
-    after: DeadLetterPosition | None = None,
-    limit: int = 50,
-) -> list[DeadLetter]:
-    """Newest first."""
-    position = (after.died_at, after.message_id, after.n) if after else (None, None, None)
-    async with conn.transaction():
-        await plan_for_values(conn)
-        return [dead_letter(row) for row in await conn.fetch(_LIST, *_terms(wanted), limit, *position)]
+    conn: Connection, wanted: DeadLetterFilter, *, cursor: str | None = None, limit: int = 50
+) -> BoundedPage[DeadLetter]:
+    """Newest first, of the newest `SCAN_MAX` that may fit: of each channel, or of the fault or receiver.
+
+    `cursor`: of the page before. Errors: `InvalidInput` for one that no page gave.
+    Transaction: the caller's; from here on it plans each statement for its very values.
+    """
+    after = decode_cursor(cursor, tuple[datetime, UUID, int]) or (None, None, None)
+    # A channel, tenant and time are found along an index: nothing is passed over.
+    exact = dataclasses.replace(wanted, channels=None, tenant=None, since=None, until=None)
+    scan_max = limit + 1 if exact == DeadLetterFilter() else SCAN_MAX
+    await plan_for_values(conn)
+    rows = await conn.fetch(_LIST, *wanted.parameters(), *after, scan_max, limit + 1)
+    return bounded_page(rows, ("died_at", "message_id", "n"), limit=limit).of(DeadLetter)
 
 
 async def list_dead_letter_groups(
     conn: Connection, wanted: DeadLetterFilter, *, limit: int = 50
 ) -> list[DeadLetterGroup]:
-    """The biggest first."""
-    rows = await conn.fetch(_GROUPS, *_terms(wanted), limit)
-    return [DeadLetterGroup(**{**row, "cause": Cause(row["cause"])}) for row in rows]
+    """The biggest first, of the first `FAULTS_MAX` faults; about `GROUPED_MAX` letters are looked at.
+
+    Transaction: the caller's; from here on it plans each statement for its very values.
+    """
+    await plan_for_values(conn)
+    rows = await conn.fetch(_GROUPS, *wanted.parameters(), limit, FAULTS_MAX, GROUPED_MAX)
+    return [as_kind(row, DeadLetterGroup) for row in rows]
 
 
 async def count_dead_letters(
-    conn: Connection, channels: Sequence[Channel] = tuple(Channel)
+    conn: Connection, *, counted_max: int, timeout_s: float | None = None
 ) -> list[DeadLetterCount]:
-    """How many by channel and cause; pairs without any are left out."""
-    rows = await conn.fetch(_COUNT, list(channels))
-    return [DeadLetterCount(**{**row, "cause": Cause(row["cause"])}) for row in rows]
+    """How many by channel and cause; pairs without any are left out.
+
+    Each is counted up to `counted_max`; where there is more, the count is the canary's last one.
+    """
+    rows = await conn.fetch(_COUNT, counted_max, timeout=timeout_s)
+    return [as_kind(row, DeadLetterCount) for row in rows]
 
 
-def _terms(wanted: DeadLetterFilter) -> tuple[object, ...]:
-    return (list(wanted.channels), wanted.cause, wanted.fingerprint, wanted.tenant, wanted.died_since)
+async def count_of_endpoints(conn: Connection, endpoint_ids: Sequence[UUID], *, cap: int) -> dict[str, int]:
+    """Dead letters by endpoint, each counted up to `cap`."""
+    rows = await conn.fetch(_OF_ENDPOINTS, [str(each) for each in endpoint_ids], cap)
+    return {row["name"]: row["count"] for row in rows}

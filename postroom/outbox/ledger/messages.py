@@ -1,31 +1,30 @@
-"""The ledger as people read it: filtered, paged, one message with all that happened to it."""
+"""The ledger as people read it: filtered, searched, paged; by bounded scans along an index."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, Final
 from uuid import UUID
 
+from postroom.base.bounded_page import BoundedPage, as_kind, bounded_page
+from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.db import Connection, Record, query
-from postroom.base.errors import NotFound
-from postroom.encryption.keyring import NO_KEYS, Keyring
-from postroom.outbox.encryption import reveal
-from postroom.outbox.model import Cause, Channel
+from postroom.base.ids import uuid_or_none
+from postroom.outbox.model import Channel
+
+SCAN_MAX: Final = 10_000
+WAITING_SCAN_MAX: Final = 2_000
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _LIST = query(__package__, "list_messages")
-_LIST_OPEN = query(__package__, "list_open_messages")
-_LIST_DEAD = query(__package__, "list_dead_messages")
-_STATUSES = query(__package__, "list_message_statuses")
-_MESSAGE = query(__package__, "fetch_message")
-_DELIVERIES = query(__package__, "list_deliveries")
-_ATTEMPTS = query(__package__, "list_attempts")
-_MESSAGE_DEAD = query(__package__, "list_message_dead_letters")
-_CHAIN = query(__package__, "list_chain")
-
-CHAIN_MAX = 100
+_SEARCH = query(__package__, "search_messages")
+_LIST_WAITING = query(__package__, "list_waiting")
+_STATUSES = query(__package__, "list_statuses")
+_TOPICS = query(__package__, "list_topics")
+_RECENT = query(__package__, "count_recent_messages")
 
 
 class Status(StrEnum):
@@ -40,11 +39,14 @@ class Status(StrEnum):
     NO_RECEIVER = "no_receiver"
 
 
+OPEN: Final = (Status.PENDING, Status.RETRY, Status.PARKED)
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerFilter:
     """Which messages; None means any. The times compare with when the message got its id."""
 
-    channel: Channel | None = None
+    channel: str | None = None
     status: Status | None = None
     tenant: str | None = None
     type: str | None = None
@@ -71,64 +73,23 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenDelivery:
-    """A delivery that has not ended. `worker` and `claimed_at` while one is at it."""
+class Waiting:
+    """A delivery that has not ended, with its message. `worker` while one is at it."""
 
+    id: UUID
     n: int
+    channel: str
+    type: str
+    tenant: str
+    key: str | None
+    created_at: datetime
     destination: str
-    endpoint_id: UUID | None
     state: str
     attempts: int
     due_at: datetime | None
     parked: bool
     worker: int | None
-    claimed_at: datetime | None
     last_reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptEntry:
-    n: int
-    attempt: int
-    worker: int | None
-    outcome: str
-    code: str | None
-    reason: str | None
-    detail: str | None
-    duration_ms: int | None
-    ended_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    message_id: UUID
-    n: int
-    channel: str
-    destination: str
-    endpoint_id: UUID | None
-    attempts: int
-    cause: Cause
-    fingerprint: str
-    reason: str
-    code: str | None
-    died_at: datetime
-    type: str
-    tenant: str
-    key: str | None
-    correlation_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MessageStory:
-    """One message and all that happened to it; at most 1,000 rows of a kind, `CHAIN_MAX` in the chain."""
-
-    message: LedgerEntry
-    traceparent: str | None
-    payload: Any
-    open_deliveries: tuple[OpenDelivery, ...]
-    attempts: tuple[AttemptEntry, ...]
-    dead_letters: tuple[DeadLetter, ...]
-    chain: tuple[LedgerEntry, ...]
 
 
 def first_id_at(moment: datetime) -> UUID:
@@ -137,67 +98,104 @@ def first_id_at(moment: datetime) -> UUID:
 
 
 async def list_messages(
-    conn: Connection, wanted: LedgerFilter, *, below_id: UUID | None = None, limit: int = 50
-) -> list[LedgerEntry]:
-    """Newest first; `below_id` continues after the last one seen.
+    conn: Connection, wanted: LedgerFilter, *, cursor: str | None = None, limit: int = 50
+) -> BoundedPage[LedgerEntry]:
+    """Newest first, of the newest `SCAN_MAX` that may fit.
 
+    `cursor`: of the page before. Errors: `InvalidInput` for one that no page gave.
     Transaction: the caller's; a repeatable read makes page and statuses agree.
     """
-    bounds = [first_id_at(t) if t else None for t in (wanted.created_from, wanted.created_before)]
-    ceilings = [i for i in (bounds[1], below_id) if i is not None]
-    terms = (
-        wanted.channel, wanted.tenant, wanted.type, wanted.key, wanted.correlation_id,
-        bounds[0], min(ceilings, default=None),
-    )  # fmt: skip
-    match wanted.status:
-        case Status.PENDING | Status.RETRY:
-            rows = await conn.fetch(_LIST_OPEN, *terms, wanted.status, False, limit)
-        case Status.PARKED:
-            rows = await conn.fetch(_LIST_OPEN, *terms, None, True, limit)
-        case Status.DEAD:
-            rows = await conn.fetch(_LIST_DEAD, *terms, limit)
-        case Status.DELIVERED | Status.CANCELLED | Status.NO_RECEIVER | None:
-            rows = await conn.fetch(_LIST, *terms, wanted.status, limit)
-        case _:
-            assert_never(wanted.status)
-    return await _with_status(conn, [dict(row) for row in rows])
-
-
-async def fetch_message(conn: Connection, message_id: UUID, *, keyring: Keyring = NO_KEYS) -> MessageStory:
-    """Everything about one message. A payload that no key opens says so in its place. Errors: `NotFound`."""
-    row = await conn.fetchrow(_MESSAGE, message_id)
-    if row is None:
-        raise NotFound("there is no message with this id, or retention has removed it")
-    fields = dict(row)
-    payload = reveal(message_id, fields.pop("payload"), keyring)
-    traceparent = fields.pop("traceparent")
-    correlation_id = fields["correlation_id"]
-    related = await conn.fetch(_CHAIN, message_id, correlation_id, _as_uuid(correlation_id), CHAIN_MAX)
-    entry, *chain = await _with_status(conn, [fields, *(dict(r) for r in related)])
-    return MessageStory(
-        message=entry,
-        traceparent=traceparent,
-        payload=payload,
-        open_deliveries=tuple(OpenDelivery(**r) for r in await conn.fetch(_DELIVERIES, message_id)),
-        attempts=tuple(AttemptEntry(**r) for r in await conn.fetch(_ATTEMPTS, message_id)),
-        dead_letters=tuple(dead_letter(r) for r in await conn.fetch(_MESSAGE_DEAD, message_id)),
-        chain=tuple(chain),
+    below_id = decode_cursor(cursor, UUID)
+    since, before = _ids_between(wanted)
+    # A tenant alone is found along an index: nothing is passed over.
+    narrow = (
+        wanted.channel,
+        wanted.status,
+        wanted.type,
+        wanted.key,
+        wanted.correlation_id,
+        wanted.tenant == "",
     )
+    rows = await conn.fetch(
+        _LIST,
+        *(wanted.channel, wanted.tenant, wanted.type, wanted.key, wanted.correlation_id),
+        since,
+        min((each for each in (before, below_id) if each is not None), default=None),
+        wanted.status,
+        SCAN_MAX if any(narrow) else limit + 1,
+        limit + 1,
+    )
+    found = bounded_page(rows, ("id",), limit=limit)
+    return BoundedPage(await with_status(conn, found.rows), found.cursor, found.truncated)
 
 
-def dead_letter(row: Record) -> DeadLetter:
-    """A row with the columns of `DeadLetter`."""
-    return DeadLetter(**{**row, "cause": Cause(row["cause"])})
+async def search_messages(
+    conn: Connection,
+    text: str,
+    *,
+    pseudonyms: Sequence[str] = (),
+    cursor: str | None = None,
+    limit: int = 50,
+) -> BoundedPage[LedgerEntry]:
+    """Whatever the text names exactly: id, key, tenant, correlation, address, Stripe event or object.
+
+    `pseudonyms`: what encrypted payloads have in the place of the text, where it is an address.
+    """
+    addresses = [text.lower(), *pseudonyms]
+    below_id = decode_cursor(cursor, UUID)
+    rows = await conn.fetch(_SEARCH, text, uuid_or_none(text), below_id, limit + 1, addresses)
+    more = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
+    return BoundedPage(await with_status(conn, rows[:limit]), more)
 
 
-async def _with_status(conn: Connection, rows: Sequence[dict[str, Any]]) -> list[LedgerEntry]:
-    found = await conn.fetch(_STATUSES, [row["id"] for row in rows]) if rows else []
-    statuses = {row["id"]: Status(row["status"]) for row in found}
-    return [LedgerEntry(**row, status=statuses[row["id"]]) for row in rows]
+async def list_waiting(
+    conn: Connection, wanted: LedgerFilter, *, cursor: str | None = None, limit: int = 50
+) -> BoundedPage[Waiting]:
+    """Deliveries that have not ended, the longest due first; the parked ones by their number.
+
+    `wanted`: its status is one of `OPEN`; `key` and `correlation_id` are not looked at.
+    `cursor`: of the page before. Errors: `InvalidInput` for one that no page gave.
+    """
+    parked = wanted.status == Status.PARKED
+    after: tuple[datetime | None, int]
+    columns: tuple[str, ...]
+    if parked:
+        after, columns = (None, decode_cursor(cursor, int) or 0), ("seq",)
+    else:
+        after, columns = decode_cursor(cursor, tuple[datetime, int]) or (BEGINNING, 0), ("due_at", "seq")
+    narrow = any((wanted.tenant, wanted.type, wanted.created_from, wanted.created_before))
+    rows = await conn.fetch(
+        _LIST_WAITING,
+        [wanted.channel] if wanted.channel else list(Channel),
+        [Status.PENDING, Status.RETRY] if parked else [wanted.status],
+        *after,
+        WAITING_SCAN_MAX if narrow else limit + 1,
+        *(wanted.tenant, wanted.type),
+        *_ids_between(wanted),
+        limit + 1,
+    )
+    return bounded_page(rows, columns, limit=limit).of(Waiting)
 
 
-def _as_uuid(text: str | None) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None
+async def with_status(conn: Connection, rows: Sequence[Record | dict[str, Any]]) -> list[LedgerEntry]:
+    """Rows with the columns of `LedgerEntry`, and how each message stands."""
+    found = await conn.fetch(_STATUSES, [row["id"] for row in rows], [row["created_at"] for row in rows])
+    statuses = {row["id"]: row["status"] for row in found}
+    return [as_kind(row, LedgerEntry, status=statuses[row["id"]]) for row in rows]
+
+
+async def fetch_topics(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """What messages without a type are about: the template or the dataset; nothing personal."""
+    rows = await conn.fetch(_TOPICS, ids)
+    return {row["id"]: row["topic"] for row in rows if row["topic"]}
+
+
+async def count_recent_messages(conn: Connection, *, since: datetime, cap: int) -> int:
+    """Messages published since a moment, as their ids tell, up to `cap`."""
+    count: int = await conn.fetchval(_RECENT, first_id_at(since), cap)
+    return count
+
+
+def _ids_between(wanted: LedgerFilter) -> tuple[UUID | None, UUID | None]:
+    since, before = wanted.created_from, wanted.created_before
+    return first_id_at(since) if since else None, first_id_at(before) if before else None

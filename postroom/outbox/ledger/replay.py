@@ -4,57 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Final
 from uuid import UUID
 
-from postroom.base.db import Connection, plan_for_values, query
+from postroom.base.db import Connection, Record, plan_for_values, query
 from postroom.base.errors import Conflict, NotFound
 from postroom.outbox import store
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 
-_REPLAY = query(__package__, "replay_letters")
-_PREVIEW = query(__package__, "preview_letters")
+_REPLAY = query(__package__, "replay_dead_letters")
+_DRY_RUN = query(__package__, "fetch_dry_run")
 _MESSAGE_EXISTS = query(__package__, "message_exists")
 
-COUNT_CAP = 100_000
-SAMPLE_MAX = 10
-BATCH_MAX = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LetterFilter:
-    """Which dead letters: everything that is given must match."""
-
-    channel: str | None = None
-    cause: str | None = None
-    fingerprint: str | None = None
-    tenant: str | None = None
-    type: str | None = None
-    destination: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    message_ids: tuple[UUID, ...] | None = None
-    codes: tuple[str, ...] | None = None
-    outbound_only: bool = False
-
-    def parameters(self) -> tuple[Any, ...]:
-        """In the order of the queries' first eleven parameters."""
-        return (
-            self.channel,
-            self.cause,
-            self.fingerprint,
-            self.tenant,
-            self.type,
-            self.destination,
-            self.since,
-            self.until,
-            self.message_ids,
-            self.codes,
-            self.outbound_only,
-        )
+REPLAYED_MAX: Final = 50_000
+COUNTED_MAX: Final = 100_000
+RECEIVERS_SHOWN_MAX: Final = 12
+SAMPLE_MAX: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class LetterSample:
+class DeadLetterSample:
     message_id: UUID
     n: int
     channel: str
@@ -65,47 +34,68 @@ class LetterSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
-    """What a replay would do. `count` and `destinations` stop at `COUNT_CAP` letters."""
+class DryRun:
+    """What a replay would take. `truncated`: of the first letters that may match only; there may be more.
+
+    `rows`: the receivers with the most letters, with what stands in the way; at most `RECEIVERS_SHOWN_MAX`.
+    `sample`: the oldest letters, at most `SAMPLE_MAX`.
+    """
+
+    letters: int
+    receivers: int
+    truncated: bool
+    rows: list[Record]
+    sample: list[DeadLetterSample]
+
+
+async def fetch_dry_run(conn: Connection, wanted: DeadLetterFilter, *, scan_max: int = COUNTED_MAX) -> DryRun:
+    """How many (of at most `scan_max`), to whom, and what stands in the way; touches nothing.
+
+    Transaction: the caller's; from here on it plans each statement for its very values.
+    """
+    await plan_for_values(conn)
+    rows = await conn.fetch(_DRY_RUN, *wanted.parameters(), scan_max, RECEIVERS_SHOWN_MAX, SAMPLE_MAX)
+    truncated = rows[0]["scanned"] >= scan_max
+    if not rows[0]["channel"]:
+        return DryRun(0, 0, truncated, [], [])
+    sample = [DeadLetterSample(*each) for each in rows[0]["sample"]]
+    return DryRun(rows[0]["letters"], rows[0]["receivers"], truncated, rows, sample)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """`run_id`: None when nothing matched, or no run was asked for."""
 
     count: int
-    destinations: int
-    sample: list[LetterSample]
+    run_id: UUID | None
 
 
-async def preview(conn: Connection, letters: LetterFilter) -> Preview:
-    """Look, and touch nothing."""
-    async with conn.transaction():
-        await plan_for_values(conn)
-        rows = await conn.fetch(_PREVIEW, *letters.parameters(), COUNT_CAP, SAMPLE_MAX)
-    if not rows:
-        return Preview(0, 0, [])
-    shown = [LetterSample(**{name: row[name] for name in LetterSample.__slots__}) for row in rows]
-    return Preview(rows[0]["count"], rows[0]["destinations"], shown)
-
-
-async def replay_many(
+async def replay_dead_letters(
     conn: Connection,
-    letters: LetterFilter,
+    wanted: DeadLetterFilter,
     *,
     actor: str,
-    limit: int = BATCH_MAX,
+    limit: int,
     pace_per_s: float = 0.0,
     replays_max: int | None = None,
     after_s: float = 0.0,
-) -> int:
+    run_wanted: str | None = None,
+) -> Replayed:
     """Replay the oldest that match, at most `limit`; call again until it returns fewer.
 
     `pace_per_s`: spread them at so many a second; 0 makes all due at once.
     `replays_max`: leave alone what was replayed so often already.
     `after_s`: when the first is due; a paced batch that follows another starts where that one ends.
-    Returns: how many. Transaction: the caller's; a letter taken by another replay is left to it.
+    `run_wanted`: what a person asked for, as JSON: makes it a run that can be paused and taken back.
+    Transaction: the caller's; a letter taken by another replay is left to it.
     """
     await plan_for_values(conn)
-    rows = await conn.fetch(_REPLAY, *letters.parameters(), limit, pace_per_s, replays_max, actor, after_s)
+    rows = await conn.fetch(
+        _REPLAY, *wanted.parameters(), limit, actor, pace_per_s, after_s, replays_max, run_wanted
+    )
     for row in rows:
         await store.wake(conn, row["channel"])
-    return sum(row["count"] for row in rows)
+    return Replayed(sum(row["count"] for row in rows), rows[0]["run_id"] if rows else None)
 
 
 async def replay_one(conn: Connection, message_id: UUID, *, actor: str) -> int:
@@ -114,9 +104,10 @@ async def replay_one(conn: Connection, message_id: UUID, *, actor: str) -> int:
     Errors: `NotFound` for no such message, `Conflict` when it has no dead letter (any more).
     Transaction: the caller's.
     """
-    count = await replay_many(conn, LetterFilter(message_ids=(message_id,)), actor=actor)
-    if count:
-        return count
+    wanted = DeadLetterFilter(message_ids=(message_id,))
+    replayed = await replay_dead_letters(conn, wanted, actor=actor, limit=REPLAYED_MAX)
+    if replayed.count:
+        return replayed.count
     if await conn.fetchval(_MESSAGE_EXISTS, message_id):
         raise Conflict(f"message {message_id} has no dead letter: it was replayed already, or never died")
     raise NotFound(f"there is no message {message_id}")

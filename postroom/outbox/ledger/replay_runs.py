@@ -17,14 +17,12 @@ from postroom.base import json
 from postroom.base.db import Connection, Record, plan_for_values, query
 from postroom.base.errors import Conflict, NotFound
 from postroom.outbox import store
-from postroom.outbox.ledger.replay import LetterFilter
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import REPLAYED_MAX, Replayed, replay_dead_letters
 
-ITEMS_MAX: Final = 20_000
 KEPT_DAYS: Final = 30
 PRUNED_MAX: Final = 2
 
-_INSERT = query(__package__, "insert_replay_run")
-_INSERT_ITEMS = query(__package__, "insert_replay_items")
 _RELEASE = query(__package__, "release_replay_items")
 _RETURN = query(__package__, "return_replay_items")
 _RETURN_HELD = query(__package__, "return_held_items")
@@ -78,24 +76,26 @@ class Progress:
 
 async def start_run(
     conn: Connection,
-    letters: LetterFilter,
+    wanted: DeadLetterFilter,
     *,
     actor: str,
     pace_per_s: float = 0.0,
-    items_max: int = ITEMS_MAX,
-) -> Progress:
-    """Replay the oldest that match, at most `items_max`, so many a second; 0 makes all due at once.
+    limit: int = REPLAYED_MAX,
+) -> Replayed:
+    """Replay the oldest that match, at most `limit`, so many a second; 0 makes all due at once.
 
-    Errors: `Conflict` when nothing matches (any more).
+    When nothing matches (any more), there is no run.
     Transaction: the caller's; a letter that another replay is taking is left to it.
     """
     await conn.execute(_PRUNE, KEPT_DAYS, PRUNED_MAX)
-    await plan_for_values(conn)
-    run_id: UUID = await conn.fetchval(_INSERT, actor, json.encode(_described(letters)), pace_per_s)
-    if not await conn.fetchval(_INSERT_ITEMS, *letters.parameters(), items_max, run_id):
-        raise Conflict("no dead letter matches: they were replayed already, or never died")
-    await _release(conn, run_id, actor)
-    return await fetch_run(conn, run_id)
+    return await replay_dead_letters(
+        conn,
+        wanted,
+        actor=actor,
+        limit=limit,
+        pace_per_s=pace_per_s,
+        run_wanted=json.encode(wanted.described()),
+    )
 
 
 async def pause_run(conn: Connection, run_id: UUID, *, actor: str) -> int:
@@ -117,9 +117,11 @@ async def resume_run(conn: Connection, run_id: UUID, *, actor: str) -> int:
     """
     await plan_for_values(conn)
     await _mark(conn, run_id, RunState.RUNNING, RunState.PAUSED)
-    count = await _release(conn, run_id, actor)
+    rows = await conn.fetch(_RELEASE, run_id, actor)
+    for row in rows:
+        await store.wake(conn, row["channel"])
     await conn.execute(_RETURN_HELD, run_id)
-    return count
+    return sum(row["count"] for row in rows)
 
 
 async def undo_run(conn: Connection, run_id: UUID, *, actor: str) -> int:
@@ -149,13 +151,6 @@ async def list_runs(conn: Connection, *, limit: int = 5) -> list[ReplayRun]:
     return [_run(row) for row in await conn.fetch(_LIST, limit)]
 
 
-async def _release(conn: Connection, run_id: UUID, actor: str) -> int:
-    rows = await conn.fetch(_RELEASE, run_id, actor)
-    for row in rows:
-        await store.wake(conn, row["channel"])
-    return sum(row["count"] for row in rows)
-
-
 async def _mark(conn: Connection, run_id: UUID, state: RunState, *from_states: RunState) -> None:
     if await conn.fetchval(_MARK, run_id, state, list(from_states)) is None:
         found = await fetch_run(conn, run_id)
@@ -166,10 +161,3 @@ def _run(row: Record) -> ReplayRun:
     names = [field.name for field in dataclasses.fields(ReplayRun)]
     values = {name: row[name] for name in names}
     return ReplayRun(**{**values, "wanted": json.decode(row["wanted"]), "state": RunState(row["state"])})
-
-
-def _described(letters: LetterFilter) -> dict[str, Any]:
-    described = {name: value for name, value in dataclasses.asdict(letters).items() if value}
-    if letters.message_ids:
-        described["message_ids"] = len(letters.message_ids)
-    return {name: v.isoformat() if isinstance(v, datetime) else v for name, v in described.items()}

@@ -13,7 +13,8 @@ from postroom.base.db import Pool, transaction
 from postroom.base.errors import Conflict
 from postroom.outbox import store
 from postroom.outbox.ledger.balance import Balance, check_ledger
-from postroom.outbox.ledger.replay import LetterFilter, preview, replay_many, replay_one
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import fetch_dry_run, replay_dead_letters, replay_one
 from postroom.outbox.model import (
     Answer,
     Cause,
@@ -211,11 +212,11 @@ async def test_replaying_many_by_filter_with_a_pace(engine: Engine, pool: Pool) 
     )
     await engine.publish(email(tenant="a" if i % 2 else "b") for i in range(20))
     await engine.drain()
-    ours = LetterFilter(cause="ours")
+    ours = DeadLetterFilter(cause="ours")
     async with transaction(pool) as conn:
-        seen = await preview(conn, ours)
-        assert (seen.count, seen.destinations, len(seen.sample)) == (10, 1, 10)
-        assert await replay_many(conn, ours, actor="test", pace_per_s=2) == 10
+        seen = await fetch_dry_run(conn, ours)
+        assert (seen.letters, seen.receivers, len(seen.sample)) == (10, 1, 10)
+        assert (await replay_dead_letters(conn, ours, actor="test", limit=50, pace_per_s=2)).count == 10
     spread = await pool.fetchval(
         "select extract(epoch from max(due_at) - min(due_at)) from postroom.delivery"
     )

@@ -6,7 +6,9 @@ import pytest
 
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.base.migrate import head, migrate
-from postroom.outbox.ledger.replay import LetterFilter, preview, replay_many
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import fetch_dry_run, replay_dead_letters
+from postroom.outbox.model import OUTBOUND
 
 TENANTS = """
 select d.tenant from postroom.dead_letter d join postroom.message m on m.id = d.message_id order by m.key
@@ -41,24 +43,24 @@ async def letters(pool: Pool) -> Pool:
 
 
 async def test_the_oldest_of_a_tenant_come_first_over_all_channels(letters: Pool) -> None:
-    acme = LetterFilter(tenant="acme", outbound_only=True)
+    acme = DeadLetterFilter(tenant="acme", channels=OUTBOUND)
     async with transaction(letters) as conn:
-        assert (await preview(conn, acme)).count == 10
-        assert await replay_many(conn, acme, actor="ada", limit=5) == 5
+        assert (await fetch_dry_run(conn, acme)).letters == 10
+        assert (await replay_dead_letters(conn, acme, actor="ada", limit=5)).count == 5
     replayed = await letters.fetch(REPLAYED)
     every = await letters.fetch("select key from postroom.message where tenant = 'acme' order by key")
     assert [row["key"] for row in replayed] == [row["key"] for row in every[:5]]
 
 
 async def test_a_second_replay_takes_what_the_first_one_left(letters: Pool) -> None:
-    acme = LetterFilter(tenant="acme", outbound_only=True)
+    acme = DeadLetterFilter(tenant="acme", channels=OUTBOUND)
     async with transaction(letters) as one, transaction(letters) as other:
-        assert await replay_many(one, acme, actor="ada", limit=4) == 4
-        taken_too = await replay_many(other, acme, actor="grace", limit=50)
+        assert (await replay_dead_letters(one, acme, actor="ada", limit=4)).count == 4
+        taken_too = (await replay_dead_letters(other, acme, actor="grace", limit=50)).count
     # The first one has locked 4 of each channel to take the oldest 4 of both.
     assert taken_too == 2
     async with transaction(letters) as conn:
-        assert await replay_many(conn, acme, actor="grace", limit=50) == 4
+        assert (await replay_dead_letters(conn, acme, actor="grace", limit=50)).count == 4
 
 
 @pytest.mark.rows_by_hand

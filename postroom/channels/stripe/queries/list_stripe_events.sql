@@ -2,7 +2,7 @@
 -- $1 and $2 received_at and event id of the last one seen, $3 how many to look at, $4 state, $5 type, $6 limit
 -- Every row says where the look ended (end_…, null: it saw all); the only one that there is when nothing fits
 -- has fits = false.
-with looked as materialized (
+with scanned as materialized (
     select account, event_id, message_id, source, state, type, object_id, livemode, thin, event_created, secret,
         received_at, settled_at
     from postroom.stripe_event
@@ -11,8 +11,8 @@ with looked as materialized (
     order by received_at desc, event_id desc
     limit $3
 ), cut as (
-    select received_at, event_id from looked
-    where (select count(*) from looked) >= $3
+    select received_at, event_id from scanned
+    where (select count(*) from scanned) >= $3
     order by received_at, event_id limit 1
 )
 select cut.received_at as end_received_at, cut.event_id as end_event_id, e.event_id is not null as fits, e.*,
@@ -23,7 +23,7 @@ select cut.received_at as end_received_at, cut.event_id as end_event_id, e.event
 from (select 1) one
 left join cut on true
 left join lateral (
-    select * from looked l
+    select * from scanned l
     where ($4::text is null or l.state = $4) and ($5::text is null or l.type = $5)
     order by l.received_at desc, l.event_id desc
     limit $6

@@ -1,32 +1,35 @@
--- What a replay would take, by receiver, the most first, of the first $12 letters that may match.
--- $1 … $11 as in outbox/queries/replay_letters, $13 most receivers
--- Each row also has an example, the sums `total` and `receivers`, and `scanned`, which is $12 when there may be
--- more. When nothing matches there is one row without a channel.
+-- What a replay would take, by receiver, the most first, of the first $11 dead letters that may match.
+-- $1 … $10 the filter, as in replay_dead_letters; $12 most receivers, $13 how many of the oldest as a sample
+-- Each row also has an example, the sums `letters` and `receivers`, the sample, and `scanned`, which is $11 when
+-- there may be more. When nothing matches there is one row without a channel.
 with scanned as materialized (
-    select d.message_id, d.channel, d.destination, d.endpoint_id, d.reason
+    select d.message_id, d.n, d.channel, d.destination, d.endpoint_id, d.cause, d.reason, d.died_at
     from postroom.dead_letter d
-    where ($1::text is null or d.channel = $1) and ($2::text is null or d.cause = $2)
-        and ($3::text is null or d.fingerprint = $3) and ($6::text is null or d.destination = $6)
-        and ($4::text is null or d.tenant = $4)
+    where ($1::text[] is null or d.channel = any ($1)) and ($2::text is null or d.cause = $2)
+        and ($3::text is null or d.fingerprint = $3) and ($4::text is null or d.tenant = $4)
+        and ($6::text is null or d.destination = $6)
         and ($7::timestamptz is null or d.died_at >= $7) and ($8::timestamptz is null or d.died_at < $8)
         and ($9::uuid[] is null or d.message_id = any ($9)) and ($10::text[] is null or d.code = any ($10))
-        and (not $11::boolean or d.channel <> 'stripe')
-    limit $12
-), matched as (
-    select l.channel, l.destination, l.endpoint_id, count(*) as count,
-        (array_agg(l.message_id order by l.message_id))[1] as message_id,
-        (array_agg(l.reason order by l.message_id))[1] as reason
-    from scanned l
-    -- The messages are asked only where something of them is.
-    where $5::text is null or exists (select from postroom.message m where m.id = l.message_id and m.type = $5)
-    group by l.channel, l.destination, l.endpoint_id
+    limit $11
+), matched as materialized (
+    select s.* from scanned s
+    -- The messages are asked only where something of them is, one at a time: a join might read the whole ledger.
+    where $5::text is null or (select m.type from postroom.message m where m.id = s.message_id) = $5
+), by_receiver as (
+    select channel, destination, endpoint_id, count(*) as count,
+        (array_agg(message_id order by message_id))[1] as message_id,
+        (array_agg(reason order by message_id))[1] as reason
+    from matched
+    group by channel, destination, endpoint_id
 ), most as (
-    select matched.*, sum(count) over ()::bigint as total, count(*) over () as receivers
-    from matched order by count desc, destination limit $13
+    select r.*, sum(count) over ()::bigint as letters, count(*) over () as receivers
+    from by_receiver r order by count desc, destination limit $12
 )
-select m.channel, m.destination, m.count, m.message_id, m.reason, m.total, m.receivers, l.scanned,
-    e.url, e.state as endpoint_state, c.state as circuit_state
-from (select count(*) as scanned from scanned) l
+select m.channel, m.destination, m.count, m.message_id, m.reason, m.letters, m.receivers, one.scanned,
+    e.url, e.state as endpoint_state, c.state as circuit_state,
+    array(select row(message_id, n, channel, destination, cause, reason, died_at) from matched
+        order by died_at, message_id, n limit $13) as sample
+from (select count(*) as scanned from scanned) one
 left join most m on true
 left join postroom.endpoint e on e.id = m.endpoint_id
 -- The engine's names: one breaker for all mail, one for Stripe, else one a destination.

@@ -1,4 +1,4 @@
--- What has not ended of one message. $1 message id
-select n, destination, endpoint_id, state, attempts, nullif(due_at, 'infinity') as due_at,
+-- What of some messages has not ended. $1 message ids, $2 limit
+select message_id, n, channel, destination, endpoint_id, state, attempts, nullif(due_at, 'infinity') as due_at,
     due_at = 'infinity' as parked, worker, claimed_at, last_reason
-from postroom.delivery where message_id = $1 order by n limit 1000
+from postroom.delivery where message_id = any ($1::uuid[]) order by message_id, n limit $2

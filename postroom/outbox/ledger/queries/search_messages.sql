@@ -33,7 +33,7 @@ with recursive account (name) as (
     (select e.message_id from postroom.stripe_event e
      where e.object_id = $1 and e.message_id < (select id from bound) order by e.message_id desc limit $4)
 )
-select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.created_at
+select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.ordering_key, m.deliveries, m.created_at
 from found f
 join postroom.message m on m.id = f.id
 where m.id < (select id from bound)

@@ -1,0 +1,100 @@
+"""`postroom messages`: what was published, what became of it, and what waits for a retry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from postroom.base.bounded_page import BoundedPage
+from postroom.cli.output import JsonFlag, examples, print_json, print_table
+from postroom.cli.session import Session, in_session
+from postroom.cli.times import HINT, parse_since
+from postroom.outbox.ledger.messages import (
+    OPEN,
+    LedgerEntry,
+    LedgerFilter,
+    Status,
+    Waiting,
+    list_messages,
+    list_waiting,
+)
+from postroom.outbox.model import Channel
+
+group = typer.Typer(help="Messages: what was published, and what became of it.", no_args_is_help=True)
+
+EMPTY = "No message matches."
+Text = str | None
+
+
+@group.callback()
+def _messages() -> None:
+    """Messages: what was published, and what became of it."""
+
+
+@group.command(
+    "list",
+    epilog=examples(
+        "postroom messages list --status retry",
+        "postroom messages list --status pending --channel webhook --tenant acme",
+        "postroom messages list --since 1h --limit 200 --json",
+    ),
+)
+def list_(
+    *,
+    channel: Annotated[Channel | None, typer.Option(help="Only this channel.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only this status.")] = None,
+    tenant: Annotated[Text, typer.Option(help="Only this tenant's.")] = None,
+    type_: Annotated[Text, typer.Option("--type", help="Only this type.")] = None,
+    key: Annotated[Text, typer.Option(help="Only this key.")] = None,
+    correlation_id: Annotated[Text, typer.Option(help="Only this correlation id.")] = None,
+    since: Annotated[Text, typer.Option(help=f"Published since: {HINT}.")] = None,
+    until: Annotated[Text, typer.Option(help="Published before, written the same way.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="Maximum number.")] = 50,
+    cursor: Annotated[Text, typer.Option(help="Continue after the previous page.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Messages, newest first.
+
+    With --status pending, retry or parked (and no key or correlation id): deliveries, longest due first.
+    """
+    wanted = LedgerFilter(
+        channel, status, tenant, type_, key, correlation_id, parse_since(since), parse_since(until)
+    )
+    waiting = status in OPEN and key is None and correlation_id is None
+
+    async def work(session: Session) -> BoundedPage[LedgerEntry] | BoundedPage[Waiting]:
+        async with session.conn.transaction(isolation="repeatable_read", readonly=True):
+            read = list_waiting if waiting else list_messages
+            return await read(session.conn, wanted, cursor=cursor, limit=limit)
+
+    page = in_session(work)
+    if as_json:
+        print_json({"items": page.rows, "next_cursor": page.cursor})
+        return
+    _show(page)
+    if page.cursor:
+        seen = "The scan ended early; more may match" if page.truncated else "There are more"
+        print(f"\n{seen}: add --cursor {page.cursor}")
+
+
+def _show(page: BoundedPage[LedgerEntry] | BoundedPage[Waiting]) -> None:
+    columns: tuple[str, ...] = ("MESSAGE", "CHANNEL", "TYPE", "TENANT", "STATUS", "PUBLISHED")
+    rows: list[tuple[object, ...]] = []
+    for each in page.rows:
+        head = (each.id, each.channel, each.type, each.tenant)
+        if isinstance(each, LedgerEntry):
+            rows.append((*head, each.status, each.created_at))
+        else:
+            columns = (
+                "MESSAGE",
+                "CHANNEL",
+                "TYPE",
+                "TENANT",
+                "DESTINATION",
+                "ATTEMPTS",
+                "DUE",
+                "LAST REASON",
+            )
+            rows.append((*head, each.destination, each.attempts, each.due_at, each.last_reason))
+    print_table(columns, rows, empty=EMPTY)

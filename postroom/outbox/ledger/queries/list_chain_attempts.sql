@@ -1,6 +1,0 @@
--- Every attempt at the messages of a chain, oldest first. $1 message ids, $2 when the first was published, $3 limit
-select message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms, ended_at
-from postroom.attempt
-where message_id = any ($1::uuid[]) and ended_at >= $2
-order by ended_at, message_id, n
-limit $3

@@ -1,4 +1,0 @@
--- What of a chain has not ended. $1 message ids, $2 limit
-select message_id, n, channel, destination, state, attempts, nullif(due_at, 'infinity') as due_at,
-    due_at = 'infinity' as parked, worker, claimed_at, last_reason
-from postroom.delivery where message_id = any ($1::uuid[]) order by message_id, n limit $2

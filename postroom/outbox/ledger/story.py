@@ -1,0 +1,120 @@
+"""One message with all that happened to it, and what belongs to the same chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from postroom.base.bounded_page import as_kind
+from postroom.base.db import Connection, query
+from postroom.base.errors import NotFound
+from postroom.base.ids import uuid_or_none
+from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.encryption import reveal
+from postroom.outbox.ledger.dead_letters import DeadLetter
+from postroom.outbox.ledger.messages import LedgerEntry, with_status
+
+_MESSAGE = query(__package__, "fetch_message")
+_CHAIN = query(__package__, "list_chain")
+_DELIVERIES = query(__package__, "list_deliveries")
+_ATTEMPTS = query(__package__, "list_attempts")
+_DEAD = query(__package__, "list_dead_deliveries")
+
+CHAIN_MAX: Final = 100
+ROWS_MAX: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDelivery:
+    """A delivery that has not ended. `worker` and `claimed_at` while one is at it."""
+
+    message_id: UUID
+    n: int
+    channel: str
+    destination: str
+    endpoint_id: UUID | None
+    state: str
+    attempts: int
+    due_at: datetime | None
+    parked: bool
+    worker: int | None
+    claimed_at: datetime | None
+    last_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEntry:
+    message_id: UUID
+    n: int
+    channel: str
+    attempt: int
+    worker: int | None
+    outcome: str
+    code: str | None
+    reason: str | None
+    detail: str | None
+    duration_ms: int | None
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Happenings:
+    """What happened to some messages; at most `ROWS_MAX` rows of a kind."""
+
+    open_deliveries: tuple[OpenDelivery, ...]
+    attempts: tuple[AttemptEntry, ...]
+    dead_letters: tuple[DeadLetter, ...]
+
+    @property
+    def truncated(self) -> bool:
+        return max(len(self.open_deliveries), len(self.attempts), len(self.dead_letters)) >= ROWS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStory:
+    """One message and what happened to it; at most `ROWS_MAX` rows of a kind, `CHAIN_MAX` in the chain."""
+
+    message: LedgerEntry
+    traceparent: str | None
+    payload: Any
+    open_deliveries: tuple[OpenDelivery, ...]
+    attempts: tuple[AttemptEntry, ...]
+    dead_letters: tuple[DeadLetter, ...]
+    chain: tuple[LedgerEntry, ...]
+
+
+async def fetch_message(conn: Connection, message_id: UUID, *, keyring: Keyring = NO_KEYS) -> MessageStory:
+    """Everything about one message. A payload that no key opens says so in its place. Errors: `NotFound`."""
+    row = await conn.fetchrow(_MESSAGE, message_id)
+    if row is None:
+        raise NotFound("there is no message with this id, or retention has removed it")
+    correlation_id = row["correlation_id"]
+    related = await conn.fetch(_CHAIN, message_id, correlation_id, uuid_or_none(correlation_id), CHAIN_MAX)
+    entry, *chain = await with_status(conn, [row, *related])
+    happened = await fetch_happenings(conn, [entry])
+    return MessageStory(
+        message=entry,
+        traceparent=row["traceparent"],
+        payload=reveal(message_id, row["payload"], keyring),
+        open_deliveries=happened.open_deliveries,
+        attempts=happened.attempts,
+        dead_letters=happened.dead_letters,
+        chain=tuple(chain),
+    )
+
+
+async def fetch_happenings(conn: Connection, entries: Sequence[LedgerEntry]) -> Happenings:
+    """What happened to these messages, at least one."""
+    ids = [entry.id for entry in entries]
+    since = min(entry.created_at for entry in entries)
+    open_deliveries = await conn.fetch(_DELIVERIES, ids, ROWS_MAX)
+    attempts = await conn.fetch(_ATTEMPTS, ids, since, ROWS_MAX)
+    dead = await conn.fetch(_DEAD, ids, ROWS_MAX)
+    return Happenings(
+        tuple(as_kind(row, OpenDelivery) for row in open_deliveries),
+        tuple(as_kind(row, AttemptEntry) for row in attempts),
+        tuple(as_kind(row, DeadLetter) for row in dead),
+    )
