@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
+from uuid import UUID
 
 import pytest
 
@@ -18,6 +19,8 @@ from postroom.base.settings import Settings
 from postroom.channels.webhooks import endpoints
 from postroom.console.routes import ACTIONS as CONSOLE_ACTIONS
 from postroom.dev.stripe_events import snapshot_event
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay_runs import pause_run, start_run
 from tests.console.http import Visitor, visitor
 from tests.fixtures.api import Api, running_api
 from tests.fixtures.stripe import Scene
@@ -29,6 +32,12 @@ OF_ENDPOINT: Final = {"tenant": "acme", "url": URL}
 MAIL: Final = """
 select postroom.publish('email', '{"to": "ann@example.com", "subject": "s", "text": "t"}',
     deliver_at => now() + make_interval(secs => $1))::text
+"""
+DIE: Final = """
+with gone as (delete from postroom.delivery where message_id = $1 returning *)
+insert into postroom.dead_letter
+    (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
+select message_id, n, seq, channel, destination, 1, 'ours', 'fault', 'r' from gone
 """
 
 Face = Literal["api", "console", "cli"]
@@ -48,6 +57,25 @@ async def due_message(pool: Pool, _folder: Path) -> str:
 
 async def later_message(pool: Pool, _folder: Path) -> str:
     return str(await pool.fetchval(MAIL, 86_400.0))
+
+
+async def dead_letter(pool: Pool, folder: Path) -> str:
+    message_id = await due_message(pool, folder)
+    await pool.execute(DIE, message_id)
+    return message_id
+
+
+async def replay_run(pool: Pool, folder: Path) -> str:
+    wanted = DeadLetterFilter(message_ids=(UUID(await dead_letter(pool, folder)),))
+    async with transaction(pool) as conn:
+        return str((await start_run(conn, wanted, actor="ada")).run_id)
+
+
+async def paused_run(pool: Pool, folder: Path) -> str:
+    run_id = await replay_run(pool, folder)
+    async with transaction(pool) as conn:
+        await pause_run(conn, UUID(run_id), actor="ada")
+    return run_id
 
 
 async def ignored_event(pool: Pool, folder: Path) -> str:
@@ -105,6 +133,37 @@ ACTIONS: Final = (
         api=("POST", "outbox/{id}/deliver-now", None),
         console=("/messages/{id}/deliver-now", ()),
         cli=("deliver-now", "{id}", "--json"),
+    ),
+    Action(
+        "outbox.replay",
+        dead_letter,
+        {"replayed": 1},
+        api=("POST", "outbox/{id}/replay", None),
+        console=("/messages/{id}/replay", ()),
+        cli=("replay", "{id}"),
+    ),
+    Action(
+        "outbox.replay_many",
+        dead_letter,
+        {"replayed": 1, "pace_per_s": 5.0, "filter": {"fingerprint": "fault"}},
+        subject=ID,
+        api=("POST", "outbox/replay", {"filter": {"fingerprint": "fault"}, "pace_per_s": 5}),
+        console=("/dead-letters/start", (("fingerprint", "fault"), ("pace", "5"))),
+        cli=("replay", "--fingerprint", "fault", "--pace", "5", "--yes"),
+    ),
+    *(
+        Action(
+            f"replay.{done}",
+            on,
+            {counted: 1},
+            console=(f"/replays/{{id}}/{done}", ()),
+            cli=("replays", done, "{id}"),
+        )
+        for done, on, counted in (
+            ("pause", replay_run, "held"),
+            ("resume", paused_run, "released"),
+            ("undo", replay_run, "returned"),
+        )
     ),
     Action("message.reveal", due_message, console=("/messages/{id}/reveal", ())),
     Action(
@@ -241,16 +300,8 @@ ACTIONS: Final = (
         cli=("erase", "--email", "ada@example.org"),
     ),
 )
-# A replay and its runs have tests of their own; these two change nothing but a session.
-ELSEWHERE: Final = {
-    "/sign-out",
-    "/sign-out-everywhere",
-    "/messages/{id}/replay",
-    "/dead-letters/start",
-    "/replays/{id}/pause",
-    "/replays/{id}/resume",
-    "/replays/{id}/undo",
-}
+# These two change nothing but a session.
+ELSEWHERE: Final = {"/sign-out", "/sign-out-everywhere"}
 
 
 @dataclass(frozen=True, slots=True)
