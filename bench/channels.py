@@ -1,4 +1,4 @@
-"""Rows about the ways out: the real adapters and engine over a bare loop that sends the same."""
+"""Rows about the adapters: the real adapters and engine over a bare loop that sends the same."""
 
 from __future__ import annotations
 
@@ -133,12 +133,12 @@ async def _send_bare(port: int) -> float:
     async def send() -> None:
         async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as smtp:
             for number in left:
-                letter = EmailMessage()
-                letter["From"], letter["To"] = "postroom@example.com", "ada@example.com"
-                letter["Subject"] = f"Welcome {number}"
-                letter.set_content("Hello Ada,\n" + "welcome to all of it.\n" * 20)
-                letter.add_alternative("<p>Hello Ada</p>" * 60, subtype="html")
-                await smtp.send_message(letter)
+                mail = EmailMessage()
+                mail["From"], mail["To"] = "postroom@example.com", "ada@example.com"
+                mail["Subject"] = f"Welcome {number}"
+                mail.set_content("Hello Ada,\n" + "welcome to all of it.\n" * 20)
+                mail.add_alternative("<p>Hello Ada</p>" * 60, subtype="html")
+                await smtp.send_message(mail)
 
     started = time.perf_counter()
     await asyncio.gather(*(send() for _ in range(EmailSettings().connections_max)))

@@ -20,7 +20,7 @@ FAILURES: Final = (*DATABASE_AWAY, *DATABASE_BUSY, asyncpg.PostgresError)
 
 
 class Probes:
-    """One message on each way out after each fault; flow is normal when all of them were delivered."""
+    """One message on each channel after each fault; flow is normal when all of them were delivered."""
 
     def __init__(self, *, pool: Pool, journal: Journal) -> None:
         self._pool = pool

@@ -173,7 +173,7 @@ def _gathered(faults: list[str]) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_backfill(settings: Settings, dsn: str) -> AsyncIterator[Backfill]:
-    """What a backfill needs, and no more: a wrong routes file or way out does not stand in its way."""
+    """What a backfill needs, and no more: a wrong routes file or mail server does not stand in its way."""
     async with AsyncExitStack() as stack:
         pool = await open_pool(
             dsn,

@@ -38,7 +38,7 @@ class InvalidInput(PostroomError):
     title = "The request cannot be used"
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """Field and fault in one line; the field once, where the fault begins with it anyway."""
         if self.field is None or self.detail.startswith(f"{self.field} "):
             return self.detail

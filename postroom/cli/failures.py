@@ -34,8 +34,8 @@ def explain(error: Exception) -> Failure | None:
     match error:
         case SettingsInvalid(faults=faults):
             return Failure(("The settings are not usable:", *(f"  {fault}" for fault in faults)), WRONG_USE)
-        case InvalidInput(told=told):
-            return Failure((told,), WRONG_USE)
+        case InvalidInput(message=message):
+            return Failure((message,), WRONG_USE)
         case TooLarge(detail=detail):
             return Failure((detail,), WRONG_USE)
         case PostroomError(detail=detail):

@@ -53,7 +53,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMail:
-    """One mail: the envelope, and the letter parsed."""
+    """One mail: the envelope, and the message parsed."""
 
     sender: str
     recipients: tuple[str, ...]

@@ -125,7 +125,7 @@ class Rejected:
 
 def rejected_payload(error: InvalidInput) -> Rejected:
     """What became of a payload that could never be sent, and that nobody checked: SQL published it."""
-    return Rejected(error.told, code=InvalidPayload.code)
+    return Rejected(error.message, code=InvalidPayload.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ Answer = Outcome | Settled
 
 
 class Adapter(Protocol):
-    """One channel's way out.
+    """Delivers one channel.
 
     `circuit` names the breaker shared by all destinations of the channel; None gives each
     destination one of its own; an empty string means that the engine keeps none.
@@ -203,7 +203,7 @@ class Adapter(Protocol):
 
 @runtime_checkable
 class BatchAdapter(Adapter, Protocol):
-    """A way out that gathers: one call takes many claims and answers for each, in order."""
+    """An adapter that gathers: one call takes many claims and answers for each, in order."""
 
     batch_max: int
 

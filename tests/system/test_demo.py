@@ -93,9 +93,9 @@ def test_a_second_terminal_gets_its_settings_for_the_runbooks_commands(up: Runni
     doctor = run("postroom", "doctor", home=tmp_path, settings=settings)
     assert doctor.code == 0, doctor.out
     assert "emails wait" not in doctor.out
-    letter = '{"to": "ann@example.com", "subject": "Hello", "text": "from a second terminal"}'
+    payload = '{"to": "ann@example.com", "subject": "Hello", "text": "from a second terminal"}'
     assert (
-        run("postroom", "publish", "email", "--payload", letter, home=tmp_path, settings=settings).code == 0
+        run("postroom", "publish", "email", "--payload", payload, home=tmp_path, settings=settings).code == 0
     )
     drained = run("postroom", "work", "--job", "outbox-delivery", "--once", home=tmp_path, settings=settings)
     assert drained.code == 0, drained.err

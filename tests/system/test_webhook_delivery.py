@@ -19,8 +19,7 @@ import pytest
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import WebhookSettings
-from postroom.channels.webhooks import deployment_secret as direct
-from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks import deployment_secret, endpoints
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.channels.webhooks.answer import PRIVATE
 from postroom.channels.webhooks.client import PrivateAddress, PublicResolver, open_session
@@ -125,7 +124,9 @@ async def test_a_direct_url_is_signed_with_the_secret_of_the_deployment(
 ) -> None:
     [claim] = await claims(pool, to_url(receiver.url("/ok")))
     async with transaction(pool) as conn:
-        receiver.secrets = [s.get_secret_value() for s in await direct.fetch_or_create_secrets(conn)]
+        receiver.secrets = [
+            s.get_secret_value() for s in await deployment_secret.fetch_or_create_secrets(conn)
+        ]
     assert isinstance(await adapter.deliver(claim), Delivered)
     assert receiver.received[0].valid
 

@@ -1,1 +1,1 @@
-"""The channel email: a payload becomes a letter, a letter goes out over SMTP."""
+"""The channel email: a payload becomes a MIME message, which goes out over SMTP."""

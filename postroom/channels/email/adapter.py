@@ -1,4 +1,4 @@
-"""The way out for mail: payload, recipients, letter, SMTP, outcome."""
+"""Delivers mail: payload, recipients, MIME message, SMTP, outcome."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from postroom.base.db import DATABASE_AWAY, Pool, transaction
 from postroom.base.errors import InvalidInput, InvalidPayload, SettingsInvalid, Unavailable
 from postroom.base.log import get_logger
 from postroom.base.settings import EmailSettings
-from postroom.channels.email import address, payload, store
-from postroom.channels.email import mime as letter
+from postroom.channels.email import address, mime, payload, store
 from postroom.channels.email.connections import Connections
 from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
@@ -174,7 +173,7 @@ class EmailAdapter:
 
     async def _wanted(self, claim: Claim, email: Email) -> _Wanted | Suppressed | Delivered:
         """Leave out who is suppressed and who has this mail from an earlier attempt."""
-        everyone = letter.recipients(email)
+        everyone = mime.recipients(email)
         excluded = await self._lookups.submit(Lookup(claim.message_id, claim.n, everyone))
         out = {each.recipient for each in excluded}
         positions = tuple(index for index in range(len(everyone)) if index not in out)
@@ -196,9 +195,9 @@ class EmailAdapter:
 
     def _body(self, claim: Claim, email: Email, content: Content) -> tuple[bytes, bool]:
         stamp = Stamp(claim.message_id, claim.n, claim.correlation_id, self._clock.now())
-        message = letter.build(email, content, sender=self._sender, stamp=stamp)
-        utf8 = letter.needs_utf8(email)
-        return letter.to_bytes(message, utf8=utf8), utf8
+        message = mime.build(email, content, sender=self._sender, stamp=stamp)
+        utf8 = mime.needs_utf8(email)
+        return mime.to_bytes(message, utf8=utf8), utf8
 
     async def _send(self, connections: Connections, envelope: Envelope, body: bytes) -> Receipt:
         deadline = self._deadline()

@@ -1,4 +1,4 @@
-"""The job `email-dlq`: dead emails go out again once the way out is proved to work."""
+"""The job `email-dlq`: dead emails go out again once the mail server is proved to work."""
 
 from __future__ import annotations
 

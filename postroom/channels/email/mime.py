@@ -21,7 +21,7 @@ _LINE_MAX = 78
 
 
 class _Policy(EmailPolicy):
-    """Headers that are safe as they stand are neither parsed nor folded, which is half of a letter's cost.
+    """Headers that are safe as they stand are neither parsed nor folded, which is half of a message's cost.
 
     Safe are lines of our own, and one short line of printable ASCII; all else goes the long way.
     """
@@ -97,7 +97,7 @@ def recipients(email: Email) -> tuple[str, ...]:
 
 
 def build(email: Email, content: Content, *, sender: Address, stamp: Stamp) -> EmailMessage:
-    """Put the letter together. Bcc never becomes a header; the caller puts it on the envelope."""
+    """Put the message together. Bcc never becomes a header; the caller puts it on the envelope."""
     message = EmailMessage(policy=_SEVEN_BIT)
     message["From"] = _listed(sender)
     message["To"] = _listed(*email.to)

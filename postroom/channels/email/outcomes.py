@@ -51,7 +51,7 @@ MENDABLE_CODES = (
     *("530", "534", "535", "538", "454", "certificate", "unsupported", "renderer"),
     *(Phase.CONNECT.value, Phase.LOGIN.value, Phase.SENDER.value),
 )
-"""Codes of what dies with cause `ours` and passes once the way out is mended, the mail as it is."""
+"""What dies with cause `ours` and passes, the mail as it is, once server or settings are mended: codes."""
 
 _PROTOCOL_CODES = frozenset({500, 501, 502, 503, 504, 555})
 

@@ -1,4 +1,4 @@
-"""What a failed write means: whose fault it is, and whether the way out is shut."""
+"""What a failed write means: whose fault it is, and whether the storage is shut."""
 
 from __future__ import annotations
 

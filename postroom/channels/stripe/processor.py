@@ -79,7 +79,7 @@ class StripeAdapter:
             event = parse(claim.body())
         except InvalidInput as error:
             return Rejected(
-                f"this is no Stripe event: {error.told}", code=InvalidPayload.code, cause=Cause.OURS
+                f"this is no Stripe event: {error.message}", code=InvalidPayload.code, cause=Cause.OURS
             )
         try:
             return await self._process(claim, event)

@@ -154,7 +154,7 @@ def _gather(told: Rehearsal, source: str, messages: list[Message], checks: Check
             payload = {name: value for name, value in beside.items() if value} | message.payload
             checks[Channel(message.channel)](payload)
         except InvalidInput as error:
-            told.faults.append(f"{source}: {message.channel} would end as a dead letter: {error.told}")
+            told.faults.append(f"{source}: {message.channel} would end as a dead letter: {error.message}")
 
 
 def _sends(effect: Effect) -> str:

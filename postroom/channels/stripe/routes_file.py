@@ -197,7 +197,7 @@ class _Reader:
                 self._checks[channel](sample)
         except InvalidPayload as error:
             key = re.split(r"[.\[]", error.field or "")[0]
-            self._fault(self._line(nth, key if key in fields else channel), f"{channel}: {error.told}")
+            self._fault(self._line(nth, key if key in fields else channel), f"{channel}: {error.message}")
 
     def _compile(self, nth: int, key: str, value: Any) -> Any:
         try:

@@ -30,7 +30,7 @@ class EndpointCache:
         self._pool = pool
         self._clock = clock
         self._known: OrderedDict[UUID, tuple[float, Target | None]] = OrderedDict()
-        self._direct: tuple[float, tuple[SecretStr, ...]] | None = None
+        self._deployment: tuple[float, tuple[SecretStr, ...]] | None = None
         self._lookups: Batcher[UUID, Target | None] = Batcher(self._load, flushers_max=2)
 
     async def find(self, endpoint_id: UUID) -> Target | None:
@@ -42,11 +42,11 @@ class EndpointCache:
 
     async def deployment_secrets(self) -> tuple[SecretStr, ...]:
         """What signs deliveries to a url of the payload."""
-        if self._direct is None or self._direct[0] <= self._clock.monotonic():
+        if self._deployment is None or self._deployment[0] <= self._clock.monotonic():
             async with self._pool.acquire() as conn:
                 secrets = await fetch_or_create_secrets(conn)
-            self._direct = (self._clock.monotonic() + FRESH_S, secrets)
-        return self._direct[1]
+            self._deployment = (self._clock.monotonic() + FRESH_S, secrets)
+        return self._deployment[1]
 
     def forget(self, endpoint_id: UUID) -> None:
         """Look it up anew next time: this process has changed it."""

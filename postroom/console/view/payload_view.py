@@ -12,7 +12,7 @@ from postroom.base.db import Connection
 from postroom.base.errors import InvalidPayload, NotFound
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.mime import Content
-from postroom.channels.webhooks import deployment_secret as direct
+from postroom.channels.webhooks import deployment_secret
 from postroom.channels.webhooks.payload import build_body, read_payload
 from postroom.channels.webhooks.signing import signed_headers
 from postroom.channels.webhooks.store import fetch_targets
@@ -43,7 +43,7 @@ async def curl_command(
     message = story.message
     payload = read_payload(json.encode(story.payload), type_=message.type)
     if payload.url is not None:
-        url, secrets = payload.url, await direct.fetch_or_create_secrets(conn)
+        url, secrets = payload.url, await deployment_secret.fetch_or_create_secrets(conn)
     elif endpoint_id is not None:
         targets = await fetch_targets(conn, [endpoint_id])
         if endpoint_id not in targets:

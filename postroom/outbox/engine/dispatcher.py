@@ -46,10 +46,10 @@ class Dispatcher:
         self._batch_max = adapter.batch_max if isinstance(adapter, BatchAdapter) else 1
         self._width_max = max(1, adapter.per_destination_max // self._batch_max)
         self._share_max = max(adapter.per_destination_max, self.places_max // 4)
-        # With one breaker for all there is one way out, and nobody beside it to be kept from starving.
-        self._one_way_out = bool(adapter.circuit)
+        # With one breaker for all there is one destination, and nobody beside it to be kept from starving.
+        self._one_destination = bool(adapter.circuit)
         several = adapter.per_destination_max < self.places_max
-        self._widens = not self._one_way_out and several and self._batch_max == 1
+        self._widens = not self._one_destination and several and self._batch_max == 1
         self._claim_max = max(1, self._batch_max, self.places_max // 4)
         self._attempts = attempts
         self._backoff = backoff
@@ -76,7 +76,7 @@ class Dispatcher:
 
     def full_destinations(self) -> list[str]:
         """Those that have their share of the places already."""
-        if self._one_way_out:
+        if self._one_destination:
             return []
         now = self._clock.monotonic()
         return [name for name, each in self._destinations.items() if each.taken >= self._share(each, now)]

@@ -25,11 +25,11 @@ from postroom.worker.wakeup import POLL_S, Wakeup
 
 BUSY_MIN: Final = 50
 """A claim of so many shows a busy queue, where publishers must not be made to notify."""
-FIRST_LOOK_S: Final = 0.002
-FULL_LOOK_S: Final = 0.05
+FIRST_WAIT_S: Final = 0.002
+FULL_WAIT_S: Final = 0.05
 LATE_S: Final = 1.0
-LATE_LOOK_S: Final = 0.25
-NO_ROOM_LOOK_S: Final = 0.5
+LATE_WAIT_S: Final = 0.25
+NO_ROOM_WAIT_S: Final = 0.5
 """Where silent destinations hold every place nothing ends, and what waits for them must be put off."""
 
 
@@ -85,12 +85,12 @@ class Relay:
         )
         settling = asyncio.create_task(settler.run(), name=f"settle {self._channel}")
         try:
-            await self._pump(dispatcher, settler, context)
+            await self._claim_until_stopped(dispatcher, settler, context)
         finally:
-            await self._land(dispatcher, settling)
+            await self._drain(dispatcher, settling)
         return dispatcher.done_count
 
-    async def _land(self, dispatcher: Dispatcher, settling: asyncio.Task[None]) -> None:
+    async def _drain(self, dispatcher: Dispatcher, settling: asyncio.Task[None]) -> None:
         try:
             await dispatcher.drain()
         except RuntimeError:
@@ -102,7 +102,9 @@ class Relay:
             await asyncio.gather(settling, return_exceptions=True)
             await self._wakeup.awake_on(self._channel)
 
-    async def _pump(self, dispatcher: Dispatcher, settler: Settler, context: JobContext) -> None:
+    async def _claim_until_stopped(
+        self, dispatcher: Dispatcher, settler: Settler, context: JobContext
+    ) -> None:
         await self._lost_claims.begin()
         claimer = Claimer(
             pool=self._pool,
@@ -111,11 +113,11 @@ class Relay:
             clock=self._clock,
             restart_pace=self._restart_pace,
         )
-        looks = 0
+        empty_claims = 0
         while not context.stop.is_set():
             claimed = await self._claim(claimer, dispatcher, settler)
             await context.progress(dispatcher.done_count)
-            looks = 0 if claimed else looks + 1
+            empty_claims = 0 if claimed else empty_claims + 1
             if claimed >= BUSY_MIN:
                 await self._wakeup.awake_on(self._channel)
             waits = dispatcher.places_taken or settler.next_may_go or self._passed_some_by
@@ -123,9 +125,9 @@ class Relay:
                 return
             if not dispatcher.has_room or (context.once and not claimed):
                 if dispatcher.places_taken:  # all may have ended while the claim was under way
-                    await _freed(settler, NO_ROOM_LOOK_S)
+                    await _freed(settler, NO_ROOM_WAIT_S)
             elif not claimed:
-                await self._sleep(dispatcher, settler, looks)
+                await self._sleep(dispatcher, settler, empty_claims)
 
     async def _claim(self, claimer: Claimer, dispatcher: Dispatcher, settler: Settler) -> int:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
@@ -155,23 +157,23 @@ class Relay:
         self._round_up = not self._round_up
         return (free + 1) // 2 if self._round_up else free // 2
 
-    async def _sleep(self, dispatcher: Dispatcher, settler: Settler, looks: int) -> None:
+    async def _sleep(self, dispatcher: Dispatcher, settler: Settler, empty_claims: int) -> None:
         """Wait for new work, for the next delivery to become due, or for room at a full destination.
 
-        The first look in vain only asks publishers to notify, and the next one follows at once. A publisher
-        may have looked for sleepers just before and commit just after, so the looks after that come soon too,
-        then ever more seldom.
+        The first empty claim only asks publishers to notify, and the next one follows at once. A publisher
+        may have read who sleeps just before and commit just after, so the claims after that come soon too,
+        then at growing intervals.
         """
         if dispatcher.full_destinations():
-            await _freed(settler, FULL_LOOK_S)
+            await _freed(settler, FULL_WAIT_S)
             return
         if await self._wakeup.sleeping_on(self._channel):
             return
         async with self._pool.acquire() as conn:
             due_s = await store.fetch_next_due_s(conn, channel=self._channel)
-        timeout_s = min(POLL_S, FIRST_LOOK_S * 2.0 ** min(looks, 20))
+        timeout_s = min(POLL_S, FIRST_WAIT_S * 2.0 ** min(empty_claims, 20))
         if due_s is not None and due_s < -LATE_S:
-            due_s = LATE_LOOK_S  # it waits for another one to end, or somebody else claims it
+            due_s = LATE_WAIT_S  # it waits for another one to end, or somebody else claims it
         await self._wakeup.wait(
             self._channel, timeout_s if due_s is None else min(timeout_s, max(due_s, 0.01))
         )

@@ -15,6 +15,7 @@ from postroom.base.log import get_logger
 from postroom.outbox import store
 from postroom.outbox.model import Claim
 from postroom.outbox.policy import Settlement, Verdict
+from postroom.outbox.store import Ended
 
 log = get_logger(__name__)
 
@@ -27,7 +28,6 @@ NAMED_MAX: Final = 100
 ENDED_MAX: Final = 10_000
 """What is not remembered is found when claiming starts over."""
 
-Ended = tuple[Claim, Settlement, int]
 Result = TypeVar("Result")
 
 
@@ -118,14 +118,14 @@ class Settler:
         self.settled_count += len(batch) - len(lost)
         if lost:
             await self._note_lost([each for each in batch if (each[0].message_id, each[0].n) in lost])
-        said = log.is_enabled_for(logging.INFO)  # once a batch: a busy queue builds no lines in vain
+        logs_deliveries = log.is_enabled_for(logging.INFO)  # once a batch
         for claim, settlement, duration_ms in batch:
             if lost and (claim.message_id, claim.n) in lost:
                 continue
             if settlement.verdict in (Verdict.DELIVERED, Verdict.DEAD):
                 self._note_end(claim)
             if settlement.verdict is Verdict.DELIVERED:
-                if said:
+                if logs_deliveries:
                     _log_attempt(log.info, claim, settlement, duration_ms)
             elif settlement.verdict is not Verdict.DEFERRED:
                 _log_attempt(log.warning, claim, settlement, duration_ms)
@@ -141,8 +141,8 @@ class Settler:
             try:
                 await self._persist(made, store.log_lost_claims, again_on_refusal=False)
             except DATABASE_REFUSALS:
-                told = [(claim, _textless(settlement), took_ms) for claim, settlement, took_ms in made]
-                await self._persist(told, store.log_lost_claims)
+                textless = [(claim, _textless(settlement), took_ms) for claim, settlement, took_ms in made]
+                await self._persist(textless, store.log_lost_claims)
 
     async def _written(self, batch: list[Ended]) -> set[tuple[UUID, int]]:
         try:

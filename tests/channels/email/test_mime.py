@@ -1,4 +1,4 @@
-"""A letter reads the same whichever way its headers took: as they stand, or parsed and folded."""
+"""A message reads the same whichever way its headers took: as they stand, or parsed and folded."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postroom.base.errors import InvalidPayload
-from postroom.channels.email import address
-from postroom.channels.email import mime as letter
+from postroom.channels.email import address, mime
 from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.payload import Email, parse
 
@@ -24,7 +23,7 @@ LINES = st.lists(st.sampled_from(PIECES), max_size=8).map(" ".join).map(str.stri
 
 
 def written(email: Email, content: Content) -> EmailMessage:
-    raw = letter.to_bytes(letter.build(email, content, sender=SENDER, stamp=STAMP), utf8=False)
+    raw = mime.to_bytes(mime.build(email, content, sender=SENDER, stamp=STAMP), utf8=False)
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) <= 998
     parsed = message_from_bytes(raw, policy=policy.default)
@@ -34,7 +33,7 @@ def written(email: Email, content: Content) -> EmailMessage:
 
 def both_ways(email: Email, content: Content) -> EmailMessage:
     quick = written(email, content)
-    with patch.object(letter, "_is_plain", return_value=False):
+    with patch.object(mime, "_is_plain", return_value=False):
         slow = written(email, content)
     seen = [[(name, " ".join(str(value).split())) for name, value in each.items()] for each in (quick, slow)]
     assert [pair for pair in seen[0] if pair[0] != "Content-Type"] == [
@@ -56,8 +55,8 @@ def test_subjects_and_own_headers(subject: str, own: str) -> None:
 
 
 def test_a_long_subject_is_folded() -> None:
-    message = letter.build(plain(), Content("word " * 60, "y", None), sender=SENDER, stamp=STAMP)
-    raw = letter.to_bytes(message, utf8=False)
+    message = mime.build(plain(), Content("word " * 60, "y", None), sender=SENDER, stamp=STAMP)
+    raw = mime.to_bytes(message, utf8=False)
     assert max(map(len, raw.split(b"\r\n"))) <= 78
 
 
@@ -81,9 +80,9 @@ def test_names_of_receivers(name: str) -> None:
 
 def test_an_address_outside_ascii_is_shown_as_it_is() -> None:
     email = plain(to="jörg@example.com", reply_to='"Zoë, B." <zoë@example.com>')
-    assert letter.needs_utf8(email)
-    assert letter.needs_utf8(plain(reply_to="zoë@example.com"))
-    raw = letter.to_bytes(letter.build(email, Content("x", "y", None), sender=SENDER, stamp=STAMP), utf8=True)
+    assert mime.needs_utf8(email)
+    assert mime.needs_utf8(plain(reply_to="zoë@example.com"))
+    raw = mime.to_bytes(mime.build(email, Content("x", "y", None), sender=SENDER, stamp=STAMP), utf8=True)
     assert "To: jörg@example.com\r\n" in raw.decode()
     assert "<zoë@example.com>\r\n" in raw.decode()
 

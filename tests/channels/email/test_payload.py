@@ -12,8 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from postroom.base.errors import InvalidPayload, SettingsInvalid
-from postroom.channels.email import address
-from postroom.channels.email import mime as letter
+from postroom.channels.email import address, mime
 from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.payload import parse
 from postroom.channels.email.target import Tls, parse_target
@@ -94,11 +93,11 @@ def test_what_may_be_set_arrives_and_nothing_else_does() -> None:
         **attachment(content_type="text/csv"),
     }
     email = parse(payload, attachments_bytes_max=1_000)
-    assert letter.recipients(email) == ("ann@example.com", "cc@example.com", "bcc@example.com")
-    message = letter.build(
+    assert mime.recipients(email) == ("ann@example.com", "cc@example.com", "bcc@example.com")
+    message = mime.build(
         email, Content("Grüße", "Good day", "<p>x</p>"), sender=address.sender("shop@x.example"), stamp=STAMP
     )
-    raw = letter.to_bytes(message, utf8=False)
+    raw = mime.to_bytes(message, utf8=False)
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) <= 998
     parsed = message_from_bytes(raw, policy=policy.default)

@@ -10,8 +10,7 @@ from pydantic import SecretStr
 
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import Conflict, InvalidInput, NotFound
-from postroom.channels.webhooks import deployment_secret as direct
-from postroom.channels.webhooks import endpoints, store
+from postroom.channels.webhooks import deployment_secret, endpoints, store
 from postroom.channels.webhooks.model import ENDPOINTS_PER_TENANT_MAX, EndpointState
 from postroom.channels.webhooks.signing import generate_secret
 from postroom.outbox.model import Message
@@ -193,12 +192,12 @@ async def test_an_imported_secret_is_used_as_it_is_and_never_printed(pool: Pool)
 async def test_several_processes_that_need_the_signing_secret_first_get_the_same_one(pool: Pool) -> None:
     async def first() -> tuple[SecretStr, ...]:
         async with transaction(pool) as conn:
-            return await direct.fetch_or_create_secrets(conn)
+            return await deployment_secret.fetch_or_create_secrets(conn)
 
     assert len(set(await asyncio.gather(*(first() for _ in range(8))))) == 1
     [before] = await first()
     async with transaction(pool) as conn:
-        after = await direct.rotate(conn)
+        after = await deployment_secret.rotate(conn)
     assert await first() == (after, before)
 
 

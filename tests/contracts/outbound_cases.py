@@ -1,4 +1,4 @@
-"""The ways out that there are: real SMTP, real HTTP, real files; and Stripe's way in."""
+"""The outbound adapters with their receiving ends: real SMTP, real HTTP, real files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.dev.mailbox import AfterData, Faults, Mailbox
 from postroom.dev.receiver import Receiver
 from postroom.outbox.model import Cause, Channel
-from tests.contracts.way_out import Arrival, Expected, Trouble, WayOut
+from tests.contracts.adapter_case import AdapterCase, Arrival, Expected, Trouble
 from tests.fixtures.watched_storage import WatchedStorage
 
 SHORT_S = 1.0
 
 
-class EmailWay(WayOut):
+class EmailCase(AdapterCase):
     channel = Channel.EMAIL
     expected: ClassVar = {
         Trouble.PASSING: Expected("retry", "451", Cause.PASSING),
@@ -86,7 +86,7 @@ class EmailWay(WayOut):
         await self._mailbox.close()
 
 
-class WebhookWay(WayOut):
+class WebhookCase(AdapterCase):
     channel = Channel.WEBHOOK
     expected: ClassVar = {
         Trouble.PASSING: Expected("retry", "500", Cause.PASSING),
@@ -139,7 +139,7 @@ class WebhookWay(WayOut):
         await self._receiver.__aexit__(None, None, None)
 
 
-class ExportWay(WayOut):
+class ExportCase(AdapterCase):
     """A repeat overwrites its own file, so that a record never arrives twice."""
 
     channel = Channel.EXPORT

@@ -1,4 +1,4 @@
-"""Stripe's way in, through the same suite: a processed event arrives as the export that it causes."""
+"""Stripe events through the same suite: a processed event arrives as the export that it causes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from postroom.channels.stripe.processor import StripeAdapter
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.model import Cause, Channel
-from tests.contracts.way_out import Arrival, Expected, Trouble, WayOut
+from tests.contracts.adapter_case import AdapterCase, Arrival, Expected, Trouble
 from tests.fixtures.stripe import Scene
 
 ROUTES = """
@@ -37,7 +37,7 @@ from postroom.stripe_event e join postroom.message m
 """
 
 
-class StripeWay(WayOut):
+class StripeCase(AdapterCase):
     """No answer can be lost here: an event is processed and settled in one transaction."""
 
     channel = Channel.STRIPE

@@ -25,7 +25,7 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """How one attempt under a trouble ends, and the letter's cause once no attempt is left."""
+    """How one attempt under a trouble ends, and the dead letter's cause once no attempt is left."""
 
     outcome: str
     code: str | None
@@ -40,11 +40,11 @@ class Arrival:
     text: str
 
 
-class WayOut(ABC):
+class AdapterCase(ABC):
     """One adapter and its receiving end.
 
-    `expected` holds every trouble that this way can have; `rejected_payload` are payloads that nobody could
-    ever send, each with the field to blame.
+    `expected` holds every trouble that it can have; `rejected_payload` are payloads that nobody could ever
+    send, each with the field to blame.
     """
 
     channel: ClassVar[Channel]
