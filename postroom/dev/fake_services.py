@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,14 +15,30 @@ from postroom.admin.audit import Actor
 from postroom.admin.tokens import Scope, fetch_living_token, hash_token
 from postroom.base.db import Pool, transaction
 from postroom.channels.webhooks import endpoints
-from postroom.dev.mail_folder import MailFolder
-from postroom.dev.mailbox import Mailbox
+from postroom.dev.mailbox import Mailbox, ReceivedMail
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_api import StripeStandIn
 
+MAILS_KEPT_MAX: Final = 200
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 ACTOR: Final = Actor("cli:up", frozenset(Scope))
 TENANT: Final = "demo"
 TOKEN_NAME: Final = "postroom up"  # noqa: S105  the name of a token, not a token
+
+
+class MailFolder:
+    """Keeps the newest 200 mails as `.eml` for a mail program or an editor, named by their Message-ID."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+
+    def keep(self, mail: ReceivedMail) -> None:
+        name = _UNSAFE.sub("_", mail.message_id.strip("<>"))[:150]
+        (self.path / f"{name}.eml").write_bytes(mail.content)
+        oldest_first = sorted(self.path.glob("*.eml"), key=lambda each: each.stat().st_mtime)
+        for surplus in oldest_first[:-MAILS_KEPT_MAX]:
+            surplus.unlink()
 
 
 @dataclass(frozen=True, slots=True)

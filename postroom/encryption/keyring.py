@@ -67,9 +67,6 @@ class Keyring:
                 f"the key {name!r} does not open it: another key once had this name, or it was changed"
             ) from None
 
-    def is_current(self, encrypted: str) -> bool:
-        return encrypted.startswith(f"{PREFIX}{self.current}:")
-
     def pseudonym(self, text: str) -> str:
         """Stands for a text in an index: the same for the same text and key, and tells nothing else."""
         return _pseudonym(self._pseudonym_keys[0], text)
@@ -77,10 +74,6 @@ class Keyring:
     def pseudonyms(self, text: str) -> list[str]:
         """What the text is called under each key."""
         return [_pseudonym(key, text) for key in self._pseudonym_keys]
-
-
-def is_encrypted(text: str) -> bool:
-    return text.startswith(PREFIX)
 
 
 def keyring_of(keys: Iterable[SecretStr]) -> Keyring:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
+
 from postroom.base.db import Connection, query
-from postroom.channels.exports.encryption import open_record
 from postroom.channels.exports.model import ExportFile, ExportRecord, Group, Stored
 from postroom.encryption.keyring import Keyring
+from postroom.outbox.encryption import open_payload
 
 _INSERT_FILES = query(__package__, "insert_files")
 _MEMBERSHIPS = query(__package__, "list_memberships")
@@ -16,6 +18,13 @@ _RECORDS = query(__package__, "list_records")
 _MARK_STORED = query(__package__, "mark_stored")
 _PRUNE = query(__package__, "prune_files")
 _ERASE = query(__package__, "erase_records")
+
+
+class _Payload(msgspec.Struct):
+    record: msgspec.Raw
+
+
+_decode = msgspec.json.Decoder(_Payload).decode
 
 
 async def insert_files(conn: Connection, *, groups: Sequence[Group]) -> None:
@@ -47,9 +56,14 @@ async def list_records(conn: Connection, *, file_id: UUID, keyring: Keyring) -> 
     Errors: `Unreadable` where one of them is encrypted and no key opens it.
     """
     return [
-        ExportRecord(id, type_, tenant, created_at, record or open_record(id, encrypted, keyring))
+        ExportRecord(id, type_, tenant, created_at, record or _open_record(id, encrypted, keyring))
         for id, type_, tenant, created_at, record, encrypted in await conn.fetch(_RECORDS, file_id)
     ]
+
+
+def _open_record(message_id: UUID, encrypted: str, keyring: Keyring) -> str:
+    """JSON text of the record in an encrypted payload, digit for digit. Errors: `Unreadable`."""
+    return bytes(_decode(open_payload(message_id, encrypted, keyring)).record).decode()
 
 
 async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> None:

@@ -21,10 +21,10 @@ from postroom.channels.stripe.ingest import COUNTER
 from postroom.channels.stripe.store import EventState, ObjectRow
 from postroom.channels.stripe.transaction import Origin
 from postroom.encryption.keyring import Keyring
-from postroom.outbox.engine.settlement import settle_within
-from postroom.outbox.model import Claim, Delivered, Message
+from postroom.outbox.model import Claim, Message
+from postroom.outbox.policy import delivered
 from postroom.outbox.publish import publish_many
-from postroom.outbox.store import count_outcome
+from postroom.outbox.store import count_outcome, settle_claims
 from postroom.resilience.batcher import Batcher
 
 log = get_logger(__name__)
@@ -138,10 +138,10 @@ class Commits:
     async def _settle(self, conn: Connection, works: Sequence[Work]) -> None:
         now_s = self._clock.monotonic()
         ended = [
-            (work.claim, Delivered(detail=work.state), round((now_s - work.started_s) * 1_000))
+            (work.claim, delivered(detail=work.state), round((now_s - work.started_s) * 1_000))
             for work in works
         ]
-        if not await settle_within(conn, ended):
+        if await settle_claims(conn, ended):
             raise _ClaimLost
         processed = sum(work.state is EventState.PROCESSED for work in works)
         for label, count in (("ignored", len(works) - processed), ("processed", processed)):

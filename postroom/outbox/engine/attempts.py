@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from postroom.base.db import DATABASE_AWAY, DATABASE_FAILURES
 from postroom.base.errors import InvalidInput
 from postroom.base.log import get_logger
-from postroom.base.tracing import is_on
+from postroom.base.tracing import attempt_span, is_on
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.encryption import is_encrypted_payload, try_opened
-from postroom.outbox.engine.attempt_span import traced
 from postroom.outbox.model import (
     Adapter,
     Answer,
@@ -33,6 +32,8 @@ from postroom.resilience.time_limit import TimeLimit
 log = get_logger(__name__)
 
 _CUT_OFF: Final = (RetryLater("the attempt was cut off", trip=Trip.NO),)  # made once: this is a hot path
+
+Try = Callable[[Sequence[Claim]], Awaitable[Sequence[Answer]]]
 
 
 class Attempts:
@@ -79,7 +80,7 @@ class Attempts:
                 return [deferred] * len(claims)
         answers: Sequence[Answer] = _CUT_OFF
         try:
-            answers = await (traced(self._try, claims) if is_on() else self._try(claims))
+            answers = await (_traced(self._try, claims) if is_on() else self._try(claims))
         finally:
             if circuit:
                 trip, reason = worst_trip(answers)
@@ -143,3 +144,30 @@ def _trip(answer: Answer) -> tuple[Trip | None, str]:
             return Trip.NO, ""
         case Settled() | _:
             return None, ""
+
+
+async def _traced(attempt: Try, claims: Sequence[Claim]) -> Sequence[Answer]:
+    """Make the attempt inside a span, linked to whoever published. Ids and outcomes only: never payloads, never what a receiver said."""
+    links = [claim.traceparent for claim in claims]
+    with attempt_span(f"deliver {claims[0].channel}", links, _span_attributes(claims)) as span:
+        answers = await attempt(claims)
+        span.set_attribute("postroom.outcomes", sorted({type(answer).__name__ for answer in answers}))
+    return answers
+
+
+def _span_attributes(claims: Sequence[Claim]) -> dict[str, str | int | Sequence[str]]:
+    shared: dict[str, str | int | Sequence[str]] = {
+        "messaging.system": "postroom",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": claims[0].channel,
+        "messaging.batch.message_count": len(claims),
+    }
+    if len(claims) > 1:
+        return {**shared, "postroom.message_ids": [str(claim.message_id) for claim in claims]}
+    [claim] = claims
+    return {
+        **shared,
+        "messaging.message.id": str(claim.message_id),
+        "messaging.message.conversation_id": claim.correlation_id,
+        "postroom.attempt": claim.attempts + 1,
+    }
