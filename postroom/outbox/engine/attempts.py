@@ -147,7 +147,9 @@ def _trip(answer: Answer) -> tuple[Trip | None, str]:
 
 
 async def _traced(attempt: Try, claims: Sequence[Claim]) -> Sequence[Answer]:
-    """Make the attempt inside a span, linked to whoever published. Ids and outcomes only: never payloads, never what a receiver said."""
+    """Make the attempt inside a span, linked to whoever published.
+
+    Ids and outcomes only: never payloads, never what a receiver said."""
     links = [claim.traceparent for claim in claims]
     with attempt_span(f"deliver {claims[0].channel}", links, _span_attributes(claims)) as span:
         answers = await attempt(claims)
