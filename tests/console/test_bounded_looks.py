@@ -163,15 +163,15 @@ async def test_every_row_that_fits_is_met_once_over_http(
 ) -> None:
     """The same scans as behind the pages, with the same limits."""
     met: list[str] = []
-    cursor = ""
-    for _ in range(PAGES_MAX):
+    more: str | None = ""
+    while more is not None:
+        cursor = f"&cursor={more}" if more else ""
         answer = await api.get(f"/v1/admin/{path}&limit=40{cursor}")
         assert answer.status == 200, answer.text
         met += [str(item.get("id", item.get("message_id"))) for item in answer.json["items"]]
-        if answer.json["next_cursor"] is None:
-            break
-        cursor = f"&cursor={answer.json['next_cursor']}"
-    assert (len(met), len(set(met)), answer.json["next_cursor"]) == (count, count, None)
+        more = answer.json["next_cursor"]
+        assert len(met) <= count
+    assert (len(met), len(set(met))) == (count, count)
 
 
 @pytest.mark.rows_by_hand
