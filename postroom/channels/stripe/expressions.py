@@ -67,7 +67,9 @@ def _path(source: str) -> list[str] | None:
             return None
         names.append(name)
         node = node.node
-    return [node.name, *reversed(names)] if isinstance(node, nodes.Name) else None
+    if not isinstance(node, nodes.Name) or node.name not in NAMES:
+        return None  # Jinja has names of its own
+    return [node.name, *reversed(names)]
 
 
 def _lookup(path: Sequence[str], source: str) -> Renderer:
