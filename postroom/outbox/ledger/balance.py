@@ -49,14 +49,15 @@ async def fetch_balance(conn: Connection) -> Balance:
     return Balance(**await fetch_one(conn, _BALANCE))
 
 
-async def check_ledger(pool: Pool) -> Balance:
+async def check_ledger(pool: Pool, *, batch_max: int = BATCH_MAX) -> Balance:
     """Compare both sides, keep the finding, and fold what cannot change any more.
 
-    In a cluster that this ledger was restored into, what was published is first counted anew.
+    In a cluster that this ledger was restored into, what was published is first counted anew,
+    `batch_max` messages a transaction.
     """
     async with pool.acquire() as conn:
         if await conn.fetchval(_IS_RESTORED):
-            await _rebase(conn)
+            await _rebase(conn, batch_max)
         async with conn.transaction(isolation="repeatable_read"):
             balance = await fetch_balance(conn)
         async with conn.transaction():
@@ -77,11 +78,11 @@ async def check_ledger(pool: Pool) -> Balance:
     return balance
 
 
-async def _rebase(conn: Connection) -> None:
+async def _rebase(conn: Connection, batch_max: int) -> None:
     """In batches, each its own transaction: a whole ledger in one statement would meet its time limit."""
     after: UUID | None = START
     while after is not None:
-        after = await conn.fetchval(_FORGET_FOREIGN_XIDS, after, BATCH_MAX)
+        after = await conn.fetchval(_FORGET_FOREIGN_XIDS, after, batch_max)
     async with conn.transaction(isolation="repeatable_read"):
         await plan_by_blocks(conn)
         if await conn.fetchval(_REBASE_FOLD) is not None:
