@@ -12,7 +12,7 @@ import pytest
 from postroom.admin.tokens import Scope
 from postroom.base.settings import Settings
 from postroom.console.pages.audit import place_of
-from postroom.console.pages.jobs import standing
+from postroom.console.pages.jobs import job_health
 from postroom.console.pages.runbooks import read, to_html
 from postroom.console.pages.settings import setting_rows
 from postroom.console.routes import ACTIONS
@@ -171,7 +171,7 @@ async def test_retries_and_pending_are_counted_apart(api: Api, somebody: Visitor
     ],
 )
 def test_a_job_that_fell_silent_is_not_well(job: JobStatus, word: str) -> None:
-    assert standing(job, NOW) == word
+    assert job_health(job, NOW) == word
 
 
 def test_a_secret_that_is_not_set_is_not_said_to_be() -> None:

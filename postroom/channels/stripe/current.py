@@ -8,7 +8,7 @@ from postroom.channels.stripe.address import address
 from postroom.channels.stripe.client import Current, Failed, Gone, StripeApi
 from postroom.channels.stripe.effects import Plan
 from postroom.channels.stripe.event import Event
-from postroom.channels.stripe.store import Standing
+from postroom.channels.stripe.store import MirrorState
 from postroom.outbox.model import Cause, Deferred, RetryLater, Wait
 from postroom.resilience.breaker import CircuitState, Trip
 from postroom.resilience.circuits import Circuits
@@ -16,7 +16,7 @@ from postroom.resilience.circuits import Circuits
 CIRCUIT: Final = "stripe"
 
 
-def needs_current(event: Event, standing: Standing, plan: Plan) -> bool:
+def needs_current(event: Event, mirror: MirrorState, plan: Plan) -> bool:
     """Whether the event's own snapshot is not enough.
 
     It is not where the event carries none, where somebody asks, where the mirror has another
@@ -27,11 +27,11 @@ def needs_current(event: Event, standing: Standing, plan: Plan) -> bool:
         return False
     if plan.fetch or (event.thin and not plan.empty):
         return True
-    if standing.as_of is None or event.created > standing.as_of:
+    if mirror.as_of is None or event.created > mirror.as_of:
         return False
-    if event.created == standing.as_of:
-        return standing.mirrored_event_id != event.id
-    return not plan.empty or standing.fetched is True
+    if event.created == mirror.as_of:
+        return mirror.mirrored_event_id != event.id
+    return not plan.empty or mirror.fetched is True
 
 
 class CurrentObjects:

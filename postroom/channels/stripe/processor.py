@@ -19,7 +19,7 @@ from postroom.channels.stripe.effects import EffectFailed, Effects, Plan
 from postroom.channels.stripe.event import Event, parse
 from postroom.channels.stripe.ingest import quarantined
 from postroom.channels.stripe.message import is_again
-from postroom.channels.stripe.store import EventState, Standing
+from postroom.channels.stripe.store import EventState, MirrorState
 from postroom.channels.stripe.transaction import Origin, key_prefix
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import (
@@ -71,7 +71,7 @@ class StripeAdapter:
         self._current = current
         self._effects = effects
         self._keyring = keyring
-        self._standings: Batcher[Event, Standing | None] = Batcher(self._look_up)
+        self._mirror_states: Batcher[Event, MirrorState | None] = Batcher(self._look_up)
         self._commits = Commits(pool=pool, clock=clock, keyring=keyring)
 
     async def deliver(self, claim: Claim) -> Answer:
@@ -104,13 +104,13 @@ class StripeAdapter:
 
     async def _process(self, claim: Claim, event: Event) -> Answer:
         started_s = self._clock.monotonic()
-        standing = await self._standings.submit(event)
-        if standing is None or standing.message_id != claim.message_id:
+        mirror = await self._mirror_states.submit(event)
+        if mirror is None or mirror.message_id != claim.message_id:
             return Rejected("no such event came in through the webhook", cause=Cause.OURS)
         plan = self._effects.plan(event.type)
         state = self._state(event, plan)
         as_of, fetched = event.created, None
-        if state is not EventState.QUARANTINED and needs_current(event, standing, plan):
+        if state is not EventState.QUARANTINED and needs_current(event, mirror, plan):
             if self._current.configured:
                 as_of = self._clock.now()
                 answer = await self._current.fetch(event)
@@ -141,6 +141,6 @@ class StripeAdapter:
             return EventState.QUARANTINED
         return EventState.IGNORED if plan.empty else EventState.PROCESSED
 
-    async def _look_up(self, events: Sequence[Event]) -> Sequence[Standing | None]:
+    async def _look_up(self, events: Sequence[Event]) -> Sequence[MirrorState | None]:
         async with self._pool.acquire() as conn:
             return await store.fetch_mirror_states(conn, events)

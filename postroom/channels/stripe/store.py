@@ -64,7 +64,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class MirrorState:
     """An event that was received, and what the mirror has of its object, if anything."""
 
     message_id: UUID
@@ -140,7 +140,7 @@ async def rebook_event(conn: Connection, *, old: UUID, new: UUID, raw: bytes, ke
     await conn.execute(_REBOOK_EVENT, old, new, encrypt_raw(new, raw, keyring))
 
 
-async def fetch_mirror_states(conn: Connection, events: Sequence[Event]) -> list[Standing | None]:
+async def fetch_mirror_states(conn: Connection, events: Sequence[Event]) -> list[MirrorState | None]:
     """One an event, in order; None where no such event was ever received."""
     rows = await conn.fetch(
         _FETCH_MIRROR_STATES,
@@ -148,10 +148,10 @@ async def fetch_mirror_states(conn: Connection, events: Sequence[Event]) -> list
         [event.id for event in events],
         [event.object_id for event in events],
     )
-    found: list[Standing | None] = [None] * len(events)
+    found: list[MirrorState | None] = [None] * len(events)
     for row in rows:
         place, message_id, state, as_of, mirrored_event_id, fetched = row
-        found[place - 1] = Standing(message_id, EventState(state), as_of, mirrored_event_id, fetched)
+        found[place - 1] = MirrorState(message_id, EventState(state), as_of, mirrored_event_id, fetched)
     return found
 
 

@@ -21,7 +21,7 @@ RUNS_SHOWN: Final = 60
 PLACE: Final = "/console/jobs"
 
 
-def standing(job: JobStatus, now: datetime) -> str:
+def job_health(job: JobStatus, now: datetime) -> str:
     """In one word how a job is, judged as the alerts judge it; silence comes before everything else."""
     beat_at, every_s = job.last_heartbeat_at, job.every_s or 0.0
     if job.paused:
@@ -48,7 +48,7 @@ async def jobs(request: PageRequest) -> Response:
         "jobs.html",
         active="jobs",
         jobs=found,
-        statuses={job.name: standing(job, request.console.clock.now()) for job in found},
+        statuses={job.name: job_health(job, request.console.clock.now()) for job in found},
         runner=RUNNER,
         runs=runs,
         may_run=request.may(Scope.JOBS_RUN),
@@ -65,7 +65,7 @@ async def job(request: PageRequest) -> Response:
         "job.html",
         active="jobs",
         job=found,
-        standing=standing(found, request.console.clock.now()),
+        job_health=job_health(found, request.console.clock.now()),
         runs=runs,
         chart=_durations(runs),
         may_run=request.may(Scope.JOBS_RUN),

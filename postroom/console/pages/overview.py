@@ -14,7 +14,7 @@ from postroom.base.db import Connection
 from postroom.base.errors import Unavailable
 from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.console.page_request import PageRequest
-from postroom.console.pages.jobs import standing
+from postroom.console.pages.jobs import job_health
 from postroom.console.view.charts import Chart, Series, by_step, regular_times, stacked
 from postroom.health.conditions import Growth, conditions
 from postroom.metrics.gauges import COUNTED_MAX, Gauges
@@ -79,7 +79,7 @@ async def overview(request: PageRequest) -> Response:
         dead=sum(gauges.dead_letters.values()),
         dead_capped=any(n >= COUNTED_MAX for n in gauges.dead_letters.values()),
         jobs=jobs,
-        statuses={job.name: standing(job, now) for job in jobs},
+        statuses={job.name: job_health(job, now) for job in jobs},
         published=published,
         delivered=console.rates.delivered() or _last_minutes(hour),
         circuits=sorted(gauges.circuits.values(), key=lambda c: (c.state == "closed", c.name)),
