@@ -133,6 +133,7 @@ async def show_addresses(stack: Stack, settings: Settings, screen: Screen) -> No
     screen.row("mails", mail)
     screen.row("webhooks", f"to {stack.fake_services.receiver.url()} for the tenant {TENANT}")
     screen.row("exports", exports)
+    screen.row("routes", str(settings.routes or "the demo's; POSTROOM_ROUTES names a file of yours"))
     screen.row("Stripe", f"{stack.url}/v1/stripe/webhook")
     screen.row(
         "SQL", "select postroom.publish(…) in your own transaction: your tables belong in this database"

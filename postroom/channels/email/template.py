@@ -8,6 +8,7 @@ loop over columns and rows; MJML takes 40 µs.
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,15 @@ class TemplateFolders:
             any((folder / f"{name}.{kind}").is_file() for folder in self.folders) for kind in KINDS
         )
 
+    def fault_of(self, name: str) -> str:
+        """Why `has` says no: which files are missing, or which names there are."""
+        shown = f"template {name[:100]!r}"
+        files = [f"{name}.{kind}" for kind in KINDS] if _NAME.fullmatch(name) and name[0] != "_" else []
+        missing = [file for file in files if not any((folder / file).is_file() for folder in self.folders)]
+        if len(missing) < len(files):
+            return f"{shown} lacks {', '.join(missing)}"
+        return f"{shown} is unknown; known are {', '.join(self.names())}"
+
     def names(self) -> list[str]:
         """Every name that `has` says yes to, sorted."""
         found = {path.stem for folder in self.folders for path in folder.glob("*.subject")}
@@ -77,7 +87,7 @@ class Templates:
         Errors: `TemplateFailed`.
         """
         if not self._folders.has(name):
-            raise TemplateFailed(f"template {name[:100]!r} is unknown")
+            raise TemplateFailed(self._folders.fault_of(name))
         try:
             # All white space becomes one blank: line breaks in the data must not reach a header.
             subject = " ".join(self._fill(f"{name}.subject", data).split())
@@ -88,13 +98,13 @@ class Templates:
             text = self._fill(f"{name}.txt", data)
             html = mrml.to_html(self._fill(f"{name}.mjml", data)).content
         except (TemplateError, SecurityError) as error:
-            raise TemplateFailed(f"template {name}: {_where(error)}{error.message}") from None
+            raise TemplateFailed(f"template {name}: {self._where(error)}{error.message}") from None
         except MemoryError:
             raise TemplateFailed(f"template {name}: needs too much memory") from None
         except RecursionError:
             raise TemplateFailed(f"template {name}: is nested too deeply") from None
         except (ArithmeticError, LookupError, TypeError, ValueError, OSError) as error:
-            raise TemplateFailed(f"template {name}: {str(error)[:300]}") from None
+            raise TemplateFailed(f"template {name}: {self._where(error)}{str(error)[:300]}") from None
         return Rendered(subject, text, html)
 
     def _fill(self, file: str, data: Mapping[str, Any]) -> str:
@@ -108,6 +118,12 @@ class Templates:
             parts.append(part)
         return "".join(parts)
 
-
-def _where(error: TemplateError) -> str:
-    return f"{error.name}, line {error.lineno}: " if isinstance(error, TemplateSyntaxError) else ""
+    def _where(self, error: Exception) -> str:
+        """File and line of a template; Jinja puts them into the traceback. Empty for a fault of MJML."""
+        if isinstance(error, TemplateSyntaxError):
+            return f"{error.name}, line {error.lineno}: "
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            path = Path(frame.filename)
+            if path.parent in self._folders.folders and path.suffix != ".py":
+                return f"{path.name}, line {frame.lineno}: "
+        return ""

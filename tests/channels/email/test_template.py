@@ -113,7 +113,8 @@ def test_subscription_changed_says_where_it_stands(shipped: Templates, status: s
 
 def test_what_stripe_leaves_out_is_named(shipped: Templates) -> None:
     with pytest.raises(
-        TemplateFailed, match=r"^template receipt: 'dict object' has no attribute 'currency'$"
+        TemplateFailed,
+        match=r"^template receipt: receipt\.txt, line 3: 'dict object' has no attribute 'currency'$",
     ):
         shipped.render("receipt", {"object": {"amount_paid": 1}})
 
@@ -157,7 +158,8 @@ def test_a_template_cannot_leave_its_sandbox(tmp_path: Path, escape: str) -> Non
         ({"txt": "{% if %}"}, "evil.txt, line 1"),
         ({"subject": "  "}, "the subject has 0 characters"),
         ({"subject": "x" * 501}, "the subject has 501 characters"),
-        ({"txt": "{{ 1 / 0 }}"}, "division by zero"),
+        ({"txt": "one\n{{ 1 / 0 }}"}, "evil.txt, line 2: division by zero"),
+        ({"mjml": "{{ object.x }}"}, "evil.mjml, line 1: 'object' is undefined"),
         ({"txt": "{{ 'x' | money('eur') }}"}, "whole minor units"),
         ({"mjml": "<mj-section>"}, "template evil: "),
         ({"mjml": "<mj-include path='/etc/passwd' />"}, "unable to load included template"),
@@ -170,6 +172,22 @@ def test_a_template_that_fails_says_where(tmp_path: Path, files: dict[str, str],
     with pytest.raises(TemplateFailed, match="evil") as failed:
         Templates(TemplateFolders(tmp_path)).render("evil", {})
     assert says in str(failed.value)
+
+
+def test_a_template_of_ones_own_in_the_shipped_frame_needs_no_object(tmp_path: Path) -> None:
+    frame = '{% extends "_layout.mjml" %}{% block title %}Hi{% endblock %}'
+    write(tmp_path, "own")
+    (tmp_path / "own.mjml").write_text(frame + "{% block body %}<mj-text>{{ name }}</mj-text>{% endblock %}")
+    assert "Ada" in Templates(TemplateFolders(tmp_path)).render("own", {"name": "Ada"}).html
+
+
+def test_an_unknown_template_says_what_there_is_and_a_part_of_one_what_it_lacks(tmp_path: Path) -> None:
+    templates = Templates(TemplateFolders(tmp_path))
+    (tmp_path / "half.txt").write_text("x")
+    with pytest.raises(TemplateFailed, match=r"'half' lacks half\.subject, half\.mjml"):
+        templates.render("half", {})
+    with pytest.raises(TemplateFailed, match=r"'wellcome' is unknown; known are .*welcome"):
+        templates.render("wellcome", {})
 
 
 @pytest.fixture
