@@ -49,6 +49,8 @@ class Faults:
     sender_answer: str | None = None
     data_answer: str | None = None
     after_data: AfterData = AfterData.ANSWER
+    mails_max: int | None = None
+    """It ends a talk after so many mails, at the next MAIL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,7 @@ class _Connection(SMTP):
         super().__init__(handler, **options)
         self._open = open_transports
         self._first: asyncio.BaseTransport | None = None
+        self.mails = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._first is None:  # STARTTLS calls this once more with a transport on top of the first
@@ -223,12 +226,17 @@ class _Handler:
         self._mailbox = mailbox
 
     async def handle_MAIL(
-        self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self._mailbox.login is not None and not session.authenticated:
             return "530 5.7.0 Authentication required"
-        if self._mailbox.faults.sender_answer:
-            return self._mailbox.faults.sender_answer
+        faults = self._mailbox.faults
+        if faults.sender_answer:
+            return faults.sender_answer
+        if isinstance(server, _Connection) and server.mails >= (faults.mails_max or 1_000_000):
+            await server.push("421 4.7.0 Too many mails in this connection")
+            server.hang_up()
+            await asyncio.Event().wait()  # ends when the connection does
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"
@@ -248,6 +256,8 @@ class _Handler:
         content = envelope.original_content or b""
         message = message_from_bytes(content, policy=default_policy)
         recipients = tuple(envelope.rcpt_tos)
+        if isinstance(server, _Connection):
+            server.mails += 1
         await self._mailbox.keep(ReceivedMail(envelope.mail_from or "", recipients, message, content))
         if faults.after_data is AfterData.TWICE:
             await server.push("250 2.0.0 OK, kept")

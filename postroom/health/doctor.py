@@ -105,7 +105,11 @@ async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) 
     gauges = await read_gauges(conn)
     findings += [*await _conditions(conn, gauges, facts["now"]), *_workers(gauges)]
     findings += [*_dead(gauges), *_held_closed(gauges)]
-    findings += [*await _parked(conn), *await check_receivers(conn), *await _keys(conn, keyring)]
+    findings += [
+        *await _parked(conn),
+        *await check_receivers(conn, facts["now"]),
+        *await _keys(conn, keyring),
+    ]
 
 
 def _publisher(*, exists: bool, may_publish: bool) -> Iterator[Finding]:

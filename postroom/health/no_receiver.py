@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from postroom.base.db import Connection, query
@@ -17,12 +17,12 @@ SCAN_MAX: Final = 10_000
 SHOWN_MAX: Final = 3
 
 
-async def check_receivers(conn: Connection) -> list[Finding]:
-    """What had no receiver during the last day, one finding for each tenant and type, the most frequent ones.
+async def check_receivers(conn: Connection, now: datetime) -> list[Finding]:
+    """What had no receiver during the day before `now`: a finding for a tenant and type, the most frequent.
 
     Does not promise: more than the newest `SCAN_MAX` messages are not looked at.
     """
-    since = first_id_at(datetime.now(UTC) - SINCE)
+    since = first_id_at(now - SINCE)
     return [
         warning(
             "webhooks",

@@ -200,9 +200,14 @@ class EmailAdapter:
         return mime.to_bytes(message, utf8=utf8), utf8
 
     async def _send(self, connections: Connections, envelope: Envelope, body: bytes) -> Receipt:
-        deadline = self._deadline()
-        async with connections.take(deadline) as client:
-            return await send(client, envelope, body, deadline=deadline, timeout_s=self._settings.timeout_s)
+        deadline, timeout_s = self._deadline(), self._settings.timeout_s
+        while True:
+            try:
+                async with connections.take(deadline) as client:
+                    return await send(client, envelope, body, deadline=deadline, timeout_s=timeout_s)
+            except SmtpFailed as failed:
+                if not failed.stale:  # servers that end a talk after so many mails have refused nothing
+                    raise
 
     async def _taken(self, claim: Claim, wanted: _Wanted, receipt: Receipt) -> Answer:
         """The mail is out. Whoever was refused keeps the message alive, for them alone."""

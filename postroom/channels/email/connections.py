@@ -60,7 +60,9 @@ class Connections:
                 yield line.client
             except SmtpFailed as failed:
                 line.unfinished = True
-                self._end_talk(line, clean=_in_step(failed.error))
+                in_step = _in_step(failed.error)
+                failed.stale = line.mails > 0 and failed.phase is Phase.SENDER and not in_step
+                self._end_talk(line, clean=in_step)
                 raise
             except BaseException:
                 self._end_talk(line, clean=False)

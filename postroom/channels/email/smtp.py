@@ -12,7 +12,12 @@ from postroom.channels.email.outcomes import Phase
 
 
 class SmtpFailed(Exception):
-    """A step failed. `outcome_of(error, phase)` says what that means."""
+    """A step failed. `outcome_of(error, phase)` says what that means.
+
+    `stale`: a connection that had served before ended before anything of this mail was taken.
+    """
+
+    stale = False
 
     def __init__(self, error: Exception, phase: Phase) -> None:
         super().__init__(f"{phase}: {type(error).__name__}")

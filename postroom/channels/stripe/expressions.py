@@ -72,17 +72,15 @@ def _path(source: str) -> list[str] | None:
     return [node.name, *reversed(names)]
 
 
-def _lookup(path: Sequence[str], source: str) -> Renderer:
+def _lookup(path: Sequence[str], otherwise: Renderer) -> Renderer:
     """Keys of mappings need no sandbox. Where one is missing, Jinja says what is wrong."""
     first, *rest = path
-    inner = source[2:-2].removeprefix("-").removeprefix("+").removesuffix("-")
-    patient = _evaluate(_ENVIRONMENT.compile_expression(inner, undefined_to_none=False), source)
 
     def render(context: Context) -> Any:
         value = context[first]
         for name in rest:
             if type(value) is not dict or name not in value:
-                return patient(context)
+                return otherwise(context)
             value = value[name]
         return value
 
@@ -97,11 +95,10 @@ def _compile_text(source: str) -> Renderer:
     if not is_expression(source):
         template = _ENVIRONMENT.from_string(source)
         return template.render
-    path = _path(source)
-    if path is not None:
-        return _lookup(path, source)
     inner = source[2:-2].removeprefix("-").removeprefix("+").removesuffix("-")
-    return _evaluate(_ENVIRONMENT.compile_expression(inner, undefined_to_none=False), source)
+    render = _evaluate(_ENVIRONMENT.compile_expression(inner, undefined_to_none=False), source)
+    path = _path(source)
+    return render if path is None else _lookup(path, render)
 
 
 def _evaluate(expression: Callable[..., Any], source: str) -> Renderer:

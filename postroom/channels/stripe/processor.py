@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -37,8 +38,13 @@ from postroom.resilience.batcher import Batcher
 
 log = get_logger(__name__)
 
-CONCURRENCY_MAX: Final = 200
-PROCESSING_S: Final = 30.0
+CONCURRENCY_MAX: Final = 128
+"""So many events are in work at once: what is ready together commits together."""
+FETCHES_MAX: Final = 16
+HANDLING_MAX: Final = 4
+"""Handlers hold a connection each; the pool's others are for everybody else."""
+HANDLING_S: Final = 30.0
+COMMIT_S: Final = 30.0
 
 
 class StripeAdapter:
@@ -64,7 +70,11 @@ class StripeAdapter:
         effects: Effects,
         keyring: Keyring = NO_KEYS,
     ) -> None:
-        self.timeout_s = settings.timeout_s + PROCESSING_S
+        # Fetching and handling may wait for all the others; each turn has a limit of its own.
+        fetching_s = settings.timeout_s * CONCURRENCY_MAX / FETCHES_MAX
+        self.timeout_s = fetching_s + HANDLING_S * CONCURRENCY_MAX / HANDLING_MAX + COMMIT_S
+        self._fetching = asyncio.Semaphore(FETCHES_MAX)
+        self._handling = asyncio.Semaphore(HANDLING_MAX)
         self._pool = pool
         self._settings = settings
         self._clock = clock
@@ -100,6 +110,7 @@ class StripeAdapter:
 
     async def close(self) -> None:
         await self._current.close()
+        await self._mirror_states.close()
         await self._commits.close()
 
     async def _process(self, claim: Claim, event: Event) -> Answer:
@@ -112,8 +123,9 @@ class StripeAdapter:
         as_of, fetched = event.created, None
         if state is not EventState.QUARANTINED and needs_current(event, mirror, plan):
             if self._current.configured:
-                as_of = self._clock.now()
-                answer = await self._current.fetch(event)
+                async with self._fetching:
+                    as_of = self._clock.now()
+                    answer = await self._current.fetch(event)
                 if isinstance(answer, RetryLater | Deferred):
                     return answer
                 fetched = answer
@@ -121,11 +133,23 @@ class StripeAdapter:
                 return RetryLater("POSTROOM_STRIPE__API_KEY is not set", cause=Cause.OURS, trip=Trip.NO)
         work = Work(claim, event, plan, state, await self._origin(claim, event), started_s, as_of, fetched)
         if plan.handlers:
-            # They are other people's code in this transaction: nobody else's event waits for them.
-            await self._commits.alone(work)
+            await self._handle(work)
         else:
             await self._commits.submit(work)
         return Settled()
+
+    async def _handle(self, work: Work) -> None:
+        """Handlers are other people's code in this transaction: nobody else's event waits for them."""
+        async with self._handling:
+            limit = asyncio.timeout(HANDLING_S)
+            try:
+                async with limit:
+                    await self._commits.alone(work)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                names = ", ".join(handler.name for handler in work.plan.handlers)
+                raise EffectFailed(f"{names}: no end within {HANDLING_S:g} s") from None
 
     async def _origin(self, claim: Claim, event: Event) -> Origin:
         sent = list[tuple[str, str]]()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from postroom.base.db import Pool
+from postroom.channels.stripe.processor import FETCHES_MAX
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import API_VERSION, snapshot_event, thin_event
 from postroom.outbox.model import Cause, Deferred, RetryLater, Settled, Wait
@@ -185,3 +187,20 @@ async def test_while_the_breaker_is_held_open_nothing_is_asked(scene: Scene, sta
     [answer] = await scene.process(snapshot_event("product.created", product("a")))
     assert isinstance(answer, Deferred)
     assert stand_in.requests == []
+
+
+async def test_stripe_is_asked_so_many_things_at_once_and_no_more(
+    scene: Scene, stand_in: StripeStandIn
+) -> None:
+    for number in range(30):
+        await scene.receive(snapshot_event("product.created", {"id": f"prod_{number}", "object": "product"}))
+    stand_in.trouble.fault = Fault.HANG
+    tasks = [asyncio.create_task(scene.deliver(claim)) for claim in await scene.claim()]
+    async with asyncio.timeout(5):
+        while len(stand_in.requests) < FETCHES_MAX:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)  # longer than any of the others would need
+    assert len(stand_in.requests) == FETCHES_MAX
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from postroom.base.db import Pool
+from postroom.channels.stripe import processor
 from postroom.dev.stripe_events import snapshot_event, subscription_life, thin_event
 from postroom.outbox.model import Cause, Rejected, RetryLater, Settled
 from tests.fixtures.stripe import Scene
@@ -22,6 +24,7 @@ webhook = { tenant = "{{ object.customer }}" }
 export  = { dataset = "invoices", record = { id = "{{ object.id }}" } }
 """
 HANDLERS = """
+import asyncio
 from postroom import on
 
 @on("customer.created")
@@ -42,6 +45,20 @@ async def writes(event, tx):
 @on("customer.tax_id.created")
 async def refused(event, tx):
     await tx.publish(channel="email", payload={"to": event.object["email"]}, tenant="t" * 201)
+
+running = 0
+
+@on("charge.succeeded")
+async def counts(event, tx):
+    global running
+    running += 1
+    await asyncio.sleep(0.02)
+    await tx.publish(channel="export", payload={"dataset": "d", "record": {"running": running}})
+    running -= 1
+
+@on("charge.failed")
+async def waits(event, tx):
+    await asyncio.sleep(60)
 """
 INVOICE = {"id": "in_1", "object": "invoice", "customer": "cus_1", "customer_email": "a@example.com"}
 CUSTOMER = {"id": "cus_1", "object": "customer", "email": "a@example.com"}
@@ -235,3 +252,20 @@ async def test_an_event_around_every_object_stripe_has_is_processed(pool: Pool, 
     assert answers == [Settled()] * len(objects)
     assert len(await scene.sent()) == len(objects)
     assert {await scene.state(event_id) for event_id in ids} == {"processed"}
+
+
+async def test_handlers_leave_connections_to_the_others(scene: Scene) -> None:
+    for number in range(20):
+        await scene.receive(snapshot_event("charge.succeeded", {"id": f"ch_{number}", "object": "charge"}))
+    answers = await asyncio.gather(*(scene.deliver(claim) for claim in await scene.claim()))
+    assert answers == [Settled()] * 20
+    assert max(sent["record"]["running"] for sent in await scene.sent()) == processor.HANDLING_MAX
+
+
+async def test_a_handler_that_does_not_end_is_cut_and_named(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "HANDLING_S", 0.1)
+    [answer] = await scene.process(snapshot_event("charge.failed", {"id": "ch_1", "object": "charge"}))
+    assert isinstance(answer, RetryLater)
+    assert (answer.reason, answer.cause) == ("waits: no end within 0.1 s", Cause.OURS)
