@@ -19,6 +19,7 @@ ROUNDS: Final = 3
 PAUSE_S: Final = 0.05
 """So that a round over all pages takes longer than the two seconds for which gauges are kept."""
 LETTERS: Final = 100_000
+REPLAYED: Final = 20_000
 EVENTS: Final = 50_000
 
 FILL: Final = (
@@ -121,7 +122,8 @@ async def fill_office(dsn: str) -> list[str]:
     for statement, count in zip(FILL, (LETTERS, LETTERS, *[EVENTS] * 5), strict=True):
         await pool.execute(statement, count, timeout=300)
     async with transaction(pool) as conn:
-        run = await start_run(conn, DeadLetterFilter(channels=("email",)), actor="bench", pace_per_s=0.1)
+        wanted = DeadLetterFilter(channels=("email",))
+        run = await start_run(conn, wanted, actor="bench", pace_per_s=0.1, limit=REPLAYED)
     some = await pool.fetchrow(SOME)
     await pool.execute(SETTLE, timeout=300)
     await pool.close()

@@ -104,8 +104,9 @@ async def list_dead_letters(
     Transaction: the caller's; from here on it plans each statement for its very values.
     """
     after = decode_cursor(cursor, tuple[datetime, UUID, int]) or (None, None, None)
-    # A channel, tenant and time are found along an index: nothing is passed over.
-    exact = dataclasses.replace(wanted, channels=None, tenant=None, since=None, until=None)
+    # A channel, one of cause and tenant, and a time are found along an index: nothing is passed over.
+    found = {"tenant": None} if wanted.cause is None else {"cause": None}
+    exact = dataclasses.replace(wanted, channels=None, since=None, until=None, **found)
     scan_max = limit + 1 if exact == DeadLetterFilter() else SCAN_MAX
     await plan_for_values(conn)
     rows = await conn.fetch(_LIST, *wanted.parameters(), *after, scan_max, limit + 1)

@@ -1,6 +1,6 @@
 -- Dead letters, newest first. The newest $14 behind the last one seen are looked at: those of one fault or of one
--- receiver, where it is given, else of each channel (and tenant); those that fit are shown.
--- To be planned for its values (plan_for_values): the tenant has an index of its own.
+-- receiver, where it is given, else of each channel (and cause, and tenant); those that fit are shown.
+-- To be planned for its values (plan_for_values): cause and tenant have indexes of their own.
 -- $1 … $10 the filter, as in replay_dead_letters; $11, $12, $13 died_at, message id and n of the last one seen, or
 -- nulls; $15 limit. Every row says where the scan ended (end_…, null: it saw all); the only one that there is when
 -- nothing fits has fits = false.
@@ -10,7 +10,8 @@ with scanned as materialized (
     cross join lateral (
         select * from postroom.dead_letter d
         where $3::text is null and $6::text is null
-            and d.channel = channel.name and ($4::text is null or d.tenant = $4)
+            and d.channel = channel.name and ($2::text is null or d.cause = $2)
+            and ($4::text is null or d.tenant = $4)
             and ($7::timestamptz is null or d.died_at >= $7) and ($8::timestamptz is null or d.died_at < $8)
             and (d.died_at, d.message_id, d.n) < (coalesce($11::timestamptz, 'infinity'),
                 coalesce($12::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), coalesce($13::smallint, 32767::smallint))
