@@ -24,6 +24,8 @@ from postroom.outbox.model import (
 from postroom.resilience.backoff import Backoff
 
 RETRY_AFTER_MAX_S: Final = 86_400.0
+AFTER_SPREAD: Final = 0.1
+"""Those who were told the same moment come back up to so much later, not all at once."""
 REASON_MAX: Final = 500
 DETAIL_MAX: Final = 20_000
 
@@ -89,7 +91,8 @@ def settle(outcome: Outcome, *, attempts: int, backoff: Backoff, jitter: float) 
                 return _dead("retry", reason, cause, code, detail)
             delay_s = backoff.delay_s(attempts + 1, jitter)
             if after_s is not None:
-                delay_s = min(max(after_s, 0.0), RETRY_AFTER_MAX_S)
+                # A wish makes it later, never sooner: "in one second" must not spend eight attempts in eight.
+                delay_s = max(delay_s, min(after_s, RETRY_AFTER_MAX_S) * (1.0 + AFTER_SPREAD * jitter))
             return _retry("retry", reason, delay_s, code, detail)
         case Unknown(reason, code, detail):
             if attempts + 1 >= backoff.attempts_max:

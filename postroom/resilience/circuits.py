@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from postroom.base.clock import Clock
@@ -16,6 +17,8 @@ log = get_logger(__name__)
 
 REFRESH_S: Final = 1.0
 STRIKES_KEPT_MAX: Final = 10_000
+ASKED_MAX_S: Final = 3_600.0
+"""A destination may be a host of many receivers, so the wish of one of them holds it for an hour at most."""
 
 
 class Circuits:
@@ -95,10 +98,13 @@ class Circuits:
                 self._probing.pop(name, None)
         return claimed
 
-    async def record(self, name: str, trip: Trip | None, reason: str = "") -> None:
+    async def record(
+        self, name: str, trip: Trip | None, reason: str = "", *, after_s: float | None = None
+    ) -> None:
         """Say how it went: None for success, else what the failure says of the breaker.
 
-        Trip.NO is a failure of the message, not of the destination: it answered.
+        Trip.NO is a failure of the message, not of the destination: it answered. `after_s`: when the
+        destination itself wants to be asked again; it replaces the first period, up to `ASKED_MAX_S`.
         """
         if trip is None or trip is Trip.NO:
             self._strikes.pop(name, None)
@@ -109,7 +115,7 @@ class Circuits:
             self._strikes.clear()
         strikes = self._strikes[name] = self._strikes.get(name, 0) + 1
         if name in self._probing or self._policy.trips(strikes, trip):
-            await self._open(name, reason)
+            await self._open(name, reason, after_s)
 
     async def listed(self) -> list[Circuit]:
         """All that are not closed and the two that are always shown, fresh from the database."""
@@ -117,13 +123,15 @@ class Circuits:
         async with self._pool.acquire() as conn:
             return await store.list_circuits(conn)
 
-    async def _open(self, name: str, reason: str) -> None:
+    async def _open(self, name: str, reason: str, after_s: float | None) -> None:
         self._probing.pop(name, None)
         self._strikes.pop(name, None)
+        policy = self._policy
+        if after_s is not None:
+            open_s = min(after_s, ASKED_MAX_S)
+            policy = replace(policy, open_s=open_s, open_max_s=max(policy.open_max_s, open_s))
         async with transaction(self._pool) as conn:
-            opened = await store.mark_open(
-                conn, name=name, reason=reason, policy=self._policy, worker=self._worker
-            )
+            opened = await store.mark_open(conn, name=name, reason=reason, policy=policy, worker=self._worker)
         if opened:
             log.warning("circuit.open", circuit=name, reason=reason)
         await self._refresh(force=True)

@@ -55,11 +55,32 @@ def test_an_outcome_leads_to_the_next_state(
     assert (settlement.verdict, settlement.outcome, settlement.cause) == (verdict, label, cause)
 
 
-def test_the_receivers_own_delay_is_obeyed_up_to_a_day() -> None:
-    def delay_s(after_s: float) -> float:
-        return settle(RetryLater("x", after_s=after_s), attempts=0, backoff=BACKOFF, jitter=0.9).delay_s
+@pytest.mark.parametrize(
+    ("after_s", "least_s", "most_s"),
+    [
+        (0, 300, 300),  # sooner than the schedule: the schedule holds, or eight attempts go in eight seconds
+        (1, 300, 300),
+        (400, 400, 440),
+        (7_200, 7_200, 7_920),
+        (1e9, RETRY_AFTER_MAX_S, 1.1 * RETRY_AFTER_MAX_S),
+    ],
+)
+def test_a_receivers_wish_makes_a_delay_longer_and_never_shorter(
+    after_s: float, least_s: float, most_s: float
+) -> None:
+    backoff = Schedule((300.0, 600.0), spread=0.0)
+    for jitter in (0.0, 0.5, 0.999):
+        settlement = settle(RetryLater("x", after_s=after_s), attempts=0, backoff=backoff, jitter=jitter)
+        assert least_s <= settlement.delay_s <= most_s
 
-    assert (delay_s(0), delay_s(77), delay_s(1e9)) == (0, 77, RETRY_AFTER_MAX_S)
+
+def test_those_who_were_told_the_same_time_do_not_come_back_together() -> None:
+    backoff = Schedule((5.0,))
+    delays = {
+        settle(RetryLater("x", after_s=60), attempts=0, backoff=backoff, jitter=jitter).delay_s
+        for jitter in (0.1, 0.2, 0.9)
+    }
+    assert len(delays) == 3
 
 
 def test_what_is_parked_waits_for_a_person() -> None:

@@ -7,7 +7,7 @@ import pytest
 from postroom.base.db import Pool, transaction
 from postroom.resilience import store
 from postroom.resilience.breaker import BreakerPolicy, CircuitState, Trip
-from postroom.resilience.circuits import REFRESH_S, Circuits
+from postroom.resilience.circuits import ASKED_MAX_S, REFRESH_S, Circuits
 from tests.fixtures.clock import DrivenClock
 
 POLICY = BreakerPolicy(strikes_max=3, open_s=10, open_max_s=40)
@@ -76,6 +76,19 @@ async def test_a_failed_trial_opens_it_for_twice_as_long(processes: Processes) -
     await processes.one.record("email", Trip.STRIKE, "login refused")
     await processes.pass_time(REFRESH_S)
     assert 15 < (await processes.two.admit("email") or 0) <= 20
+
+
+async def test_it_stays_open_for_as_long_as_the_destination_asked(processes: Processes) -> None:
+    await processes.one.record("webhook:a", Trip.NOW, "answered 429", after_s=2)
+    assert 1 < (await processes.one.admit("webhook:a") or 0) <= 2
+    await processes.pass_time(3)
+    assert await processes.one.admit("webhook:a") is None
+    await processes.one.record("webhook:a", Trip.NOW, "answered 429", after_s=2)
+    assert 3 < (await processes.one.admit("webhook:a") or 0) <= 4, "asked again in vain: twice as long"
+    await processes.one.record("webhook:b", Trip.NOW, "answered 429", after_s=600)
+    assert 500 < (await processes.one.admit("webhook:b") or 0) <= 600
+    await processes.one.record("webhook:c", Trip.NOW, "answered 429", after_s=86_400)
+    assert (await processes.one.admit("webhook:c") or 0) <= ASKED_MAX_S, "a host has many receivers"
 
 
 async def test_a_trial_whose_process_died_is_given_to_another(processes: Processes) -> None:

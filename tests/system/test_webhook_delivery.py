@@ -181,7 +181,7 @@ async def test_what_is_left_of_a_deleted_endpoint_is_rejected(
     [
         ("/status/404", ("404", Trip.NO, None)),
         ("/status/503", ("503", Trip.STRIKE, None)),
-        ("/busy/30", ("429", Trip.NO, 30.0)),
+        ("/busy/30", ("429", Trip.NOW, 30.0)),
         ("/silent", ("timeout", Trip.STRIKE, None)),
         ("/drop", ("disconnected", Trip.STRIKE, None)),
         ("/garbage", ("protocol", Trip.STRIKE, None)),

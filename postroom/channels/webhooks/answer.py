@@ -23,8 +23,9 @@ def judge_answer(status: int, headers: Mapping[str, str], detail: str, now: date
     """The outcome of an answer.
 
     `detail` is kept with the attempt. A refusal by status (3xx, 4xx) says nothing about the
-    receiver's health; 5xx does and counts against its breaker. Reasons hold no ids, so that
-    dead letters group by them. 410 is final here; parking the endpoint is the adapter's part.
+    receiver's health; 5xx does and counts against its breaker. 429, and 503 with a `Retry-After`, speak
+    for all that waits for it: the breaker opens at once, for as long as they say. Reasons hold no ids, so
+    that dead letters group by them. 410 is final here; parking the endpoint is the adapter's part.
     """
     code = str(status)
     if 200 <= status < 300:
@@ -34,8 +35,11 @@ def judge_answer(status: int, headers: Mapping[str, str], detail: str, now: date
         return RetryLater(reason, code=code, detail=headers.get("location", "")[:500], trip=Trip.NO)
     if status == GONE:
         return Rejected("answered 410 Gone", code=code, detail=detail)
-    wish_s = retry_after_s(headers.get("retry-after"), now) if status in (429, 503) else None
-    trip = Trip.STRIKE if status >= 500 else Trip.NO
+    wish_s = retry_after_s(headers.get("retry-after"), now) if status in (429, 502, 503, 504) else None
+    if status == 429 or (status == 503 and wish_s is not None):
+        trip = Trip.NOW
+    else:
+        trip = Trip.STRIKE if status >= 500 else Trip.NO
     return RetryLater(f"answered {status}", after_s=wish_s, code=code, detail=detail, trip=trip)
 
 

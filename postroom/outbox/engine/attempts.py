@@ -31,6 +31,8 @@ from postroom.resilience.time_limit import TimeLimit
 
 log = get_logger(__name__)
 
+OPEN_WAIT_MAX_S: Final = 300.0
+"""So that a breaker which a person closes is not waited for much longer."""
 _CUT_OFF: Final = (RetryLater("the attempt was cut off", trip=Trip.NO),)  # made once: this is a hot path
 
 Try = Callable[[Sequence[Claim]], Awaitable[Sequence[Answer]]]
@@ -76,16 +78,17 @@ class Attempts:
             except DATABASE_FAILURES as error:
                 return [_away(error)] * len(claims)
             if wait_s is not None:
-                deferred = Deferred(Wait.CIRCUIT_OPEN, f"circuit {circuit} is open", wait_s)
+                reason = f"circuit {circuit} is open"
+                deferred = Deferred(Wait.CIRCUIT_OPEN, reason, min(wait_s, OPEN_WAIT_MAX_S))
                 return [deferred] * len(claims)
         answers: Sequence[Answer] = _CUT_OFF
         try:
             answers = await (_traced(self._try, claims) if is_on() else self._try(claims))
         finally:
             if circuit:
-                trip, reason = worst_trip(answers)
+                trip, reason, after_s = worst_trip(answers)
                 if trip is not None or not self._circuits.is_untroubled(circuit):
-                    await self._record(circuit, trip, reason)
+                    await self._record(circuit, trip, reason, after_s)
         return answers
 
     async def _try(self, claims: Sequence[Claim]) -> Sequence[Answer]:
@@ -108,9 +111,9 @@ class Attempts:
             reason = f"{type(error).__name__} in the {self._adapter.channel} adapter"
             return [RetryLater(reason, code="internal", cause=Cause.OURS, trip=Trip.NO)] * len(claims)
 
-    async def _record(self, circuit: str, trip: Trip | None, reason: str) -> None:
+    async def _record(self, circuit: str, trip: Trip | None, reason: str, after_s: float | None) -> None:
         try:
-            await self._circuits.record(circuit, trip, reason)
+            await self._circuits.record(circuit, trip, reason, after_s=after_s)
         except DATABASE_FAILURES as error:
             # What the receiver answered counts more than what the breaker could not write down.
             log.warning("circuit.not_recorded", circuit=circuit, error=repr(error))
@@ -120,30 +123,34 @@ def _away(error: Exception) -> Deferred:
     return Deferred(Wait.DATABASE_AWAY, f"{type(error).__name__} from the database")
 
 
-def worst_trip(answers: Sequence[Answer]) -> tuple[Trip | None, str]:
+TripOf = tuple[Trip | None, str, float | None]
+"""What an answer says of the breaker, why, and when the destination wants to be asked again."""
+
+
+def worst_trip(answers: Sequence[Answer]) -> TripOf:
     """What a batch of answers says of the destination: one success outweighs single strikes."""
     if len(answers) == 1:
         return _trip(answers[0])
     trips = [_trip(answer) for answer in answers]
     for wanted in (Trip.NOW, None, Trip.STRIKE):
-        for trip, reason in trips:
-            if trip is wanted:
-                return trip, reason
-    return Trip.NO, ""
+        for each in trips:
+            if each[0] is wanted:
+                return each
+    return Trip.NO, "", None
 
 
-def _trip(answer: Answer) -> tuple[Trip | None, str]:
+def _trip(answer: Answer) -> TripOf:
     match answer:
         case Delivered():
-            return None, ""
-        case RetryLater(reason=reason, trip=trip):
-            return trip, reason
+            return None, "", None
+        case RetryLater(reason=reason, trip=trip, after_s=after_s):
+            return trip, reason, after_s if trip is Trip.NOW else None
         case Unknown(reason=reason):
-            return Trip.STRIKE, reason
+            return Trip.STRIKE, reason, None
         case Deferred():
-            return Trip.NO, ""
+            return Trip.NO, "", None
         case Settled() | _:
-            return None, ""
+            return None, "", None
 
 
 async def _traced(attempt: Try, claims: Sequence[Claim]) -> Sequence[Answer]:

@@ -24,12 +24,12 @@ def test_2xx_is_delivered(status: int) -> None:
         (304, Trip.NO),
         (400, Trip.NO),
         (404, Trip.NO),
-        (429, Trip.NO),
+        (429, Trip.NOW),
         (500, Trip.STRIKE),
         (503, Trip.STRIKE),
     ],
 )
-def test_a_failure_is_tried_again_and_only_5xx_is_a_strike(status: int, trip: Trip) -> None:
+def test_a_failure_is_tried_again_and_what_it_says_of_the_receiver(status: int, trip: Trip) -> None:
     outcome = judge_answer(status, {}, "x", NOW)
     assert isinstance(outcome, RetryLater)
     assert (trip, None, str(status)) == (outcome.trip, outcome.after_s, outcome.code)
@@ -69,8 +69,18 @@ def test_retry_after_is_read_and_bounded(text: str, expected_s: float | None) ->
     assert expected_s == retry_after_s(text, NOW)
 
 
-@pytest.mark.parametrize(("status", "after_s"), [(429, 30.0), (503, 30.0), (500, None), (404, None)])
-def test_retry_after_is_obeyed_for_429_and_503(status: int, after_s: float | None) -> None:
+@pytest.mark.parametrize(
+    ("status", "after_s", "trip"),
+    [
+        (429, 30.0, Trip.NOW),
+        (503, 30.0, Trip.NOW),
+        (502, 30.0, Trip.STRIKE),
+        (504, 30.0, Trip.STRIKE),
+        (500, None, Trip.STRIKE),
+        (404, None, Trip.NO),
+    ],
+)
+def test_retry_after_is_obeyed_where_http_has_it(status: int, after_s: float | None, trip: Trip) -> None:
     outcome = judge_answer(status, {"retry-after": "30"}, "", NOW)
     assert isinstance(outcome, RetryLater)
-    assert after_s == outcome.after_s
+    assert (outcome.after_s, outcome.trip) == (after_s, trip)
