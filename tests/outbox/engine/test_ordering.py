@@ -10,7 +10,7 @@ from postroom.outbox.engine.restarts import RestartPace
 from postroom.outbox.model import Claim, Delivered, Outcome, Rejected, RetryLater
 from postroom.outbox.policy import settle
 from postroom.worker.model import JobContext
-from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.fixtures.engine import AT_ONCE, Engine, ScriptedAdapter, email
 
 
 async def end(engine: Engine, claim: Claim, outcome: Outcome) -> None:
@@ -90,9 +90,9 @@ async def test_what_waits_hides_no_retries(dsn: str, pool: Pool) -> None:
     def answer(claim: Claim) -> Outcome:
         if claim.key == "first":
             return RetryLater("down", 3_600)
-        return RetryLater("busy", 0.0) if claim.attempts == 0 else Delivered()
+        return RetryLater("busy") if claim.attempts == 0 else Delivered()
 
-    engine = await Engine(dsn, pool, ScriptedAdapter(answer), restart_pace=NEVER_BACK).start()
+    engine = await Engine(dsn, pool, ScriptedAdapter(answer), AT_ONCE, restart_pace=NEVER_BACK).start()
     await engine.publish([email("first", ordering_key="a")])
     await engine.publish(email(f"waits{n}", ordering_key="a") for n in range(200))
     await engine.drain()

@@ -29,7 +29,7 @@ from postroom.outbox.model import (
 )
 from postroom.outbox.policy import settle
 from postroom.worker.model import JobContext
-from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.fixtures.engine import AT_ONCE, Engine, ScriptedAdapter, email
 
 
 @pytest.fixture
@@ -144,7 +144,8 @@ async def test_two_workers_share_without_double_work(engine: Engine, dsn: str, p
     assert 1_000 == len(seen) == len(set(seen))
 
 
-async def test_an_ordering_key_keeps_the_order_of_publication(engine: Engine) -> None:
+async def test_an_ordering_key_keeps_the_order_of_publication(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter(), AT_ONCE).start()
     await engine.publish(email(f"{i}", ordering_key=f"o{i % 3}") for i in range(60))
     failed: set[UUID] = set()
 
@@ -152,7 +153,7 @@ async def test_an_ordering_key_keeps_the_order_of_publication(engine: Engine) ->
         if claim.message_id in failed:
             return Delivered()
         failed.add(claim.message_id)
-        return RetryLater("first time never works", after_s=0)
+        return RetryLater("first time never works")
 
     engine.adapter.answer = fail_each_once
     while await engine.drain():
@@ -165,7 +166,7 @@ async def test_an_ordering_key_keeps_the_order_of_publication(engine: Engine) ->
 
 
 async def test_first_attempts_are_not_starved_by_retries(engine: Engine) -> None:
-    engine.adapter.answer = lambda _: RetryLater("no", after_s=0)
+    engine.adapter.answer = lambda _: RetryLater("no")
     await engine.publish(email() for _ in range(500))
     await engine.claim(0)
     async with transaction(engine.pool) as conn:
