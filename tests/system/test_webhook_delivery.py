@@ -199,11 +199,34 @@ async def test_a_failure_that_may_pass_is_tried_again(
 
 async def answer_of(pool: Pool, settings: WebhookSettings, url: str, **options: Any) -> Answer:
     """One delivery to a direct url, published by SQL so that nothing was checked before."""
+    [answer] = await answers_of(pool, settings, [url], **options)
+    return answer
+
+
+async def test_waiting_for_a_connection_to_a_busy_host_is_no_failure(pool: Pool, receiver: Receiver) -> None:
+    """Several endpoints of one host share its connections; the time limit is for the answer alone."""
+    settings = OPEN.model_copy(update={"timeout_s": 0.8, "connections_per_host": 1})
+    answers = await answers_of(pool, settings, [receiver.url("/slow/0.4")] * 4)
+    assert [type(answer) for answer in answers] == [Delivered] * 4
+
+
+async def test_what_gets_no_connection_in_time_is_put_off_and_spends_no_attempt(
+    pool: Pool, receiver: Receiver
+) -> None:
+    settings = OPEN.model_copy(update={"timeout_s": 1.0, "connections_per_host": 1})
+    answers = await answers_of(pool, settings, [receiver.url("/silent")] * 3, connection_within_s=0.2)
+    assert sorted(type(answer).__name__ for answer in answers) == ["Deferred", "Deferred", "RetryLater"]
+    assert len(receiver.received) == 1
+    assert {answer.wait for answer in answers if isinstance(answer, Deferred)} == {Wait.DESTINATION_FULL}
+
+
+async def answers_of(pool: Pool, settings: WebhookSettings, urls: list[str], **options: Any) -> list[Answer]:
+    """Deliveries to direct urls, all at once."""
     adapter = WebhookAdapter(pool=pool, clock=SystemClock(), settings=settings, **options)
     await adapter.start()
     try:
-        [claim] = await claims(pool, to_url(url))
-        return await adapter.deliver(claim)
+        waiting = await claims(pool, *map(to_url, urls))
+        return list(await asyncio.gather(*map(adapter.deliver, waiting)))
     finally:
         await adapter.close()
 

@@ -22,6 +22,7 @@ from postroom.channels.webhooks import store
 from postroom.channels.webhooks.answer import GONE, PRIVATE, judge_answer, judge_failure
 from postroom.channels.webhooks.client import CONNECT_TIMEOUT_S, PrivateAddress, PublicResolver, open_session
 from postroom.channels.webhooks.endpoint_cache import EndpointCache
+from postroom.channels.webhooks.host_slots import CONNECTION_WITHIN_S, HostSlots
 from postroom.channels.webhooks.model import RESPONSE_BYTES_MAX, EndpointState, Target
 from postroom.channels.webhooks.payload import (
     DATA_BYTES_WARNED,
@@ -39,6 +40,7 @@ from postroom.resilience.time_limit import TimeLimit
 CONCURRENCY_MAX = 800
 RESPONSE_TIMEOUT_S = 5.0
 _MARGIN_S = 15.0
+_HOST_BUSY = Deferred(Wait.DESTINATION_FULL, "every connection to its host is taken")
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 _PLAIN = re.compile(r"[!-~]+")
 
@@ -65,6 +67,7 @@ class WebhookAdapter:
         resolver: AbstractResolver | None = None,
         response_timeout_s: float = RESPONSE_TIMEOUT_S,
         rest_s: float = REST_S,
+        connection_within_s: float = CONNECTION_WITHIN_S,
     ) -> None:
         """`resolver`: instead of the system's; what it answers is checked all the same."""
         self._pool = pool
@@ -77,7 +80,8 @@ class WebhookAdapter:
         self._session: aiohttp.ClientSession | None = None
         self.per_destination_max = settings.connections_per_host
         self._limit = TimeLimit(settings.timeout_s)
-        # The request has its own limit; the rest is for looking up and parking.
+        self._slots = HostSlots(settings.connections_per_host, within_s=connection_within_s)
+        # The request has its own limit; the rest is for looking up, a free connection, and parking.
         self.timeout_s = settings.timeout_s + _MARGIN_S
 
     async def start(self) -> None:
@@ -145,6 +149,9 @@ class WebhookAdapter:
     async def _post(self, url: URL, headers: dict[str, str], body: bytes) -> Answer:
         if self._session is None:
             raise RuntimeError("start() comes before deliver()")
+        slot = await self._slots.take(url)
+        if slot is None:
+            return _HOST_BUSY
         ends_at = self._clock.monotonic() + self._settings.timeout_s
         try:
             with self._limit:
@@ -155,6 +162,8 @@ class WebhookAdapter:
                 return judge_answer(response.status, response.headers, detail, self._clock.now())
         except (aiohttp.ClientError, TimeoutError, PrivateAddress) as error:
             return judge_failure(error)
+        finally:
+            slot.release()
 
     async def _park(self, claim: Claim, answer: Rejected) -> Answer:
         """The receiver wants no more: what is due for it waits for a person."""

@@ -85,7 +85,8 @@ class Attempts:
         try:
             answers = await (_traced(self._try, claims) if is_on() else self._try(claims))
         finally:
-            if circuit:
+            # What was put off proves nothing: as a trial it counts as lost, and another one follows.
+            if circuit and not isinstance(answers[0], Deferred):
                 trip, reason, after_s = worst_trip(answers)
                 if trip is not None or not self._circuits.is_untroubled(circuit):
                     await self._record(circuit, trip, reason, after_s)

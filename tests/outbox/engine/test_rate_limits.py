@@ -9,7 +9,7 @@ import pytest
 
 from postroom.base.db import Pool
 from postroom.channels.webhooks.answer import judge_answer
-from postroom.outbox.model import Answer, Channel, Claim, Delivered, Message
+from postroom.outbox.model import Answer, Channel, Claim, Deferred, Delivered, Message, Wait
 from tests.fixtures.engine import Engine, ScriptedAdapter
 
 BUSY = judge_answer(429, {"retry-after": "1"}, "", datetime.now(UTC))
@@ -58,3 +58,14 @@ async def test_a_busy_destination_holds_up_no_other_and_goes_on_when_it_may(
         while await pool.fetchval("select count(*) from postroom.delivery"):
             await engine.travel(90.0)
             await engine.drain()
+
+
+async def test_a_trial_that_was_put_off_does_not_close_the_breaker(engine: Engine, pool: Pool) -> None:
+    await engine.publish(hook() for _ in range(3))
+    await engine.drain()
+    engine.adapter.answer = lambda _: Deferred(Wait.DESTINATION_FULL, "every connection to its host is taken")
+    await engine.travel(90.0)
+    await engine.drain()
+    assert (
+        await pool.fetchval("select state from postroom.circuit where name like 'webhook:%'") == "half_open"
+    )
