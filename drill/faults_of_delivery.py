@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from drill.scenario import Scenario, Scene
+from postroom.admin import channels
+from postroom.admin.audit import Actor
+from postroom.admin.tokens import Scope
 from postroom.base.db import transaction
 from postroom.channels.webhooks import endpoints
 from postroom.outbox.model import Channel, Message
@@ -73,6 +76,17 @@ async def park_endpoint(scene: Scene) -> None:
 async def parked_variables(scene: Scene) -> Mapping[str, str]:
     query = "select id::text from postroom.endpoint where tenant = $1"
     return {"ENDPOINT": await scene.installation.pool.fetchval(query, STRANGER)}
+
+
+async def pause_exports(scene: Scene) -> None:
+    """A colleague pauses a channel and forgets it."""
+    somebody = Actor("colleague", scopes=frozenset(Scope))
+    async with transaction(scene.installation.pool) as conn:
+        await channels.pause(conn, Channel.EXPORT, reason="the bucket is being moved", actor=somebody)
+
+
+async def paused_variables(_scene: Scene) -> Mapping[str, str]:
+    return {"CHANNEL": Channel.EXPORT}
 
 
 async def break_receiver(scene: Scene) -> None:
@@ -158,6 +172,13 @@ SCENARIOS = (
         break_it=park_endpoint,
         mend_outside=take_webhooks,
         variables=parked_variables,
+    ),
+    Scenario(
+        name="channel-paused",
+        fault="somebody pauses the exports and forgets it",
+        alerts=("ChannelPausedLong",),
+        break_it=pause_exports,
+        variables=paused_variables,
     ),
     Scenario(
         name="receiver-down",

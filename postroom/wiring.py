@@ -27,6 +27,7 @@ from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.outbox.engine.relay import Relay
 from postroom.outbox.model import Adapter, Channel
+from postroom.outbox.pauses import Pauses
 from postroom.resilience.backoff import Backoff, Exponential, Schedule
 from postroom.resilience.circuits import Circuits
 from postroom.worker.heartbeat import Worker
@@ -219,6 +220,7 @@ async def open_worker(
         services = await _services(settings, dsn, pool, worker.id, stack)
         wakeup = Wakeup(dsn=dsn, pool=pool, worker=worker, pooler=settings.database_pooler)
         chosen = backoffs(settings)
+        pauses = Pauses(pool=pool, clock=services.clock)
         yield WorkerServices(
             services=services,
             worker=worker,
@@ -233,6 +235,7 @@ async def open_worker(
                     circuits=services.circuits,
                     adapter=adapter,
                     backoff=chosen[channel],
+                    pauses=pauses,
                     keyring=services.keyring,
                 )
                 for channel, adapter in services.adapters.items()

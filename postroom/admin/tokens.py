@@ -42,6 +42,7 @@ class Scope(StrEnum):
     METRICS_READ = "metrics:read"
     ENDPOINTS_WRITE = "endpoints:write"
     CIRCUITS_WRITE = "circuits:write"
+    CHANNELS_WRITE = "channels:write"
     TOKENS_WRITE = "tokens:write"
     SUPPRESSIONS_WRITE = "suppressions:write"
     ERASURE_WRITE = "erasure:write"

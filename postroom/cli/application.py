@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "replays": "Replays of many: their progress; pause, resume or undo them.",
     "deliver-now": "Do not wait for the next attempt: what waits of a message is due now.",
     "jobs": "Background jobs.",
+    "channel": "Channels: pause one, resume it.",
     "endpoint": "Tenants' endpoints for webhooks.",
     "routes": "The routes file and the handlers, tried without a database.",
     "stripe": "Stripe's events.",

@@ -22,7 +22,7 @@ from postroom.console.access.sign_in import SignIn, change_theme, sign_out, sign
 from postroom.console.context import Console
 from postroom.console.page_request import Action, Page, PageFactory
 from postroom.console.pages import audit as audit_page
-from postroom.console.pages import circuits, dead_letters, jobs, message, replays, tokens, webhooks
+from postroom.console.pages import channels, circuits, dead_letters, jobs, message, replays, tokens, webhooks
 from postroom.console.pages import settings as settings_page
 from postroom.console.pages.live import Live
 from postroom.console.pages.messages import messages
@@ -52,6 +52,7 @@ PAGES: Final[tuple[tuple[str, Page], ...]] = (
     ("/jobs", jobs.jobs),
     ("/jobs/{name}", jobs.job),
     ("/circuits", circuits.circuits),
+    ("/channels", channels.channels),
     ("/settings", settings_page.settings),
     ("/tokens", tokens.tokens),
     ("/audit", audit_page.trail),
@@ -78,6 +79,8 @@ ACTIONS: Final[tuple[tuple[str, Scope, Action], ...]] = (
     ("/jobs/{name}/pause", Scope.JOBS_RUN, jobs.pause),
     ("/jobs/{name}/unpause", Scope.JOBS_RUN, jobs.unpause),
     ("/circuits/change", Scope.CIRCUITS_WRITE, circuits.change),
+    ("/channels/{channel}/pause", Scope.CHANNELS_WRITE, channels.pause),
+    ("/channels/{channel}/resume", Scope.CHANNELS_WRITE, channels.resume),
     ("/tokens/create", Scope.TOKENS_WRITE, tokens.create),
     ("/tokens/{id}/revoke", Scope.TOKENS_WRITE, tokens.revoke),
 )

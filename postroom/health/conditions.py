@@ -31,6 +31,7 @@ SEVERITIES: Final[Mapping[str, str]] = {
     "DeliveriesFailing": "warning",
     "DeliveriesLate": "warning",
     "DeliveriesParked": "warning",
+    "ChannelPausedLong": "warning",
     "OutboxDeadLettersGrowing": "warning",
     "StripeDeadLettersGrowing": "critical",
     "CircuitOpenLong": "critical",
@@ -138,7 +139,16 @@ def _failing(gauges: Gauges) -> Iterator[Condition]:
 def _queues(gauges: Gauges) -> Iterator[Condition]:
     for channel in Channel:
         late_s = max((q.oldest_due_s for q in gauges.queues if q.channel == channel), default=0.0)
-        if late_s > LATE_S:
+        pause = gauges.paused.get(channel)
+        if pause is not None:
+            yield Condition(
+                "ChannelPausedLong",
+                f"channel {channel}",
+                f"Nothing of {channel} goes out: {pause.paused_by} paused it: {pause.reason}",
+                f"postroom channel resume {channel}",
+                "/console/channels",
+            )
+        elif late_s > LATE_S:
             yield Condition(
                 "DeliveriesLate",
                 f"channel {channel}",

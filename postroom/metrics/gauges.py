@@ -12,6 +12,7 @@ from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, fet
 from postroom.base.log import get_logger
 from postroom.metrics.failing import Failing, list_failing
 from postroom.outbox.ledger.dead_letters import count_dead_letters
+from postroom.outbox.pauses import ChannelStatus, list_channels
 from postroom.resilience.store import Circuit, list_circuits
 from postroom.worker.model import JobStatus
 from postroom.worker.store import list_jobs
@@ -76,6 +77,7 @@ class Gauges:
     tallies: dict[tuple[str, str], int]
     jobs: dict[str, JobStatus]
     circuits: dict[str, Circuit]
+    paused: dict[str, ChannelStatus]
     vitals: Vitals
 
 
@@ -86,6 +88,7 @@ async def read_gauges(conn: Connection) -> Gauges:
     dead = await count_dead_letters(conn, counted_max=COUNTED_MAX, timeout_s=STATEMENT_TIMEOUT_S)
     tallies = await conn.fetch(_TALLIES, timeout=STATEMENT_TIMEOUT_S)
     jobs = await list_jobs(conn, timeout_s=STATEMENT_TIMEOUT_S)
+    channels = await list_channels(conn, timeout_s=STATEMENT_TIMEOUT_S)
     vitals = await fetch_one(conn, _VITALS, WORKER_SILENT_S, timeout_s=STATEMENT_TIMEOUT_S)
     return Gauges(
         queues=tuple(QueueDepth(**row) for row in queues),
@@ -94,6 +97,7 @@ async def read_gauges(conn: Connection) -> Gauges:
         tallies={(row["name"], row["label"]): row["value"] for row in tallies},
         jobs={job.name: job for job in jobs},
         circuits={circuit.name: circuit for circuit in await list_circuits(conn)},
+        paused={each.channel: each for each in channels if each.paused},
         vitals=Vitals(**vitals),
     )
 

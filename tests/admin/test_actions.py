@@ -244,6 +244,21 @@ ACTIONS: Final = (
         for force, reason in (("open", "provider is down"), ("closed", ""), ("release", ""))
     ),
     Action(
+        "channel.pause",
+        detail={"reason": "moved"},
+        subject="export",
+        api=("POST", "channels/export/pause", {"reason": "moved"}),
+        console=("/channels/export/pause", (("reason", "moved"),)),
+        cli=("channel", "pause", "export", "--reason", "moved"),
+    ),
+    Action(
+        "channel.resume",
+        subject="export",
+        api=("POST", "channels/export/resume", None),
+        console=("/channels/export/resume", ()),
+        cli=("channel", "resume", "export"),
+    ),
+    Action(
         "job.run",
         subject="canary",
         api=("POST", "jobs/canary/run", None),
@@ -376,7 +391,11 @@ async def test_an_action_has_one_audit_form_by_every_face(dsn: str, tmp_path: Pa
 
 def test_no_action_of_the_console_is_missing_here() -> None:
     """Those of the API are listed, and held complete, in the test of the contract."""
-    listed = {action.console[0].replace("canary", "{name}") for action in ACTIONS if action.console}
+    listed = {
+        action.console[0].replace("canary", "{name}").replace("/export/", "/{channel}/")
+        for action in ACTIONS
+        if action.console
+    }
     assert listed | ELSEWHERE == {path for path, _, _ in CONSOLE_ACTIONS}
 
 

@@ -223,7 +223,7 @@ async def test_who_may_only_read_is_shown_no_action_and_every_one_is_refused(
     pages = [
         "", "/messages", *(f"/messages/{each}" for each in message_ids), "/dead-letters",
         "/dead-letters/replay?channel=email", "/stripe", "/webhooks", f"/webhooks/{endpoint_id}", "/jobs",
-        "/jobs/canary", "/circuits", "/settings", "/tokens", "/audit",
+        "/jobs/canary", "/circuits", "/channels", "/settings", "/tokens", "/audit",
     ]  # fmt: skip
     async with visitor(api) as reader:
         await reader.sign_in(await api.make_token(Scope.ADMIN_READ, name="reader"))
@@ -234,7 +234,9 @@ async def test_who_may_only_read_is_shown_no_action_and_every_one_is_refused(
             assert bool(shown - READERS) == mighty, shown - READERS
         for path, scope, _ in ACTIONS:
             if scope != Scope.ADMIN_READ:
-                answer = await reader.post(f"/console{path}".format(id=message_ids[0], name="canary"))
+                answer = await reader.post(
+                    f"/console{path}".format(id=message_ids[0], name="canary", channel="email")
+                )
                 assert (answer.status, str(scope) in answer.text) == (403, True), path
 
 

@@ -19,6 +19,7 @@ from postroom.health.conditions import SEVERITIES, Condition, Growth, conditions
 from postroom.metrics.failing import Failing
 from postroom.metrics.gauges import Gauges, QueueDepth, read_gauges
 from postroom.outbox.model import Channel
+from postroom.outbox.pauses import ChannelStatus
 from postroom.resilience.breaker import CircuitState
 from postroom.worker.model import JOB_NAMES, RUNNER, JobStatus
 from tests.monitoring.promtool import RULES
@@ -96,6 +97,7 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
         queues=(depth,),
         failing=(failing,),
         circuits=circuits,
+        paused={"export": ChannelStatus("export", True, "moved", "ada", NOW)},
         jobs={**well.jobs, "retention": replace(well.jobs["retention"], last_success_at=old)},
         vitals=replace(well.vitals, drift=1, transaction_s=601.0, token_days=6.0, partition_days=2.0),
     )
@@ -106,6 +108,14 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
     [again] = [c for c in found if c.alert == "DeliveriesFailing"]
     assert again.command == f"postroom deliver-now {UUID(int=7)}"
     assert again.text == "2 stripe deliveries fail again and again (4 attempts): handler receipt: KeyError"
+
+
+async def test_what_waits_for_a_paused_channel_is_not_called_late(well: Gauges) -> None:
+    depth = QueueDepth(Channel.EMAIL, "pending", 1, parked=0, oldest_due_s=301.0)
+    paused = {"email": ChannelStatus("email", True, "wrong template", "ada", NOW)}
+    [found] = told(replace(well, queues=(depth,), paused=paused))
+    assert (found.alert, found.command) == ("ChannelPausedLong", "postroom channel resume email")
+    assert found.text == "Nothing of email goes out: ada paused it: wrong template"
 
 
 async def test_of_many_faults_the_most_frequent_are_named(well: Gauges) -> None:

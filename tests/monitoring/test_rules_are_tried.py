@@ -28,6 +28,7 @@ CANNOT_ARISE: Final[Mapping[tuple[str, Situation], str]] = {
             for name in (
                 *("PostroomDown", "MetricsAbsent", "ReadyzFailures", "JobsRunnerSilent", "JobStale"),
                 *("AttemptPartitionsRunOut", "CircuitOpenLong", "DestinationCircuitOpenLong"),
+                "ChannelPausedLong",
                 *("TransactionHeldLong", "DiskNearlyFull", "TokenExpiresSoon", "CertificateExpiresSoon"),
             )
         ),

@@ -32,6 +32,7 @@ from tests.plans.ledger_of_size import FILL, grows
 
 ADMIN = "postroom.admin"
 METRICS = "postroom.metrics"
+OUTBOX = "postroom.outbox"
 READING = "postroom.outbox.ledger"
 RESILIENCE = "postroom.resilience"
 SESSIONS = "postroom.console.access"
@@ -110,6 +111,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (WEBHOOKS, "fetch_endpoint", [SOME_ID, 10_000]),
     (RESILIENCE, "list_circuits", []),
     (WORKER, "list_jobs", []),
+    (OUTBOX, "list_pauses", []),
 ]
 # They filter by anything, and are planned for the very values (postroom/base/queries/plan_for_values.sql).
 FILTERS: list[list[Any]] = [
@@ -158,7 +160,7 @@ PAGES = (
     "/dead-letters?fingerprint=fault7", "/dead-letters?destination=host7",
     "/dead-letters/replay?channel=email",
     "/replays/{run}", "/stripe", "/webhooks", "/webhooks?tenant=tenant7", "/webhooks/{endpoint}", "/jobs",
-    "/jobs/canary", "/circuits", "/settings", "/tokens", "/audit", "/runbooks/JobStale",
+    "/jobs/canary", "/circuits", "/channels", "/settings", "/tokens", "/audit", "/runbooks/JobStale",
 )  # fmt: skip
 
 

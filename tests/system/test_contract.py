@@ -61,6 +61,8 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("POST", "/v1/admin/circuits/email", {"action": "open", "reason": "down"}, "circuit.open"),
     ("POST", "/v1/admin/circuits/email", {"action": "closed"}, "circuit.closed"),
     ("POST", "/v1/admin/circuits/email", {"action": "release"}, "circuit.release"),
+    ("POST", "/v1/admin/channels/email/pause", {"reason": "wrong template"}, "channel.pause"),
+    ("POST", "/v1/admin/channels/email/resume", None, "channel.resume"),
     ("POST", "/v1/admin/endpoints", {"tenant": "new", "url": "https://a.example/"}, "endpoint.create"),
     ("PATCH", "/v1/admin/endpoints/{endpoint}", {"description": "x"}, "endpoint.update"),
     ("POST", "/v1/admin/endpoints/{endpoint}/rotate", {}, "endpoint.rotate"),
@@ -87,6 +89,7 @@ select
     (select md5(string_agg(t::text, '|' order by t.seq)) from postroom.dead_letter t) as dead_letter,
     (select md5(string_agg(t::text, '|' order by t.name)) from postroom.job t) as job,
     (select md5(string_agg(t::text, '|' order by t.name)) from postroom.circuit t) as circuit,
+    (select md5(string_agg(t::text, '|')) from postroom.channel_pause t) as channel_pause,
     (select md5(string_agg(t::text, '|' order by t.id)) from postroom.endpoint t) as endpoint,
     (select md5(string_agg(t::text, '|' order by t::text)) from postroom.suppression t) as suppression,
     (select md5(string_agg(t.id::text || coalesce(t.revoked_at::text, ''), '|' order by t.id))
@@ -255,7 +258,13 @@ def test_no_change_is_missing_here() -> None:
         for method, path, _, _ in CHANGES
     }
     listed = {
-        (m, p.replace("/jobs/canary/", "/jobs/{name}/").replace("/email", "/{name}")) for m, p in listed
+        (
+            m,
+            p.replace("/jobs/canary/", "/jobs/{name}/")
+            .replace("/circuits/email", "/circuits/{name}")
+            .replace("/channels/email", "/channels/{channel}"),
+        )
+        for m, p in listed
     }
     document = create_admin().openapi()
     changing = {

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from postroom.api.admin import (
     audit,
+    channels,
     circuits,
     dead_letters,
     endpoints,
@@ -28,6 +29,7 @@ ROUTERS: Final = (
     outbox.router,
     jobs.router,
     circuits.router,
+    channels.router,
     endpoints.router,
     tokens.router,
     suppressions.router,

@@ -26,6 +26,7 @@ NAVIGATION: Final = (
     ("webhooks", "Webhooks", "/console/webhooks"),
     ("jobs", "Jobs", "/console/jobs"),
     ("circuits", "Circuits", "/console/circuits"),
+    ("channels", "Channels", "/console/channels"),
     ("settings", "Settings", "/console/settings"),
     ("tokens", "Tokens", "/console/tokens"),
     ("audit", "Audit", "/console/audit"),

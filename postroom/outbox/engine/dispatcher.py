@@ -124,8 +124,7 @@ class Dispatcher:
 
     async def drain(self) -> None:
         """Hand back what only waited, let what is at the adapter end, wait until all is settled."""
-        for destination in self._destinations.values():
-            self._hand_back(destination, 0.0)
+        self.hand_back()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=DRAIN_WITHIN_S)
             for task in late:
@@ -133,6 +132,11 @@ class Dispatcher:
             await asyncio.gather(*late, return_exceptions=True)
         while self._settler.unsettled:
             await self._settler.freed()
+
+    def hand_back(self) -> None:
+        """Of everything that was claimed and only waits, let go; it stays due, and no attempt is spent."""
+        for destination in self._destinations.values():
+            self._hand_back(destination, 0.0)
 
     def _hand_back(self, destination: Destination, after_s: float) -> None:
         while destination.waiting:

@@ -17,6 +17,7 @@ from postroom.outbox.engine.lost_claims import CHECK_EVERY_S, LostClaims
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.settler import Settler
 from postroom.outbox.model import Adapter
+from postroom.outbox.pauses import REFRESH_S, Pauses
 from postroom.resilience.backoff import Backoff
 from postroom.resilience.circuits import Circuits
 from postroom.worker.heartbeat import Worker
@@ -50,6 +51,7 @@ class Relay:
         circuits: Circuits,
         adapter: Adapter,
         backoff: Backoff,
+        pauses: Pauses,
         keyring: Keyring = NO_KEYS,
         restart_pace: RestartPace = DEFAULT_PACE,
         check_lost_claims_s: float = CHECK_EVERY_S,
@@ -60,6 +62,8 @@ class Relay:
         self._wakeup = wakeup
         self._adapter = adapter
         self._backoff = backoff
+        self._pauses = pauses
+        self._paused = False
         self._restart_pace = restart_pace
         self._attempts = Attempts(adapter=adapter, circuits=circuits, keyring=keyring)
         self._channel = str(adapter.channel)
@@ -120,7 +124,8 @@ class Relay:
             empty_claims = 0 if claimed else empty_claims + 1
             if claimed >= BUSY_MIN:
                 await self._wakeup.awake_on(self._channel)
-            waits = dispatcher.places_taken or settler.next_may_go or self._passed_some_by
+            due = not self._paused and (settler.next_may_go or self._passed_some_by)
+            waits = dispatcher.places_taken or due
             if context.once and not (claimed or waits):
                 return
             if not dispatcher.has_room or (context.once and not claimed):
@@ -132,6 +137,10 @@ class Relay:
     async def _claim(self, claimer: Claimer, dispatcher: Dispatcher, settler: Settler) -> int:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
         await self._lost_claims.check()
+        self._paused = await self._pauses.hold(self._channel)
+        if self._paused:
+            dispatcher.hand_back()
+            return 0
         closed = await self._attempts.closed_off()
         silent = dispatcher.silent_destinations()
         full = dispatcher.full_destinations()
@@ -164,6 +173,11 @@ class Relay:
         may have read who sleeps just before and commit just after, so the claims after that come soon too,
         then at growing intervals.
         """
+        if self._paused:
+            # Publishers need not notify: nothing of theirs would be claimed.
+            await self._wakeup.awake_on(self._channel)
+            await self._wakeup.wait(self._channel, REFRESH_S)
+            return
         if dispatcher.full_destinations():
             await _freed(settler, FULL_WAIT_S)
             return

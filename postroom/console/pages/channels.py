@@ -1,0 +1,44 @@
+"""The channels: what waits on each, and the switch that pauses one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from postroom.admin.channels import pause as pause_channel
+from postroom.admin.channels import resume as resume_channel
+from postroom.admin.tokens import Scope
+from postroom.base.errors import Unavailable
+from postroom.console.access.security import Form, field
+from postroom.console.page_request import PageRequest
+from postroom.console.pages.overview import channel_rows
+
+PLACE: Final = "/console/channels"
+
+
+async def channels(request: PageRequest) -> Response:
+    gauges = await request.console.gauges.read()
+    if gauges is None:
+        raise Unavailable("the database cannot be asked right now")
+    return request.page(
+        "channels.html",
+        active="channels",
+        rows=channel_rows(gauges, ()),
+        paused=gauges.paused,
+        may_write=request.may(Scope.CHANNELS_WRITE),
+    )
+
+
+async def pause(request: PageRequest, form: Form) -> Response:
+    name = str(request.http.path_params["channel"])
+    async with request.console.transaction() as conn:
+        await pause_channel(conn, name, reason=field(form, "reason"), actor=request.actor)
+    return request.back(PLACE, f"{name} is paused.")
+
+
+async def resume(request: PageRequest, _form: Form) -> Response:
+    name = str(request.http.path_params["channel"])
+    async with request.console.transaction() as conn:
+        await resume_channel(conn, name, actor=request.actor)
+    return request.back(PLACE, f"{name} goes on.")
