@@ -59,7 +59,7 @@ class SmtpSink(asyncio.Protocol):
             self._in_data = True
             self._say(b"354 go ahead\r\n")
         elif line[:4].upper() == b"EHLO":
-            self._say(b"250-sink\r\n250 8BITMIME\r\n")
+            self._say(b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
         else:
             self._say(b"250 2.0.0 ok\r\n")
 

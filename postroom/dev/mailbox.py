@@ -97,12 +97,14 @@ class Mailbox:
         login: tuple[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
+        pipelining: bool = True,
         kept_max: int = 1_000,
         on_mail: Callable[[ReceivedMail], None] | None = None,
         faults: Callable[[], Faults] | None = None,
     ) -> None:
         """`tls` is offered as STARTTLS, or spoken from the first byte with `implicit_tls`."""
         self.host, self.port, self.login = host, port, login
+        self.pipelining = pipelining
         self.faults = Faults()
         self.connections = 0
         self.mails: deque[ReceivedMail] = deque(maxlen=kept_max)
@@ -224,6 +226,12 @@ class _Handler:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
+
+    async def handle_EHLO(
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, replies: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*replies[:-1], "250-PIPELINING", replies[-1]] if self._mailbox.pipelining else replies
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

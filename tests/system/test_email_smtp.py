@@ -155,25 +155,15 @@ async def test_many_mails_share_few_connections(
     assert 1 <= mailbox.connections <= 2
 
 
-async def test_a_server_that_ends_a_talk_after_so_many_mails_costs_nothing(
-    adapter: EmailAdapter, mailbox: Mailbox, claim_of: Publish
-) -> None:
-    mailbox.faults.mails_max = 1
-    claims = [await claim_of() for _ in range(6)]
-    for claim in claims[:2]:
-        assert isinstance(await adapter.deliver(claim), Delivered)
-    answers = await asyncio.gather(*(adapter.deliver(claim) for claim in claims[2:]))
-    assert [type(answer) for answer in answers] == [Delivered] * 4
-    assert len(await mailbox.wait_for(6)) == 6
-
-
 async def test_a_connection_the_server_closed_while_idle_costs_nothing(
     adapter: EmailAdapter, mailbox: Mailbox, claim_of: Publish
 ) -> None:
     assert isinstance(await adapter.deliver(await claim_of()), Delivered)
     mailbox.hang_up()
-    assert isinstance(await adapter.deliver(await claim_of()), Delivered)
-    assert mailbox.connections == 2
+    mailbox.faults.mails_max = 1  # from now on it ends each session after a mail, too
+    for count in (2, 3):
+        assert isinstance(await adapter.deliver(await claim_of()), Delivered)
+        assert mailbox.connections == count
 
 
 @pytest.mark.parametrize("scheme", ["smtp+starttls", "smtps"])

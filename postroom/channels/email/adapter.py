@@ -155,12 +155,12 @@ class EmailAdapter:
             raise Unavailable("POSTROOM_EMAIL__URL is not set")
         deadline = self._deadline()
         try:
-            client = await self._connections.open(deadline)
+            session = await self._connections.open(deadline)
             try:
                 async with step(Phase.LOGIN, deadline):
-                    await client.noop()
+                    await session.command(b"NOOP")
             finally:
-                client.close()
+                session.close()
         except SmtpFailed as failed:
             outcome = outcome_of(failed.error, failed.phase)
             raise Unavailable(f"{outcome.reason} ({outcome.detail})") from None
@@ -203,8 +203,8 @@ class EmailAdapter:
         deadline, timeout_s = self._deadline(), self._settings.timeout_s
         while True:
             try:
-                async with connections.take(deadline) as client:
-                    return await send(client, envelope, body, deadline=deadline, timeout_s=timeout_s)
+                async with connections.take(deadline) as session:
+                    return await send(session, envelope, body, deadline=deadline, timeout_s=timeout_s)
             except SmtpFailed as failed:
                 if not failed.stale:  # servers that end a talk after so many mails have refused nothing
                     raise

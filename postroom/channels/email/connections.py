@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiosmtplib import SMTP, SMTPException, SMTPNotSupported, SMTPRecipientsRefused, SMTPResponseException
 
 from postroom.channels.email.outcomes import Phase
+from postroom.channels.email.session import SmtpSession
 from postroom.channels.email.smtp import SmtpFailed, step
 from postroom.channels.email.target import Target, Tls
 
@@ -23,7 +24,7 @@ QUIT_S = 1.0
 
 @dataclass(slots=True)
 class _Line:
-    client: SMTP
+    session: SmtpSession
     mails: int = 0
     idle_since: float = 0.0
     unfinished: bool = False
@@ -47,8 +48,8 @@ class Connections:
         self._quitting: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def take(self, deadline: float) -> AsyncIterator[SMTP]:
-        """Lend a connection that has said EHLO and logged in.
+    async def take(self, deadline: float) -> AsyncIterator[SmtpSession]:
+        """Lend a session that has said EHLO and logged in.
 
         `deadline` (running loop's time) bounds waiting and connecting. Errors: `SmtpFailed`.
         """
@@ -57,7 +58,7 @@ class Connections:
         try:
             line = await self._ready(deadline)
             try:
-                yield line.client
+                yield line.session
             except SmtpFailed as failed:
                 line.unfinished = True
                 in_step = _in_step(failed.error)
@@ -72,8 +73,8 @@ class Connections:
         finally:
             self._free.release()
 
-    async def open(self, deadline: float) -> SMTP:
-        """A new connection outside the set; the caller closes it. Errors: `SmtpFailed`."""
+    async def open(self, deadline: float) -> SmtpSession:
+        """A new session outside the set; the caller closes it. Errors: `SmtpFailed`."""
         target = self._target
         client = SMTP(
             hostname=target.host,
@@ -91,10 +92,11 @@ class Connections:
             if target.username is not None and target.password is not None:
                 async with step(Phase.LOGIN, deadline):
                     await client.login(target.username, target.password.get_secret_value())
+            async with step(Phase.CONNECT, deadline):
+                return SmtpSession(client)
         except BaseException:
             client.close()
             raise
-        return client
 
     async def close(self) -> None:
         """Say QUIT on every idle connection; those still lent out are closed by their borrowers."""
@@ -109,17 +111,18 @@ class Connections:
     async def _ready(self, deadline: float) -> _Line:
         while self._idle:
             line = self._idle.pop()
-            if not line.client.is_connected:
+            if not line.session.usable:
+                line.session.close()
                 continue
             if not line.unfinished and asyncio.get_running_loop().time() - line.idle_since < RESTED_S:
                 return line
             try:
                 async with asyncio.timeout(CHECK_S):
-                    await line.client.rset()
+                    await line.session.command(b"RSET")
             except (SMTPException, OSError):
-                line.client.close()  # the server closed it meanwhile: no failure, only the end of a rest
+                line.session.close()  # the server closed it meanwhile: no failure, only the end of a rest
             except BaseException:
-                line.client.close()
+                line.session.close()
                 raise
             else:
                 return line
@@ -127,8 +130,8 @@ class Connections:
 
     def _end_talk(self, line: _Line, *, clean: bool) -> None:
         line.mails += 1
-        if not clean or not line.client.is_connected:
-            line.client.close()
+        if not clean or not line.session.usable:
+            line.session.close()
             return
         if line.mails >= MAILS_MAX:
             self._quit(line)
@@ -147,7 +150,7 @@ class Connections:
         self._sweeper = loop.call_later(IDLE_S / 2, self._sweep) if self._idle else None
 
     def _quit(self, line: _Line) -> None:
-        task = asyncio.create_task(_say_quit(line.client), name="smtp-quit")
+        task = asyncio.create_task(_say_quit(line.session), name="smtp-quit")
         self._quitting.add(task)
         task.add_done_callback(self._quitting.discard)
 
@@ -162,11 +165,11 @@ def _in_step(error: Exception) -> bool:
     return False
 
 
-async def _say_quit(client: SMTP) -> None:
+async def _say_quit(session: SmtpSession) -> None:
     """Part politely; a server that is gone already has nothing to be told."""
     try:
         with suppress(SMTPException, OSError):
             async with asyncio.timeout(QUIT_S):
-                await client.quit()
+                await session.command(b"QUIT")
     finally:
-        client.close()
+        session.close()

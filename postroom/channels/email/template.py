@@ -17,8 +17,8 @@ from typing import Any
 import mrml
 from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from postroom.base.sandbox import Sandbox
 from postroom.channels.email import filters
 
 SHIPPED = Path(__file__).parent / "templates"
@@ -71,7 +71,7 @@ class Templates:
 
     def __init__(self, folders: TemplateFolders) -> None:
         self._folders = folders
-        self._jinja = ImmutableSandboxedEnvironment(
+        self._jinja = Sandbox(
             loader=FileSystemLoader(folders.folders),
             undefined=StrictUndefined,
             autoescape=lambda name: name is not None and name.endswith(".mjml"),

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from aiosmtplib import (
-    SMTP,
     SMTPDataError,
     SMTPNotSupported,
     SMTPRecipientRefused,
     SMTPRecipientsRefused,
+    SMTPResponse,
+    SMTPSenderRefused,
 )
 
 from postroom.channels.email.outcomes import Phase
+from postroom.channels.email.session import SmtpSession
 from postroom.channels.email.smtp import SmtpFailed, step
-from postroom.overrides.aiosmtplib_body import send_body, start_body
 
+_DATA: Final = b"DATA\r\n"
 BODY_BYTES_PER_S = 131_072
 """The slowest connection we plan for: it stretches the wait for the answer to a large mail."""
 
@@ -41,46 +45,81 @@ class Receipt:
 
 
 async def send(
-    client: SMTP, envelope: Envelope, body: bytes, *, deadline: float, timeout_s: float
+    session: SmtpSession, envelope: Envelope, body: bytes, *, deadline: float, timeout_s: float
 ) -> Receipt:
-    """Hand one mail over. Until the body goes out nobody has been mailed.
+    """Hand one mail over, its lines ended by CRLF. Until the body goes out nobody has been mailed.
 
     `deadline` (running loop's time) bounds all before the body; the body gets `timeout_s` and what
     its size needs. Errors: `SmtpFailed` with the phase; `SMTPRecipientsRefused` inside it when
     nobody was accepted.
     """
-    refused = await _address(client, envelope, len(body), deadline)
-    async with step(Phase.DATA, deadline):
-        protocol = await start_body(client)
+    refused = await _address(session, envelope, len(body), deadline)
+    if body.startswith(b"."):
+        body = b"." + body
     body_timeout_s = timeout_s + len(body) / BODY_BYTES_PER_S
     async with step(Phase.BODY, asyncio.get_running_loop().time() + body_timeout_s):
-        answer = await send_body(protocol, body)
+        session.send(body.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        answer = await session.reply()
     if answer.code != 250:
         raise SmtpFailed(SMTPDataError(answer.code, answer.message), Phase.BODY)
     return Receipt(answer.code, answer.message, tuple(refused))
 
 
 async def _address(
-    client: SMTP, envelope: Envelope, size_bytes: int, deadline: float
+    session: SmtpSession, envelope: Envelope, size_bytes: int, deadline: float
 ) -> list[SMTPRecipientRefused]:
-    options, encoding = [], "utf-8" if envelope.utf8 else "ascii"
-    if client.supports_extension("size"):
-        options.append(f"SIZE={size_bytes}")
-    async with step(Phase.SENDER, deadline):
-        if envelope.utf8:
-            if not client.supports_extension("smtputf8"):
-                raise SMTPNotSupported("the server does not offer SMTPUTF8")
-            options.append("SMTPUTF8")
-        await client.mail(envelope.sender, options=options, encoding=encoding)
+    """MAIL, RCPT and DATA, in one write where the server allows it. Returns: who was refused."""
+    if envelope.utf8 and not session.utf8:
+        raise SmtpFailed(SMTPNotSupported("the server does not offer SMTPUTF8"), Phase.SENDER)
+    mail = _command("MAIL FROM:<%s>%s", envelope.sender, _options(session, envelope, size_bytes))
+    rcpts = [_command("RCPT TO:<%s>", address) for address in envelope.recipients]
+    if session.pipelining:
+        async with step(Phase.SENDER, deadline):
+            session.send(b"".join([mail, *rcpts, _DATA]), len(rcpts) + 2)
+    answer = await _ask(session, mail, Phase.SENDER, deadline)
+    if answer.code != 250:
+        await _skip(session, deadline)
+        raise SmtpFailed(SMTPSenderRefused(answer.code, answer.message, envelope.sender), Phase.SENDER)
     refused: list[SMTPRecipientRefused] = []
-    async with step(Phase.RECIPIENT, deadline):
-        for address in envelope.recipients:
-            try:
-                await client.rcpt(address, encoding=encoding)
-            except SMTPRecipientRefused as error:
-                if error.code == 421:
-                    raise
-                refused.append(error)
-        if len(refused) == len(envelope.recipients):
-            raise SMTPRecipientsRefused(refused)
+    for address, rcpt in zip(envelope.recipients, rcpts, strict=True):
+        answer = await _ask(session, rcpt, Phase.RECIPIENT, deadline)
+        if answer.code not in (250, 251):
+            refused.append(SMTPRecipientRefused(answer.code, answer.message, address))
+        if answer.code == 421:
+            raise SmtpFailed(refused[-1], Phase.RECIPIENT)
+    if len(refused) == len(rcpts):
+        await _skip(session, deadline)
+        raise SmtpFailed(SMTPRecipientsRefused(refused), Phase.RECIPIENT)
+    answer = await _ask(session, _DATA, Phase.DATA, deadline)
+    if answer.code != 354:
+        raise SmtpFailed(SMTPDataError(answer.code, answer.message), Phase.DATA)
     return refused
+
+
+def _command(form: str, *words: str) -> bytes:
+    """Errors: `ValueError` for what would end the line early."""
+    line = form % words
+    if not line.isprintable():
+        raise ValueError("a control character in an SMTP command")
+    return line.encode() + b"\r\n"
+
+
+def _options(session: SmtpSession, envelope: Envelope, size_bytes: int) -> str:
+    return (f" SIZE={size_bytes}" if session.size else "") + (" SMTPUTF8" if envelope.utf8 else "")
+
+
+async def _ask(session: SmtpSession, command: bytes, phase: Phase, deadline: float) -> SMTPResponse:
+    """The reply to a command, which is sent now unless it went out with the others."""
+    async with step(phase, deadline):
+        if not session.pipelining:
+            session.send(command)
+        return await session.reply()
+
+
+async def _skip(session: SmtpSession, deadline: float) -> None:
+    """Read what else was asked, so that the session can be used again. One that waits for a body cannot."""
+    with suppress(SmtpFailed):
+        async with step(Phase.DATA, deadline):
+            while session.owed:
+                if (await session.reply()).code == 354:
+                    session.close()

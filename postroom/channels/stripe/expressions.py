@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2.exceptions import UndefinedError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from postroom.base.sandbox import Sandbox
 
 NAMES: Final = ("event", "object", "previous")
 
@@ -15,16 +16,7 @@ Context = Mapping[str, Any]
 Renderer = Callable[[Context], Any]
 
 
-class _Environment(ImmutableSandboxedEnvironment):
-    """A dot means a key first: `object.items` is Stripe's list, not the method of the mapping."""
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, dict) and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
-_ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False)
+_ENVIRONMENT = Sandbox(undefined=StrictUndefined, autoescape=False)
 
 
 def compile_value(value: Any) -> Renderer:
@@ -54,6 +46,14 @@ def is_expression(source: str) -> bool:
         and not isinstance(body[0].nodes[0], nodes.TemplateData)
         and source.startswith("{{")
         and source.endswith("}}")
+    )
+
+
+def _is_constant(source: str) -> bool:
+    body = _ENVIRONMENT.parse(source).body
+    return all(
+        isinstance(each, nodes.Output) and all(isinstance(one, nodes.TemplateData) for one in each.nodes)
+        for each in body
     )
 
 
@@ -94,6 +94,9 @@ def _compile_text(source: str) -> Renderer:
         raise TemplateSyntaxError(f"unknown name {names}; known: {', '.join(NAMES)}", 1)
     if not is_expression(source):
         template = _ENVIRONMENT.from_string(source)
+        if _is_constant(source):  # as most tenants, templates and datasets are
+            text = template.render()
+            return lambda _context: text
         return template.render
     inner = source[2:-2].removeprefix("-").removeprefix("+").removesuffix("-")
     render = _evaluate(_ENVIRONMENT.compile_expression(inner, undefined_to_none=False), source)

@@ -23,7 +23,9 @@ LINES = st.lists(st.sampled_from(PIECES), max_size=8).map(" ".join).map(str.stri
 
 
 def written(email: Email, content: Content) -> EmailMessage:
-    raw = mime.to_bytes(mime.build(email, content, sender=SENDER, stamp=STAMP), utf8=False)
+    message = mime.build(email, content, sender=SENDER, stamp=STAMP)
+    raw = mime.to_bytes(message, utf8=False)
+    assert raw == message.as_bytes(policy=message.policy)  # what the library's own generator writes
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) <= 998
     parsed = message_from_bytes(raw, policy=policy.default)
