@@ -38,7 +38,7 @@ from postroom.resilience.batcher import Batcher
 
 log = get_logger(__name__)
 
-CONCURRENCY_MAX: Final = 128
+CONCURRENCY_MAX: Final = 64
 """So many events are in work at once: what is ready together commits together."""
 FETCHES_MAX: Final = 16
 HANDLING_MAX: Final = 4
