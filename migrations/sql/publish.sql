@@ -120,10 +120,13 @@ begin
                 m ->> 'correlation_id' as correlation_id, m ->> 'ordering_key' as ordering_key,
                 m ->> 'traceparent' as traceparent,
                 greatest((m ->> 'deliver_at')::timestamptz, now()) as due_at,
-                -- Without tenant or type nobody could get it: one delivery then, which ends as a dead letter.
+                -- Without tenant or type nobody could get it, and where the payload names others it may be meant for
+                -- somebody else: one delivery then, which ends as a dead letter.
                 m ->> 'channel' = 'webhook' and m -> 'payload' ->> 'url' is null
                     and coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '') <> ''
-                    and coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), '') <> '' as fans_out
+                    and coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), '') <> ''
+                    and coalesce(m ->> 'tenant' = m -> 'payload' ->> 'tenant', true)
+                    and coalesce(m ->> 'type' = m -> 'payload' ->> 'type', true) as fans_out
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
         ), target as materialized (
             select i.id, (row_number() over (partition by i.id order by e.id) - 1)::smallint as n,

@@ -50,13 +50,9 @@ def is_encrypted_payload(text: str) -> bool:
 
 def stand_in(message: Message) -> Message:
     """The message with all that publishing looks at, and without its payload: that follows encrypted."""
-    payload = message.payload
-    return msgspec.structs.replace(
-        message,
-        tenant=message.tenant if message.tenant is not None else _text(payload.get("tenant")),
-        type=message.type if message.type is not None else _text(payload.get("type")),
-        payload={SEALED: PREFIX, **_where_to(message.channel, payload)},
-    )
+    names = {name: message.payload[name] for name in ("tenant", "type") if name in message.payload}
+    where_to = _where_to(message.channel, message.payload)
+    return msgspec.structs.replace(message, payload={SEALED: PREFIX, **names, **where_to})
 
 
 async def store_payloads(conn: Connection, payloads: Sequence[tuple[UUID, str]], keyring: Keyring) -> None:

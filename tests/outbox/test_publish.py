@@ -6,15 +6,23 @@ import asyncio
 import json
 import random
 import string
+from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from postroom.base.db import Pool, transaction
+from postroom.base.errors import InvalidPayload
 from postroom.base.migrate import migrate
+from postroom.channels.webhooks.payload import read_payload
+from postroom.encryption.keyring import NO_KEYS, Keyring, keyring_of
+from postroom.outbox.encryption import open_payload
 from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.model import Message
 from postroom.outbox.publish import count_receivers, publish, publish_many
+from postroom.outbox.store import claim_due
+from tests.fixtures.encryption import NEW
 from tests.fixtures.engine import Engine, ScriptedAdapter
 
 
@@ -186,6 +194,42 @@ async def test_a_name_too_long_in_a_payload_costs_nobody_the_transaction(
     assert await pool.fetchval("select count(*) from postroom.delivery where endpoint_id is null") == (
         size or 1
     )
+
+
+KEYRING = keyring_of([SecretStr(NEW)])
+CONTRADICTIONS = [
+    {"tenant": "b", "type": "order.paid", "data": {}},
+    {"tenant": "a", "type": "order.gone", "data": {}},
+    {"type": "order.gone", "data": {}, "url": "https://example.com"},
+]
+
+
+@pytest.mark.parametrize("payload", CONTRADICTIONS)
+@pytest.mark.parametrize("keyring", [NO_KEYS, KEYRING], ids=["plain", "encrypted"])
+async def test_a_payload_that_contradicts_its_parameters_is_sent_to_nobody(
+    pool: Pool, payload: dict[str, Any], keyring: Keyring
+) -> None:
+    """The transaction goes on; the first attempt ends it as a dead letter with the reason."""
+    for tenant in ("a", "b"):
+        await pool.execute(
+            "insert into postroom.endpoint (tenant, url, types, secret)"
+            " values ($1, 'https://example.com', '{*}', 's')",
+            tenant,
+        )
+    message = Message(channel="webhook", payload=payload, tenant="a", type="order.paid")
+    async with transaction(pool) as conn:
+        if keyring is KEYRING:
+            await publish(conn, message, keyring=KEYRING)
+        else:
+            text = json.dumps(payload)
+            call = "select postroom.publish('webhook', $1::text::jsonb, tenant => 'a', type => 'order.paid')"
+            await conn.execute(call, text)
+        [claimed] = await claim_due(conn, channel="webhook", worker=1, first_max=5, retry_max=5)
+    assert claimed.endpoint_id is None
+    assert (claimed.tenant, claimed.type) == ("a", "order.paid")
+    text = open_payload(claimed.message_id, claimed.payload, KEYRING)
+    with pytest.raises(InvalidPayload, match="another"):
+        read_payload(text, tenant=claimed.tenant, type_=claimed.type)
 
 
 async def test_an_address_of_any_length_costs_nobody_the_transaction(pool: Pool) -> None:

@@ -238,7 +238,11 @@ def test_no_webhook_payload_breaks_the_check_and_what_passes_can_be_sent(payload
         assert refused.detail  # noqa: PT017 - as above
         return
     type_ = payload["type"]
-    body = build_body(read_payload(text, type_=type_), type_=type_, created_at=datetime.now(UTC))
+    body = build_body(
+        read_payload(text, tenant=payload.get("tenant") or "", type_=type_),
+        type_=type_,
+        created_at=datetime.now(UTC),
+    )
     assert json.decode(body)["type"] == type_
 
 

@@ -119,6 +119,21 @@ async def test_bad_input_gets_a_clear_answer(api: Api, body: bytes, status: int,
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize("name", ["tenant", "type"])
+@pytest.mark.parametrize("channel", ["webhook", "export"])
+async def test_a_payload_that_contradicts_what_stands_beside_it_is_refused(
+    api: Api, channel: str, name: str
+) -> None:
+    """Checked as b's and sent to a would be somebody else's data."""
+    inside = {"tenant": "a", "type": "order.paid", "data": {}, "dataset": "d", "record": {}}
+    fields = ("tenant", "type", "data") if channel == "webhook" else ("tenant", "type", "dataset", "record")
+    payload = {field: inside[field] for field in fields}
+    event = {"channel": channel, "tenant": "a", "type": "order.paid", "payload": payload}
+    assert (await api.post("/v1/events", json=event)).status == 201
+    answer = await api.post("/v1/events", json={**event, name: "b"})
+    assert (answer.status, answer.json["field"]) == (422, name)
+
+
 async def test_a_thousand_and_one_are_too_many(api: Api) -> None:
     answer = await api.post("/v1/events", json=[email()] * 1_001)
     assert answer.status == 422

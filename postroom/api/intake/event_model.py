@@ -93,8 +93,12 @@ def _check(event: Event, adapters: Mapping[Channel, Adapter]) -> None:
 
 
 def _completed(event: Event) -> dict[str, Any]:
-    """The payload as the channel will see it: tenant and type may stand beside it."""
-    if event.channel != Channel.WEBHOOK:
-        return event.payload
-    beside = {name: value for name, value in (("tenant", event.tenant), ("type", event.type)) if value}
-    return {**beside, **event.payload}
+    """The payload as its channel sees it. What stands beside it wins; another name inside is refused.
+
+    Errors: `InvalidPayload` naming the field.
+    """
+    beside = {name: value for name in ("tenant", "type") if (value := getattr(event, name)) is not None}
+    for name, value in beside.items():
+        if event.payload.get(name) not in (None, value):
+            raise InvalidPayload(f"the payload names another {name}", field=name)
+    return {**event.payload, **beside} if event.channel == Channel.WEBHOOK else event.payload

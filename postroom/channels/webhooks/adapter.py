@@ -109,7 +109,7 @@ class WebhookAdapter:
     async def deliver(self, claim: Claim) -> Answer:
         """One attempt. Errors: one of `DATABASE_AWAY` when the endpoint cannot be looked up."""
         try:
-            payload = read_payload(claim.payload, type_=claim.type)
+            payload = read_payload(claim.payload, tenant=claim.tenant, type_=claim.type)
             target = await self._target(claim, payload)
             if target is None:
                 return Rejected("endpoint was deleted", cause=Cause.OURS)

@@ -25,6 +25,8 @@ class Payload(msgspec.Struct, frozen=True, gc=False):
 
     url: str | None = None
     data: msgspec.Raw = _NOTHING
+    tenant: Any = None
+    type: Any = None
 
 
 class _Body(msgspec.Struct, frozen=True, gc=False):
@@ -67,8 +69,8 @@ def check_type(value: object) -> str:
     return value
 
 
-def read_payload(text: str, *, type_: str) -> Payload:
-    """A message's payload, from its JSON text, with compact `data`; `type_` is the message's.
+def read_payload(text: str, *, tenant: str, type_: str) -> Payload:
+    """A message's payload, from its JSON text, with compact `data`; `tenant` and `type_` are the message's.
 
     Errors: `InvalidPayload` for what was published by SQL and can never be sent.
     """
@@ -78,6 +80,8 @@ def read_payload(text: str, *, type_: str) -> Payload:
         raise InvalidPayload("the payload is no object with a text as url", field="payload") from None
     if payload.data == _NOTHING:
         raise InvalidPayload("data is missing", field="data")
+    _check_same("tenant", payload.tenant, tenant)
+    _check_same("type", payload.type, type_)
     check_type(type_)
     data = msgspec.json.format(bytes(payload.data), indent=-1)
     _check_size(len(data))
@@ -97,6 +101,15 @@ def _check_tenant(value: object, *, needed: bool) -> None:
         raise InvalidPayload(
             "tenant must be a text of 1 to 200 characters, unless there is a url", field="tenant"
         )
+
+
+def _check_same(name: str, value: object, published: str) -> None:
+    """The message's own name wins; a payload that contradicts it may be meant for somebody else.
+
+    What is no text or too long was never taken for a name (`postroom.short`).
+    """
+    if isinstance(value, str) and value != published and len(value) <= TENANT_CHARACTERS_MAX:
+        raise InvalidPayload(f"the payload names another {name} than its message", field=name)
 
 
 def _check_size(size_bytes: int) -> None:

@@ -41,7 +41,7 @@ async def curl_command(
     Errors: `InvalidPayload` for what could never be sent, `NotFound` for a deleted endpoint.
     """
     message = story.message
-    payload = read_payload(json.encode(story.payload), type_=message.type)
+    payload = read_payload(json.encode(story.payload), tenant=message.tenant, type_=message.type)
     if payload.url is not None:
         url, secrets = payload.url, await deployment_secret.fetch_or_create_secrets(conn)
     elif endpoint_id is not None:

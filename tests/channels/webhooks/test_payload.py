@@ -63,7 +63,7 @@ def test_data_must_be_there() -> None:
 
 
 def body_of(claim: Claim) -> bytes:
-    payload = read_payload(claim.payload, type_=claim.type)
+    payload = read_payload(claim.payload, tenant=claim.tenant, type_=claim.type)
     return build_body(payload, type_=claim.type, created_at=claim.created_at)
 
 
