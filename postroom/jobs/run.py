@@ -10,6 +10,7 @@ from typing import Final
 
 import uvloop
 
+from postroom.base import garbage
 from postroom.base.db import DATABASE_AWAY
 from postroom.base.errors import Unavailable
 from postroom.base.log import configure_logging, get_logger
@@ -74,6 +75,7 @@ async def _until_stopped(parts: WorkerServices, jobs: Sequence[Job]) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    garbage.search_less()
     log.info("runner.started", jobs=[job.name for job in jobs], worker=parts.worker.id)
     await _runner(parts, jobs).run(stop)
     log.info("runner.stopped")

@@ -44,7 +44,7 @@ from postroom.resilience.batcher import Batcher
 
 _BASE64_GROWTH = 1.4
 _SPARE_S = 15.0
-CLAIMED_AHEAD = 4
+CLAIMED_AHEAD = 8
 """So many mails are held for each connection, so that a claim is worth its query."""
 
 log = get_logger(__name__)

@@ -134,7 +134,8 @@ def _fill(message: EmailMessage, email: Email, content: Content) -> None:
     if content.text is None or content.html is None:
         _set_text(message, content.text or content.html or "", "html" if content.text is None else "plain")
     else:
-        message.make_alternative(_boundary())
+        # A header of our own: the library takes its one apart three times.
+        message["Content-Type"] = f'multipart/alternative; boundary="{_boundary()}"'
         for text, subtype in ((content.text, "plain"), (content.html, "html")):
             part = EmailMessage(policy=_SEVEN_BIT)
             _set_text(part, text, subtype)
@@ -178,7 +179,7 @@ def _write(part: Message, policy: EmailPolicy, lines: list[str]) -> None:
     if not isinstance(payload, list):
         lines += ("\r\n", payload.replace("\n", "\r\n"))
         return
-    boundary = part.get_boundary()
+    boundary = str(part["Content-Type"]).partition('boundary="')[2][:-1]
     for each in payload:
         lines.append(f"\r\n--{boundary}\r\n")
         _write(each, policy, lines)
