@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from postroom.base.clock import Clock, SystemClock
@@ -25,6 +26,7 @@ from postroom.channels.stripe.processor import StripeAdapter
 from postroom.channels.stripe.routes_file import Checks
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.encryption.keyring import Keyring, keyring_of
+from postroom.outbox.engine.expirer import Ages
 from postroom.outbox.engine.relay import Relay
 from postroom.outbox.model import Adapter, Channel
 from postroom.outbox.pauses import Pauses
@@ -60,6 +62,7 @@ class WorkerServices:
     worker: Worker
     wakeup: Wakeup
     backoffs: Mapping[Channel, Backoff]
+    ages: Ages
     relays: Mapping[Channel, Relay]
 
 
@@ -71,6 +74,18 @@ def backoffs(settings: Settings) -> dict[Channel, Backoff]:
         Channel.WEBHOOK: Schedule(settings.webhook.steps_s),
         Channel.EXPORT: Exponential(attempts_max=14, base_s=5.0, cap_s=7_200.0),
     }
+
+
+def greatest_ages(settings: Settings) -> Ages:
+    """How long each channel's deliveries may wait. Stripe's events have no limit."""
+    return Ages(
+        channels={
+            Channel.EMAIL: timedelta(days=settings.email.age_max_days),
+            Channel.WEBHOOK: timedelta(days=settings.webhook.age_max_days),
+            Channel.EXPORT: timedelta(days=settings.exports.age_max_days),
+        },
+        parked=timedelta(days=settings.webhook.parked_max_days),
+    )
 
 
 @asynccontextmanager
@@ -219,13 +234,14 @@ async def open_worker(
         stack.push_async_callback(_leave, worker)
         services = await _services(settings, dsn, pool, worker.id, stack)
         wakeup = Wakeup(dsn=dsn, pool=pool, worker=worker, pooler=settings.database_pooler)
-        chosen = backoffs(settings)
         pauses = Pauses(pool=pool, clock=services.clock)
+        chosen, ages = backoffs(settings), greatest_ages(settings)
         yield WorkerServices(
             services=services,
             worker=worker,
             wakeup=wakeup,
             backoffs=chosen,
+            ages=ages,
             relays={
                 channel: Relay(
                     pool=pool,
@@ -236,6 +252,7 @@ async def open_worker(
                     adapter=adapter,
                     backoff=chosen[channel],
                     pauses=pauses,
+                    age_max_s=ages.of(channel),
                     keyring=services.keyring,
                 )
                 for channel, adapter in services.adapters.items()

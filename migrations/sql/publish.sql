@@ -100,9 +100,11 @@ begin
                 (select pg_current_xact_id()::text::bigint)
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
-            insert into postroom.delivery (message_id, channel, destination, ordering_key, due_at)
+            insert into postroom.delivery (message_id, channel, destination, ordering_key, due_at, since, expires_at)
             select ids[nr], m ->> 'channel', postroom.destination(m ->> 'channel', m -> 'payload'),
-                m ->> 'ordering_key', greatest((m ->> 'deliver_at')::timestamptz, now())
+                m ->> 'ordering_key', greatest((m ->> 'deliver_at')::timestamptz, now()),
+                nullif(greatest((m ->> 'deliver_at')::timestamptz, now()), now()),
+                postroom.expiry((m ->> 'expires_at')::timestamptz)
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
             made := cardinality(ids);
@@ -120,6 +122,7 @@ begin
                 m ->> 'correlation_id' as correlation_id, m ->> 'ordering_key' as ordering_key,
                 m ->> 'traceparent' as traceparent,
                 greatest((m ->> 'deliver_at')::timestamptz, now()) as due_at,
+                postroom.expiry((m ->> 'expires_at')::timestamptz) as expires_at,
                 -- Without tenant or type nobody could get it, and where the payload names others it may be meant for
                 -- somebody else: one delivery then, which ends as a dead letter.
                 m ->> 'channel' = 'webhook' and m -> 'payload' ->> 'url' is null
@@ -148,11 +151,12 @@ begin
             returning message.id
         ), queued as (
             insert into postroom.delivery
-                (message_id, n, channel, destination, endpoint_id, ordering_key, due_at)
+                (message_id, n, channel, destination, endpoint_id, ordering_key, due_at, since, expires_at)
             select i.id, coalesce(t.n, 0), i.channel,
                 coalesce(t.endpoint_id::text, postroom.destination(i.channel, i.payload)),
                 t.endpoint_id, i.ordering_key,
-                case when t.state = 'parked' and i.due_at <= now() then 'infinity' else i.due_at end
+                case when t.state = 'parked' and i.due_at <= now() then 'infinity' else i.due_at end,
+                nullif(i.due_at, now()), i.expires_at
             from input i
             join created c on c.id = i.id
             left join target t on t.id = i.id
@@ -162,6 +166,15 @@ begin
         select count(*) into made from created;
     end if;
 
+    if messages @? '$[*].expires_at ? (@ != null)' then
+        insert into postroom.expiring (message_id, expires_at)
+        select new.id, d.expires_at
+        from unnest(ids) as new(id)
+        cross join lateral (
+            select each.expires_at from postroom.delivery each
+            where each.message_id = new.id and each.expires_at is not null limit 1
+        ) d;
+    end if;
     perform postroom.wake(channel) from (
         select distinct m ->> 'channel' as channel from jsonb_array_elements(messages) m
     ) awake;
@@ -180,7 +193,8 @@ begin
 end
 $$;
 
--- Publish one message. Returns its id; the same (channel, key) again returns the first id.
+-- Publish one message. Returns its id; the same (channel, key) again returns the first id. What is not delivered by
+-- `expires_at` is a dead letter with the cause `expired`.
 create or replace function postroom.publish(
     channel text,
     payload jsonb,
@@ -190,7 +204,8 @@ create or replace function postroom.publish(
     correlation_id text default null,
     ordering_key text default null,
     deliver_at timestamptz default null,
-    traceparent text default null
+    traceparent text default null,
+    expires_at timestamptz default null
 ) returns uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -199,12 +214,12 @@ as $$
 declare
     new_id uuid;
 begin
-    if publish.ordering_key is not null or (publish.channel = 'webhook' and payload ->> 'url' is null) then
-        -- What fans out or keeps an order is decided in one place.
+    if publish.ordering_key is not null or publish.expires_at is not null or (publish.channel = 'webhook' and payload ->> 'url' is null) then
+        -- What fans out, keeps an order or expires is decided in one place.
         select many.id into new_id from postroom.publish_many(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
             'channel', publish.channel, 'key', publish.key, 'tenant', publish.tenant, 'type', publish.type,
             'correlation_id', publish.correlation_id, 'ordering_key', publish.ordering_key,
-            'deliver_at', publish.deliver_at, 'traceparent', publish.traceparent))
+            'deliver_at', publish.deliver_at, 'traceparent', publish.traceparent, 'expires_at', publish.expires_at))
             || jsonb_build_object('payload', publish.payload))) many;
         return new_id;
     end if;
@@ -221,13 +236,31 @@ begin
         select m.id into new_id from postroom.message m where m.channel = publish.channel and m.key = publish.key;
         return new_id;
     end if;
-    insert into postroom.delivery (message_id, channel, destination, due_at)
+    insert into postroom.delivery (message_id, channel, destination, due_at, since)
     values (new_id, publish.channel, postroom.destination(publish.channel, publish.payload),
-        greatest(publish.deliver_at, now()));
+        greatest(publish.deliver_at, now()), nullif(greatest(publish.deliver_at, now()), now()));
     if exists (select from postroom.sleeper s where s.channel = publish.channel) then
         perform pg_notify('postroom', publish.channel);
     end if;
     return new_id;
+end
+$$;
+
+-- The one before had a parameter less; two of them would be ambiguous. Who might call it may call the new one.
+do $$
+declare
+    before constant oid := to_regprocedure('postroom.publish(text, jsonb, text, text, text, text, text, timestamptz, text)');
+    after constant text := 'postroom.publish(text, jsonb, text, text, text, text, text, timestamptz, text, timestamptz)';
+    caller oid;
+begin
+    if before is not null then
+        for caller in
+            select a.grantee from pg_proc p, aclexplode(p.proacl) a where p.oid = before and a.grantee <> 0
+        loop
+            execute format('grant execute on function %s to %s', after, caller::regrole);
+        end loop;
+        execute format('drop function %s', before::regprocedure);
+    end if;
 end
 $$;
 
@@ -248,7 +281,8 @@ do $$
 begin
     if exists (select from pg_roles where rolname = 'postroom_publisher') then
         grant usage on schema postroom to postroom_publisher;
-        grant execute on function postroom.publish(text, jsonb, text, text, text, text, text, timestamptz, text)
+        grant execute on function
+            postroom.publish(text, jsonb, text, text, text, text, text, timestamptz, text, timestamptz)
             to postroom_publisher;
         grant execute on function postroom.publish_many(jsonb) to postroom_publisher;
     end if;

@@ -72,6 +72,8 @@ class EmailSettings(BaseModel):
     """Limit of one SMTP command."""
     attempts_max: int = Field(default=12, ge=1, le=100)
     """Attempts before an email is dead."""
+    age_max_days: float = Field(default=3.0, gt=0, le=3_650)
+    """An email that has waited for so long is not sent any more: it dies with the cause `expired`."""
     attachments_bytes_max: int = Field(default=10_485_760, ge=0)
     """All attachments of one email together."""
     tls_ca: Path | None = None
@@ -94,6 +96,11 @@ class WebhookSettings(BaseModel):
     )
     """Seconds before each next attempt, comma-separated, each ±20 %. After the last one a webhook is dead."""
 
+    age_max_days: float = Field(default=5.0, gt=0, le=3_650)
+    """A webhook that has waited for so long is not sent any more: it dies with the cause `expired`."""
+    parked_max_days: float = Field(default=30.0, gt=0, le=3_650)
+    """What waits for a parked endpoint dies after so long, with the cause `expired`."""
+
     @field_validator("steps_s", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -107,6 +114,8 @@ class ExportSettings(BaseModel):
     """`file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`. Unset: files below the state folder."""
     records_max: int = Field(default=1_000, ge=1, le=100_000)
     """Records in one file."""
+    age_max_days: float = Field(default=14.0, gt=0, le=3_650)
+    """A record that has waited for so long is not stored any more: it dies with the cause `expired`."""
     options: dict[str, str] = Field(default_factory=dict, repr=False)
     """Options of the object store, as JSON, or one by one: `POSTROOM_EXPORTS__OPTIONS__ENDPOINT`."""
 

@@ -41,6 +41,9 @@ def register(application: typer.Typer) -> None:
             Text, typer.Option(help="Messages with the same one are delivered in order.")
         ] = None,
         deliver_at: Annotated[Text, typer.Option(help="Not before this time: RFC 3339 with a zone.")] = None,
+        expires_at: Annotated[
+            Text, typer.Option(help="Not after this time: a dead letter then, with the cause expired.")
+        ] = None,
         batch: Annotated[Text, typer.Option(help="A file with one message or a list of up to 1,000.")] = None,
         as_json: JsonFlag = False,
     ) -> None:
@@ -59,6 +62,7 @@ def register(application: typer.Typer) -> None:
                 "correlation_id": correlation_id,
                 "ordering_key": ordering_key,
                 "deliver_at": deliver_at,
+                "expires_at": expires_at,
             }
             body = json.encode({name: value for name, value in fields.items() if value is not None}).encode()
         stored = _publish(body)

@@ -152,8 +152,8 @@ def _dead(gauges: Gauges) -> Iterator[Finding]:
 
 def _replay_command(channel: Channel, cause: Cause) -> str:
     """The job `email-dlq` sends mails only, and only what died for a reason that passes."""
-    if cause is Cause.PERMANENT:
-        return f"postroom dead-letter list --channel {channel} --cause permanent"
+    if cause in (Cause.PERMANENT, Cause.EXPIRED):  # sent again only if somebody still wants it
+        return f"postroom dead-letter list --channel {channel} --cause {cause}"
     if (channel, cause) == (Channel.EMAIL, Cause.PASSING):
         return "postroom jobs run email-dlq"
     return f"postroom replay --channel {channel} --cause {cause} --dry-run"

@@ -13,8 +13,9 @@ from postroom.channels.stripe import store as stripe
 from postroom.channels.webhooks.endpoints import unpark_stragglers
 from postroom.metrics.throughput import sample_throughput
 from postroom.outbox.encryption_job import encryption_job
+from postroom.outbox.engine.expirer import Expirer
 from postroom.outbox.engine.rescuer import Rescuer
-from postroom.outbox.jobs import canary_job, relay_job, rescue_job
+from postroom.outbox.jobs import canary_job, expiry_job, relay_job, rescue_job
 from postroom.outbox.ledger.retention import retention_job
 from postroom.outbox.model import OUTBOUND, Channel
 from postroom.wiring import WorkerServices
@@ -69,6 +70,7 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         relay_job("stripe-events", [parts.relays[Channel.STRIPE]]),
         dead_letter_job(pool=pool, mailer=mailer),
         rescue_job(rescuer=rescuer, unpark=unpark),
+        expiry_job(Expirer(pool=pool, worker=parts.worker, ages=parts.ages)),
         retention_job(
             pool=pool,
             keep=keep,

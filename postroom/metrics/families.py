@@ -138,6 +138,10 @@ def _ledger(gauges: Gauges) -> Iterator[Metric]:
         (c.value, e): float(gauges.tallies.get(("ended", f"{c}/{e}"), 0)) for c, e in product(Channel, ENDS)
     }
     yield _counter("postroom_ledger_ended", "Deliveries that ended, by how.", ["channel", "end"], ended)
+    expired = {(c.value,): float(gauges.tallies.get(("expired", c), 0)) for c in OUTBOUND}
+    yield _counter(
+        "postroom_deliveries_expired", "Deliveries that died of age, undelivered.", ["channel"], expired
+    )
     yield _counter(
         "postroom_ledger_published",
         "Deliveries published, as the canary last counted them.",

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from postroom.base.db import Pool
+from postroom.outbox.engine.expirer import Expirer
 from postroom.outbox.engine.relay import Relay
 from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.ledger.balance import check_ledger
@@ -54,6 +55,15 @@ def rescue_job(*, rescuer: Rescuer, unpark: Unpark) -> Job:
         return await rescuer.rescue() + await unpark()
 
     return Job(name="lease-rescue", run=run, every_s=2.0)
+
+
+def expiry_job(expirer: Expirer) -> Job:
+    """Ends what nobody claims and whose time is over."""
+
+    async def run(_context: JobContext) -> int:
+        return await expirer.sweep()
+
+    return Job(name="expiry", run=run, every_s=30.0)
 
 
 def canary_job(*, pool: Pool, extras: Sequence[Callable[[], Awaitable[int]]] = ()) -> Job:

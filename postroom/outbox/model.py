@@ -26,11 +26,12 @@ OUTBOUND = (Channel.EMAIL, Channel.WEBHOOK, Channel.EXPORT)
 
 
 class Cause(StrEnum):
-    """Why something died: it can pass, it never will, or it is our own fault."""
+    """Why something died: it can pass, it never will, it is our own fault, or its time was over."""
 
     PASSING = "passing"
     PERMANENT = "permanent"
     OURS = "ours"
+    EXPIRED = "expired"
 
 
 class Wait(StrEnum):
@@ -43,8 +44,11 @@ class Wait(StrEnum):
     DATABASE_AWAY = "database_away"
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One message to publish. `payload` must be what JSON and PostgreSQL can hold."""
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message to publish. `payload` must be what JSON and PostgreSQL can hold.
+
+    What is not delivered by `expires_at` dies with the cause `expired`.
+    """
 
     channel: str
     payload: dict[str, Any]
@@ -55,6 +59,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     ordering_key: str | None = None
     deliver_at: datetime | None = None
     traceparent: str | None = None
+    expires_at: datetime | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -62,6 +67,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
     `message_id` is the stable id that receivers deduplicate on; `n` tells the deliveries of
     one message apart. `attempts` were spent before this one. `payload` is JSON text.
+    `claimed_at` is the database's clock, and None in a claim that is only settled. `since`: when its greatest
+    age began, where that is not `created_at`; `expires_at`: the publisher's own limit.
     The order of the fields is that of the columns in the claiming queries.
     """
 
@@ -84,6 +91,9 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     traceparent: str | None
     payload: str
     created_at: datetime
+    claimed_at: datetime | None = None
+    since: datetime | None = None
+    expires_at: datetime | None = None
 
     def body(self) -> dict[str, Any]:
         """The payload as an object. Errors: `InvalidPayload` when it is none."""

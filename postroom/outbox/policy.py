@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from enum import StrEnum
 from typing import Final, assert_never
@@ -12,6 +13,7 @@ import msgspec
 from postroom.outbox.model import (
     Abandoned,
     Cause,
+    Claim,
     Deferred,
     Delivered,
     Outcome,
@@ -28,6 +30,8 @@ AFTER_SPREAD: Final = 0.1
 """Those who were told the same moment come back up to so much later, not all at once."""
 REASON_MAX: Final = 500
 DETAIL_MAX: Final = 20_000
+
+NOT_IN_TIME: Final = "not delivered in time"
 
 DEFERRAL_S: Final = {
     Wait.CIRCUIT_OPEN: 5.0,
@@ -104,6 +108,34 @@ def settle(outcome: Outcome, *, attempts: int, backoff: Backoff, jitter: float) 
             return _retry("abandoned", reason, 0.0)
         case _:
             assert_never(outcome)
+
+
+def left_s(claim: Claim, age_max_s: float) -> float:
+    """Seconds that a delivery had left when it was claimed: until its channel's greatest age, or what its
+    publisher named, whichever comes first. Infinite for what was claimed to be settled only."""
+    if claim.claimed_at is None:
+        return math.inf
+    left = age_max_s - (claim.claimed_at - (claim.since or claim.created_at)).total_seconds()
+    if claim.expires_at is None:
+        return left
+    return min(left, (claim.expires_at - claim.claimed_at).total_seconds())
+
+
+EXPIRED: Final = Settlement(Verdict.DEAD, "expired", reason=NOT_IN_TIME, cause=Cause.EXPIRED)
+"""What was not delivered in its time. No attempt is spent, and settling adds what it waited for last."""
+
+
+def within(settlement: Settlement, left_s: float) -> Settlement:
+    """What becomes of a delivery with so much time left. A retry that would come too late is not made."""
+    if settlement.verdict is Verdict.RETRY and settlement.delay_s >= left_s:
+        reason = f"{NOT_IN_TIME}: {settlement.reason}"[:REASON_MAX]
+        return msgspec.structs.replace(
+            settlement, verdict=Verdict.DEAD, delay_s=0.0, reason=reason, cause=Cause.EXPIRED
+        )
+    # Parked ones have a limit of their own, and nobody claims them: the sweep finds them.
+    if settlement.verdict is Verdict.DEFERRED and left_s <= 0 and settlement.outcome != Wait.PARKED:
+        return EXPIRED
+    return settlement
 
 
 def _dead(

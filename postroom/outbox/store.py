@@ -21,6 +21,11 @@ _PUT_OFF = query(__package__, "put_off")
 _HAND_BACK = query(__package__, "hand_back")
 _LIST_MISSING_WORKERS = query(__package__, "list_missing_workers")
 _CLAIM_ABANDONED = query(__package__, "claim_abandoned")
+_TAKE_EXPIRING = query(__package__, "take_expiring")
+_CLAIM_EXPIRED = query(__package__, "claim_expired")
+_CLAIM_EXPIRING = query(__package__, "claim_expiring") + _CLAIM_EXPIRED
+_CLAIM_AGED = query(__package__, "claim_aged") + _CLAIM_EXPIRED
+_AGED_SCAN_END = query(__package__, "aged_scan_end")
 _SETTLE = query(__package__, "settle")
 _SETTLE_DELIVERED = query(__package__, "settle_delivered")
 _LOG_LOST_CLAIMS = query(__package__, "log_lost_claims")
@@ -119,6 +124,32 @@ async def hand_back(
 async def list_missing_workers(conn: Connection) -> list[int]:
     """Who holds deliveries and is no worker any more. Reads every open delivery."""
     return [row["worker"] for row in await conn.fetch(_LIST_MISSING_WORKERS)]
+
+
+async def take_expiring(conn: Connection, *, batch_max: int) -> list[UUID]:
+    """Messages whose own time is over, and forget that; most have ended long ago."""
+    return [row["message_id"] for row in await conn.fetch(_TAKE_EXPIRING, batch_max)]
+
+
+async def claim_expiring(conn: Connection, *, worker: int, message_ids: Sequence[UUID]) -> list[Claim]:
+    """Take over what is past its own time of some messages; the payloads are left out."""
+    if not message_ids:
+        return []
+    return [Claim(*row) for row in await conn.fetch(_CLAIM_EXPIRING, worker, message_ids)]
+
+
+async def fetch_aged_scan_end(conn: Connection, *, age_s: float, after: UUID, scan_max: int) -> UUID | None:
+    """Where a scan of `scan_max` deliveries older than `age_s` ends. Returns: None where there are none."""
+    end: UUID | None = await conn.fetchval(_AGED_SCAN_END, age_s, after, scan_max)
+    return end
+
+
+async def claim_aged(
+    conn: Connection, *, worker: int, ages_s: Mapping[str, float], parked_s: float, after: UUID, upto: UUID
+) -> list[Claim]:
+    """Take over what is older than its channel allows, among messages from `after` to `upto`."""
+    limits = (list(ages_s), list(ages_s.values()), parked_s)
+    return [Claim(*row) for row in await conn.fetch(_CLAIM_AGED, worker, *limits, after, upto)]
 
 
 async def settle_claims(conn: Connection, ended: Sequence[Ended]) -> set[tuple[UUID, int]]:

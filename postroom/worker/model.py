@@ -15,6 +15,7 @@ JOB_NAMES: Final = (
     "stripe-events",
     "email-dlq",
     "lease-rescue",
+    "expiry",
     "retention",
     "canary",
     "sealing",

@@ -16,6 +16,7 @@ JOBS = (
     "stripe-events",
     "email-dlq",
     "lease-rescue",
+    "expiry",
     "retention",
     "canary",
     "sealing",

@@ -32,6 +32,7 @@ class Event(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ordering_key: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
     deliver_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     traceparent: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 _decode_one = msgspec.json.Decoder(Event).decode
@@ -87,6 +88,8 @@ def _check(event: Event, adapters: Mapping[Channel, Adapter]) -> None:
     json.check(event.payload, where="payload")
     if event.deliver_at is not None and event.deliver_at.year >= YEAR_MAX:
         raise InvalidPayload(f"must be before the year {YEAR_MAX}", field="deliver_at")
+    if event.expires_at is not None and event.deliver_at is not None and event.expires_at <= event.deliver_at:
+        raise InvalidPayload("must be after deliver_at", field="expires_at")
     if SEALED in event.payload:
         raise InvalidPayload(f"{SEALED} is the name of what Postroom encrypted itself", field=SEALED)
     adapters[Channel(event.channel)].check(_completed(event))

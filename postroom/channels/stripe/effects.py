@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
+from postroom.base.clock import SystemClock
 from postroom.base.db import Connection
 from postroom.base.log import remove_secrets
 from postroom.channels.stripe.earlier import HANDLER, NOTHING_EARLIER, Earlier, Renamed, Sent, source
@@ -86,6 +88,9 @@ async def run_handler(handler: Handler, tx: Transaction) -> None:
 
 def messages_of(route: Route, event: Event, origin: Origin) -> list[Message]:
     """What a route publishes for an event. Errors: `EffectFailed`."""
+    # Counted from now, not from the event: what is processed again, later, is wanted then.
+    in_s = route.expires_in_s
+    expires_at = None if in_s is None else SystemClock().now() + timedelta(seconds=in_s)
     try:
         return [
             Message(
@@ -94,6 +99,7 @@ def messages_of(route: Route, event: Event, origin: Origin) -> list[Message]:
                 key=f"{key_prefix(event)}{draft.name}",
                 correlation_id=origin.correlation_id,
                 traceparent=origin.traceparent,
+                expires_at=expires_at,
             )
             for draft in _drafts(route, event, origin.earlier)
         ]

@@ -51,6 +51,7 @@ class Route:
     """One `[[route]]`. `name` is in the keys of its messages, so it decides what was sent before.
 
     `formerly`: names that it had; what was sent under one of them is not sent again.
+    `expires_in_s`: what is not delivered so long after the event was processed is not sent any more.
     `optional`: a message with nobody to go to is left out instead of failing.
     `fetch`: the current object is fetched before the expressions see it.
     """
@@ -62,6 +63,7 @@ class Route:
     fetch: bool = False
     optional: bool = False
     formerly: Sequence[str] = ()
+    expires_in_s: float | None = None
 
     def drafts(self, event: Event) -> list[Draft]:
         """The messages of this route for an event. Errors: `RouteFailed`."""

@@ -17,6 +17,7 @@ from postroom.channels.stripe.routes import DEFAULTS, EMAIL_DATA, RECIPIENTS, Ef
 from postroom.channels.stripe.types import fault_in
 from postroom.outbox.model import OUTBOUND, Channel
 
+EXPIRES_IN_MAX_S: Final = 31_536_000
 ROUTE_KEYS: Final[dict[str, type]] = {
     "on": str,
     "name": str,
@@ -25,6 +26,7 @@ ROUTE_KEYS: Final[dict[str, type]] = {
     "optional": bool,
     "unlisted": bool,
     "formerly": list,
+    "expires_in_s": float,
     **dict.fromkeys(OUTBOUND, dict),
 }
 FIELDS: Final = {
@@ -135,6 +137,7 @@ class _Reader:
             fetch=table.get("fetch", False),
             optional=table.get("optional", False),
             formerly=tuple(table.get("formerly", ())),
+            expires_in_s=table.get("expires_in_s"),
         )
 
     def _check_route(self, nth: int, table: dict[str, Any]) -> None:
@@ -142,7 +145,7 @@ class _Reader:
             known = ROUTE_KEYS.get(key)
             if known is None:
                 self._fault(self._line(nth, key), f"unknown key '{key}'; known: {', '.join(ROUTE_KEYS)}")
-            elif not isinstance(value, known) or (known is list and _texts(value) != value):
+            elif not _fits(value, known):
                 self._fault(self._line(nth, key), f"'{key}' must be a {_toml_name(known)}")
         on = table.get("on")
         if on is None:
@@ -257,5 +260,12 @@ def _texts(value: Any) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
+def _fits(value: object, kind: type) -> bool:
+    if kind is float:
+        return type(value) in (int, float) and 0 < value <= EXPIRES_IN_MAX_S  # type: ignore[operator]
+    return isinstance(value, kind) and (kind is not list or _texts(value) == value)
+
+
 def _toml_name(kind: type) -> str:
-    return {str: "text", bool: "true or false", dict: "table", list: "list of texts"}[kind]
+    seconds = f"number of seconds, above 0 and up to {EXPIRES_IN_MAX_S}"
+    return {str: "text", bool: "true or false", dict: "table", list: "list of texts", float: seconds}[kind]

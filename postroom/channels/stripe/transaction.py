@@ -66,6 +66,7 @@ class Transaction:
         type: str | None = None,
         ordering_key: str | None = None,
         deliver_at: datetime | None = None,
+        expires_at: datetime | None = None,
     ) -> UUID:
         """Publish one message with this event. Returns its id, the first one's when it is known.
 
@@ -86,6 +87,7 @@ class Transaction:
             type=type,
             ordering_key=ordering_key,
             deliver_at=deliver_at,
+            expires_at=expires_at,
             correlation_id=self._origin.correlation_id,
             traceparent=self._origin.traceparent,
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from postroom.base.clock import Clock
@@ -22,7 +24,7 @@ from postroom.outbox.model import (
     Unknown,
     Wait,
 )
-from postroom.outbox.policy import settle
+from postroom.outbox.policy import EXPIRED, Verdict, left_s, settle, within
 from postroom.resilience.backoff import Backoff
 
 DRAIN_WITHIN_S: Final = 20.0
@@ -40,7 +42,14 @@ class Dispatcher:
     """
 
     def __init__(
-        self, *, adapter: Adapter, attempts: Attempts, backoff: Backoff, clock: Clock, settler: Settler
+        self,
+        *,
+        adapter: Adapter,
+        attempts: Attempts,
+        backoff: Backoff,
+        clock: Clock,
+        settler: Settler,
+        age_max_s: float = math.inf,
     ) -> None:
         self.places_max = adapter.concurrency_max
         self._batch_max = adapter.batch_max if isinstance(adapter, BatchAdapter) else 1
@@ -55,6 +64,7 @@ class Dispatcher:
         self._backoff = backoff
         self._clock = clock
         self._settler = settler
+        self._age_max_s = age_max_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._destinations: dict[str, Destination] = {}
         self._held = 0
@@ -105,16 +115,30 @@ class Dispatcher:
         return self._settler.settled_count + self._settled_elsewhere
 
     def start(self, claims: Sequence[Claim]) -> None:
-        """Queue claims by destination and send off what may go."""
+        """Queue claims by destination and send off what may go. What is too old already is not tried."""
         touched: dict[str, Destination] = {}
+        expired_count = 0
+        oldest = self._oldest(claims)
         for claim in claims:
+            may_be_late = claim.expires_at is not None or claim.created_at < oldest
+            if may_be_late and left_s(claim, self._age_max_s) <= 0:
+                self._settler.hand_in(claim, EXPIRED, 0)
+                expired_count += 1
+                continue
             name = claim.destination
             destination = touched.get(name) or self._destinations.get(name) or self._open(name)
             destination.waiting.append(claim)
             touched[name] = destination
-        self._held += len(claims)
+        self._held += len(claims) - expired_count
         for name, destination in touched.items():
             self._send_off(name, destination)
+
+    def _oldest(self, claims: Sequence[Claim]) -> datetime:
+        """What was published before this may be too old: seen at a glance, for nearly nothing ever is."""
+        claimed_at = claims[0].claimed_at if claims else None
+        if claimed_at is None or self._age_max_s == math.inf:
+            return datetime.min.replace(tzinfo=UTC)
+        return claimed_at - timedelta(seconds=self._age_max_s)
 
     def _open(self, name: str) -> Destination:
         width = min(WIDTH_START, self._width_max) if self._widens else self._width_max
@@ -206,4 +230,6 @@ class Dispatcher:
     def _settle(self, claim: Claim, outcome: Outcome, duration_ms: int) -> None:
         jitter = random.random()  # noqa: S311  jitter, not a secret
         settlement = settle(outcome, attempts=claim.attempts, backoff=self._backoff, jitter=jitter)
+        if settlement.verdict is not Verdict.DELIVERED:
+            settlement = within(settlement, left_s(claim, self._age_max_s))
         self._settler.hand_in(claim, settlement, duration_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from typing import Final
 
@@ -52,6 +53,7 @@ class Relay:
         adapter: Adapter,
         backoff: Backoff,
         pauses: Pauses,
+        age_max_s: float = math.inf,
         keyring: Keyring = NO_KEYS,
         restart_pace: RestartPace = DEFAULT_PACE,
         check_lost_claims_s: float = CHECK_EVERY_S,
@@ -64,6 +66,7 @@ class Relay:
         self._backoff = backoff
         self._pauses = pauses
         self._paused = False
+        self._age_max_s = age_max_s
         self._restart_pace = restart_pace
         self._attempts = Attempts(adapter=adapter, circuits=circuits, keyring=keyring)
         self._channel = str(adapter.channel)
@@ -86,6 +89,7 @@ class Relay:
             backoff=self._backoff,
             clock=self._clock,
             settler=settler,
+            age_max_s=self._age_max_s,
         )
         settling = asyncio.create_task(settler.run(), name=f"settle {self._channel}")
         try:

@@ -43,6 +43,7 @@ class OpenDelivery:
     worker: int | None
     claimed_at: datetime | None
     last_reason: str | None
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@
 )
 select c.message_id, c.n, c.worker, c.claim_no, c.channel, c.destination, c.endpoint_id, c.ordering_key,
     c.state, c.attempts, c.due_at, c.seq, m.type, m.tenant, m.key,
-    coalesce(m.correlation_id, m.id::text) as correlation_id, m.traceparent, m.payload, m.created_at
+    coalesce(m.correlation_id, m.id::text) as correlation_id, m.traceparent, m.payload, m.created_at,
+    c.claimed_at, c.since, c.expires_at
 from claimed c
 join postroom.message m on m.id = c.message_id
 order by c.due_at, c.seq

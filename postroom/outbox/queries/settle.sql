@@ -2,6 +2,7 @@
 -- claim is touched; the rows that come back were lost to another one.
 -- $1 message ids, $2 n, $3 workers, $4 claim numbers, $5 verdicts, $6 outcomes, $7 delays in seconds,
 -- $8 codes, $9 reasons, $10 details, $11 causes, $12 fingerprints, $13 durations in ms, $14 shard
+-- What expired without a try (outcome 'expired') spends no attempt, and the log has none of it.
 -- Each is looked up by its key, whatever PostgreSQL believes of a queue that was just empty; a row that has
 -- changed since then is no longer held.
 with input as materialized (
@@ -18,7 +19,9 @@ with input as materialized (
     where d.ctid = i.place and d.worker = i.worker and d.claim_no = i.claim_no
         and i.verdict in ('delivered', 'dead')
     returning d.message_id, d.n, d.seq, d.channel, d.destination, d.endpoint_id, d.ordering_key, d.attempts,
-        d.worker, i.verdict, i.outcome, i.code, i.reason, i.detail, i.cause, i.fingerprint, i.duration_ms
+        d.worker, i.verdict, i.outcome, i.code,
+        case i.outcome when 'expired' then concat_ws(': ', i.reason, d.last_reason) else i.reason end as reason,
+        i.detail, i.cause, i.fingerprint, i.duration_ms
 ), kept as (
     update postroom.delivery d
     set state = case i.verdict when 'retry' then 'retry' else d.state end,
@@ -41,15 +44,18 @@ with input as materialized (
     insert into postroom.dead_letter (message_id, n, seq, channel, destination, endpoint_id, ordering_key,
         attempts, cause, fingerprint, reason, code)
     select message_id, n, seq, channel, destination, endpoint_id, ordering_key,
-        attempts + 1, cause, fingerprint, reason, code
+        attempts + (outcome <> 'expired')::int, cause, fingerprint, reason, code
     from ended where verdict = 'dead'
 ), logged as (
     insert into postroom.attempt
         (message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms)
     select message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms
-    from settled where verdict <> 'deferred'
+    from settled where verdict <> 'deferred' and outcome <> 'expired'
 ), counts as (
-    select 'outcome' as name, channel || '/' || outcome as label, count(*) as value from settled group by 2
+    select 'outcome' as name, channel || '/' || outcome as label, count(*) as value
+    from settled where outcome <> 'expired' group by 2
+    union all
+    select 'expired', channel, count(*) from ended where cause = 'expired' group by 2
     union all
     select 'ended', channel || '/' || verdict, count(*) from settled where verdict = 'delivered' group by 2
     union all
@@ -57,7 +63,8 @@ with input as materialized (
             when outcome in ('suppressed', 'unknown', 'circuit_open') then outcome
             when verdict = 'dead' then 'failed' else 'retry' end,
         count(*)
-    from settled where channel = 'email' and (verdict <> 'deferred' or outcome = 'circuit_open') group by 2
+    from settled
+    where channel = 'email' and (verdict <> 'deferred' or outcome = 'circuit_open') and outcome <> 'expired' group by 2
     union all
     select 'stripe_outcome', case verdict when 'deferred' then 'deferred' else 'error' end, count(*)
     from settled where channel = 'stripe' and verdict <> 'delivered' group by 2

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from postroom.base.errors import SettingsInvalid
+from postroom.channels.stripe.effects import messages_of
 from postroom.channels.stripe.event import parse
 from postroom.channels.stripe.routes import Draft, RouteFailed, Routes
 from postroom.channels.stripe.routes_file import load_routes
+from postroom.channels.stripe.transaction import Origin
 from postroom.dev.stripe_events import snapshot_event
 
 DESIGN = """
@@ -57,6 +60,14 @@ def test_the_designs_example_causes_three_messages(tmp_path: Path) -> None:
     assert webhook.payload == {"tenant": "cus_1", "type": "invoice.paid", "data": INVOICE}
     assert export.payload == {"dataset": "invoices", "record": INVOICE}
     assert len({email.name, webhook.name, export.name}) == 3
+
+
+def test_what_a_route_sends_may_have_an_end(tmp_path: Path) -> None:
+    loaded = routes(tmp_path, DESIGN.replace("email   =", "expires_in_s = 3600\nemail   ="))
+    event = parse(snapshot_event("invoice.paid", INVOICE, event_id="evt_1", previous={}))
+    for message in messages_of(loaded.routes[0], event, Origin("c", None)):
+        assert message.expires_at is not None
+        assert 3_500 < (message.expires_at - datetime.now(UTC)).total_seconds() <= 3_600
 
 
 def test_patterns_match_exactly_by_prefix_or_all(tmp_path: Path) -> None:
@@ -132,6 +143,8 @@ def test_the_sandbox_holds(tmp_path: Path) -> None:
         ('export = { dataset = "{{ objekt.id }}" }', "unknown name objekt; known: event, object, previous"),
         ('when = "object.id"', "'when' must be one expression"),
         ('fetch = "yes"', "'fetch' must be a true or false"),
+        ("expires_in_s = 0", "'expires_in_s' must be a number of seconds"),
+        ("expires_in_s = true", "'expires_in_s' must be a number of seconds"),
         ('name = "a b"', "'a b' is no name"),
         ('export = "invoices"', "'export' must be a table"),
     ],

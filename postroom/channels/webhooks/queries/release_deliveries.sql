@@ -8,7 +8,7 @@ with waiting as (
     for update skip locked
 ), released as (
     update postroom.delivery d
-    set due_at = now()
+    set due_at = now(), since = now()
     from waiting w
     where d.message_id = w.message_id and d.n = w.n
     returning d.seq

@@ -23,7 +23,7 @@ with recursive held (endpoint_id) as (
     for update of d skip locked
 ), released as (
     update postroom.delivery d
-    set due_at = now()
+    set due_at = now(), since = now()
     from stray s
     where d.message_id = s.message_id and d.n = s.n
     returning d.seq

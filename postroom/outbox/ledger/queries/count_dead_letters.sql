@@ -3,7 +3,7 @@
 select channel.name as channel, cause.name as cause,
     case when dead.count < $1 then dead.count else greatest($1, coalesce(kept.count, 0)) end as count
 from unnest(array['stripe', 'email', 'webhook', 'export']) channel (name)
-cross join unnest(array['passing', 'permanent', 'ours']) cause (name)
+cross join unnest(array['passing', 'permanent', 'ours', 'expired']) cause (name)
 cross join lateral (
     select count(*) from (select from postroom.dead_letter l
         where l.channel = channel.name and l.cause = cause.name order by l.died_at limit $1) capped) dead

@@ -1,4 +1,4 @@
--- Bring the held letters of a replay back to life, spread at its pace from now on. Attempts start anew.
+-- Bring the held letters of a replay back to life, spread at its pace from now on. Attempts and age start anew.
 -- $1 run, $2 who asks. Returns how many by channel.
 -- An item is found again by its place in the table: of a run just begun PostgreSQL expects one row, and would
 -- compare every item with every letter.
@@ -13,11 +13,14 @@ with run as (
     returning d.*, h.place, h.item
 ), revived as (
     insert into postroom.delivery
-        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, due_at, last_reason)
-    select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key,
-        now() + case when r.pace_per_s > 0 then make_interval(secs => t.place / r.pace_per_s) else interval '0' end,
-        t.reason
-    from taken t, run r
+        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, due_at, since, last_reason)
+    select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key, t.due_at, t.due_at, t.reason
+    from (
+        select taken.*,
+            now() + case when r.pace_per_s > 0 then make_interval(secs => place / r.pace_per_s) else interval '0' end
+                as due_at
+        from taken, run r
+    ) t
 ), logged as (
     insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason)
     select message_id, n, channel, attempts, 'replayed', 'replayed by ' || $2 from taken

@@ -1,4 +1,4 @@
--- Bring dead letters back to life: due at once, or spread at a pace. Attempts start anew; the ids stay.
+-- Bring dead letters back to life: due at once, or spread at a pace. Attempts and age start anew; the ids stay.
 -- Two replays at once cannot both take a letter.
 -- Every statement that takes the filter of dead letters has it first, and in this order; null means any:
 -- $1 channels, $2 cause, $3 fingerprint, $4 tenant, $5 type, $6 destination, $7 died since, $8 died before,
@@ -33,13 +33,14 @@ with chosen as materialized (
     returning d.*
 ), revived as (
     insert into postroom.delivery
-        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, due_at, last_reason)
-    select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key,
-        now() + make_interval(secs => $14) + case when $13::float8 > 0
-            then make_interval(secs => (row_number() over (order by t.died_at, t.message_id, t.n) - 1) / $13)
-            else interval '0' end,
-        t.reason
-    from taken t
+        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, due_at, since, last_reason)
+    select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key, t.due_at, t.due_at, t.reason
+    from (
+        select taken.*, now() + make_interval(secs => $14) + case when $13::float8 > 0
+            then make_interval(secs => (row_number() over (order by died_at, message_id, n) - 1) / $13)
+            else interval '0' end as due_at
+        from taken
+    ) t
 ), logged as (
     insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason)
     select message_id, n, channel, attempts, 'replayed', 'replayed by ' || $12 from taken

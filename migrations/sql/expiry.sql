@@ -1,0 +1,56 @@
+-- Deliveries die of age. May be run again.
+
+-- What a publisher limited itself, in the order in which it ends: nobody else would find what is never claimed.
+-- A table of its own, for an index of the deliveries would be made while publishers wait.
+create table if not exists postroom.expiring (
+    message_id uuid primary key,
+    expires_at timestamptz not null
+);
+create index if not exists expiring_at on postroom.expiring (expires_at);
+
+-- A moment that a publisher named, as the ledger can keep it: "never" is no limit.
+create or replace function postroom.expiry(expires_at timestamptz) returns timestamptz
+language sql stable parallel safe
+as $$
+    select case when expires_at < '9999-01-01 00:00+00' then greatest(expires_at, '1970-01-01 00:00+00') end
+$$;
+revoke all on function postroom.expiry from public;
+
+-- The first id that a message of this moment can have; see `uuid7`.
+create or replace function postroom.first_id_at(moment timestamptz) returns uuid
+language sql immutable parallel safe
+as $$
+    select (lpad(to_hex((date_part('epoch', moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+$$;
+revoke all on function postroom.first_id_at from public;
+
+-- Both tables for a moment, when nobody has them: while this waits for a long transaction, publishers would wait behind
+-- it, so it waits a second at a time.
+do $$
+declare
+    patience constant text := current_setting('lock_timeout');
+begin
+    perform set_config('lock_timeout', '1s', true);
+    for attempt in 1..30 loop
+        begin
+            lock table postroom.delivery, postroom.dead_letter in access exclusive mode;
+            exit;
+        exception when lock_not_available then
+            if attempt = 30 then
+                raise;
+            end if;
+            perform pg_sleep(1);
+        end;
+    end loop;
+    perform set_config('lock_timeout', patience, true);
+end
+$$;
+
+-- Both are null for most, so that a row grows by nothing. `since`: when its greatest age began, if not with the
+-- message: it was to be delivered later, or a person has brought it back.
+alter table postroom.delivery add column if not exists expires_at timestamptz, add column if not exists since timestamptz;
+
+-- Not validated, which would read all of them: the one before was stricter. Runners of before never write the new cause.
+alter table postroom.dead_letter drop constraint if exists dead_letter_cause_check;
+alter table postroom.dead_letter add constraint dead_letter_cause_check
+    check (cause in ('passing', 'permanent', 'ours', 'expired')) not valid;

@@ -1,0 +1,167 @@
+"""What is too old dies, wherever it waits, is counted, and can be brought back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from postroom.base.db import Pool, transaction
+from postroom.outbox.engine.expirer import Ages, Expirer
+from postroom.outbox.ledger.balance import check_ledger
+from postroom.outbox.ledger.dead_letters import DeadLetterFilter
+from postroom.outbox.ledger.replay import replay_dead_letters
+from postroom.outbox.model import Cause, Channel, Deferred, Message, RetryLater, Wait
+from tests.fixtures.engine import Engine, ScriptedAdapter, email
+
+DAY_S = 86_400.0
+AGES = Ages({Channel.EMAIL: timedelta(days=3), Channel.WEBHOOK: timedelta(days=5)}, parked=timedelta(days=30))
+
+
+@pytest.fixture
+async def engine(dsn: str, pool: Pool) -> AsyncIterator[Engine]:
+    engine = await Engine(dsn, pool, ScriptedAdapter(), age_max_s=AGES.of(Channel.EMAIL)).start()
+    yield engine
+    assert (await check_ledger(pool)).drift == 0
+
+
+@pytest.fixture
+def expirer(engine: Engine, pool: Pool) -> Expirer:
+    return Expirer(pool=pool, worker=engine.worker, ages=AGES)
+
+
+async def published_before(pool: Pool, engine: Engine, days: float, *messages: Message) -> list[UUID]:
+    """Publish, and make it look as if that had been days ago: an id holds its time, too."""
+    ids = await engine.publish(messages)
+    async with transaction(pool) as conn:
+        for table, column in (("message", "id"), ("delivery", "message_id")):
+            await conn.execute(
+                f"update postroom.{table} set {column} = (left(postroom.first_id_at("
+                f"now() - make_interval(secs => $1))::text, 13) || substr({column}::text, 14))::uuid"
+                f" where {column} = any ($2)",
+                days * DAY_S,
+                ids,
+            )
+        await conn.execute(
+            "update postroom.message set created_at = created_at - make_interval(secs => $1)"
+            " where created_at > now() - interval '1 hour'"
+            " and id < postroom.first_id_at(now() - interval '1 hour')",
+            days * DAY_S,
+        )
+    return [row["id"] for row in await pool.fetch("select id from postroom.message order by id")]
+
+
+async def letters(pool: Pool) -> list[tuple[str, str, int]]:
+    rows = await pool.fetch("select cause, reason, attempts from postroom.dead_letter order by message_id")
+    return [tuple(row) for row in rows]
+
+
+async def test_what_cannot_be_sent_for_days_dies_when_it_would_wait_once_more(
+    engine: Engine, pool: Pool
+) -> None:
+    """After a long outage of the mail server, nobody wants the password reset of last week."""
+    engine.adapter.answer = lambda _: Deferred(Wait.CIRCUIT_OPEN, "circuit email is open")
+    await published_before(pool, engine, 2.9, email("young"))
+    await engine.drain()
+    assert await letters(pool) == []
+    await engine.travel(3_600)
+    async with transaction(pool) as conn:
+        await conn.execute("update postroom.message set created_at = created_at - interval '3 hours'")
+    await engine.drain()
+    assert await letters(pool) == [("expired", "not delivered in time: circuit email is open", 0)]
+    assert await pool.fetchval("select count(*) from postroom.attempt") == 0
+    assert await pool.fetchval("select sum(value)::int from postroom.tally where name = 'expired'") == 1
+
+
+async def test_a_retry_that_would_come_too_late_is_not_waited_for(engine: Engine, pool: Pool) -> None:
+    engine.adapter.answer = lambda _: RetryLater("answered 503", after_s=3_600, code="503")
+    in_half_an_hour = datetime.now(UTC) + timedelta(minutes=30)
+    await engine.publish([email("soon", expires_at=in_half_an_hour), email("whenever")])
+    await engine.drain()
+    assert await letters(pool) == [("expired", "not delivered in time: answered 503", 1)]
+    assert await pool.fetchval("select count(*) from postroom.attempt where outcome = 'retry'") == 2
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 1
+
+
+async def test_what_is_past_its_own_time_is_not_even_tried(engine: Engine, pool: Pool) -> None:
+    ids = await engine.publish([email("late", expires_at=datetime.now(UTC) - timedelta(seconds=1)), email()])
+    assert await engine.drain() == 2
+    assert [claim.message_id for claim in engine.adapter.seen] == [ids[1]]
+    assert await letters(pool) == [("expired", "not delivered in time", 0)]
+
+
+async def test_the_age_of_what_was_to_be_sent_later_begins_then(engine: Engine, pool: Pool) -> None:
+    """A reminder for next month must not die of having been written early."""
+    await engine.publish([email(deliver_at=datetime.now(UTC) + timedelta(days=10))])
+    async with transaction(pool) as conn:
+        await conn.execute("update postroom.message set created_at = created_at - interval '10 days'")
+        await conn.execute("update postroom.delivery set due_at = now(), since = since - interval '10 days'")
+    await engine.drain()
+    assert len(engine.adapter.seen) == 1
+    assert await letters(pool) == []
+
+
+async def test_a_replay_gives_it_a_new_life(engine: Engine, pool: Pool) -> None:
+    late = datetime.now(UTC) - timedelta(seconds=1)
+    await published_before(pool, engine, 4, email("old"), email("late", expires_at=late))
+    await engine.drain()
+    assert [cause for cause, _, _ in await letters(pool)] == ["expired", "expired"]
+    async with transaction(pool) as conn:
+        wanted = DeadLetterFilter(cause=Cause.EXPIRED)
+        await replay_dead_letters(conn, wanted, actor="ada", limit=10)
+    await engine.drain()
+    assert len(engine.adapter.seen) == 2
+    assert await letters(pool) == []
+
+
+async def test_the_sweep_ends_what_nobody_claims(engine: Engine, expirer: Expirer, pool: Pool) -> None:
+    hook = Message(channel="webhook", payload={"url": "https://a.example/", "type": "t", "data": 1})
+    await published_before(pool, engine, 4, email("old"), hook)
+    await published_before(pool, engine, 6, hook)
+    await engine.publish(
+        [hook, email("own", expires_at=datetime.now(UTC) - timedelta(seconds=1), deliver_at=None)]
+    )
+    async with transaction(pool) as conn:
+        await conn.execute(
+            "update postroom.delivery set due_at = now() + interval '1 hour', last_reason = 'open'"
+        )
+    assert await expirer.sweep() == 3
+    assert set(await letters(pool)) == {("expired", "not delivered in time: open", 0)}
+    assert await pool.fetchval("select count(*) from postroom.delivery where channel = 'webhook'") == 2
+    assert await pool.fetchval("select count(*) from postroom.expiring") == 0
+    assert await expirer.sweep() == 0
+
+
+async def test_what_is_parked_waits_for_thirty_days(engine: Engine, expirer: Expirer, pool: Pool) -> None:
+    for days in (29, 31):
+        await published_before(pool, engine, days, email(f"{days}"))
+    async with transaction(pool) as conn:
+        await conn.execute("update postroom.delivery set due_at = 'infinity'")
+    assert await expirer.sweep() == 1
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 1
+
+
+async def test_the_sweep_leaves_alone_what_is_under_way_and_goes_round(
+    engine: Engine, expirer: Expirer, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postroom.outbox.engine.expirer.SCAN_MAX", 3)
+    await published_before(pool, engine, 4, *(email(f"{n}") for n in range(10)))
+    held = await engine.claim(2)
+    assert await expirer.sweep() == 8
+    async with transaction(pool) as conn:
+        await conn.execute("update postroom.delivery set worker = null, claimed_at = null")
+    assert await expirer.sweep() == 2, f"{len(held)} were held before"
+
+
+async def test_what_was_delivered_in_time_leaves_no_trace(
+    engine: Engine, expirer: Expirer, pool: Pool
+) -> None:
+    await engine.publish([email(expires_at=datetime.now(UTC) + timedelta(hours=1))])
+    await engine.drain()
+    assert await pool.fetchval("select count(*) from postroom.expiring") == 1
+    async with transaction(pool) as conn:
+        await conn.execute("update postroom.expiring set expires_at = now()")
+    assert await expirer.sweep() == 0
+    assert await pool.fetchval("select count(*) from postroom.expiring") == 0
