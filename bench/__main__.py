@@ -12,6 +12,7 @@ import uvloop
 from rich.console import Console
 
 from bench.chain import measure_chain
+from bench.chain_latency import measure_chain_latency
 from bench.channels import measure_emails, measure_slow_neighbours, measure_webhooks
 from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
@@ -31,6 +32,7 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "chain": lambda stage, report: measure_chain(
             stage, report, rounds=rounds, events=5_000 if full else 2_000
         ),
+        "chain_latency": measure_chain_latency,
         "drain": lambda stage, report: measure_drain(stage, report, rounds=rounds),
         "runners": lambda stage, report: measure_two_runners(stage, report, rounds=rounds),
         "publish": lambda stage, report: measure_publish_over_insert(
