@@ -48,9 +48,32 @@ as $$
         else postroom.unknown_channel(channel) end
 $$;
 
+-- The most bytes of a payload, as jsonb keeps them: more than anything that its channel sends.
+create or replace function postroom.payload_bytes_max(channel text) returns integer
+language sql immutable parallel safe
+as $$
+    select case channel when 'email' then 33554432 when 'stripe' then 8388608 else 2097152 end
+$$;
+
+-- Errors: where a payload is larger than its channel may have. One that came compressed is measured as text.
+create or replace function postroom.check_size(channel text, payload jsonb) returns void
+language plpgsql stable parallel safe
+as $$
+declare
+    bytes constant bigint := case when pg_column_compression(payload) is null then pg_column_size(payload)
+        else octet_length(payload::text) end;
+begin
+    if bytes > postroom.payload_bytes_max(channel) then
+        raise program_limit_exceeded using message = format('a payload of %s bytes; %s takes at most %s',
+            bytes, channel, postroom.payload_bytes_max(channel));
+    end if;
+end
+$$;
+
 -- Publish many: a JSON array of objects with the parameters of `publish`. All or nothing.
 -- A moment that has passed is now: claiming starts in 1970, and many programs write "no time" as the year 1.
--- What would never be due is refused: it would never be sent, and nobody would be told.
+-- What would never be due is refused: it would never be sent, and nobody would be told. So is a payload that is larger
+-- than `payload_bytes_max` of its channel.
 -- Returns one row an object, in order; `published` is false where the key was known already.
 -- A webhook without `url` goes to every endpoint of its tenant that listens to its type.
 -- Plans are made once and always by index: a session may have planned while the ledger was empty.
@@ -74,6 +97,9 @@ begin
         select from jsonb_array_elements(messages) m where (m ->> 'deliver_at')::timestamptz >= '9999-01-01'
     ) then
         raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';
+    end if;
+    if pg_column_size(messages) > 2097152 or pg_column_compression(messages) is not null then
+        perform postroom.check_size(m ->> 'channel', m -> 'payload') from jsonb_array_elements(messages) m;
     end if;
     ids := postroom.uuid7s(jsonb_array_length(messages));
     -- Publishers of one ordering key follow each other, so that the order of numbers is the order
@@ -225,6 +251,9 @@ begin
     end if;
     if publish.deliver_at >= '9999-01-01' then
         raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';
+    end if;
+    if pg_column_size(publish.payload) > 2097152 or pg_column_compression(publish.payload) is not null then
+        perform postroom.check_size(publish.channel, publish.payload);
     end if;
     insert into postroom.message (id, channel, type, tenant, key, correlation_id, traceparent, payload, deliveries)
     values (postroom.uuid7(), postroom.known_channel(publish.channel), coalesce(publish.type, postroom.short(publish.payload ->> 'type'), ''),

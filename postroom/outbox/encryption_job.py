@@ -47,7 +47,7 @@ async def _encrypt_batch(conn: Connection, keyring: Keyring, after: Place) -> tu
     await plan_by_blocks(conn)
     rows = await conn.fetch(_LIST, max(span["low"], after[0]), span["high"], *after, BATCH_MAX)
     await store_payloads(conn, [(row["id"], row["payload"]) for row in rows], keyring)
-    if len(rows) == BATCH_MAX:
+    if rows and (rows[0]["found"] == BATCH_MAX or len(rows) < rows[0]["found"]):
         return len(rows), (rows[-1]["xid"], rows[-1]["id"])
     await conn.execute(_ADVANCE, span["high"])
     return len(rows), START if span["high"] < span["horizon"] else None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from postroom.base import json
 from postroom.base.db import Connection, query
+from postroom.base.errors import InvalidPayload
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.encryption import stand_in, store_payloads
 from postroom.outbox.model import Channel, Message
@@ -33,7 +35,7 @@ async def publish_many(
 ) -> list[Published]:
     """Publish in order, all or nothing. With a key, payloads reach the database only encrypted.
 
-    Errors: `InvalidInput` for text that PostgreSQL cannot keep.
+    Errors: `InvalidInput` for text that PostgreSQL cannot keep, `InvalidPayload` for what is too large.
     Transaction: the caller's; nothing is sent unless it commits.
     """
     if not messages:
@@ -70,5 +72,8 @@ async def count_receivers(
 
 
 async def _publish(conn: Connection, messages: Sequence[Message]) -> list[Published]:
-    rows = await conn.fetch(_PUBLISH_MANY, json.encode(messages))
+    try:
+        rows = await conn.fetch(_PUBLISH_MANY, json.encode(messages))
+    except asyncpg.ProgramLimitExceededError as error:
+        raise InvalidPayload(str(error), field="payload") from None
     return [Published(row["id"], row["published"]) for row in rows]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from postroom.base.db import Connection, fetch_one, query
+from postroom.base.db import Connection, Record, fetch_one, query
 from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.model import Claim
 from postroom.outbox.policy import Settlement, Verdict, fingerprint
@@ -18,6 +18,7 @@ _CLAIM_BEHIND = query(__package__, "claim_behind") + _CLAIM_LOCKED
 _SCAN_END = query(__package__, "scan_end")
 _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
+_RELEASE = query(__package__, "release_claims")
 _HAND_BACK = query(__package__, "hand_back")
 _LIST_MISSING_WORKERS = query(__package__, "list_missing_workers")
 _CLAIM_ABANDONED = query(__package__, "claim_abandoned")
@@ -47,10 +48,11 @@ async def claim_due(
 ) -> list[Claim]:
     """Lease due deliveries of a channel for this worker, oldest first, from `cursor` on.
 
-    Returns: at most `first_max` first attempts and `retry_max` retries; empty when nothing is due.
+    Returns: at most `first_max` first attempts and `retry_max` retries, and about 8 MB of payloads as they
+    are stored; empty when nothing is due.
     """
     rows = await conn.fetch(_CLAIM_DUE, channel, worker, first_max, retry_max, *cursor.first, *cursor.retry)
-    return [Claim(*row) for row in rows]
+    return await _bounded(conn, rows)
 
 
 async def claim_around(
@@ -68,7 +70,7 @@ async def claim_around(
     rows = await conn.fetch(
         _CLAIM_AROUND, channel, worker, first_max, retry_max, *cursor.first, *cursor.retry, full, scan_max
     )
-    return [Claim(*row) for row in rows]
+    return await _bounded(conn, rows)
 
 
 async def claim_behind(
@@ -76,7 +78,18 @@ async def claim_behind(
 ) -> list[Claim]:
     """Lease the next delivery of each ordering key, if it is due and nobody has it."""
     keys, destinations = [key for key, _ in ended], [destination for _, destination in ended]
-    return [Claim(*row) for row in await conn.fetch(_CLAIM_BEHIND, channel, worker, keys, destinations)]
+    return await _bounded(conn, await conn.fetch(_CLAIM_BEHIND, channel, worker, keys, destinations))
+
+
+async def _bounded(conn: Connection, rows: Sequence[Record]) -> list[Claim]:
+    """The claims that came with their payload; the rest is more than one claim may hold, and handed back."""
+    kept = len(rows)
+    while kept and rows[kept - 1]["payload"] is None:
+        kept -= 1
+    if rest := rows[kept:]:
+        ids, ns, claim_nos = ([row[name] for row in rest] for name in ("message_id", "n", "claim_no"))
+        await conn.execute(_RELEASE, rest[0]["worker"], ids, ns, claim_nos)
+    return [Claim(*row) for row in rows[:kept]]
 
 
 async def fetch_scan_end(

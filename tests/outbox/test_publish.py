@@ -322,3 +322,37 @@ async def test_an_unknown_channel_is_refused_with_the_known_ones(pool: Pool, cha
         with pytest.raises(asyncpg.InvalidParameterValueError, match=known):
             await pool.fetch("select * from postroom.publish_many($1::text::jsonb)", many)
     assert await pool.fetchval("select count(*) from postroom.message") == 0
+
+
+LARGE = "jsonb_build_object('to', 'a', 'text', repeat(md5(random()::text), $1 / 32))"
+CALLS = {
+    "one": f"select postroom.publish($2, {LARGE})",
+    "fanned": f"select postroom.publish($2, {LARGE}, ordering_key => 'k')",
+    "many": "select postroom.publish_many(jsonb_build_array("
+    f"jsonb_build_object('channel', $2::text, 'payload', {LARGE})))",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("channel", "bytes_max"), [("webhook", 2 << 20), ("export", 2 << 20), ("email", 32 << 20)]
+)
+async def test_a_payload_beyond_what_its_channel_takes_is_refused(
+    pool: Pool, call: str, channel: str, bytes_max: int
+) -> None:
+    await pool.execute(CALLS[call], bytes_max - 1_000, channel)
+    with pytest.raises(asyncpg.ProgramLimitExceededError, match=f"{channel} takes at most {bytes_max}"):
+        await pool.execute(CALLS[call], bytes_max + 1_000, channel)
+    assert await pool.fetchval("select count(*) from postroom.message") == 1
+
+
+async def test_a_payload_that_compresses_well_is_refused_too(pool: Pool) -> None:
+    await pool.execute("create table pg_temp_kept (payload jsonb)")
+    await pool.execute("insert into pg_temp_kept values (jsonb_build_object('text', repeat('x', 5000000)))")
+    assert await pool.fetchval("select pg_column_size(payload) from pg_temp_kept") < 100_000
+    with pytest.raises(asyncpg.ProgramLimitExceededError):
+        await pool.execute("select postroom.publish('export', payload) from pg_temp_kept")
+    large = Message(channel="export", payload={"dataset": "d", "record": {"x": "x" * (3 << 20)}})
+    with pytest.raises(InvalidPayload, match="at most"):
+        async with transaction(pool) as conn:
+            await publish(conn, large)

@@ -1,6 +1,7 @@
 -- The end of `claim_due`, `claim_around` and `claim_behind`: lease what they have locked. $2 worker
 -- A claim need not survive a crash of the server: it would only be made again, and the fence holds. So
--- its commit does not wait for the disk.
+-- its commit does not wait for the disk. Behind 8 MB of payloads, as they are stored, the payload is null: it was too much
+-- for one claim, and is to be handed back.
 , claimed as (
     update postroom.delivery d
     set worker = $2, claim_no = d.claim_no + 1, claimed_at = now()
@@ -10,8 +11,10 @@
 )
 select c.message_id, c.n, c.worker, c.claim_no, c.channel, c.destination, c.endpoint_id, c.ordering_key,
     c.state, c.attempts, c.due_at, c.seq, m.type, m.tenant, m.key,
-    coalesce(m.correlation_id, m.id::text) as correlation_id, m.traceparent, m.payload, m.created_at,
-    c.claimed_at, c.since, c.expires_at
+    coalesce(m.correlation_id, m.id::text) as correlation_id, m.traceparent,
+    case when sum(pg_column_size(m.payload)) over batch - pg_column_size(m.payload) < 8388608 then m.payload end as payload,
+    m.created_at, c.claimed_at, c.since, c.expires_at
 from claimed c
 join postroom.message m on m.id = c.message_id
+window batch as (order by c.due_at, c.seq rows unbounded preceding)
 order by c.due_at, c.seq

@@ -1,3 +1,6 @@
--- The id that ends the next batch of messages; nothing at the end. $1 after this id, $2 batch
-select id from (select id from postroom.message where id > $1 order by id limit $2) batch
-order by id desc limit 1
+-- The id that ends the next batch of messages, which has so many or 8 MB of payloads, as they are stored; nothing at the
+-- end. $1 after this id, $2 batch
+select id from (
+    select id, sum(pg_column_size(payload)) over (order by id rows unbounded preceding) - pg_column_size(payload) as before
+    from (select id, payload from postroom.message where id > $1 order by id limit $2) batch
+) sized where before < 8388608 order by id desc limit 1

@@ -290,3 +290,24 @@ async def test_an_answer_that_cannot_be_stored_holds_up_nobody(engine: Engine, p
     assert await pool.fetchval("select last_reason from postroom.delivery") == (
         "what was answered cannot be stored"
     )
+
+
+MEGABYTES = """
+select postroom.publish('email', jsonb_build_object('to', 'a', 'text',
+    (select string_agg(md5(random()::text), '') from generate_series(1, 100000))))
+from generate_series(1, 6)"""
+
+
+async def test_a_claim_ends_at_a_number_of_bytes(engine: Engine, pool: Pool) -> None:
+    """What no longer fits is handed back with no attempt spent, and comes with the next claim."""
+    await pool.execute(MEGABYTES)
+    claims = await engine.claim()
+    assert 1 < len(claims) < 6
+    assert await pool.fetchval("select count(*) from postroom.delivery where worker is null") == 6 - len(
+        claims
+    )
+    async with transaction(pool) as conn:
+        await store.hand_back(conn, channel="email", worker=engine.worker.id, before=None)
+    await engine.drain()
+    assert len(engine.adapter.seen) == 6
+    assert await pool.fetchval("select max(attempt) from postroom.attempt") == 1
