@@ -34,9 +34,10 @@ class Places(NamedTuple):
 class PastFullScan:
     """Scans past what is due to full destinations.
 
-    Promise: a backlog of full destinations is read once, and then only what comes after it: the next scan
-    goes on where the last one ended, as long as whatever that passed by is still full. Does not promise:
-    what appears within the backlog; that is found after `restart`.
+    Promise: a backlog of full destinations, and what was claimed beside it, is read once, and then only what
+    comes after it: the next scan goes on where the last one ended, as long as whatever that passed by is
+    still full. Where nothing is found there, it looks at the beginning, for a transaction may have committed
+    late. Does not promise: what appears deep within the backlog; that is found after `restart`.
     """
 
     def __init__(self, *, channel: str, worker: Worker, clock: Clock) -> None:
@@ -53,14 +54,20 @@ class PastFullScan:
         self, conn: Connection, places: Places, *, full: Sequence[str], cursor: Cursor
     ) -> list[Claim]:
         """Lease what is due from `cursor` on to destinations that are not `full`."""
-        claims = await self._scan(conn, places, full, cursor, SCAN_MAX)
-        return claims or await self._scan_on(conn, places, full, cursor)
+        if not self._passed_by.issubset(full):
+            self._scanned_to = START
+        self._passed_by = frozenset(full)
+        onward = cursor.advanced_to(self._scanned_to)
+        claims = await self._scan(conn, places, full, onward, SCAN_MAX)
+        if claims:
+            self._scanned_to = onward.after(claims)
+        elif onward != cursor:
+            claims = await self._scan(conn, places, full, cursor, SCAN_MAX)
+        return claims or await self._scan_on(conn, places, full, onward)
 
     async def _scan_on(
         self, conn: Connection, places: Places, full: Sequence[str], cursor: Cursor
     ) -> list[Claim]:
-        if self._passed_by.issubset(full):
-            cursor = cursor.advanced_to(self._scanned_to)
         claims: list[Claim] = []
         began_at = self._clock.monotonic()
         for _ in range(LONG_SCANS_MAX):
@@ -73,7 +80,7 @@ class PastFullScan:
             cursor = end
             if not more or self._clock.monotonic() - began_at > LONG_SCANS_S:
                 break
-        self._scanned_to, self._passed_by = cursor, frozenset(full)
+        self._scanned_to = cursor.after(claims)
         return claims
 
     async def _scan(

@@ -1,5 +1,6 @@
 -- Like `claim_due`, around destinations that may have no more just now, among the oldest $10 of each kind.
--- Only what is chosen is locked: whoever looks in vain, again and again, must leave no trace in the table.
+-- Only what is claimed is locked: whoever looks in vain, again and again, must leave no trace in the table. More is chosen
+-- than may be claimed, so that runners who look at the same time take what follows what others have locked.
 -- $1 … $8 as in `claim_due`, $9 destinations to leave alone, $10 how many to look at
 with fresh as materialized (
     select d.ctid as place, d.destination, d.due_at, d.seq
@@ -23,13 +24,24 @@ with fresh as materialized (
                 and e.destination = d.destination and e.seq < d.seq))
     order by d.due_at, d.seq
     limit $10
-), chosen as (
-    (select place from fresh where destination <> all ($9::text[]) order by due_at, seq limit $3)
-    union all
-    (select place from again where destination <> all ($9::text[]) order by due_at, seq limit $4)
-), locked as materialized (
+), fresh_locked as materialized (
     select d.ctid as place
     from postroom.delivery d
-    where d.ctid = any (array(select place from chosen)) and d.worker is null and d.due_at <= now()
+    where d.ctid = any (array(
+            select place from fresh where destination <> all ($9::text[]) order by due_at, seq limit 4 * $3))
+        and d.worker is null and d.due_at <= now()
+    order by d.due_at, d.seq
+    limit $3
     for update skip locked
+), again_locked as materialized (
+    select d.ctid as place
+    from postroom.delivery d
+    where d.ctid = any (array(
+            select place from again where destination <> all ($9::text[]) order by due_at, seq limit 4 * $4))
+        and d.worker is null and d.due_at <= now()
+    order by d.due_at, d.seq
+    limit $4
+    for update skip locked
+), locked as (
+    select place from fresh_locked union all select place from again_locked
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 import pytest
 
-from postroom.base.db import Pool
-from postroom.outbox.cursor import START
+from postroom.base.db import Connection, Pool, transaction
+from postroom.outbox import store
+from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.engine.past_full import SCAN_MAX, EmptyScanPause, PastFullScan, Places
-from postroom.outbox.model import Channel, Message
+from postroom.outbox.model import Channel, Claim, Message
 from tests.fixtures.clock import DrivenClock
 from tests.fixtures.engine import Engine, ScriptedAdapter
 
@@ -47,6 +51,51 @@ def to(host: str, count: int) -> list[Message]:
     return [
         Message(channel="webhook", payload={"url": f"https://{host}/", "type": "t"}) for _ in range(count)
     ]
+
+
+async def test_two_runners_share_what_is_due_beside_a_full_destination(dsn: str, pool: Pool) -> None:
+    """Both look at the same time: what one has chosen is nothing for the other."""
+    engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
+    await engine.publish([*to("full.example", 5), *to("open.example", 40)])
+
+    async def claimed(conn: Connection) -> set[UUID]:
+        scan = PastFullScan(channel="webhook", worker=engine.worker, clock=engine.clock)
+        claims = await scan.claim(conn, PLACES, full=["full.example"], cursor=START)
+        return {claim.message_id for claim in claims}
+
+    async with transaction(pool) as first, transaction(pool) as second:
+        ours, theirs = await claimed(first), await claimed(second)
+    assert (len(ours), len(theirs), len(ours | theirs)) == (10, 10, 20)
+
+
+async def test_what_was_claimed_beside_a_full_destination_is_not_read_again(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a breaker is open, all that was delivered meanwhile would lie in front of each claim."""
+    engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
+    scan = PastFullScan(channel="webhook", worker=engine.worker, clock=engine.clock)
+    begun: list[Cursor] = []
+    claim_around = store.claim_around
+
+    async def watched(conn: Connection, **options: Any) -> list[Claim]:
+        begun.append(options["cursor"])
+        return await claim_around(conn, **options)
+
+    monkeypatch.setattr(store, "claim_around", watched)
+
+    async def found(*full: str) -> list[str]:
+        async with pool.acquire() as conn:
+            claims = await scan.claim(conn, PLACES, full=full, cursor=START)
+        return [claim.destination for claim in claims]
+
+    await engine.publish([*to("full.example", 5), *to("open.example", 40)])
+    for _ in range(4):
+        assert await found("full.example") == ["open.example"] * 10
+    assert [each.first for each in begun] == sorted({each.first for each in begun})
+    late = await engine.publish(to("open.example", 1))
+    await pool.execute("update postroom.delivery set due_at = '2020-01-01' where message_id = $1", late[0])
+    assert await found("full.example") == ["open.example"], "it committed late, below what was claimed"
+    assert await found("other.example") == ["full.example"] * 5
 
 
 async def test_a_backlog_is_scanned_once_and_what_comes_after_it_is_found(dsn: str, pool: Pool) -> None:
