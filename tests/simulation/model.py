@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from postroom.outbox.model import Abandoned, Outcome
-from postroom.outbox.policy import Settlement, Verdict, settle
+from postroom.outbox.policy import EXPIRED, Settlement, Verdict, settle, within
 from postroom.resilience.backoff import Backoff
 
 Key = str
@@ -25,6 +25,7 @@ class Delivery:
     attempts: int = 0
     claim_no: int = 0
     worker: int | None = None
+    expires_at: float = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ class Held:
     worker: int
     claim_no: int
     attempts: int
+    left_s: float = field(default=NEVER, compare=False)
+
+    def ends(self, outcome: Outcome, backoff: Backoff) -> Settlement:
+        """What a relay makes of an outcome; what is past its time is not even tried."""
+        if self.left_s <= 0:
+            return EXPIRED
+        return within(settle(outcome, attempts=self.attempts, backoff=backoff, jitter=0.5), self.left_s)
 
 
 @dataclass(slots=True)
@@ -51,9 +59,12 @@ class Ledger:
     beats: dict[int, float] = field(default_factory=dict)
     delivered_keys: list[Key] = field(default_factory=list)
 
-    def publish(self, key: Key, *, ordering_key: str | None, due_in_s: float) -> None:
+    def publish(
+        self, key: Key, *, ordering_key: str | None, due_in_s: float, expires_in_s: float = NEVER
+    ) -> None:
         self.published += 1
-        self.open[key] = Delivery(key, self.published, ordering_key, self.now + due_in_s)
+        due_at, expires_at = self.now + due_in_s, self.now + expires_in_s
+        self.open[key] = Delivery(key, self.published, ordering_key, due_at, expires_at=expires_at)
 
     def claimable(self) -> list[Delivery]:
         return [
@@ -70,12 +81,13 @@ class Ledger:
             assert key in allowed, f"{key} was claimed though it is not due, is held, or waits for another"
             delivery = self.open[key]
             delivery.worker, delivery.claim_no = worker, delivery.claim_no + 1
-            held.append(Held(key, worker, delivery.claim_no, delivery.attempts))
+            left_s = delivery.expires_at - self.now
+            held.append(Held(key, worker, delivery.claim_no, delivery.attempts, left_s))
         return held
 
     def settle(self, held: Held, outcome: Outcome) -> tuple[bool, Settlement]:
         """Returns: whether the claim was still held, and what was to be written."""
-        settlement = settle(outcome, attempts=held.attempts, backoff=self.backoff, jitter=0.5)
+        settlement = held.ends(outcome, self.backoff)
         delivery = self.open.get(held.key)
         if delivery is None or (delivery.worker, delivery.claim_no) != (held.worker, held.claim_no):
             return False, settlement
@@ -84,7 +96,7 @@ class Ledger:
                 self.delivered += 1
                 self.delivered_keys.append(self.open.pop(held.key).key)
             case Verdict.DEAD:
-                delivery.attempts += 1
+                delivery.attempts += settlement is not EXPIRED
                 self.dead[held.key] = self.open.pop(held.key)
             case Verdict.RETRY:
                 delivery.state, delivery.attempts = "retry", delivery.attempts + 1
@@ -105,6 +117,13 @@ class Ledger:
                 freed += 1
         self.beats = {each: beat for each, beat in self.beats.items() if each in living}
         return freed
+
+    def sweep(self) -> int:
+        """End what is past its time and held by nobody."""
+        late = [each for each in self.open.values() if each.worker is None and each.expires_at <= self.now]
+        for delivery in late:
+            self.dead[delivery.key] = self.open.pop(delivery.key)
+        return len(late)
 
     def replay(self, key: Key) -> bool:
         letter = self.dead.pop(key, None)

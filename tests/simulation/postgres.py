@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import asyncpg
@@ -11,22 +12,24 @@ import asyncpg
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.outbox import store
+from postroom.outbox.engine.expirer import Ages, Expirer
 from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.ledger.balance import fetch_balance
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import replay_dead_letters
 from postroom.outbox.model import Channel, Claim, Outcome
-from postroom.outbox.policy import settle
+from postroom.outbox.policy import left_s
 from postroom.outbox.publish import publish_many
 from postroom.worker import store as workers
 from postroom.worker.heartbeat import Worker
 from tests.fixtures.engine import TRAVEL, email
 from tests.simulation.machine import BACKOFF, TTL_S
-from tests.simulation.model import Held, Key, Ledger
+from tests.simulation.model import NEVER, Held, Key, Ledger
 
 Value = TypeVar("Value")
 EMPTY = (
     "truncate postroom.message, postroom.delivery, postroom.dead_letter, postroom.attempt cascade",
+    "truncate postroom.expiring",
     "truncate postroom.worker",
     "delete from postroom.tally where name = 'ended'",
     "update postroom.ledger_fold set published = 0, xid = 0",
@@ -62,9 +65,14 @@ class PostgresStore:
 
         return self._within(insert)
 
-    def publish(self, key: Key, *, ordering_key: str | None, due_in_s: float) -> None:
+    def publish(self, key: Key, *, ordering_key: str | None, due_in_s: float, expires_in_s: float) -> None:
         async def publish(conn: Any) -> Any:
-            [published] = await publish_many(conn, [email(key, ordering_key=ordering_key)])
+            expires_at = None
+            if expires_in_s < NEVER:
+                now = await conn.fetchval("select now()")
+                expires_at = now + timedelta(seconds=expires_in_s)
+            message = email(key, ordering_key=ordering_key, expires_at=expires_at)
+            [published] = await publish_many(conn, [message])
             await conn.execute(
                 "update postroom.delivery set due_at = now() + $2 * interval '1 s' where message_id = $1",
                 published.id,
@@ -82,20 +90,13 @@ class PostgresStore:
 
         held = []
         for each in self._within(claim):
-            memory = Held(each.key or "", each.worker, each.claim_no, each.attempts)
+            memory = Held(each.key or "", each.worker, each.claim_no, each.attempts, left_s(each, NEVER))
             self._claims[memory] = each
             held.append(memory)
         return held
 
     def settle(self, ended: Sequence[tuple[Held, Outcome]]) -> set[Key]:
-        batch = [
-            (
-                self._claims[held],
-                settle(outcome, attempts=held.attempts, backoff=BACKOFF, jitter=0.5),
-                1,
-            )
-            for held, outcome in ended
-        ]
+        batch = [(self._claims[held], held.ends(outcome, BACKOFF), 1) for held, outcome in ended]
 
         async def write(conn: Any) -> set[Any]:
             return {message_id for message_id, _ in await store.settle_claims(conn, batch)}
@@ -117,6 +118,10 @@ class PostgresStore:
             clock=SystemClock(),
         )
         return self._run(rescuer.rescue(ttl_s=TTL_S))
+
+    def sweep(self, worker: int) -> int:
+        expirer = Expirer(pool=self._pool, worker=As(worker), ages=Ages({Channel.EMAIL: timedelta(days=365)}))
+        return self._run(expirer.sweep())
 
     def replay(self, key: Key) -> bool:
         async def replay(conn: Any) -> int:

@@ -9,11 +9,13 @@ from uuid import UUID
 import pytest
 
 from postroom.base.db import Pool, transaction
+from postroom.outbox import store
 from postroom.outbox.engine.expirer import Ages, Expirer
 from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import replay_dead_letters
 from postroom.outbox.model import Cause, Channel, Deferred, Message, RetryLater, Wait
+from postroom.outbox.policy import settle
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
 
 DAY_S = 86_400.0
@@ -153,6 +155,22 @@ async def test_the_sweep_leaves_alone_what_is_under_way_and_goes_round(
     async with transaction(pool) as conn:
         await conn.execute("update postroom.delivery set worker = null, claimed_at = null")
     assert await expirer.sweep() == 2, f"{len(held)} were held before"
+
+
+async def test_what_is_under_way_when_its_time_is_over_is_found_later(
+    engine: Engine, expirer: Expirer, pool: Pool
+) -> None:
+    await engine.publish([email(expires_at=datetime.now(UTC) + timedelta(seconds=60))])
+    [claim] = await engine.claim(1)
+    await engine.travel(61)
+    assert await expirer.sweep() == 0
+    # Put back and put off: an open breaker is not asked of the next claim, for there is none.
+    async with transaction(pool) as conn:
+        settlement = settle(
+            Deferred(Wait.CIRCUIT_OPEN, "open"), attempts=0, backoff=engine.backoff, jitter=0.5
+        )
+        await store.settle_claims(conn, [(claim, settlement, 1)])
+    assert await expirer.sweep() == 1
 
 
 async def test_what_was_delivered_in_time_leaves_no_trace(
