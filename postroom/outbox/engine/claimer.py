@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from postroom.base.clock import Clock
-from postroom.base.db import Pool
+from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.engine.past_full import EmptyScanPause, PastFullScan, Places
@@ -107,7 +107,7 @@ class Claimer:
             blocked_end, first=no_more_first, retry=no_more_retries
         )
         slow = took_s > self._pace.slow_claim_s and no_more_first and no_more_retries
-        blocked = slow and await self._much_is_due()
+        blocked = slow and await self._much_is_due(claimed=bool(claims))
         if cursor == START:
             self._much_is_blocked = blocked
             self._restarts.claimed_from_start(took_s, blocked=blocked)
@@ -128,10 +128,16 @@ class Claimer:
         self._retries_are_due = any(claim.state == "retry" for claim in claims)
         return claims
 
-    async def _much_is_due(self) -> bool:
+    async def _much_is_due(self, *, claimed: bool) -> bool:
+        """Where something was claimed, no failure of this question keeps it from being delivered."""
         most = self._pace.blocked_min
-        async with self._pool.acquire() as conn:
-            return await store.count_due(conn, channel=self._channel, most=most) >= most
+        try:
+            async with self._pool.acquire() as conn:
+                return await store.count_due(conn, channel=self._channel, most=most) >= most
+        except DATABASE_FAILURES:
+            if not claimed:
+                raise
+            return False
 
     async def _blocked_end(self) -> Cursor:
         """Where what is due now ends, or as far towards it as one claim may scan."""

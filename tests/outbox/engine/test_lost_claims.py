@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
 from chaos.link import Link
 from postroom.base.db import DATABASE_FAILURES, Connection, Pool, open_pool
 from postroom.outbox import store
+from postroom.outbox.engine.restarts import RestartPace
 from postroom.outbox.jobs import relay_job
 from postroom.outbox.model import Answer, Claim
 from postroom.worker.model import JobContext
@@ -44,6 +46,12 @@ async def engine(dsn: str, link: Link) -> AsyncIterator[Engine]:
 async def until_claimed(pool: Pool) -> None:
     async with asyncio.timeout(WAIT_S):
         while not await pool.fetchval("select count(*) from postroom.delivery where worker is not null"):
+            await asyncio.sleep(POLL_S)
+
+
+async def until_tried(adapter: ScriptedAdapter) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not adapter.seen:
             await asyncio.sleep(POLL_S)
 
 
@@ -133,7 +141,7 @@ async def test_what_was_sent_and_cannot_be_written_down_is_named_once(
     await engine.publish([email("k")])
     with capture_logs() as lines:
         relaying = asyncio.ensure_future(engine.relay.run(JobContext(once=True)))
-        await until_claimed(pool)
+        await until_tried(engine.adapter)  # the claim is in the database before its answer is here
         await link.shut()
         engine.adapter.gate.set()
         async with asyncio.timeout(WAIT_S):
@@ -143,6 +151,24 @@ async def test_what_was_sent_and_cannot_be_written_down_is_named_once(
         await asyncio.gather(relaying, return_exceptions=True)
     named = [line.get("deliveries") for line in lines if line["event"] == "settle.not_written"]
     assert named == [[f"{engine.adapter.seen[0].message_id}/0"]] + [None] * (len(named) - 1)
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 0
+
+
+async def test_what_was_claimed_is_delivered_though_the_next_question_fails(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine made the claim slow, so it asked what else is due; with no answer, nothing went out."""
+    engine = await Engine(dsn, pool, ScriptedAdapter(), restart_pace=RestartPace(slow_claim_s=0.0)).start()
+    await engine.publish([email("k")])
+
+    async def cut(_conn: Connection, **_question: object) -> int:
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "count_due", cut)
+        with pytest.raises(DATABASE_FAILURES):  # of the claim after it, which found nothing
+            await asyncio.wait_for(engine.drain(), 20)
+    assert len(engine.adapter.seen) == 1
     assert await pool.fetchval("select count(*) from postroom.delivery") == 0
 
 
