@@ -28,6 +28,7 @@ from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.outbox.engine.expirer import Ages
 from postroom.outbox.engine.relay import Relay
+from postroom.outbox.engine.sources import Sources
 from postroom.outbox.model import Adapter, Channel
 from postroom.outbox.pauses import Pauses
 from postroom.resilience.backoff import Backoff, Exponential, Schedule
@@ -52,6 +53,7 @@ class Services:
     adapters: Mapping[Channel, Adapter]
     stripe_ingest: Ingest
     keyring: Keyring
+    sources: Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
     stripe_api = StripeApi(settings.stripe)
     stack.push_async_callback(stripe_api.close)
     adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring)
+    sources = Sources(pool=pool, clock=clock, keyring=keyring)
     stripe = StripeAdapter(
         pool=pool,
         settings=settings.stripe,
@@ -115,6 +118,7 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
         current=CurrentObjects(api=stripe_api, circuits=circuits),
         effects=effects,
         keyring=keyring,
+        sources=sources,
     )
     await stripe.start()
     stack.push_async_callback(stripe.close)
@@ -127,6 +131,7 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
         adapters={Channel.STRIPE: stripe, **adapters},
         stripe_ingest=ingest,
         keyring=keyring,
+        sources=sources,
     )
 
 
@@ -254,6 +259,7 @@ async def open_worker(
                     pauses=pauses,
                     age_max_s=ages.of(channel),
                     keyring=services.keyring,
+                    sources=services.sources,
                 )
                 for channel, adapter in services.adapters.items()
             },

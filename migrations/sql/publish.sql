@@ -40,6 +40,17 @@ begin
 end
 $$;
 
+-- A payload that refers to a Stripe event is completed with it: whoever may not read the ledger may not write one.
+create or replace function postroom.check_reference() returns void
+language plpgsql
+as $$
+begin
+    if not has_table_privilege(session_user, 'postroom.message', 'select') then
+        raise insufficient_privilege using message = 'a payload cannot refer to an event';
+    end if;
+end
+$$;
+
 -- The channel, or the error that names the known ones. It is inlined where it is used.
 create or replace function postroom.known_channel(channel text) returns text
 language sql immutable parallel safe
@@ -100,6 +111,9 @@ begin
     end if;
     if pg_column_size(messages) > 2097152 or pg_column_compression(messages) is not null then
         perform postroom.check_size(m ->> 'channel', m -> 'payload') from jsonb_array_elements(messages) m;
+    end if;
+    if messages @? '$[*].payload."$" ? (@ starts with "event:")' then
+        perform postroom.check_reference();
     end if;
     ids := postroom.uuid7s(jsonb_array_length(messages));
     -- Publishers of one ordering key follow each other, so that the order of numbers is the order
@@ -251,6 +265,9 @@ begin
     end if;
     if publish.deliver_at >= '9999-01-01' then
         raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';
+    end if;
+    if starts_with(publish.payload ->> '$', 'event:') then
+        perform postroom.check_reference();
     end if;
     if pg_column_size(publish.payload) > 2097152 or pg_column_compression(publish.payload) is not null then
         perform postroom.check_size(publish.channel, publish.payload);

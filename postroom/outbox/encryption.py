@@ -24,7 +24,9 @@ _STORE: Final = query(__package__, "store_payloads")
 SEALED: Final = "$"
 """The reserved name in a payload. As the shortest it comes first in the text of a `jsonb`."""
 UNREADABLE: Final = "$unreadable"
-"""Stands for a payload that no key opens, with the reason."""
+"""Stands for a payload that cannot be shown, with the reason."""
+RESERVED: Final = f'{{"{SEALED}": "'
+"""How the text of a payload begins that is encrypted, or refers to an event (`references`)."""
 _BEGINNING: Final = f'{{"{SEALED}": "{PREFIX}'
 _ORIGIN: Final = re.compile(r"([A-Za-z]+://)(?:[^/@?#]*@)?([^/?#]+)")
 
@@ -99,14 +101,6 @@ def open_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
         return text
     encrypted: str = msgspec.json.decode(text)[SEALED]
     return keyring.open(encrypted, about=about(message_id)).decode()
-
-
-def reveal(message_id: UUID, text: str, keyring: Keyring) -> Any:
-    """The payload for somebody who reads; one that cannot be opened says why instead."""
-    try:
-        return json.decode(open_payload(message_id, text, keyring))
-    except Unreadable as error:
-        return {UNREADABLE: error.detail}
 
 
 async def try_opened(claims: Sequence[Claim], keyring: Keyring, attempt: Try) -> Sequence[Answer]:

@@ -54,15 +54,20 @@ async def send(
     nobody was accepted.
     """
     refused = await _address(session, envelope, len(body), deadline)
-    if body.startswith(b"."):
-        body = b"." + body
     body_timeout_s = timeout_s + len(body) / BODY_BYTES_PER_S
     async with step(Phase.BODY, asyncio.get_running_loop().time() + body_timeout_s):
-        session.send(body.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        session.send(_stuffed(body))
         answer = await session.reply()
     if answer.code != 250:
         raise SmtpFailed(SMTPDataError(answer.code, answer.message), Phase.BODY)
     return Receipt(answer.code, answer.message, tuple(refused))
+
+
+def _stuffed(body: bytes) -> bytes:
+    """The body and the line that ends it; none of its own looks like that one (RFC 5321, 4.5.2)."""
+    dot = b"." if body.startswith(b".") else b""
+    end = b".\r\n" if body.endswith(b"\r\n") else b"\r\n.\r\n"
+    return dot + body.replace(b"\r\n.", b"\r\n..") + end
 
 
 async def _address(

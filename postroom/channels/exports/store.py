@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -11,6 +11,7 @@ from postroom.base.db import Connection, query
 from postroom.channels.exports.model import ExportFile, ExportRecord, Group, Stored
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.encryption import open_payload
+from postroom.outbox.references import Source, complete, fetch_sources, source_of
 
 _INSERT_FILES = query(__package__, "insert_files")
 _MEMBERSHIPS = query(__package__, "list_memberships")
@@ -53,17 +54,31 @@ async def list_memberships(conn: Connection, *, message_ids: Sequence[UUID]) -> 
 async def list_records(conn: Connection, *, file_id: UUID, keyring: Keyring) -> list[ExportRecord]:
     """All records of a file in its order, not only those that are due now.
 
-    Errors: `Unreadable` where one of them is encrypted and no key opens it.
+    Left out is what retention has emptied. Errors: `Unreadable` where one of them is encrypted and no key
+    opens it.
     """
+    rows = await conn.fetch(_RECORDS, file_id)
+    kept = {row["id"]: open_payload(row["id"], row["kept"], keyring) for row in rows if row["kept"]}
+    wanted = {source for text in kept.values() if (source := source_of(text)) is not None}
+    sources = await fetch_sources(conn, list(wanted), keyring) if wanted else {}
+    records = [
+        (row, row["record"] if row["kept"] is None else _record(kept[row["id"]], sources)) for row in rows
+    ]
     return [
-        ExportRecord(id, type_, tenant, created_at, record or _open_record(id, encrypted, keyring))
-        for id, type_, tenant, created_at, record, encrypted in await conn.fetch(_RECORDS, file_id)
+        ExportRecord(row["id"], row["type"], row["tenant"], row["created_at"], record)
+        for row, record in records
+        if record is not None
     ]
 
 
-def _open_record(message_id: UUID, encrypted: str, keyring: Keyring) -> str:
-    """JSON text of the record in an encrypted payload, digit for digit. Errors: `Unreadable`."""
-    return bytes(_decode(open_payload(message_id, encrypted, keyring)).record).decode()
+def _record(text: str, sources: Mapping[UUID, Source]) -> str | None:
+    """JSON text of the record in a payload, digit for digit; None where its event is no longer kept."""
+    source_id = source_of(text)
+    if source_id is not None:
+        if source_id not in sources:
+            return None
+        text = complete(text, sources[source_id])
+    return bytes(_decode(text).record).decode()
 
 
 async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Connection, Pool, transaction
@@ -24,6 +25,7 @@ from postroom.encryption.keyring import Keyring
 from postroom.outbox.model import Claim, Message
 from postroom.outbox.policy import delivered
 from postroom.outbox.publish import publish_many
+from postroom.outbox.references import refer
 from postroom.outbox.store import count_outcome, settle_claims
 from postroom.resilience.batcher import Batcher
 
@@ -39,7 +41,10 @@ class _ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One event, decided on, ready for its transaction. `fetched`: None where nothing was asked."""
+    """One event, decided on, ready for its transaction.
+
+    `refers`: its effects may refer to it instead of repeating it. `fetched`: None where nothing was asked.
+    """
 
     claim: Claim
     event: Event
@@ -48,6 +53,7 @@ class Work:
     origin: Origin
     started_s: float
     as_of: datetime
+    refers: bool
     fetched: Current | Gone | None = None
 
     @property
@@ -160,7 +166,16 @@ def _unless_lost(error: Exception, work: Work) -> Exception | None:
 
 
 def _messages(work: Work) -> list[Message]:
-    return work.plan.messages(work.seen, work.origin) if work.acts else []
+    if not work.acts:
+        return []
+    messages = work.plan.messages(work.seen, work.origin)
+    if not work.refers:
+        return messages
+    source, event = work.claim.message_id, work.event.body
+    return [
+        msgspec.structs.replace(each, payload=refer(each.payload, source=source, event=event))
+        for each in messages
+    ]
 
 
 async def _mirror(conn: Connection, works: Sequence[Work], keyring: Keyring) -> None:

@@ -23,6 +23,7 @@ from postroom.channels.stripe.message import is_again
 from postroom.channels.stripe.store import EventState, MirrorState
 from postroom.channels.stripe.transaction import Origin, key_prefix
 from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.engine.sources import Sources
 from postroom.outbox.model import (
     Answer,
     Cause,
@@ -69,7 +70,9 @@ class StripeAdapter:
         current: CurrentObjects,
         effects: Effects,
         keyring: Keyring = NO_KEYS,
+        sources: Sources | None = None,
     ) -> None:
+        """`sources`: where effects may refer to their event; without it they repeat what they need of it."""
         # Fetching and handling may wait for all the others; each turn has a limit of its own.
         fetching_s = settings.timeout_s * CONCURRENCY_MAX / FETCHES_MAX
         self.timeout_s = fetching_s + HANDLING_S * CONCURRENCY_MAX / HANDLING_MAX + COMMIT_S
@@ -81,6 +84,7 @@ class StripeAdapter:
         self._current = current
         self._effects = effects
         self._keyring = keyring
+        self._sources = sources
         self._mirror_states: Batcher[Event, MirrorState | None] = Batcher(self._look_up)
         self._commits = Commits(pool=pool, clock=clock, keyring=keyring)
 
@@ -131,12 +135,20 @@ class StripeAdapter:
                 fetched = answer
             elif event.thin:
                 return RetryLater("POSTROOM_STRIPE__API_KEY is not set", cause=Cause.OURS, trip=Trip.NO)
-        work = Work(claim, event, plan, state, await self._origin(claim, event), started_s, as_of, fetched)
+        origin, refers = await self._origin(claim, event), await self._may_refer(claim, plan)
+        work = Work(claim, event, plan, state, origin, started_s, as_of, refers, fetched)
         if plan.handlers:
             await self._handle(work)
         else:
             await self._commits.submit(work)
         return Settled()
+
+    async def _may_refer(self, claim: Claim, plan: Plan) -> bool:
+        """Whether effects may refer to this event; what delivers them here has it at hand then."""
+        if self._sources is None or not plan.routes or not await self._sources.understood():
+            return False
+        self._sources.keep(claim.message_id, claim.payload)
+        return True
 
     async def _handle(self, work: Work) -> None:
         """Handlers are other people's code in this transaction: nobody else's event waits for them."""

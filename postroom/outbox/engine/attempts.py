@@ -10,7 +10,8 @@ from postroom.base.errors import InvalidInput
 from postroom.base.log import get_logger
 from postroom.base.tracing import attempt_span, is_on
 from postroom.encryption.keyring import NO_KEYS, Keyring
-from postroom.outbox.encryption import is_encrypted_payload, try_opened
+from postroom.outbox.encryption import RESERVED, try_opened
+from postroom.outbox.engine.sources import Sources
 from postroom.outbox.model import (
     Adapter,
     Answer,
@@ -44,8 +45,11 @@ class Attempts:
     Promise: an answer for every claim, whatever the adapter does; it never raises but when cancelled.
     """
 
-    def __init__(self, *, adapter: Adapter, circuits: Circuits, keyring: Keyring = NO_KEYS) -> None:
+    def __init__(
+        self, *, adapter: Adapter, circuits: Circuits, sources: Sources, keyring: Keyring = NO_KEYS
+    ) -> None:
         self._adapter = adapter
+        self._sources = sources
         self._keyring = keyring
         self._circuits = circuits
         self._limit = TimeLimit(adapter.timeout_s)
@@ -66,9 +70,12 @@ class Attempts:
     async def batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         """Try claims of one destination together; one answer each, in order."""
         for claim in claims:
-            if is_encrypted_payload(claim.payload):
-                return await try_opened(claims, self._keyring, self._batch)
+            if claim.payload.startswith(RESERVED):
+                return await try_opened(claims, self._keyring, self._completed)
         return await self._batch(claims)
+
+    async def _completed(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        return await self._sources.try_completed(claims, self._batch)
 
     async def _batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         circuit = self.circuit_of(claims[0])

@@ -17,6 +17,7 @@ from postroom.outbox.engine.dispatcher import Dispatcher
 from postroom.outbox.engine.lost_claims import CHECK_EVERY_S, LostClaims
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.settler import Settler
+from postroom.outbox.engine.sources import Sources
 from postroom.outbox.model import Adapter
 from postroom.outbox.pauses import REFRESH_S, Pauses
 from postroom.resilience.backoff import Backoff
@@ -55,6 +56,7 @@ class Relay:
         pauses: Pauses,
         age_max_s: float = math.inf,
         keyring: Keyring = NO_KEYS,
+        sources: Sources | None = None,
         restart_pace: RestartPace = DEFAULT_PACE,
         check_lost_claims_s: float = CHECK_EVERY_S,
     ) -> None:
@@ -68,7 +70,12 @@ class Relay:
         self._paused = False
         self._age_max_s = age_max_s
         self._restart_pace = restart_pace
-        self._attempts = Attempts(adapter=adapter, circuits=circuits, keyring=keyring)
+        self._attempts = Attempts(
+            adapter=adapter,
+            circuits=circuits,
+            sources=sources or Sources(pool=pool, clock=clock, keyring=keyring),
+            keyring=keyring,
+        )
         self._channel = str(adapter.channel)
         self._passed_some_by = False
         self._round_up = False

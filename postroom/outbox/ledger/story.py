@@ -13,9 +13,9 @@ from postroom.base.db import Connection, query
 from postroom.base.errors import NotFound
 from postroom.base.ids import uuid_or_none
 from postroom.encryption.keyring import NO_KEYS, Keyring
-from postroom.outbox.encryption import reveal
 from postroom.outbox.ledger.dead_letters import DeadLetter
 from postroom.outbox.ledger.messages import LedgerEntry, with_status
+from postroom.outbox.references import reveal
 
 _MESSAGE = query(__package__, "fetch_message")
 _CHAIN = query(__package__, "list_chain")
@@ -99,7 +99,7 @@ async def fetch_message(conn: Connection, message_id: UUID, *, keyring: Keyring 
     return MessageStory(
         message=entry,
         traceparent=row["traceparent"],
-        payload=reveal(message_id, row["payload"], keyring),
+        payload=await reveal(conn, message_id, row["payload"], keyring),
         open_deliveries=happened.open_deliveries,
         attempts=happened.attempts,
         dead_letters=happened.dead_letters,

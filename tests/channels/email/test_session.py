@@ -72,6 +72,15 @@ async def test_mails_follow_each_other_and_dots_arrive(mailbox: Mailbox) -> None
     assert mailbox.connections == 1
 
 
+@pytest.mark.parametrize("body", [b"one", b".", b"", b"a\r\n.", b"a\r\n.\r\n", b"\r\n"])
+async def test_a_body_ends_where_it_ends(mailbox: Mailbox, body: bytes) -> None:
+    async with open_session(mailbox.port) as session:
+        envelope = Envelope("shop@shop.example", ["ann@example.com"])
+        await send(session, envelope, body, deadline=deadline(), timeout_s=5.0)
+    [mail] = await mailbox.wait_for(1)
+    assert mail.content == (body if body.endswith(b"\r\n") else body + b"\r\n")
+
+
 async def test_who_is_refused_is_named_and_the_others_get_it(mailbox: Mailbox) -> None:
     mailbox.faults.refuse = {"bob@example.com": "550 5.1.1 nobody"}
     async with open_session(mailbox.port) as session:

@@ -17,6 +17,9 @@ with mark as (
     where m.id = old.id
         and not exists (select from postroom.delivery d where d.message_id = m.id)
         and not exists (select from postroom.dead_letter l where l.message_id = m.id)
+        and not exists (select from postroom.effects(m.channel, m.id, m.correlation_id) as e (id)
+            where exists (select from postroom.delivery d where d.message_id = e.id)
+                or exists (select from postroom.dead_letter l where l.message_id = e.id))
 ), moved as (
     update postroom.retention_mark
     set emptied_upto = (select id from old order by id desc limit 1)

@@ -10,6 +10,8 @@ with erased as (
         ordering_key = left(regexp_replace(m.ordering_key, $2, '[erased]', 'gi'), 500)
     where m.id = any ($1::uuid[])
         and not exists (select from postroom.delivery d where d.message_id = m.id)
+        and not exists (select from postroom.effects(m.channel, m.id, m.correlation_id) as e (id)
+            join postroom.delivery d on d.message_id = e.id)
     returning m.id
 )
 select count(*) from erased
