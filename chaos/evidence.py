@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +31,6 @@ LETTERS = (
 
 class _Record(msgspec.Struct):
     token: str
-
-
-class _Unwritten(msgspec.Struct):
-    """A runner's log line: what it tried and could not write down. `deliveries`: message id and n."""
-
-    event: str
-    channel: str = ""
-    deliveries: list[str] = []
 
 
 class _ExportLine(msgspec.Struct):
@@ -116,10 +107,8 @@ def _exported(folder: Path) -> Iterator[_ExportLine]:
 
 
 async def _cut_attempts(installation: Installation, pool: Pool) -> dict[tuple[str, str], int]:
-    """What the ledger logged as cut; besides, what only a runner's log knows.
+    """What the ledger logged as cut.
 
-    A claim need not survive a crash of the server. If its runner is then killed before it can write down that
-    it had sent it, it is sent again, and the ledger cannot say so.
     Webhooks are numbered in the order of their endpoints' ids, as publishing numbers them.
     """
     order = sorted(installation.endpoint_ids)
@@ -128,19 +117,7 @@ async def _cut_attempts(installation: Installation, pool: Pool) -> dict[tuple[st
     def destination(channel: str, n: int) -> str:
         return place[n] if channel == "webhook" else channel
 
-    cut = {(row["id"], destination(row["channel"], row["n"])): row["count"] for row in await pool.fetch(CUT)}
-    for line in _unwritten(installation):
-        for message_id, _, n in (delivery.partition("/") for delivery in line.deliveries):
-            cut.setdefault((message_id, destination(line.channel, int(n))), 1)
-    return cut
-
-
-def _unwritten(installation: Installation) -> Iterator[_Unwritten]:
-    for runner in installation.runners:
-        for line in runner.log_path.read_bytes().splitlines():
-            if b'"settle.not_written"' in line:
-                with suppress(msgspec.DecodeError):  # cut in the middle by a kill
-                    yield msgspec.json.decode(line, type=_Unwritten)
+    return {(row["id"], destination(row["channel"], row["n"])): row["count"] for row in await pool.fetch(CUT)}
 
 
 def _bare(id_: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -22,10 +23,12 @@ import asyncpg
 import pytest
 
 from chaos.link import Link
-from postroom.base.db import Pool
+from postroom.base.db import Pool, open_pool
+from postroom.base.migrate import migrate
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_events import encode, signed, snapshot_event
-from tests.fixtures.engine import TRAVEL
+from postroom.postgres.server import LocalPostgres
+from tests.fixtures.engine import TRAVEL, Engine, ScriptedAdapter, email
 from tests.processes.commands import environment
 
 WAIT_S = 60.0
@@ -347,6 +350,23 @@ async def test_when_the_database_restarts_claims_are_kept_and_settled_later(
     assert len(receiver.received) == 1
     assert await count(pool, "attempt where outcome = 'delivered'") == 1
     await link.shut()
+
+
+async def test_a_claim_survives_a_crash_of_the_server(tmp_path: Path) -> None:
+    """Else it is sent again, and if its runner is gone, too, no attempt says why."""
+    settings = {"wal_writer_delay": "10s"}  # nobody else writes it in time
+    with LocalPostgres(tmp_path, settings=settings) as server:
+        await migrate(server.dsn)
+        pool = await open_pool(server.dsn)
+        engine = await Engine(server.dsn, pool, ScriptedAdapter()).start()
+        await engine.publish([email("k")])
+        await engine.claim()
+        os.kill(server.state.pid, signal.SIGKILL)
+        pool.terminate()
+    with LocalPostgres(tmp_path) as server:
+        pool = await open_pool(server.dsn)
+        assert await count(pool, "delivery where worker is not null") == 1
+        await pool.close()
 
 
 async def test_when_the_last_runner_is_gone_readyz_says_so(

@@ -1,12 +1,11 @@
 -- The end of `claim_due`, `claim_around` and `claim_behind`: lease what they have locked. $2 worker
--- A claim need not survive a crash of the server: it would only be made again, and the fence holds. So
--- its commit does not wait for the disk. Behind 8 MB of payloads, as they are stored, the payload is null: it was too much
+-- A claim is as durable as what was published: one that a crash of the server forgets leaves a second sending
+-- that no attempt explains. It is one flush for up to 500. Behind 8 MB of payloads, as they are stored, the payload is null: it was too much
 -- for one claim, and is to be handed back.
 , claimed as (
     update postroom.delivery d
     set worker = $2, claim_no = d.claim_no + 1, claimed_at = now()
     where d.ctid = any (array(select place from locked))
-        and (select set_config('synchronous_commit', 'off', true)) = 'off'
     returning d.*
 )
 select c.message_id, c.n, c.worker, c.claim_no, c.channel, c.destination, c.endpoint_id, c.ordering_key,

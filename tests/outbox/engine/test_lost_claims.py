@@ -136,7 +136,7 @@ async def test_when_two_relays_fail_at_once_none_leaves_claims_behind(
 async def test_what_was_sent_and_cannot_be_written_down_is_named_once(
     engine: Engine, link: Link, pool: Pool
 ) -> None:
-    """If the runner is killed now, and a crash has undone its claim, only the log knows of the attempt."""
+    """If the runner is killed now, only its log knows what came of the attempt."""
     engine.adapter.gate = asyncio.Event()
     await engine.publish([email("k")])
     with capture_logs() as lines:
@@ -189,7 +189,7 @@ async def test_a_fault_of_ours_while_settling_ends_the_run_and_the_next_one_goes
 
 
 class Forgetful(ScriptedAdapter):
-    """While the first delivery is made, the server crashes and forgets the claim: it need not survive."""
+    """While the first delivery is made, a standby takes over that had not followed, and knows no claim."""
 
     def __init__(self, pool: Pool) -> None:
         super().__init__()
@@ -201,7 +201,9 @@ class Forgetful(ScriptedAdapter):
         return await super().deliver(claim)
 
 
-async def test_what_was_sent_under_a_claim_that_a_crash_forgot_is_in_the_log(dsn: str, pool: Pool) -> None:
+async def test_what_was_sent_under_a_claim_that_a_fail_over_forgot_is_in_the_log(
+    dsn: str, pool: Pool
+) -> None:
     adapter = Forgetful(pool)
     engine = await Engine(dsn, pool, adapter).start()
     await engine.publish([email("k")])
