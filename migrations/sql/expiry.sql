@@ -1,4 +1,4 @@
--- Deliveries die of age. May be run again.
+-- Deliveries die of age, and endpoints that only fail are disabled. May be run again.
 
 -- What a publisher limited itself, in the order in which it ends: nobody else would find what is never claimed.
 -- A table of its own, for an index of the deliveries would be made while publishers wait.
@@ -24,7 +24,7 @@ as $$
 $$;
 revoke all on function postroom.first_id_at from public;
 
--- Both tables for a moment, when nobody has them: while this waits for a long transaction, publishers would wait behind
+-- The tables for a moment, when nobody has them: while this waits for a long transaction, publishers would wait behind
 -- it, so it waits a second at a time.
 do $$
 declare
@@ -33,7 +33,7 @@ begin
     perform set_config('lock_timeout', '1s', true);
     for attempt in 1..30 loop
         begin
-            lock table postroom.delivery, postroom.dead_letter in access exclusive mode;
+            lock table postroom.delivery, postroom.dead_letter, postroom.endpoint in access exclusive mode;
             exit;
         exception when lock_not_available then
             if attempt = 30 then
@@ -54,3 +54,9 @@ alter table postroom.delivery add column if not exists expires_at timestamptz, a
 alter table postroom.dead_letter drop constraint if exists dead_letter_cause_check;
 alter table postroom.dead_letter add constraint dead_letter_cause_check
     check (cause in ('passing', 'permanent', 'ours', 'expired')) not valid;
+
+-- Disabled is parked, and more: nothing new is queued for it. So runners and publishers of before, who know of no third
+-- state, hold it back. `release_pace`: deliveries a second, while what waited for it is let go.
+alter table postroom.endpoint add column if not exists failing_since timestamptz,
+    add column if not exists disabled_at timestamptz,
+    add column if not exists release_pace real check (release_pace > 0);

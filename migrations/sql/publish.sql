@@ -86,7 +86,7 @@ $$;
 -- What would never be due is refused: it would never be sent, and nobody would be told. So is a payload that is larger
 -- than `payload_bytes_max` of its channel.
 -- Returns one row an object, in order; `published` is false where the key was known already.
--- A webhook without `url` goes to every endpoint of its tenant that listens to its type.
+-- A webhook without `url` goes to every endpoint of its tenant that listens to its type and is not disabled.
 -- Plans are made once and always by index: a session may have planned while the ledger was empty.
 create or replace function postroom.publish_many(messages jsonb)
 returns table ("position" integer, id uuid, published boolean)
@@ -176,6 +176,7 @@ begin
                 e.id as endpoint_id, e.state
             from input i
             join postroom.endpoint e on e.tenant = i.tenant and postroom.type_matches(e.types, i.type)
+                and (e.state = 'enabled' or e.disabled_at is null)
             where i.fans_out
         ), fan as (
             select t.id, count(*) as width from target t group by t.id

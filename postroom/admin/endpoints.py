@@ -79,11 +79,22 @@ async def park(conn: Connection, endpoint_id: UUID, *, reason: str = "", actor: 
     return parked
 
 
-async def resume(conn: Connection, endpoint_id: UUID, *, actor: Actor) -> Endpoint:
+async def resume(
+    conn: Connection, endpoint_id: UUID, *, pace_per_s: float | None = None, actor: Actor
+) -> Endpoint:
     """See `endpoints.resume`."""
-    resumed = await endpoints.resume(conn, endpoint_id)
-    await _record(conn, actor, "resume", resumed)
+    resumed = await endpoints.resume(conn, endpoint_id, pace_per_s=pace_per_s)
+    await _record(
+        conn, actor, "resume", resumed, **({} if pace_per_s is None else {"pace_per_s": pace_per_s})
+    )
     return resumed
+
+
+async def discard(conn: Connection, endpoint_id: UUID, *, actor: Actor) -> tuple[int, Endpoint]:
+    """See `endpoints.discard`."""
+    count, endpoint = await endpoints.discard(conn, endpoint_id)
+    await _record(conn, actor, "discard", endpoint, deliveries=count)
+    return count, endpoint
 
 
 async def delete(conn: Connection, endpoint_id: UUID, *, actor: Actor) -> None:

@@ -98,6 +98,8 @@ class WebhookSettings(BaseModel):
 
     age_max_days: float = Field(default=5.0, gt=0, le=3_650)
     """A webhook that has waited for so long is not sent any more: it dies with the cause `expired`."""
+    disable_after_days: float = Field(default=5.0, gt=0, le=3_650)
+    """An endpoint that has only failed for so long is disabled: nothing new is queued for it."""
     parked_max_days: float = Field(default=30.0, gt=0, le=3_650)
     """What waits for a parked endpoint dies after so long, with the cause `expired`."""
 

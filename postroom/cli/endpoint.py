@@ -134,12 +134,34 @@ def park(
     _show(parked, as_json)
 
 
-@group.command()
-def resume(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
+@group.command(epilog=examples("postroom endpoint resume ID --pace 20"))
+def resume(
+    endpoint_id: EndpointId,
+    pace: Annotated[
+        float | None, typer.Option(help="What waited goes at so many a second; all at once without it.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Deliver to it again, what waited included."""
     identity = _identity(endpoint_id)
-    resumed = in_transaction(lambda s: actions.resume(s.conn, identity, actor=s.actor))
+    resumed = in_transaction(lambda s: actions.resume(s.conn, identity, pace_per_s=pace, actor=s.actor))
     _show(resumed, as_json)
+
+
+@group.command()
+def discard(
+    endpoint_id: EndpointId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Give up what waits for a parked or disabled endpoint: it is never sent, and counts as cancelled."""
+    _confirm(f"Discard what waits for endpoint {endpoint_id}?", yes)
+    identity, total = _identity(endpoint_id), 0
+    while True:  # batch by batch, each its own transaction
+        count, left = in_transaction(lambda s: actions.discard(s.conn, identity, actor=s.actor))
+        total += count
+        if not count or not left.waiting:
+            break
+    print(f"Discarded: {total}.")
 
 
 @group.command()
@@ -148,13 +170,18 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete it permanently. What waited for it becomes dead letters that say so."""
-    if not yes:
-        if not sys.stdin.isatty():
-            raise typer.BadParameter("nobody is there to ask: add --yes")
-        typer.confirm(f"Delete endpoint {endpoint_id}?", abort=True)
+    _confirm(f"Delete endpoint {endpoint_id}?", yes)
     identity = _identity(endpoint_id)
     in_transaction(lambda s: actions.delete(s.conn, identity, actor=s.actor))
     print("Deleted.")
+
+
+def _confirm(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody is there to ask: add --yes")
+    typer.confirm(question, abort=True)
 
 
 def _identity(text: str) -> UUID:

@@ -158,7 +158,7 @@ def _queues(gauges: Gauges) -> Iterator[Condition]:
             )
         parked = sum(q.parked for q in gauges.queues if q.channel == channel)
         if parked:
-            text = f"{parked} {channel} deliveries wait for a person: their endpoint is parked."
+            text = f"{parked} {channel} deliveries wait for a person: their endpoint is parked or disabled."
             yield Condition(
                 "DeliveriesParked", "endpoints", text, "postroom endpoint list", "/console/webhooks"
             )

@@ -182,7 +182,8 @@ async def _parked(conn: Connection) -> list[Finding]:
     return [
         warning(
             "endpoints",
-            f"{row['tenant']} is parked ({row['reason']}), {row['waiting']} wait",
+            f"{row['tenant']} is {'disabled' if row['disabled'] else 'parked'} ({row['reason']}), "
+            f"{row['waiting']} wait{' and nothing new is queued' if row['disabled'] else ''}",
             f"postroom endpoint resume {row['id']}",
         )
         for row in await conn.fetch(_PARKED)

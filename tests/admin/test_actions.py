@@ -221,6 +221,22 @@ ACTIONS: Final = (
         cli=("endpoint", "resume", "{id}"),
     ),
     Action(
+        "endpoint.resume",
+        endpoint,
+        {**OF_ENDPOINT, "pace_per_s": 2.5},
+        api=("POST", "endpoints/{id}/resume", {"pace_per_s": 2.5}),
+        console=("/webhooks/{id}/resume", (("pace", "2.5"),)),
+        cli=("endpoint", "resume", "{id}", "--pace", "2.5"),
+    ),
+    Action(
+        "endpoint.discard",
+        endpoint,
+        {**OF_ENDPOINT, "deliveries": 0},
+        api=("POST", "endpoints/{id}/discard", None),
+        console=("/webhooks/{id}/discard", ()),
+        cli=("endpoint", "discard", "{id}", "--yes"),
+    ),
+    Action(
         "endpoint.ping",
         endpoint,
         {**OF_ENDPOINT, "type": "postroom.ping", "message": ID},

@@ -67,6 +67,7 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("PATCH", "/v1/admin/endpoints/{endpoint}", {"description": "x"}, "endpoint.update"),
     ("POST", "/v1/admin/endpoints/{endpoint}/rotate", {}, "endpoint.rotate"),
     ("POST", "/v1/admin/endpoints/{endpoint}/park", {"reason": "x"}, "endpoint.park"),
+    ("POST", "/v1/admin/endpoints/{endpoint}/discard", None, "endpoint.discard"),
     ("POST", "/v1/admin/endpoints/{endpoint}/resume", None, "endpoint.resume"),
     ("DELETE", "/v1/admin/endpoints/{endpoint}", None, "endpoint.delete"),
     ("POST", "/v1/admin/tokens", {"name": "ci", "scopes": ["admin:read"]}, "token.create"),
@@ -139,6 +140,8 @@ async def scene(api: Api) -> dict[str, str]:
     for message_id in (dead, again):
         await pool.execute(DIE, message_id)
     endpoint = await api.post("/v1/admin/endpoints", json={"tenant": "acme", "url": "https://a.example/"})
+    await pool.execute('select postroom.publish(\'webhook\', \'{"tenant": "acme", "type": "t", "data": 1}\')')
+    await pool.execute("update postroom.delivery set due_at = 'infinity' where endpoint_id is not null")
     token = await api.post("/v1/admin/tokens", json={"name": "old", "scopes": ["admin:read"]})
     return {
         "dead": str(dead),

@@ -143,18 +143,23 @@ async def test_one_connection_serves_many_deliveries(
     assert receiver.connections <= OPEN.connections_per_host
 
 
-async def test_410_parks_the_endpoint_and_what_follows_waits(
+async def test_410_disables_the_endpoint_and_nothing_more_is_queued(
     pool: Pool, receiver: Receiver, adapter: WebhookAdapter
 ) -> None:
     made = await endpoint_at(pool, receiver.url("/gone"))
     first, second = await claims(pool, to_tenant(), to_tenant())
     assert await adapter.deliver(first) == Deferred(Wait.PARKED, "answered 410 Gone")
-    assert await adapter.deliver(second) == Deferred(Wait.PARKED, "the endpoint is parked")
+    assert await adapter.deliver(second) == Deferred(Wait.PARKED, "the endpoint is disabled")
     assert len(receiver.received) == 1
     assert await claims(pool, to_tenant()) == []
     async with transaction(pool) as conn:
         shown = await endpoints.fetch_endpoint(conn, made.endpoint.id)
-    assert (shown.state, shown.parked_reason, shown.waiting) == (EndpointState.PARKED, "answered 410 Gone", 1)
+    assert (shown.state, shown.parked_reason, shown.waiting) == (
+        EndpointState.DISABLED,
+        "answered 410 Gone",
+        0,
+    )
+    assert await pool.fetchval("select count(*) from postroom.message where deliveries = 0") == 1
 
 
 async def test_410_from_a_direct_url_is_final(

@@ -48,6 +48,21 @@ class Parking(BaseModel):
     reason: str = Field(default="", max_length=500)
 
 
+class Resuming(BaseModel):
+    """Without `pace_per_s`, all that waited is due at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pace_per_s: Annotated[float | None, Field(gt=0, le=endpoints.PACE_MAX)] = None
+
+
+class Discarded(BaseModel):
+    """`endpoint.waiting` tells whether there are more: ask again."""
+
+    discarded: int
+    endpoint: Endpoint
+
+
 class Rotation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -152,10 +167,24 @@ async def park_endpoint(
 
 
 @router.post("/{endpoint_id}/resume")
-async def resume_endpoint(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Endpoint:
+async def resume_endpoint(
+    endpoint_id: UUID,
+    context: ContextDependency,
+    caller: EndpointWriter,
+    body: Resuming | None = None,
+) -> Endpoint:
     """Deliver to it again, what waited included."""
     async with context.transaction() as conn:
-        return await actions.resume(conn, endpoint_id, actor=caller)
+        pace_per_s = None if body is None else body.pace_per_s
+        return await actions.resume(conn, endpoint_id, pace_per_s=pace_per_s, actor=caller)
+
+
+@router.post("/{endpoint_id}/discard")
+async def discard_waiting(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Discarded:
+    """Give up what waits for it, 10,000 at a time: it is never sent, and counts as cancelled."""
+    async with context.transaction() as conn:
+        count, endpoint = await actions.discard(conn, endpoint_id, actor=caller)
+    return Discarded(discarded=count, endpoint=endpoint)
 
 
 @router.post("/{endpoint_id}/rotate")

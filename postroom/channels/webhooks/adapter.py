@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -13,15 +14,15 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from postroom.base.clock import Clock
-from postroom.base.db import Pool, transaction
+from postroom.base.db import Pool
 from postroom.base.errors import InvalidPayload
 from postroom.base.log import get_logger
 from postroom.base.settings import WebhookSettings
 from postroom.base.tracing import read_traceparent
-from postroom.channels.webhooks import store
-from postroom.channels.webhooks.answer import GONE, PRIVATE, judge_answer, judge_failure
+from postroom.channels.webhooks.answer import PRIVATE, judge_answer, judge_failure
 from postroom.channels.webhooks.client import CONNECT_TIMEOUT_S, PrivateAddress, PublicResolver, open_session
 from postroom.channels.webhooks.endpoint_cache import EndpointCache
+from postroom.channels.webhooks.endpoint_health import EndpointHealth
 from postroom.channels.webhooks.host_slots import CONNECTION_WITHIN_S, HostSlots
 from postroom.channels.webhooks.model import RESPONSE_BYTES_MAX, EndpointState, Target
 from postroom.channels.webhooks.payload import (
@@ -48,7 +49,7 @@ log = get_logger(__name__)
 
 
 class WebhookAdapter:
-    """Signs and posts; parks an endpoint that says it is gone.
+    """Signs and posts; an endpoint that says it is gone, or only fails for days, is disabled.
 
     Promise: the same id and the same body on every attempt, for each endpoint of a message.
     Does not promise: order, and exactly once; receivers deduplicate on `webhook-id`.
@@ -77,6 +78,12 @@ class WebhookAdapter:
         self._response_timeout_s = response_timeout_s
         self._rest_s = rest_s
         self._endpoints = EndpointCache(pool=pool, clock=clock)
+        self._health = EndpointHealth(
+            pool=pool,
+            clock=clock,
+            endpoints=self._endpoints,
+            disable_after=timedelta(days=settings.disable_after_days),
+        )
         self._session: aiohttp.ClientSession | None = None
         self.per_destination_max = settings.connections_per_host
         self._limit = TimeLimit(settings.timeout_s)
@@ -113,8 +120,8 @@ class WebhookAdapter:
             target = await self._target(claim, payload)
             if target is None:
                 return Rejected("endpoint was deleted", cause=Cause.OURS)
-            if target.state is EndpointState.PARKED:
-                return Deferred(Wait.PARKED, "the endpoint is parked")
+            if target.state is not EndpointState.ENABLED:
+                return Deferred(Wait.PARKED, f"the endpoint is {target.state}")
             url = parse_url(target.url, allow_private=self._settings.allow_private)
         except PrivateUrl:
             return PRIVATE
@@ -124,9 +131,9 @@ class WebhookAdapter:
         if claim.attempts == 0 and len(payload.data) > DATA_BYTES_WARNED:
             log.warning("webhook.large_payload", message_id=str(claim.message_id), size_bytes=len(body))
         answer = await self._post(url, self._headers(claim, target, body), body)
-        if isinstance(answer, Rejected) and answer.code == str(GONE) and claim.endpoint_id is not None:
-            return await self._park(claim, answer)
-        return answer
+        if claim.endpoint_id is None:
+            return answer
+        return await self._health.note(claim.endpoint_id, target, answer)
 
     async def _target(self, claim: Claim, payload: Payload) -> Target | None:
         if claim.endpoint_id is not None:
@@ -164,17 +171,6 @@ class WebhookAdapter:
             return judge_failure(error)
         finally:
             slot.release()
-
-    async def _park(self, claim: Claim, answer: Rejected) -> Answer:
-        """The receiver wants no more: what is due for it waits for a person."""
-        if claim.endpoint_id is None:
-            return answer
-        async with transaction(self._pool) as conn:
-            parked = await store.mark_parked(conn, endpoint_id=claim.endpoint_id, reason=answer.reason)
-        self._endpoints.forget(claim.endpoint_id)
-        if parked:
-            log.warning("webhook.endpoint_parked", endpoint_id=str(claim.endpoint_id), reason=answer.reason)
-        return Deferred(Wait.PARKED, answer.reason)
 
 
 async def read_excerpt(response: aiohttp.ClientResponse, within_s: float) -> str:

@@ -6,6 +6,7 @@ and rotation and nowhere else.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,9 @@ from postroom.channels.webhooks.url import parse_url
 OVERLAP_S = 24 * 3_600.0
 PAGE_MAX = 1_000
 RELEASE_BATCH_MAX = 10_000
+STRAGGLERS_EVERY_S = 2.0
+"""How often the job `lease-rescue` runs."""
+PACE_MAX = 5_000
 TYPES_MAX = 100
 DESCRIPTION_CHARACTERS_MAX = 1_000
 _TYPE = re.compile(r"\*|[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,197}(\.\*)?")
@@ -120,15 +124,27 @@ async def park(conn: Connection, endpoint_id: UUID, *, reason: str) -> Endpoint:
     return await fetch_endpoint(conn, endpoint_id)
 
 
-async def resume(conn: Connection, endpoint_id: UUID) -> Endpoint:
-    """Let deliveries go again: the first 10,000 that waited are due now.
+async def resume(conn: Connection, endpoint_id: UUID, *, pace_per_s: float | None = None) -> Endpoint:
+    """Let deliveries go again: the first 10,000 that waited are due now, or what `pace_per_s` allows.
 
     `unpark_stragglers` releases the rest in paced batches; `waiting` tells how many there are.
-    Errors: `NotFound`.
+    Errors: `NotFound`, `InvalidInput` for a pace that is none.
     """
-    if await store.mark_enabled(conn, endpoint_id=endpoint_id):
-        await store.release_deliveries(conn, endpoint_id=endpoint_id, batch_max=RELEASE_BATCH_MAX)
+    if pace_per_s is not None and not 0 < pace_per_s <= PACE_MAX:
+        raise InvalidInput(f"pace must be above 0 and at most {PACE_MAX:,} a second", field="pace_per_s")
+    if await store.mark_enabled(conn, endpoint_id=endpoint_id, pace_per_s=pace_per_s):
+        batch_max = RELEASE_BATCH_MAX if pace_per_s is None else math.ceil(pace_per_s * STRAGGLERS_EVERY_S)
+        await store.release_deliveries(conn, endpoint_id=endpoint_id, batch_max=batch_max)
     return await fetch_endpoint(conn, endpoint_id)
+
+
+async def discard(conn: Connection, endpoint_id: UUID) -> tuple[int, Endpoint]:
+    """Give up the first 10,000 that wait for an endpoint, which is final: they count as cancelled.
+
+    Returns: how many, and the endpoint; its `waiting` tells whether there are more. Errors: `NotFound`.
+    """
+    count = await store.discard_deliveries(conn, endpoint_id=endpoint_id, batch_max=RELEASE_BATCH_MAX)
+    return count, await fetch_endpoint(conn, endpoint_id)
 
 
 async def delete_endpoint(conn: Connection, endpoint_id: UUID) -> None:
@@ -155,7 +171,7 @@ async def unpark_stragglers(conn: Connection, *, batch_max: int = RELEASE_BATCH_
     Such a delivery was left over by a paced resume, or published by a transaction that saw the
     endpoint parked and committed after the resume. Returns: how many.
     """
-    return await store.release_stragglers(conn, batch_max=batch_max)
+    return await store.release_stragglers(conn, batch_max=batch_max, every_s=STRAGGLERS_EVERY_S)
 
 
 def check_types(types: Sequence[str]) -> list[str]:

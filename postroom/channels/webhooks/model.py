@@ -15,17 +15,19 @@ WAITING_COUNT_MAX = 10_000
 
 
 class EndpointState(StrEnum):
-    """A parked endpoint gets nothing; what is published for it waits."""
+    """Parked: what is published for it waits. Disabled: that is not even queued."""
 
     ENABLED = "enabled"
     PARKED = "parked"
+    DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One receiver of a tenant, without its secret.
 
-    `waiting`: deliveries held back because it is parked, counted up to 10,000.
+    `waiting`: deliveries held back because it is parked, counted up to 10,000. `failing_since`: from then on
+    it has only failed. `release_pace`: deliveries a second at which what waited is let go.
     `previous_secret_until`: until then every delivery carries the previous signature too.
     """
 
@@ -40,6 +42,8 @@ class Endpoint:
     created_at: datetime
     updated_at: datetime
     waiting: int
+    failing_since: datetime | None
+    release_pace: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +61,4 @@ class Target:
     url: str
     secrets: tuple[SecretStr, ...]
     state: EndpointState = EndpointState.ENABLED
+    failing_since: datetime | None = None

@@ -16,7 +16,7 @@ from postroom.channels.webhooks.model import (
     Target,
 )
 from postroom.outbox.model import Channel
-from postroom.outbox.store import wake
+from postroom.outbox.store import TALLY_SHARDS, wake
 
 _INSERT = query(__package__, "insert_endpoint")
 _LIST = query(__package__, "list_endpoints")
@@ -25,6 +25,10 @@ _FETCH_TARGETS = query(__package__, "fetch_targets")
 _UPDATE = query(__package__, "update_endpoint")
 _ROTATE = query(__package__, "rotate_secret")
 _PARK = query(__package__, "park_endpoint")
+_DISABLE = query(__package__, "disable_endpoint")
+_FAILING = query(__package__, "mark_endpoint_failing")
+_ANSWERING = query(__package__, "mark_endpoint_answering")
+_DISCARD = query(__package__, "discard_deliveries")
 _ENABLE = query(__package__, "enable_endpoint")
 _DELETE = query(__package__, "delete_endpoint")
 _RELEASE = query(__package__, "release_deliveries")
@@ -67,7 +71,10 @@ async def fetch_targets(conn: Connection, ids: Collection[UUID]) -> dict[UUID, T
     """What the adapter needs of each; deleted ones are absent."""
     rows = await conn.fetch(_FETCH_TARGETS, list(ids))
     return {
-        row["id"]: Target(row["url"], _secrets(row["secrets"]), EndpointState(row["state"])) for row in rows
+        row["id"]: Target(
+            row["url"], _secrets(row["secrets"]), EndpointState(row["state"]), row["failing_since"]
+        )
+        for row in rows
     }
 
 
@@ -93,9 +100,24 @@ async def mark_parked(conn: Connection, *, endpoint_id: UUID, reason: str) -> bo
     return await conn.fetchval(_PARK, endpoint_id, reason[:500]) is not None
 
 
-async def mark_enabled(conn: Connection, *, endpoint_id: UUID) -> bool:
-    """Returns: whether there is such an endpoint."""
-    return await conn.fetchval(_ENABLE, endpoint_id) is not None
+async def mark_disabled(conn: Connection, *, endpoint_id: UUID, reason: str) -> bool:
+    """Returns: whether this call disabled it."""
+    return await conn.fetchval(_DISABLE, endpoint_id, reason[:500]) is not None
+
+
+async def mark_failing(conn: Connection, *, endpoint_id: UUID, reason: str, disable_after_s: float) -> bool:
+    """Note that it fails. Returns: whether it is disabled now, for it has only failed for so long."""
+    return await conn.fetchval(_FAILING, endpoint_id, reason[:500], disable_after_s) is True
+
+
+async def mark_answering(conn: Connection, *, endpoint_id: UUID) -> None:
+    """Note that it has taken one."""
+    await conn.execute(_ANSWERING, endpoint_id)
+
+
+async def mark_enabled(conn: Connection, *, endpoint_id: UUID, pace_per_s: float | None = None) -> bool:
+    """`pace_per_s`: at which stragglers are released. Returns: whether there is such an endpoint."""
+    return await conn.fetchval(_ENABLE, endpoint_id, pace_per_s) is not None
 
 
 async def delete_endpoint(conn: Connection, *, endpoint_id: UUID) -> bool:
@@ -115,9 +137,18 @@ async def release_deliveries(conn: Connection, *, endpoint_id: UUID, batch_max: 
     return await _wake_for(conn, await conn.fetchval(_RELEASE, endpoint_id, batch_max))
 
 
-async def release_stragglers(conn: Connection, *, batch_max: int) -> int:
-    """Make due what waits though its endpoint is enabled or gone. Returns: how many."""
-    return await _wake_for(conn, await conn.fetchval(_RELEASE_STRAGGLERS, batch_max))
+async def release_stragglers(conn: Connection, *, batch_max: int, every_s: float) -> int:
+    """Make due what waits though its endpoint is enabled or gone. Returns: how many.
+
+    `every_s`: how often this is called, so that the pace of an endpoint is kept.
+    """
+    return await _wake_for(conn, await conn.fetchval(_RELEASE_STRAGGLERS, batch_max, every_s))
+
+
+async def discard_deliveries(conn: Connection, *, endpoint_id: UUID, batch_max: int) -> int:
+    """Give up what waits for an endpoint; counted as cancelled. Returns: how many."""
+    count: int = await conn.fetchval(_DISCARD, endpoint_id, batch_max, endpoint_id.int % TALLY_SHARDS)
+    return count
 
 
 async def insert_signing_secret(conn: Connection, secret: SecretStr) -> None:

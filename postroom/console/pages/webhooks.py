@@ -79,11 +79,19 @@ async def park(request: PageRequest, form: Form) -> Response:
     return request.back(f"{PLACE}/{endpoint_id}", "Parked: what is published for it waits.")
 
 
-async def resume(request: PageRequest, _form: Form) -> Response:
+async def resume(request: PageRequest, form: Form) -> Response:
     endpoint_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        await actions.resume(conn, endpoint_id, actor=request.actor)
+        await actions.resume(conn, endpoint_id, pace_per_s=_pace(field(form, "pace")), actor=request.actor)
     return request.back(f"{PLACE}/{endpoint_id}", "Resumed: what waited is on its way.")
+
+
+async def discard(request: PageRequest, _form: Form) -> Response:
+    endpoint_id = path_id(request.http)
+    async with request.console.transaction() as conn:
+        count, left = await actions.discard(conn, endpoint_id, actor=request.actor)
+    more = " There are more: discard again." if left.waiting else ""
+    return request.back(f"{PLACE}/{endpoint_id}", f"Discarded: {count:,}.{more}")
 
 
 async def ping(request: PageRequest, form: Form) -> Response:
@@ -95,6 +103,13 @@ async def ping(request: PageRequest, form: Form) -> Response:
             conn, endpoint_id, data=data, event_type=event_type, actor=request.actor
         )
     return request.back(f"/console/messages/{message_id}", f"{event_type} is on its way to this endpoint.")
+
+
+def _pace(value: str) -> float | None:
+    try:
+        return float(value) if value else None
+    except ValueError:
+        raise InvalidInput("pace is a number of deliveries a second", field="pace") from None
 
 
 def _data(value: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from postroom.base.errors import Conflict, InvalidInput, NotFound
 from postroom.channels.webhooks import deployment_secret, endpoints, store
 from postroom.channels.webhooks.model import ENDPOINTS_PER_TENANT_MAX, EndpointState
 from postroom.channels.webhooks.signing import generate_secret
+from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.model import Message
 from postroom.outbox.publish import publish
 
@@ -76,6 +77,55 @@ async def test_what_is_published_for_a_parked_endpoint_waits_and_is_due_after_th
         resumed = await endpoints.resume(conn, endpoint_id)
     assert (resumed.state, resumed.parked_reason, resumed.waiting) == (EndpointState.ENABLED, None, 0)
     assert await pool.fetchval(DUE, endpoint_id) == 3
+
+
+async def test_a_resume_at_a_pace_lets_go_what_waited_bit_by_bit(pool: Pool) -> None:
+    endpoint_id, other = await created(pool), await created(pool, tenant="globex")
+    async with transaction(pool) as conn:
+        for each in (endpoint_id, other):
+            await endpoints.park(conn, each, reason="quiet")
+    for _ in range(20):
+        await published(pool)
+        await published(pool, tenant="globex")
+    async with transaction(pool) as conn:
+        resumed = await endpoints.resume(conn, endpoint_id, pace_per_s=2.5)
+    assert (resumed.state, resumed.waiting, resumed.release_pace) == (EndpointState.ENABLED, 15, 2.5)
+    async with transaction(pool) as conn:
+        await store.mark_enabled(conn, endpoint_id=other)
+        assert await endpoints.unpark_stragglers(conn) == 5 + 20, "no other is held up by it"
+    assert await pool.fetchval(DUE, endpoint_id) == 10
+    async with transaction(pool) as conn:
+        assert (await endpoints.resume(conn, endpoint_id)).waiting == 0
+    with pytest.raises(InvalidInput):
+        async with transaction(pool) as conn:
+            await endpoints.resume(conn, endpoint_id, pace_per_s=0.0)
+
+
+async def test_what_waits_can_be_discarded_and_the_ledger_adds_up(pool: Pool) -> None:
+    endpoint_id = await created(pool)
+    async with transaction(pool) as conn:
+        await endpoints.park(conn, endpoint_id, reason="quiet")
+    for _ in range(3):
+        await published(pool)
+    async with transaction(pool) as conn:
+        count, left = await endpoints.discard(conn, endpoint_id)
+    assert (count, left.waiting, left.state) == (3, 0, EndpointState.PARKED)
+    assert await pool.fetchval("select count(*) from postroom.attempt where outcome = 'cancelled'") == 3
+    assert (await check_ledger(pool)).drift == 0
+
+
+async def test_nothing_is_queued_for_a_disabled_endpoint_until_it_is_resumed(pool: Pool) -> None:
+    endpoint_id = await created(pool)
+    await published(pool)
+    async with transaction(pool) as conn:
+        assert await store.mark_disabled(conn, endpoint_id=endpoint_id, reason="gone")
+    await published(pool)
+    assert await pool.fetchval(DUE, endpoint_id) == 1
+    async with transaction(pool) as conn:
+        assert (await endpoints.fetch_endpoint(conn, endpoint_id)).state is EndpointState.DISABLED
+        assert (await endpoints.resume(conn, endpoint_id)).state is EndpointState.ENABLED
+    await published(pool)
+    assert await pool.fetchval(DUE, endpoint_id) == 2
 
 
 async def test_a_message_for_later_is_not_sent_early_by_a_resume(pool: Pool) -> None:

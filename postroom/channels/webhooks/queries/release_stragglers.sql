@@ -1,4 +1,5 @@
--- $1 batch size. Steps from endpoint to endpoint along the index, however much waits for each.
+-- $1 batch size, $2 seconds between runs: of one with a pace only so much is let go.
+-- Steps from endpoint to endpoint along the index, however much waits for each.
 with recursive held (endpoint_id) as (
     (
         select endpoint_id from postroom.delivery
@@ -16,11 +17,15 @@ with recursive held (endpoint_id) as (
 ), stray as (
     select d.message_id, d.n
     from held
-    join postroom.delivery d on d.endpoint_id = held.endpoint_id
-    where d.due_at = 'infinity' and d.worker is null
-        and not exists (select from postroom.endpoint e where e.id = held.endpoint_id and e.state = 'parked')
+    left join postroom.endpoint e on e.id = held.endpoint_id
+    cross join lateral (
+        select w.message_id, w.n from postroom.delivery w
+        where w.endpoint_id = held.endpoint_id and w.due_at = 'infinity' and w.worker is null
+        limit least($1::bigint, ceil(e.release_pace * $2::float8)::bigint)
+        for update skip locked
+    ) d
+    where e.state is distinct from 'parked'
     limit $1::bigint
-    for update of d skip locked
 ), released as (
     update postroom.delivery d
     set due_at = now(), since = now()
