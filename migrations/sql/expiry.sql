@@ -47,8 +47,10 @@ end
 $$;
 
 -- Both are null for most, so that a row grows by nothing. `since`: when its greatest age began, if not with the
--- message: it was to be delivered later, or a person has brought it back.
+-- message: it was to be delivered later, or a person has brought it back. A dead letter keeps them: what is sent again
+-- without a person's word is no younger for it.
 alter table postroom.delivery add column if not exists expires_at timestamptz, add column if not exists since timestamptz;
+alter table postroom.dead_letter add column if not exists expires_at timestamptz, add column if not exists since timestamptz;
 
 -- Not validated, which would read all of them: the one before was stricter. Runners of before never write the new cause.
 alter table postroom.dead_letter drop constraint if exists dead_letter_cause_check;

@@ -17,6 +17,7 @@ from postroom.console.pages.runbooks import read, to_html
 from postroom.console.pages.settings import setting_rows
 from postroom.console.routes import ACTIONS
 from postroom.outbox.ledger.balance import check_ledger
+from postroom.outbox.model import Cause
 from postroom.worker.model import JobStatus
 from tests.console.http import Visitor, visitor
 from tests.console.scene import Scene
@@ -117,6 +118,29 @@ async def test_what_is_parked_is_not_delivered_now(api: Api, somebody: Visitor) 
     page = (await somebody.get(f"/console/messages/{message_id}")).text
     assert "Deliver now" not in page
     assert "Cancel" in page
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        (Cause.PASSING, "It may work when tried again"),
+        (Cause.PERMANENT, "It will fail again unless"),
+        (Cause.OURS, "Something on our side is wrong"),
+        (Cause.EXPIRED, "Its time was over before it could be delivered"),
+    ],
+)
+async def test_every_cause_says_what_to_do(api: Api, somebody: Visitor, cause: Cause, told: str) -> None:
+    pool = api.services.pool
+    message_id = await pool.fetchval("select postroom.publish(channel => 'email', payload => '{}')")
+    await pool.execute(
+        """with gone as (delete from postroom.delivery returning *)
+        insert into postroom.dead_letter
+            (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
+        select message_id, n, seq, channel, destination, 1, $1, 'f', 'because' from gone""",
+        cause,
+    )
+    assert told in (await somebody.get(f"/console/messages/{message_id}")).text
+    assert "because" in (await somebody.get(f"/console/dead-letters?cause={cause}")).text
 
 
 async def test_many_open_breakers_are_one_line_and_their_page_is_paged(api: Api, somebody: Visitor) -> None:

@@ -84,7 +84,8 @@ async def replay_dead_letters(
     """Replay the oldest that match, at most `limit`; call again until it returns fewer.
 
     `pace_per_s`: spread them at so many a second; 0 makes all due at once.
-    `replays_max`: leave alone what was replayed so often already.
+    `replays_max`: nobody asked for this replay: it leaves alone what was replayed so often already, and what
+    is too old stays so. A person's replay begins with a new age.
     `after_s`: when the first is due; a paced batch that follows another starts where that one ends.
     `run_wanted`: what a person asked for, as JSON: makes it a run that can be paused and taken back.
     Transaction: the caller's; a letter taken by another replay is left to it.

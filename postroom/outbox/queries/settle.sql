@@ -21,7 +21,7 @@ with input as materialized (
     returning d.message_id, d.n, d.seq, d.channel, d.destination, d.endpoint_id, d.ordering_key, d.attempts,
         d.worker, i.verdict, i.outcome, i.code,
         case i.outcome when 'expired' then concat_ws(': ', i.reason, d.last_reason) else i.reason end as reason,
-        i.detail, i.cause, i.fingerprint, i.duration_ms
+        i.detail, i.cause, i.fingerprint, i.duration_ms, d.expires_at, d.since
 ), kept as (
     update postroom.delivery d
     set state = case i.verdict when 'retry' then 'retry' else d.state end,
@@ -42,9 +42,9 @@ with input as materialized (
     from kept
 ), buried as (
     insert into postroom.dead_letter (message_id, n, seq, channel, destination, endpoint_id, ordering_key,
-        attempts, cause, fingerprint, reason, code)
+        attempts, cause, fingerprint, reason, code, expires_at, since)
     select message_id, n, seq, channel, destination, endpoint_id, ordering_key,
-        attempts + (outcome <> 'expired')::int, cause, fingerprint, reason, code
+        attempts + (outcome <> 'expired')::int, cause, fingerprint, reason, code, expires_at, since
     from ended where verdict = 'dead'
 ), logged as (
     insert into postroom.attempt

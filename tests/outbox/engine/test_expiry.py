@@ -14,7 +14,7 @@ from postroom.outbox.engine.expirer import Ages, Expirer
 from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import replay_dead_letters
-from postroom.outbox.model import Cause, Channel, Deferred, Message, RetryLater, Wait
+from postroom.outbox.model import Cause, Channel, Deferred, Message, Rejected, RetryLater, Wait
 from postroom.outbox.policy import settle
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
 
@@ -116,6 +116,23 @@ async def test_a_replay_gives_it_a_new_life(engine: Engine, pool: Pool) -> None:
     await engine.drain()
     assert len(engine.adapter.seen) == 2
     assert await letters(pool) == []
+
+
+async def test_what_is_sent_again_by_itself_is_no_younger_for_it(engine: Engine, pool: Pool) -> None:
+    """After a long outage, the job that revives dead emails must not send the password reset of last week."""
+    engine.adapter.answer = lambda _: Rejected("login refused", code="535", cause=Cause.OURS)
+    await engine.publish([email("own", expires_at=datetime.now(UTC) + timedelta(hours=1)), email("old")])
+    await engine.drain()
+    await engine.travel(7_200)
+    async with transaction(pool) as conn:
+        await conn.execute("update postroom.dead_letter set expires_at = expires_at - interval '2 hours'")
+        await conn.execute(
+            "update postroom.message set created_at = created_at - interval '4 days' where key = 'old'"
+        )
+        await replay_dead_letters(conn, DeadLetterFilter(), actor="email-dlq", limit=10, replays_max=3)
+    await engine.drain()
+    assert [cause for cause, _, _ in await letters(pool)] == ["expired", "expired"]
+    assert len(engine.adapter.seen) == 2, "both were tried once, in their time"
 
 
 async def test_the_sweep_ends_what_nobody_claims(engine: Engine, expirer: Expirer, pool: Pool) -> None:

@@ -1,10 +1,11 @@
--- Bring dead letters back to life: due at once, or spread at a pace. Attempts and age start anew; the ids stay.
+-- Bring dead letters back to life: due at once, or spread at a pace. Attempts start anew, and for a person's replay the
+-- age; the ids stay.
 -- Two replays at once cannot both take a letter.
 -- Every statement that takes the filter of dead letters has it first, and in this order; null means any:
 -- $1 channels, $2 cause, $3 fingerprint, $4 tenant, $5 type, $6 destination, $7 died since, $8 died before,
 -- $9 message ids, $10 codes.
 -- $11 at most, $12 who asks, $13 letters a second (0: all at once), $14 seconds until the first is due,
--- $15 most replays a letter may have had (null: any), $16 what a person asked for, as JSON text: then it is a run,
+-- $15 most replays a letter may have had, for one that nobody asked for (null: a person has, and any will do), $16 what a person asked for, as JSON text: then it is a run,
 -- which can be paused and taken back. Returns how many by channel, with the run.
 with chosen as materialized (
     -- Channel by channel, the oldest first: so each has an index that ends at the limit.
@@ -33,8 +34,10 @@ with chosen as materialized (
     returning d.*
 ), revived as (
     insert into postroom.delivery
-        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, due_at, since, last_reason)
-    select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key, t.due_at, t.due_at, t.reason
+        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, due_at, since, expires_at, last_reason)
+    select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key, t.due_at,
+        case when $15::integer is null then t.due_at else t.since end,
+        case when $15::integer is not null then t.expires_at end, t.reason
     from (
         select taken.*, now() + make_interval(secs => $14) + case when $13::float8 > 0
             then make_interval(secs => (row_number() over (order by died_at, message_id, n) - 1) / $13)
