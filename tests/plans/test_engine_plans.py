@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 import pytest
 
@@ -75,6 +76,14 @@ async def publish_and_deliver(dsn: str, pool: Pool) -> None:
         await store.count_due(conn, channel="email", most=1_000)
         await store.put_off(conn, channel="email", delays_s={"elsewhere": 1.0}, scan_max=1_000)
         await store.fetch_next_due_s(conn, channel="email")
+        await store.take_expiring(conn, batch_max=1_000)
+        await store.claim_expiring(conn, worker=engine.worker.id, message_ids=[known])
+        end = await store.fetch_aged_scan_end(conn, age_s=-60.0, after=UUID(int=0), scan_max=5_000)
+        assert end is not None
+        ages = {"email": 86_400.0, "webhook": 86_400.0}
+        assert not await store.claim_aged(
+            conn, worker=engine.worker.id, ages_s=ages, parked_s=86_400.0, after=UUID(int=0), upto=end
+        )
         await store.cancel_message(conn, message_id=known)
         assert await replay_one(conn, claims[40].message_id, actor="test") == 1
         permanent = DeadLetterFilter(channels=("email",), cause="permanent")

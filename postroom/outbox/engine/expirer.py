@@ -42,7 +42,7 @@ class Expirer:
 
     What is claimed is judged by who claimed it (see `policy.within`), so a sweep costs the engine nothing.
     Does not promise: the very moment; with a million parked deliveries that are not old enough yet, one that
-    is may be found two hours later.
+    is may be found five minutes later.
     """
 
     def __init__(self, *, pool: Pool, worker: Worker, ages: Ages) -> None:
