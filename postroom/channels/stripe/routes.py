@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from jinja2.exceptions import TemplateError
 
@@ -14,12 +15,14 @@ from postroom.channels.stripe.event import Event
 from postroom.channels.stripe.expressions import Context, Renderer
 from postroom.channels.stripe.types import matches
 from postroom.outbox.model import Channel
+from postroom.outbox.references import refer
 
 DEFAULTS: Final[dict[Channel, dict[str, str]]] = {
     Channel.WEBHOOK: {"type": "{{ event.type }}", "data": "{{ object }}"},
     Channel.EXPORT: {"record": "{{ object }}"},
 }
 EMAIL_DATA: Final = {"object": "{{ object }}", "event": "{{ event }}"}
+_SOME_ID: Final = UUID(int=0)
 RECIPIENTS: Final = {Channel.EMAIL: ("to",), Channel.WEBHOOK: ("tenant", "url"), Channel.EXPORT: ("dataset",)}
 """Where a message goes: a field that turns out null or empty here has nobody to go to."""
 
@@ -84,7 +87,8 @@ class Route:
             where = f"{effect.channel}.{empty[0]}"
             raise RouteFailed(f"route {self.name}: {where} is empty; nobody to send to (see `optional`)")
         try:
-            json.encode(payload)
+            # The event and its object were JSON when they came: they need not be written down to be sure.
+            json.encode(refer(payload, source=_SOME_ID, event=context["event"]))
         except (InvalidInput, TypeError) as error:
             raise RouteFailed(f"route {self.name}: {effect.channel} is no JSON: {error}") from error
         return Draft(f"{self.name}:{effect.channel}", effect.channel, payload)
