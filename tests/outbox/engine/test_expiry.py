@@ -34,25 +34,29 @@ def expirer(engine: Engine, pool: Pool) -> Expirer:
     return Expirer(pool=pool, worker=engine.worker, ages=AGES)
 
 
-async def published_before(pool: Pool, engine: Engine, days: float, *messages: Message) -> list[UUID]:
-    """Publish, and make it look as if that had been days ago: an id holds its time, too."""
-    ids = await engine.publish(messages)
+AGED = (
+    "update postroom.message set created_at = created_at - make_interval(secs => $1) where id = any ($2)",
+    *(
+        f"update postroom.{table} t set {column} = (left(postroom.first_id_at(m.created_at)::text, 13)"
+        f" || substr(t.{column}::text, 14))::uuid from postroom.message m"
+        f" where m.id = t.{column} and m.id = any ($1)"
+        for table, column in (("delivery", "message_id"), ("dead_letter", "message_id"), ("message", "id"))
+    ),
+)
+"""An id holds its time, too."""
+
+
+async def make_older(pool: Pool, days: float, ids: list[UUID]) -> None:
+    """Make it look as if these had been published so much earlier."""
+    first, *others = AGED
     async with transaction(pool) as conn:
-        for table, column in (("message", "id"), ("delivery", "message_id")):
-            await conn.execute(
-                f"update postroom.{table} set {column} = (left(postroom.first_id_at("
-                f"now() - make_interval(secs => $1))::text, 13) || substr({column}::text, 14))::uuid"
-                f" where {column} = any ($2)",
-                days * DAY_S,
-                ids,
-            )
-        await conn.execute(
-            "update postroom.message set created_at = created_at - make_interval(secs => $1)"
-            " where created_at > now() - interval '1 hour'"
-            " and id < postroom.first_id_at(now() - interval '1 hour')",
-            days * DAY_S,
-        )
-    return [row["id"] for row in await pool.fetch("select id from postroom.message order by id")]
+        await conn.execute(first, days * DAY_S, ids)
+        for statement in others:
+            await conn.execute(statement, ids)
+
+
+async def published_before(pool: Pool, engine: Engine, days: float, *messages: Message) -> None:
+    await make_older(pool, days, await engine.publish(messages))
 
 
 async def letters(pool: Pool) -> list[tuple[str, str, int]]:
@@ -160,6 +164,28 @@ async def test_what_is_parked_waits_for_thirty_days(engine: Engine, expirer: Exp
         await conn.execute("update postroom.delivery set due_at = 'infinity'")
     assert await expirer.sweep() == 1
     assert await pool.fetchval("select count(*) from postroom.delivery") == 1
+
+
+async def test_a_dead_destination_keeps_no_more_than_its_age_allows(dsn: str, pool: Pool) -> None:
+    """Sixty days of a receiver that never answers: its breaker put nearly all of it off without end."""
+    adapter = ScriptedAdapter(lambda _: RetryLater("the connection was refused"), Channel.WEBHOOK)
+    adapter.circuit, adapter.per_destination_max = None, 4
+    engine = await Engine(dsn, pool, adapter, age_max_s=AGES.of(Channel.WEBHOOK)).start()
+    expirer = Expirer(pool=pool, worker=engine.worker, ages=AGES)
+    daily, most = 20, 0
+    for _ in range(60):
+        hook = Message(channel="webhook", payload={"url": "https://dead.example/", "type": "t", "data": 1})
+        await engine.publish([hook] * daily)
+        for _ in range(3):
+            await engine.drain()
+            await engine.travel(DAY_S / 3)
+        ids = [row["id"] for row in await pool.fetch("select id from postroom.message")]
+        await make_older(pool, 1, ids)
+        await expirer.sweep()
+        most = max(most, await pool.fetchval("select count(*) from postroom.delivery"))
+    assert most <= 6 * daily
+    assert "expired" in {cause for cause, _, _ in await letters(pool)}
+    assert (await check_ledger(pool)).drift == 0
 
 
 async def test_the_sweep_leaves_alone_what_is_under_way_and_goes_round(
