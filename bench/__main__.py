@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -68,6 +69,8 @@ def main() -> int:
     if unknown := set(only) - set(chosen):
         console.print(f"There is no row {', '.join(sorted(unknown))}. Known: {', '.join(chosen)}.")
         return 2
+    if {"chain", "ingest"} & set(only or chosen) and shutil.which("wrk") is None:
+        console.print("wrk is missing: the rows chain and ingest are left out (Debian: apt-get install wrk)")
     with open_stage() as stage:
         if peers := os.environ.get("PEERS"):
             with console.status("measuring the peers"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 RESULTS: Final = Path(__file__).parent / "results.json"
 NOISE_MAX: Final = 0.5
@@ -115,26 +115,31 @@ class Report:
         RESULTS.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def show(self, console: Console) -> None:
-        table = Table("row", "figure", "goal", "", title="Postroom, measured")
+        """A table for a terminal of 100 columns; the peers' figures follow it."""
+        table = Table(Column("row", no_wrap=True), "figure", "goal", "", title="Postroom, measured")
         for key, goal in GOALS.items():
             verdict = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}[self.passed(key)]
             beside = self.notes.get(key, "") if key in self.figures else ""
             table.add_row(key, self._shown(key), self._goal_shown(key, goal), f"{verdict} {beside}".strip())
-        for peer in self.peers:
-            rest = (
-                f"{name} {value:,}" for name, value in peer.items() if name not in ("peer", "jobs", "left")
-            )
-            table.add_row(f"[dim]{peer['peer']}[/]", f"[dim]{', '.join(rest)}[/]", "", "")
         console.print(table)
+        for peer in self.peers:
+            rest = [
+                f"{name} {value:,}" for name, value in peer.items() if name not in ("peer", "jobs", "left")
+            ]
+            console.print(f"{peer['peer']}: {', '.join(rest)}", style="dim")
 
     def _shown(self, key: str) -> str:
         value = self.figures.get(key)
         if value is None:
             return self.notes.get(key, "not measured")
-        return f"{value:,.3g}" if value < 1_000 else f"{value:,.0f}"
+        return _written(value)
 
     def _goal_shown(self, key: str, goal: Goal) -> str:
         """The goal's own words, and the number that the peers of this run make of it."""
         found = self._goal(key)
         limit = found.at_least or found.at_most
-        return goal.text if limit is None or found == goal else f"{goal.text} ({limit:,.4g})"
+        return goal.text if limit is None or found == goal else f"{goal.text} ({_written(limit)})"
+
+
+def _written(value: float) -> str:
+    return f"{value:,.3g}" if value < 1_000 else f"{value:,.0f}"
