@@ -119,10 +119,12 @@ NAMED: Final = {
     "correlation_id": "checkout-7",
     "ordering_key": "order-42",
     "deliver_at": "2031-05-01T12:00:00+00:00",
+    "expires_at": "2031-05-01T13:00:00+00:00",
 }
+MOMENTS: Final = ("deliver_at", "expires_at")
 PUBLISH: Final = """
 select postroom.publish(channel => 'export', payload => $1::jsonb, key => $2, tenant => $3, type => $4,
-    correlation_id => $5, ordering_key => $6, deliver_at => $7)
+    correlation_id => $5, ordering_key => $6, deliver_at => $7, expires_at => $8)
 """
 
 
@@ -228,8 +230,10 @@ async def test_three_ways_to_publish_mean_one_thing(api: Api, dsn: str, tmp_path
 
     async def publish(way: str) -> str:
         if way == "sql":
-            moment = datetime.fromisoformat(NAMED["deliver_at"])
-            return str(await pool.fetchval(PUBLISH, json.encode(RECORD), *[*NAMED.values()][:-1], moment))
+            values = [
+                datetime.fromisoformat(value) if name in MOMENTS else value for name, value in NAMED.items()
+            ]
+            return str(await pool.fetchval(PUBLISH, json.encode(RECORD), *values))
         if way == "http":
             sent = {"channel": "export", "payload": RECORD, **NAMED}
             return str((await api.post("/v1/events", json=sent)).json["id"])
@@ -243,15 +247,13 @@ async def test_three_ways_to_publish_mean_one_thing(api: Api, dsn: str, tmp_path
     ids = {await publish(first), *[await publish(way) for way in WAYS if way != first]}
     [row] = await pool.fetch(
         "select m.id::text, m.channel, m.payload #>> '{}' as payload, m.key, m.tenant, m.type, "
-        "m.correlation_id, d.ordering_key, d.due_at from postroom.message m "
+        "m.correlation_id, d.ordering_key, d.due_at as deliver_at, d.expires_at from postroom.message m "
         "join postroom.delivery d on d.message_id = m.id"
     )
     assert ids == {row["id"]}
     assert json.decode(row["payload"]) == RECORD
-    due_at = row["due_at"].isoformat()
-    assert (row["channel"], due_at) == ("export", NAMED["deliver_at"])
-    shown = {name: row[name] for name in NAMED if name != "deliver_at"}
-    assert shown == {name: value for name, value in NAMED.items() if name != "deliver_at"}
+    assert row["channel"] == "export"
+    assert {name: row[name].isoformat() if name in MOMENTS else row[name] for name in NAMED} == NAMED
 
 
 def test_no_change_is_missing_here() -> None:
