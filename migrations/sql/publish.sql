@@ -81,11 +81,47 @@ begin
 end
 $$;
 
+-- Within what a key is unique on its channel: the tenant. Stripe's events and what they cause have one key whoever they are
+-- about: a tenant that is named differently the next time must not let them through again.
+-- The unique index `message_scoped_key` has the same expression.
+create or replace function postroom.key_scope(channel text, key text, tenant text) returns text
+language sql immutable parallel safe
+as $$
+    select case when channel = 'stripe' or key like 'stripe:%' then '' else tenant end
+$$;
+
+-- The message that has a key already; a warning where its payload is another one, unless that was emptied or encrypted.
+-- As long as the index of before is there, during an upgrade, a key is unique over all tenants.
+create or replace function postroom.known_message(channel text, key text, tenant text, payload jsonb) returns uuid
+language plpgsql
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+as $$
+declare
+    known record;
+begin
+    select m.id, m.payload into known from postroom.message m
+    where m.key = known_message.key and m.channel = known_message.channel
+        and postroom.key_scope(m.channel, m.key, m.tenant)
+            = postroom.key_scope(known_message.channel, known_message.key, known_message.tenant);
+    if not found and to_regclass('postroom.message_key') is not null then
+        select m.id, m.payload into known from postroom.message m
+        where m.key = known_message.key and m.channel = known_message.channel;
+    end if;
+    if known.payload is distinct from known_message.payload and known.payload <> '{}'
+        and not starts_with(coalesce(known.payload ->> '$', known_message.payload ->> '$', ''), 'sealed:1:') then
+        raise warning using message = format('%s key %s is known with another payload: nothing was published', channel, key);
+    end if;
+    return known.id;
+end
+$$;
+
 -- Publish many: a JSON array of objects with the parameters of `publish`. All or nothing.
 -- A moment that has passed is now: claiming starts in 1970, and many programs write "no time" as the year 1.
 -- What would never be due is refused: it would never be sent, and nobody would be told. So is a payload that is larger
 -- than `payload_bytes_max` of its channel.
--- Returns one row an object, in order; `published` is false where the key was known already.
+-- Returns one row an object, in order; `published` is false where the key was known already, with a warning where the
+-- payload is another one.
 -- A webhook without `url` goes to every endpoint of its tenant that listens to its type and is not disabled.
 -- Plans are made once and always by index: a session may have planned while the ledger was empty.
 create or replace function postroom.publish_many(messages jsonb)
@@ -188,7 +224,7 @@ begin
             from input i
             left join fan f on f.id = i.id
             order by i.nr
-            on conflict (channel, key) where key is not null do nothing
+            on conflict do nothing
             returning message.id
         ), queued as (
             insert into postroom.delivery
@@ -224,17 +260,17 @@ begin
         return query select nr::integer, new_id, true from unnest(ids) with ordinality as element(new_id, nr);
     else
         return query
-            select nr::integer, coalesce(new.id, old.id), new.id is not null
+            select nr::integer, coalesce(new.id, postroom.known_message(m ->> 'channel', m ->> 'key',
+                coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), ''), m -> 'payload')),
+                new.id is not null
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             left join postroom.message new on new.id = ids[nr]
-            left join postroom.message old
-                on new.id is null and old.channel = m ->> 'channel' and old.key = m ->> 'key'
             order by nr;
     end if;
 end
 $$;
 
--- Publish one message. Returns its id; the same (channel, key) again returns the first id. What is not delivered by
+-- Publish one message. Returns its id; the same (channel, tenant, key) again returns the first id. What is not delivered by
 -- `expires_at` is a dead letter with the cause `expired`.
 create or replace function postroom.publish(
     channel text,
@@ -277,11 +313,11 @@ begin
     values (postroom.uuid7(), postroom.known_channel(publish.channel), coalesce(publish.type, postroom.short(publish.payload ->> 'type'), ''),
         coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''), nullif(publish.key, ''),
         publish.correlation_id, publish.traceparent, publish.payload, 1)
-    on conflict (channel, key) where key is not null do nothing
+    on conflict do nothing
     returning message.id into new_id;
     if new_id is null then
-        select m.id into new_id from postroom.message m where m.channel = publish.channel and m.key = publish.key;
-        return new_id;
+        return postroom.known_message(publish.channel, publish.key,
+            coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''), publish.payload);
     end if;
     insert into postroom.delivery (message_id, channel, destination, due_at, since)
     values (new_id, publish.channel, postroom.destination(publish.channel, publish.payload),

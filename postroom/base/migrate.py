@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +22,15 @@ from postroom.base.errors import Unavailable
 from postroom.base.version import PACKAGE
 
 _FETCH_REVISION = query(__package__, "fetch_revision")
+_TRY_LOCK = query(__package__, "try_migration_lock")
+_CLOSE_PORTAL = query(__package__, "close_portal")
+_INDEX_VALID = query(__package__, "is_index_valid")
 _GRANT_PUBLISHER = query(__package__, "grant_publisher")
 
 LOCK = 7_265_001
 LOCK_TIMEOUT = "60s"
+INDEX_WITHIN_S = 3600.0
+POLL_S = 0.1
 
 
 def _folder() -> Path:
@@ -94,6 +102,49 @@ def run_files(*names: str) -> None:
         await_only(driver.execute(script))
 
 
+def _concurrent(name: str) -> str:
+    return (_folder() / "sql" / "indexes" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _indexes(attribute: str) -> list[str]:
+    """What the migrations say of indexes of tables that may be large and in use, oldest first."""
+    revisions = ScriptDirectory.from_config(_config()).walk_revisions()
+    return [name for each in reversed(list(revisions)) for name in getattr(each.module, attribute, ())]
+
+
+async def _create_indexes(conn: Connection) -> None:
+    """Before the migrations: what `CREATES` names and is not there, or was left half made."""
+    if await fetch_revision(conn) is None:
+        return
+    for name in _indexes("CREATES"):
+        valid = await conn.fetchval(_INDEX_VALID, f"postroom.{name}")
+        if valid is False:
+            await conn.execute(_concurrent(f"{name}.drop"), timeout=INDEX_WITHIN_S)
+        if not valid:
+            await conn.execute(_concurrent(f"{name}.create"), timeout=INDEX_WITHIN_S)
+
+
+async def _drop_indexes(conn: Connection) -> None:
+    """After the migrations: what `DROPS` names and is still there."""
+    for name in _indexes("DROPS"):
+        await conn.execute(_concurrent(f"{name}.drop"), timeout=INDEX_WITHIN_S)
+
+
+@asynccontextmanager
+async def _alone(dsn: str) -> AsyncIterator[None]:
+    """Hold the lock of migrations. Who waits for it keeps no snapshot: making an index waits for them."""
+    conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    try:
+        async with asyncio.timeout(INDEX_WITHIN_S), conn.transaction():
+            while not await conn.fetchval(_TRY_LOCK, LOCK):
+                await conn.execute(_CLOSE_PORTAL)
+                await asyncio.sleep(POLL_S)
+            await conn.execute(_CLOSE_PORTAL)
+            yield
+    finally:
+        await conn.close(timeout=CONNECT_TIMEOUT_S)
+
+
 def _upgrade(connection: SyncConnection) -> None:
     config = _config()
     config.attributes["connection"] = connection
@@ -104,9 +155,22 @@ def _upgrade(connection: SyncConnection) -> None:
 async def migrate(dsn: str) -> None:
     """Upgrade to `head` in one transaction; several callers at once follow each other.
 
+    Indexes of large tables are made before it and dropped after it, beside publishers that go on. Both wait
+    for transactions that are open by then, and are taken up again by the next call if they are cut off.
     A role `postroom_publisher` that was made since the last time may publish from then on.
-    Errors: what the driver raises; nothing is changed then.
+    Errors: what the driver raises; nothing is changed then, but for indexes.
     """
+    async with _alone(dsn):
+        conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+        try:
+            await _create_indexes(conn)
+            await _migrate(dsn)
+            await _drop_indexes(conn)
+        finally:
+            await conn.close(timeout=CONNECT_TIMEOUT_S)
+
+
+async def _migrate(dsn: str) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args={"dsn": dsn, "timeout": 5},
@@ -114,7 +178,6 @@ async def migrate(dsn: str) -> None:
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
-            await connection.execute(text(f"select pg_advisory_xact_lock({LOCK})"))
             await connection.run_sync(_upgrade)
             await connection.exec_driver_sql(_GRANT_PUBLISHER)
     finally:

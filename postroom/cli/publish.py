@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -13,7 +13,7 @@ from postroom.base.errors import InvalidInput
 from postroom.cli.output import JsonFlag, examples, print_json
 from postroom.cli.session import Session, in_session
 from postroom.encryption.keyring import keyring_of
-from postroom.outbox.publish import Published, count_receivers, publish_many
+from postroom.outbox.publish import Published, answer_of, count_receivers, publish_many
 
 _EXAMPLES: Final = examples(
     'postroom publish email --key welcome:42 --payload \'{"to":"a@example.com","subject":"Hi","text":"…"}\'',
@@ -67,9 +67,7 @@ def register(application: typer.Typer) -> None:
             body = json.encode({name: value for name, value in fields.items() if value is not None}).encode()
         stored = _publish(body)
         if as_json:
-            answers: list[dict[str, Any]] = [
-                {"id": p.id, "published": p.new, "receivers": p.receivers} for p in stored
-            ]
+            answers = [answer_of(published) for published in stored]
             print_json(answers if batch is not None else answers[0])
             return
         for published in stored:
@@ -77,6 +75,13 @@ def register(application: typer.Typer) -> None:
         known = sum(not published.new for published in stored)
         if known:
             print(f"{known} had a known key: nothing new was published for them.", file=sys.stderr)
+        different = sum(published.payload_differs for published in stored)
+        if different:
+            print(
+                f"{different} of them had another payload: what was published first stays. "
+                "A new message needs a new key.",
+                file=sys.stderr,
+            )
         unheard = sum(published.receivers == 0 for published in stored)
         if unheard:
             print(
@@ -98,7 +103,8 @@ def _publish(body: bytes) -> list[Published]:
             check_events(events, services.adapters, many=many)
         keyring = keyring_of(session.settings.encryption.keys)
         async with session.change() as conn:
-            return await count_receivers(conn, events, await publish_many(conn, events, keyring=keyring))
+            published = await publish_many(conn, events, keyring=keyring)
+            return await count_receivers(conn, events, published, keyring=keyring)
 
     return in_session(work)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -12,22 +13,34 @@ from postroom.base import json
 from postroom.base.db import Connection, query
 from postroom.base.errors import InvalidPayload
 from postroom.encryption.keyring import NO_KEYS, Keyring
-from postroom.outbox.encryption import stand_in, store_payloads
+from postroom.outbox.encryption import UNREADABLE, stand_in, store_payloads
 from postroom.outbox.model import Channel, Message
+from postroom.outbox.references import reveal
 
 _PUBLISH_MANY = query(__package__, "publish_many")
 _LIST_RECEIVERS = query(__package__, "list_receivers")
+_LIST_KNOWN = query(__package__, "list_known_payloads")
+
+FETCHED_AT_ONCE: Final = 5
 
 
 class Published(msgspec.Struct, frozen=True, gc=False):
-    """`new` is false where (channel, key) was known: `id` is then the first one's.
+    """`new` is false where (channel, tenant, key) was known: `id` is then the first one's.
 
     `receivers`: how many deliveries it has, 0 where nobody listens; None unless `count_receivers` was asked.
+    `payload_differs`: the first one has another payload; only `count_receivers` looks.
     """
 
     id: UUID
     new: bool
     receivers: int | None = None
+    payload_differs: bool = False
+
+
+def answer_of(published: Published) -> dict[str, Any]:
+    """What a publisher is told. `payload_differs` is there only where it is so."""
+    told = {"id": published.id, "published": published.new, "receivers": published.receivers}
+    return {**told, "payload_differs": True} if published.payload_differs else told
 
 
 async def publish_many(
@@ -58,9 +71,16 @@ async def publish(conn: Connection, message: Message, *, keyring: Keyring = NO_K
 
 
 async def count_receivers(
-    conn: Connection, messages: Sequence[Message], published: Sequence[Published]
+    conn: Connection,
+    messages: Sequence[Message],
+    published: Sequence[Published],
+    *,
+    keyring: Keyring = NO_KEYS,
 ) -> list[Published]:
-    """Add to what was published how many receivers each message has. Transaction: that of `publish_many`."""
+    """Add to what was published how many receivers each has, and whether a known one has another payload.
+
+    Transaction: that of `publish_many`.
+    """
     fanned = [
         each.id
         for message, each in zip(messages, published, strict=True)
@@ -68,7 +88,32 @@ async def count_receivers(
     ]
     found = await conn.fetch(_LIST_RECEIVERS, fanned) if fanned else []
     counts = {row["id"]: row["deliveries"] for row in found}
-    return [Published(each.id, each.new, counts.get(each.id, 1)) for each in published]
+    differ = await _different(conn, messages, published, keyring)
+    return [
+        Published(each.id, each.new, counts.get(each.id, 1), place in differ)
+        for place, each in enumerate(published)
+    ]
+
+
+async def _different(
+    conn: Connection, messages: Sequence[Message], published: Sequence[Published], keyring: Keyring
+) -> set[int]:
+    """The places of known messages with another payload. What was emptied, or no key opens, is not told.
+
+    They are fetched a few at a time: a payload may have 32 MB.
+    """
+    known: dict[UUID, list[int]] = {}
+    for place, each in enumerate(published):
+        if not each.new:
+            known.setdefault(each.id, []).append(place)
+    different: set[int] = set()
+    if not known:
+        return different
+    async for row in conn.cursor(_LIST_KNOWN, list(known), prefetch=FETCHED_AT_ONCE):
+        first = await reveal(conn, row["id"], row["payload"], keyring)
+        if UNREADABLE not in first:
+            different.update(place for place in known[row["id"]] if messages[place].payload != first)
+    return different
 
 
 async def _publish(conn: Connection, messages: Sequence[Message]) -> list[Published]:

@@ -25,6 +25,8 @@ from postroom.outbox.store import claim_due
 from tests.fixtures.encryption import NEW
 from tests.fixtures.engine import Engine, ScriptedAdapter
 
+KEYRING = keyring_of([SecretStr(NEW)])
+
 
 async def test_the_same_key_again_returns_the_first_id(pool: Pool) -> None:
     async with transaction(pool) as conn:
@@ -196,7 +198,6 @@ async def test_a_name_too_long_in_a_payload_costs_nobody_the_transaction(
     )
 
 
-KEYRING = keyring_of([SecretStr(NEW)])
 CONTRADICTIONS = [
     {"tenant": "b", "type": "order.paid", "data": {}},
     {"tenant": "a", "type": "order.gone", "data": {}},

@@ -17,7 +17,6 @@ PACKAGE = ROOT / "postroom"
 IN_PYTHON = {
     ("postroom/base/migrate.py", "create schema if not exists "),
     ("postroom/base/migrate.py", "set local lock_timeout = '"),
-    ("postroom/base/migrate.py", "select pg_advisory_xact_lock"),
     ("postroom/dev/up.py", "select postroom.publish(…) i"),
     ("postroom/health/readiness.py", "select 1"),
     ("postroom/postgres/cluster.py", 'create database "'),

@@ -32,6 +32,9 @@ async def test_the_same_key_again_gives_the_first_id(api: Api) -> None:
     assert (first.status, again.status) == (201, 200)
     assert first.json["published"]
     assert again.json == {"id": first.json["id"], "published": False, "receivers": 1}
+    other = await api.post("/v1/events", json=email(key="welcome:1") | {"payload": {**EMAIL, "text": "Bye"}})
+    assert other.json == {**again.json, "payload_differs": True}
+    assert (await api.post("/v1/events", json=email(key="welcome:1", tenant="a"))).status == 201
 
 
 async def test_a_webhook_to_nobody_says_so(api: Api) -> None:

@@ -70,4 +70,4 @@ class EventIntake:
     async def _store(self, messages: Request) -> Result:
         async with asyncio.timeout(TIMEOUT_S), transaction(self._pool) as conn:
             stored = await publish_many(conn, messages, keyring=self._keyring)
-            return await count_receivers(conn, messages, stored)
+            return await count_receivers(conn, messages, stored, keyring=self._keyring)

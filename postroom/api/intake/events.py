@@ -14,7 +14,7 @@ from postroom.api.auth import admit
 from postroom.api.context import context_of
 from postroom.api.intake.event_model import check_events, parse_events, within_trace
 from postroom.base.tracing import arrival_span
-from postroom.outbox.publish import Published
+from postroom.outbox.publish import Published, answer_of
 
 BODY_BYTES_MAX: Final = 16 * 1_048_576
 
@@ -24,7 +24,8 @@ _encode = msgspec.json.Encoder().encode
 async def publish_events(request: Request) -> Response:
     """One object or a list of up to 1,000, all or nothing; ids come back in order.
 
-    `published` is false where the (channel, key) was known: the id is then the first one's.
+    `published` is false where the (channel, tenant, key) was known: the id is then the first one's, and
+    `payload_differs` tells that the first one said something else.
     `receivers` is how many it goes to: 0 for a webhook whose tenant has no endpoint for its type.
     201 when something is new, 200 when everything was known. A `traceparent` header is booked with
     each event that names none itself.
@@ -36,7 +37,7 @@ async def publish_events(request: Request) -> Response:
     with arrival_span(f"POST {request.url.path}", request.headers.get("traceparent")) as traceparent:
         stored = await context.intake.publish(within_trace(events, traceparent))
     _note_for_log(stored)
-    answers = [{"id": p.id, "published": p.new, "receivers": p.receivers} for p in stored]
+    answers = [answer_of(published) for published in stored]
     body = {"events": answers} if many else answers[0]
     status = 201 if any(published.new for published in stored) else 200
     return Response(_encode(body), status_code=status, media_type="application/json")

@@ -12,7 +12,8 @@ with recursive account (name) as (
     (select m.id from postroom.message m where m.id = $2::uuid)
     union
     (select m.id from unnest(array['stripe', 'email', 'webhook', 'export']) channel (name)
-     join postroom.message m on m.channel = channel.name and m.key = $1)
+     join postroom.message m on m.channel = channel.name and m.key = $1 and m.id < (select id from bound)
+     order by m.id desc limit $4)
     union
     (select m.id from postroom.message m
      where m.correlation_id = $1 and m.id < (select id from bound) order by m.id desc limit $4)
