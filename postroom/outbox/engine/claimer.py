@@ -20,6 +20,7 @@ CLAIM_MAX: Final = 500
 BLOCKED_SCAN_MAX: Final = 5_000
 BLOCKED_SCANS_MAX: Final = 10
 """How far, and how often in one claim, what waits for its ordering keys is passed by."""
+COUNT_EVERY_S: Final = 0.25
 
 
 class Claimer:
@@ -51,6 +52,7 @@ class Claimer:
         self._cursor = START
         self._retries_are_due = True
         self._much_is_blocked = False
+        self._count_again_at = 0.0
 
     async def claim(
         self,
@@ -129,15 +131,23 @@ class Claimer:
         return claims
 
     async def _much_is_due(self, *, claimed: bool) -> bool:
-        """Where something was claimed, no failure of this question keeps it from being delivered."""
+        """Where something was claimed, no failure of this question keeps it from being delivered.
+
+        Not asked again for a moment where it was not so: on a busy machine every claim is slow.
+        """
+        if self._clock.monotonic() < self._count_again_at:
+            return False
         most = self._pace.blocked_min
         try:
             async with self._pool.acquire() as conn:
-                return await store.count_due(conn, channel=self._channel, most=most) >= most
+                much = await store.count_due(conn, channel=self._channel, most=most) >= most
         except DATABASE_FAILURES:
             if not claimed:
                 raise
             return False
+        if not much:
+            self._count_again_at = self._clock.monotonic() + COUNT_EVERY_S
+        return much
 
     async def _blocked_end(self) -> Cursor:
         """Where what is due now ends, or as far towards it as one claim may scan."""
