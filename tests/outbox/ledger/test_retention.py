@@ -142,7 +142,8 @@ def id_of(moment: datetime) -> UUID:
 
 async def test_messages_go_after_400_days(dsn: str, pool: Pool) -> None:
     engine = await Engine(dsn, pool, ScriptedAdapter()).start()
-    await engine.publish([email(), email()])
+    far = datetime(2090, 1, 1, tzinfo=UTC)
+    await engine.publish([email(expires_at=far), email(expires_at=far)])
     assert await engine.drain() == 2
     await check_ledger(pool)  # only what has been added up may go
     [one, _] = await pool.fetch("select id from postroom.message order by id")
@@ -150,12 +151,16 @@ async def test_messages_go_after_400_days(dsn: str, pool: Pool) -> None:
     await pool.execute(
         "update postroom.message set id = $2, created_at = $3 where id = $1", one["id"], id_of(before), before
     )
+    await pool.execute(
+        "update postroom.expiring set message_id = $2 where message_id = $1", one["id"], id_of(before)
+    )
     assert await pool.fetchval("select count(*) from postroom.message") == 2
     async with asyncio.timeout(30):  # another test's transaction on this server puts the adding up off
         while await pool.fetchval("select count(*) from postroom.message") == 2:
             await check_ledger(pool)
             await retain(pool)
     assert await pool.fetchval("select count(*) from postroom.message") == 1
+    assert await pool.fetchval("select count(*) from postroom.expiring") == 1
 
 
 async def test_the_audit_trail_goes_after_two_years(dsn: str, pool: Pool, tmp_path: Path) -> None:

@@ -13,5 +13,7 @@ with old as (
     order by m.id limit $2
 ), gone as (
     delete from postroom.message m using old where m.id = old.id returning m.id
+), forgotten as (
+    delete from postroom.expiring e using old where e.message_id = old.id
 )
 select count(*) from gone
