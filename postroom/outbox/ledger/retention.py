@@ -19,11 +19,13 @@ _MAKE_PARTITIONS = query(__package__, "make_partitions")
 _DROP_PARTITIONS = query(__package__, "drop_partitions")
 _PRUNE_STRAY_ATTEMPTS = query(__package__, "prune_stray_attempts")
 _EMPTY_PAYLOADS = query(__package__, "empty_payloads")
+_EMPTY_KEPT_PAYLOADS = query(__package__, "empty_kept_payloads")
 _DISCARD_LETTERS = query(__package__, "discard_letters")
 _PRUNE_MESSAGES = query(__package__, "prune_messages")
 
 PARTITION_DAYS_AHEAD = 7
 BATCH_MAX = 1_000
+KEPT_LOOKED_AT_DAYS = 1
 JOB_RUNS_KEPT_MAX = 500
 EVERY_S = 600.0
 
@@ -60,6 +62,7 @@ def retention_job(*, pool: Pool, keep: RetentionSettings, extras: tuple[Extra, .
         for sql, days in (
             (_PRUNE_STRAY_ATTEMPTS, keep.attempt_days),
             (_EMPTY_PAYLOADS, keep.delivered_payload_days),
+            (_EMPTY_KEPT_PAYLOADS, KEPT_LOOKED_AT_DAYS),
             (_DISCARD_LETTERS, keep.dead_payload_days),
             (_PRUNE_MESSAGES, keep.message_days),
         ):

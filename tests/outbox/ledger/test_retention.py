@@ -13,6 +13,7 @@ from postroom.base.db import Pool, connect, open_pool
 from postroom.base.settings import RetentionSettings, Settings
 from postroom.jobs.catalog import catalog
 from postroom.outbox.ledger.balance import check_ledger
+from postroom.outbox.ledger.replay import replay_one
 from postroom.outbox.ledger.retention import retention_job
 from postroom.wiring import open_worker
 from postroom.worker.model import JobContext
@@ -52,6 +53,51 @@ async def test_a_payload_stays_while_another_delivery_of_it_may_still_go_out(poo
     assert await pool.fetchval("select count(*) from postroom.dead_letter where n = 0") == 0
     kept = await pool.fetchval("select payload::text from postroom.message where id = $1", message_id)
     assert "acme" in kept
+
+
+DIES = """
+with gone as (delete from postroom.delivery where message_id = $1 returning *)
+insert into postroom.dead_letter
+    (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
+select message_id, n, seq, channel, destination, 8, 'passing', 'f', 'r' from gone"""
+FULL = "select count(*) from postroom.message where payload <> '{}'"
+A_DAY_LATER = "update postroom.payload_kept set looked_at = looked_at - interval '25 hours'"
+
+
+async def test_what_was_needed_on_day_30_leaves_once_it_has_ended(dsn: str, pool: Pool) -> None:
+    """Dead or waiting when its time came, and sent after it: its payload stayed until day 400."""
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    dead, parked = await engine.publish([email("a"), email("b")])
+    await pool.execute(DIES, dead)
+    await pool.execute("update postroom.delivery set due_at = 'infinity' where message_id = $1", parked)
+    await pool.execute("update postroom.message set created_at = created_at - interval '31 days'")
+    await retain(pool)
+    await pool.execute(A_DAY_LATER)
+    await retain(pool)
+    assert await pool.fetchval(FULL) == 2
+    async with pool.acquire() as conn, conn.transaction():
+        await replay_one(conn, dead, actor="test")
+        await conn.execute("update postroom.delivery set due_at = now() where message_id = $1", parked)
+    assert await engine.drain() == 2
+    await retain(pool)
+    assert await pool.fetchval(FULL) == 2  # each is looked at once a day
+    await pool.execute(A_DAY_LATER)
+    await retain(pool)
+    assert await pool.fetchval(FULL) == 0
+    assert await pool.fetchval("select count(*) from postroom.payload_kept") == 0
+
+
+async def test_what_leaked_before_an_upgrade_leaves_after_it(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    [leaked, *_] = await engine.publish([email(), email()])
+    assert await engine.drain() == 2
+    await pool.execute("update postroom.message set created_at = created_at - interval '31 days'")
+    await pool.execute("update postroom.message set payload = '{}' where id <> $1", leaked)
+    await pool.execute(
+        "update postroom.retention_mark set emptied_upto = 'ffffffff-ffff-ffff-ffff-ffffffffffff'"
+    )
+    await retain(pool)
+    assert await pool.fetchval(FULL) == 0
 
 
 async def test_a_log_without_todays_partition_gets_the_next_days(dsn: str, pool: Pool) -> None:
