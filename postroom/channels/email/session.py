@@ -41,6 +41,11 @@ class SmtpSession(asyncio.Protocol):
         """Whether another command would be answered by its own reply."""
         return not self.owed and not self._transport.is_closing()
 
+    @property
+    def answered(self) -> bool:
+        """Whether the next reply is there already."""
+        return bool(self._replies)
+
     def send(self, data: bytes, replies: int = 1) -> None:
         """Write commands, or a body, that will get so many replies. Errors: `SMTPServerDisconnected`."""
         if self._transport.is_closing():

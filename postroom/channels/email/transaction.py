@@ -115,6 +115,8 @@ def _options(session: SmtpSession, envelope: Envelope, size_bytes: int) -> str:
 
 async def _ask(session: SmtpSession, command: bytes, phase: Phase, deadline: float) -> SMTPResponse:
     """The reply to a command, which is sent now unless it went out with the others."""
+    if session.answered:
+        return await session.reply()
     async with step(phase, deadline):
         if not session.pipelining:
             session.send(command)

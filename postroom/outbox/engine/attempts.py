@@ -71,7 +71,10 @@ class Attempts:
         """Try claims of one destination together; one answer each, in order."""
         for claim in claims:
             if claim.payload.startswith(RESERVED):
-                return await try_opened(claims, self._keyring, self._completed)
+                whole = self._sources.complete_from_memory(claims)
+                if whole is None:
+                    return await try_opened(claims, self._keyring, self._completed)
+                return await self._batch(whole)
         return await self._batch(claims)
 
     async def _completed(self, claims: Sequence[Claim]) -> Sequence[Answer]:

@@ -13,6 +13,7 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Pool, query
 from postroom.base.version import VERSION
 from postroom.encryption.keyring import NO_KEYS, Keyring, Unreadable
+from postroom.outbox.encryption import RESERVED
 from postroom.outbox.model import Answer, Cause, Claim, Deferred, Rejected, Wait
 from postroom.outbox.references import GONE, Source, complete, fetch_sources, source_of
 
@@ -57,6 +58,20 @@ class Sources:
         source = Source.of(text)
         if source is not None and message_id not in self._kept:
             self._keep(message_id, source)
+
+    def complete_from_memory(self, claims: Sequence[Claim]) -> list[Claim] | None:
+        """The claims with whole payloads; None where one is encrypted, or refers to what is not in memory."""
+        whole: list[Claim] = []
+        for claim in claims:
+            source_id = source_of(claim.payload)
+            source = None if source_id is None else self._kept.get(source_id)
+            if source is not None:
+                whole.append(msgspec.structs.replace(claim, payload=complete(claim.payload, source)))
+            elif claim.payload.startswith(RESERVED):
+                return None
+            else:
+                whole.append(claim)
+        return whole
 
     async def try_completed(self, claims: Sequence[Claim], attempt: Try) -> Sequence[Answer]:
         """Hand on the claims with whole payloads. One answer each, in order; the rest is dead at once."""
