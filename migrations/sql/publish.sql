@@ -136,11 +136,12 @@ declare
     ids uuid[];
     lock_key bigint;
     made integer;
+    timed constant boolean := messages @? '$[*] ? (@.deliver_at != null || @.expires_at != null)';
 begin
     if jsonb_typeof(messages) is distinct from 'array' then
         raise invalid_parameter_value using message = 'publish_many takes a JSON array of objects';
     end if;
-    if messages @? '$[*].deliver_at' and exists (
+    if timed and exists (
         select from jsonb_array_elements(messages) m where (m ->> 'deliver_at')::timestamptz >= '9999-01-01'
     ) then
         raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';
@@ -161,9 +162,9 @@ begin
         perform pg_advisory_xact_lock(lock_key);
     end loop;
 
-    -- A large batch most often has new keys only, and nothing to fan out; then plain inserts do, which take an
+    -- A large batch most often has new keys only, nothing to fan out and no times; then plain inserts do, which take an
     -- eighth less of the whole than `on conflict`. The block is a subtransaction: small batches must not collect those.
-    if cardinality(ids) >= 100 and not exists (
+    if cardinality(ids) >= 100 and not timed and not exists (
         select from jsonb_array_elements(messages) m
         where m ->> 'channel' = 'webhook' and m -> 'payload' ->> 'url' is null
     ) then
@@ -176,11 +177,9 @@ begin
                 (select pg_current_xact_id()::text::bigint)
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
-            insert into postroom.delivery (message_id, channel, destination, ordering_key, due_at, since, expires_at)
+            insert into postroom.delivery (message_id, channel, destination, ordering_key, due_at)
             select ids[nr], m ->> 'channel', postroom.destination(m ->> 'channel', m -> 'payload'),
-                m ->> 'ordering_key', greatest((m ->> 'deliver_at')::timestamptz, now()),
-                nullif(greatest((m ->> 'deliver_at')::timestamptz, now()), now()),
-                postroom.expiry((m ->> 'expires_at')::timestamptz)
+                m ->> 'ordering_key', now()
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
             made := cardinality(ids);
@@ -243,7 +242,7 @@ begin
         select count(*) into made from created;
     end if;
 
-    if messages @? '$[*].expires_at ? (@ != null)' then
+    if timed then
         insert into postroom.expiring (message_id, expires_at)
         select new.id, d.expires_at
         from unnest(ids) as new(id)
