@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -19,11 +20,13 @@ from postroom.outbox.ledger.messages import (
     list_messages,
     list_waiting,
 )
+from postroom.outbox.ledger.story import AttemptEntry, list_attempts
 from postroom.outbox.model import Channel
 
 group = typer.Typer(help="Messages: what was published, and what became of it.", no_args_is_help=True)
 
 EMPTY = "No message matches."
+NO_ATTEMPT = "No attempt was made."
 Text = str | None
 
 
@@ -98,3 +101,29 @@ def _show(page: BoundedPage[LedgerEntry] | BoundedPage[Waiting]) -> None:
             )
             rows.append((*head, each.destination, each.attempts, each.due_at, each.last_reason))
     print_table(columns, rows, empty=EMPTY)
+
+
+@group.command(
+    epilog=examples(
+        "postroom messages attempts 01a22277-ed7a-7b50-93a5-7e394081ed6d",
+        "postroom messages attempts 01a22277-ed7a-7b50-93a5-7e394081ed6d --endpoint 01a2221f-…",
+    ),
+)
+def attempts(
+    message: Annotated[UUID, typer.Argument(help="The message's id.")],
+    *,
+    endpoint: Annotated[UUID | None, typer.Option(help="Only those at this endpoint.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The attempts at one message, oldest first, and where each went."""
+
+    async def work(session: Session) -> list[AttemptEntry]:
+        return await list_attempts(session.conn, message, endpoint_id=endpoint)
+
+    found = in_session(work)
+    if as_json:
+        print_json({"items": found})
+        return
+    columns = ("ENDED", "DESTINATION", "ATTEMPT", "OUTCOME", "CODE", "REASON")
+    rows = [(a.ended_at, a.destination, a.attempt, a.outcome, a.code, a.reason) for a in found]
+    print_table(columns, rows, empty=NO_ATTEMPT)

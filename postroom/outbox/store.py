@@ -209,6 +209,8 @@ async def log_lost_claims(conn: Connection, ended: Sequence[Ended]) -> None:
         [settlement.outcome for _, settlement, _ in ended],
         [duration_ms for _, _, duration_ms in ended],
         claims[0].channel,
+        [c.destination for c in claims],
+        [c.endpoint_id for c in claims],
     )
 
 

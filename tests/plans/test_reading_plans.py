@@ -85,7 +85,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (WEBHOOKS, "list_receivers", [[SOME_ID] * 50]),
     (WEBHOOKS, "list_breakers", [["webhook:a"] * 50]),
     (WEBHOOKS, "list_circuits", ["", None, ROWS]),
-    (READING, "list_attempts", [[SOME_ID] * 9, NOW - timedelta(days=1), 1000]),
+    (READING, "list_attempts", [[SOME_ID] * 9, NOW - timedelta(days=1), 1000, None]),
     (READING, "list_deliveries", [[SOME_ID] * 9, 1000]),
     (READING, "list_dead_deliveries", [[SOME_ID] * 9, 1000]),
     (READING, "count_recent_messages", [SOME_ID, PUBLISHED_CAP]),

@@ -15,7 +15,7 @@ from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page
 from postroom.outbox.ledger import messages as ledger
 from postroom.outbox.ledger import story
 from postroom.outbox.ledger.messages import LedgerEntry, LedgerFilter, Status
-from postroom.outbox.ledger.story import MessageStory
+from postroom.outbox.ledger.story import AttemptEntry, MessageStory
 from postroom.outbox.model import Channel
 
 router = APIRouter(prefix="/v1/admin/outbox", tags=["outbox"])
@@ -50,6 +50,10 @@ class DueNow(BaseModel):
     due_now: int
 
 
+class Attempts(BaseModel):
+    items: list[AttemptEntry]
+
+
 @router.get("")
 async def list_messages(
     query: Annotated[LedgerQuery, Query()], context: ContextDependency, _: Reader
@@ -66,6 +70,15 @@ async def fetch_message(event_id: UUID, context: ContextDependency, _: Reader) -
     """One message: its deliveries, attempts, dead letters, and what belongs to the same chain."""
     async with context.snapshot() as conn:
         return await story.fetch_message(conn, event_id, keyring=context.keyring)
+
+
+@router.get("/{event_id}/attempts")
+async def list_attempts(
+    event_id: UUID, context: ContextDependency, _: Reader, endpoint_id: UUID | None = None
+) -> Attempts:
+    """Every attempt at one message and where it went; with `endpoint_id`, whether that endpoint got it."""
+    async with context.snapshot() as conn:
+        return Attempts(items=await story.list_attempts(conn, event_id, endpoint_id=endpoint_id))
 
 
 @router.post("/{event_id}/cancel")

@@ -101,7 +101,8 @@ async def _page(
     still = [each for each in story.open_deliveries if each.worker is None]
     named = [each.destination for each in happened.open_deliveries]
     named += [each.destination for each in happened.dead_letters]
-    receivers = await fetch_receivers(conn, named)
+    named += [each.destination for each in happened.attempts if each.destination]
+    receivers = await fetch_receivers(conn, set(named))
     topics = await fetch_topics(conn, [entry.id for entry in chain])
     return request.page(
         "message.html",

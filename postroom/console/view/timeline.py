@@ -37,6 +37,7 @@ class Moment:
     text: str = ""
     detail: str | None = None
     duration_ms: int | None = None
+    destination: str | None = None
 
 
 def moments(chain: Sequence[LedgerEntry], happened: Happenings, topics: Mapping[UUID, str]) -> list[Moment]:
@@ -68,6 +69,7 @@ def _attempted(attempt: AttemptEntry) -> Moment:
         text=" · ".join(words),
         detail=attempt.detail,
         duration_ms=attempt.duration_ms,
+        destination=attempt.destination if attempt.destination != attempt.channel else None,
     )
 
 

@@ -48,6 +48,8 @@ class OpenDelivery:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEntry:
+    """`destination` and `endpoint_id`: where it went; None where an older version wrote it down."""
+
     message_id: UUID
     n: int
     channel: str
@@ -59,6 +61,8 @@ class AttemptEntry:
     detail: str | None
     duration_ms: int | None
     ended_at: datetime
+    destination: str | None
+    endpoint_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +116,24 @@ async def fetch_happenings(conn: Connection, entries: Sequence[LedgerEntry]) -> 
     ids = [entry.id for entry in entries]
     since = min(entry.created_at for entry in entries)
     open_deliveries = await conn.fetch(_DELIVERIES, ids, ROWS_MAX)
-    attempts = await conn.fetch(_ATTEMPTS, ids, since, ROWS_MAX)
+    attempts = await conn.fetch(_ATTEMPTS, ids, since, ROWS_MAX, None)
     dead = await conn.fetch(_DEAD, ids, ROWS_MAX)
     return Happenings(
         tuple(as_kind(row, OpenDelivery) for row in open_deliveries),
         tuple(as_kind(row, AttemptEntry) for row in attempts),
         tuple(as_kind(row, DeadLetter) for row in dead),
     )
+
+
+async def list_attempts(
+    conn: Connection, message_id: UUID, *, endpoint_id: UUID | None = None
+) -> list[AttemptEntry]:
+    """The attempts at one message, of them only those at an endpoint: whether it got it, and when.
+
+    Oldest first, at most `ROWS_MAX`. Errors: `NotFound`.
+    """
+    row = await conn.fetchrow(_MESSAGE, message_id)
+    if row is None:
+        raise NotFound("there is no message with this id, or retention has removed it")
+    rows = await conn.fetch(_ATTEMPTS, [message_id], row["created_at"], ROWS_MAX, endpoint_id)
+    return [as_kind(each, AttemptEntry) for each in rows]

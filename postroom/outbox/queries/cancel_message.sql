@@ -2,10 +2,10 @@
 -- $1 message id, $2 shard
 with gone as (
     delete from postroom.delivery where message_id = $1 and worker is null
-    returning message_id, n, channel, attempts
+    returning message_id, n, channel, attempts, destination, endpoint_id
 ), logged as (
-    insert into postroom.attempt (message_id, n, channel, attempt, outcome)
-    select message_id, n, channel, attempts, 'cancelled' from gone
+    insert into postroom.attempt (message_id, n, channel, attempt, outcome, destination, endpoint_id)
+    select message_id, n, channel, attempts, 'cancelled', postroom.logged_destination(channel, destination, endpoint_id), endpoint_id from gone
 ), counted as (
     insert into postroom.tally as t (name, label, shard, value)
     select 'ended', channel || '/cancelled', $2, count(*) from gone group by channel

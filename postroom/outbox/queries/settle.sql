@@ -32,13 +32,14 @@ with input as materialized (
     where d.ctid = i.place and d.worker = i.worker and d.claim_no = i.claim_no
         and i.verdict in ('retry', 'deferred')
     returning d.message_id, d.n, d.channel, d.attempts, i.worker, i.verdict, i.outcome, i.code, i.reason,
-        i.detail, i.duration_ms
+        i.detail, i.duration_ms, d.destination, d.endpoint_id
 ), settled as (
     select message_id, n, channel, (attempts + 1)::smallint as attempt, worker, verdict, outcome,
-        code, reason, detail, duration_ms
+        code, reason, detail, duration_ms, destination, endpoint_id
     from ended
     union all
-    select message_id, n, channel, attempts, worker, verdict, outcome, code, reason, detail, duration_ms
+    select message_id, n, channel, attempts, worker, verdict, outcome, code, reason, detail, duration_ms,
+        destination, endpoint_id
     from kept
 ), buried as (
     insert into postroom.dead_letter (message_id, n, seq, channel, destination, endpoint_id, ordering_key,
@@ -48,8 +49,10 @@ with input as materialized (
     from ended where verdict = 'dead'
 ), logged as (
     insert into postroom.attempt
-        (message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms)
-    select message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms
+        (message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms,
+        destination, endpoint_id)
+    select message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms,
+        postroom.logged_destination(channel, destination, endpoint_id), endpoint_id
     from settled where verdict <> 'deferred' and outcome <> 'expired'
 ), counts as (
     select 'outcome' as name, channel || '/' || outcome as label, count(*) as value

@@ -15,10 +15,13 @@ with held as materialized (
     delete from postroom.delivery d
     using held h
     where d.ctid = h.place and d.worker = $3 and d.claim_no = h.claim_no
-    returning d.message_id, d.n, d.attempts, d.worker, h.code, h.detail, h.duration_ms
+    returning d.message_id, d.n, d.attempts, d.worker, h.code, h.detail, h.duration_ms, d.destination, d.endpoint_id
 ), logged as (
-    insert into postroom.attempt (message_id, n, channel, attempt, worker, outcome, code, detail, duration_ms)
-    select message_id, n, $8, attempts + 1, worker, 'delivered', code, detail, duration_ms from ended
+    insert into postroom.attempt (message_id, n, channel, attempt, worker, outcome, code, detail, duration_ms,
+        destination, endpoint_id)
+    select message_id, n, $8, attempts + 1, worker, 'delivered', code, detail, duration_ms,
+        postroom.logged_destination($8, destination, endpoint_id), endpoint_id
+    from ended
 ), counted as (
     insert into postroom.tally as t (name, label, shard, value)
     select count.name, count.label, $9, done.value

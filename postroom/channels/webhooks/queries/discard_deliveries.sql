@@ -8,10 +8,12 @@ with waiting as (
 ), gone as (
     delete from postroom.delivery d using waiting w
     where d.message_id = w.message_id and d.n = w.n
-    returning d.message_id, d.n, d.channel, d.attempts
+    returning d.message_id, d.n, d.channel, d.attempts, d.destination, d.endpoint_id
 ), logged as (
-    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason)
-    select message_id, n, channel, attempts, 'cancelled', 'what waited for its endpoint was discarded' from gone
+    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, destination, endpoint_id)
+    select message_id, n, channel, attempts, 'cancelled', 'what waited for its endpoint was discarded',
+        postroom.logged_destination(channel, destination, endpoint_id), endpoint_id
+    from gone
 ), counted as (
     insert into postroom.tally as t (name, label, shard, value)
     select 'ended', channel || '/cancelled', $3, count(*) from gone group by channel

@@ -5,10 +5,12 @@ with gone as (
     where (l.message_id, l.n) in (
         select message_id, n from postroom.dead_letter
         where died_at < now() - make_interval(days => $1) order by died_at limit $2)
-    returning l.message_id, l.n, l.channel, l.attempts
+    returning l.message_id, l.n, l.channel, l.attempts, l.destination, l.endpoint_id
 ), logged as (
-    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason)
-    select message_id, n, channel, attempts, 'cancelled', 'dead for longer than retention keeps letters' from gone
+    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, destination, endpoint_id)
+    select message_id, n, channel, attempts, 'cancelled', 'dead for longer than retention keeps letters',
+        postroom.logged_destination(channel, destination, endpoint_id), endpoint_id
+    from gone
 ), emptied as (
     update postroom.message m set payload = '{}'
     where m.id in (select message_id from gone)

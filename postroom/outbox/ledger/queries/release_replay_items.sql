@@ -22,8 +22,10 @@ with run as (
         from taken, run r
     ) t
 ), logged as (
-    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason)
-    select message_id, n, channel, attempts, 'replayed', 'replayed by ' || $2 from taken
+    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, destination, endpoint_id)
+    select message_id, n, channel, attempts, 'replayed', 'replayed by ' || $2,
+        postroom.logged_destination(channel, destination, endpoint_id), endpoint_id
+    from taken
 ), marked as (
     update postroom.replay_item i set state = 'released'
     from taken t where i.ctid = t.item

@@ -45,8 +45,10 @@ with chosen as materialized (
         from taken
     ) t
 ), logged as (
-    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason)
-    select message_id, n, channel, attempts, 'replayed', 'replayed by ' || $12 from taken
+    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, destination, endpoint_id)
+    select message_id, n, channel, attempts, 'replayed', 'replayed by ' || $12,
+        postroom.logged_destination(channel, destination, endpoint_id), endpoint_id
+    from taken
 ), run as (
     insert into postroom.replay_run (actor, wanted, pace_per_s, items)
     select $12, $16::text::jsonb, $13, count(*) from taken having $16 is not null and count(*) > 0

@@ -21,7 +21,9 @@ with untried as materialized (
         g.tried, g.cause, g.fingerprint, g.reason, g.code, g.died_at
     from gone g
 ), logged as (
-    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason)
-    select g.message_id, g.n, g.channel, 0, 'cancelled', 'its replay was taken back by ' || $3 from gone g
+    insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, destination, endpoint_id)
+    select g.message_id, g.n, g.channel, 0, 'cancelled', 'its replay was taken back by ' || $3,
+        postroom.logged_destination(g.channel, g.destination, g.endpoint_id), g.endpoint_id
+    from gone g
 )
 select count(*) from gone
