@@ -69,6 +69,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     one message apart. `attempts` were spent before this one. `payload` is JSON text.
     `claimed_at` is the database's clock, and None in a claim that is only settled. `since`: when its greatest
     age began, where that is not `created_at`; `expires_at`: the publisher's own limit.
+    `started_no` is None unless a worker has died holding it: then its starts are written down, and it is 0,
+    or the number of the claim under which it was started last.
     The order of the fields is that of the columns in the claiming queries.
     """
 
@@ -94,6 +96,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     claimed_at: datetime | None = None
     since: datetime | None = None
     expires_at: datetime | None = None
+    started_no: int | None = None
 
     def body(self) -> dict[str, Any]:
         """The payload as an object. Errors: `InvalidPayload` when it is none."""
@@ -165,7 +168,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """The worker that held it died. One attempt is spent, so that a poison message ends as a dead letter."""
+    """Its worker died after a watched start. One attempt is spent: a poison message ends as a dead letter."""
 
     reason: str = "the worker that held it died"
 

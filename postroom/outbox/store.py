@@ -21,7 +21,11 @@ _PUT_OFF = query(__package__, "put_off")
 _RELEASE = query(__package__, "release_claims")
 _HAND_BACK = query(__package__, "hand_back")
 _LIST_MISSING_WORKERS = query(__package__, "list_missing_workers")
+_NOTE_STRAY_CLAIMS = query(__package__, "note_stray_claims")
 _CLAIM_ABANDONED = query(__package__, "claim_abandoned")
+_FREE_ABANDONED = query(__package__, "free_abandoned")
+_FORGET_CLAIMS = query(__package__, "forget_claims")
+_MARK_STARTED = query(__package__, "mark_started")
 _TAKE_EXPIRING = query(__package__, "take_expiring")
 _CLAIM_EXPIRED = query(__package__, "claim_expired")
 _CLAIM_EXPIRING = query(__package__, "claim_expiring") + _CLAIM_EXPIRED
@@ -119,8 +123,38 @@ async def put_off(conn: Connection, *, channel: str, delays_s: Mapping[str, floa
 async def claim_abandoned(
     conn: Connection, *, dead_workers: Sequence[int], worker: int, batch_max: int
 ) -> list[Claim]:
-    """Take over what dead workers hold; the payloads are left out."""
+    """Take over what dead workers hold and had surely started; the payloads are left out."""
     return [Claim(*row) for row in await conn.fetch(_CLAIM_ABANDONED, dead_workers, worker, batch_max)]
+
+
+async def free_abandoned(
+    conn: Connection, *, dead_workers: Sequence[int], worker: int, batch_max: int, reason: str
+) -> int:
+    """Free what dead workers hold and may not have started; it spends no attempt and is watched from now on.
+
+    Returns: how many.
+    """
+    shard = worker % TALLY_SHARDS
+    count: int = await conn.fetchval(_FREE_ABANDONED, dead_workers, batch_max, shard, reason)
+    return count
+
+
+async def mark_started(conn: Connection, claims: Sequence[Claim]) -> set[tuple[UUID, int]]:
+    """Write down that these are about to be tried. Returns: (message id, n) of what is still held."""
+    rows = await conn.fetch(
+        _MARK_STARTED,
+        [c.message_id for c in claims],
+        [c.n for c in claims],
+        [c.worker for c in claims],
+        [c.claim_no for c in claims],
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
+async def forget_claims(conn: Connection, *, channel: str, batches: Sequence[tuple[int, datetime]]) -> None:
+    """Forget claims of which everything has ended. `batches`: worker and moment of each."""
+    workers, moments = [worker for worker, _ in batches], [moment for _, moment in batches]
+    await conn.execute(_FORGET_CLAIMS, channel, workers, moments)
 
 
 async def hand_back(
@@ -135,8 +169,17 @@ async def hand_back(
 
 
 async def list_missing_workers(conn: Connection) -> list[int]:
-    """Who holds deliveries and is no worker any more. Reads every open delivery."""
+    """Who may hold deliveries and is no worker any more."""
     return [row["worker"] for row in await conn.fetch(_LIST_MISSING_WORKERS)]
+
+
+async def note_stray_claims(conn: Connection, *, first_block: int, blocks_max: int, ttl_s: float) -> int:
+    """Note claims of which nobody else did (runners of before), so that they are rescued.
+
+    Returns: the block where the next look begins.
+    """
+    block: int = await conn.fetchval(_NOTE_STRAY_CLAIMS, first_block, blocks_max, ttl_s)
+    return block
 
 
 async def take_expiring(conn: Connection, *, batch_max: int) -> list[UUID]:

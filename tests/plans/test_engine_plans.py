@@ -84,11 +84,14 @@ async def publish_and_deliver(dsn: str, pool: Pool) -> None:
         assert not await store.claim_aged(
             conn, worker=engine.worker.id, ages_s=ages, parked_s=86_400.0, after=UUID(int=0), upto=end
         )
+        await store.mark_started(conn, claims[50:55])
+        await store.hand_back(conn, channel="stripe", worker=engine.worker.id, before=None)
         await store.cancel_message(conn, message_id=known)
         assert await replay_one(conn, claims[40].message_id, actor="test") == 1
         permanent = DeadLetterFilter(channels=("email",), cause="permanent")
         replayed = await replay_dead_letters(conn, permanent, actor="test", limit=10)
         assert replayed.count == 1
+    assert await engine.rescuer.rescue(ttl_s=-1) > 5, "everybody is dead"
 
 
 async def scrape_and_probe(_dsn: str, pool: Pool) -> None:

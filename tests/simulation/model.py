@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from postroom.outbox.model import Abandoned, Outcome
+from postroom.outbox.model import Outcome
 from postroom.outbox.policy import EXPIRED, Settlement, Verdict, settle, within
 from postroom.resilience.backoff import Backoff
 
@@ -106,14 +106,12 @@ class Ledger:
         return True, settlement
 
     def rescue(self, *, worker: int, ttl_s: float) -> int:
-        """Free what workers without a beat, or unknown by now, hold; as abandoned."""
+        """Free what workers without a beat, or unknown by now, hold; none of it was surely started."""
         living = {each for each, beat in self.beats.items() if beat >= self.now - ttl_s}
         freed = 0
         for delivery in list(self.open.values()):
             if delivery.worker is not None and delivery.worker not in living:
-                delivery.worker, delivery.claim_no = worker, delivery.claim_no + 1
-                held = Held(delivery.key, worker, delivery.claim_no, delivery.attempts)
-                self.settle(held, Abandoned())
+                delivery.worker = None
                 freed += 1
         self.beats = {each: beat for each, beat in self.beats.items() if each in living}
         return freed

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.outbox import store
 from postroom.outbox.engine.expirer import Ages, Expirer
@@ -30,7 +29,7 @@ Value = TypeVar("Value")
 EMPTY = (
     "truncate postroom.message, postroom.delivery, postroom.dead_letter, postroom.attempt cascade",
     "truncate postroom.expiring",
-    "truncate postroom.worker",
+    "truncate postroom.worker, postroom.claim_batch",
     "delete from postroom.tally where name = 'ended'",
     "update postroom.ledger_fold set published = 0, xid = 0",
 )
@@ -115,7 +114,6 @@ class PostgresStore:
             pool=self._pool,
             worker=As(worker),
             backoffs=dict.fromkeys(Channel, BACKOFF),
-            clock=SystemClock(),
         )
         return self._run(rescuer.rescue(ttl_s=TTL_S))
 

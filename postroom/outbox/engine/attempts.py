@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from postroom.base.db import DATABASE_AWAY, DATABASE_FAILURES
@@ -12,6 +12,7 @@ from postroom.base.tracing import attempt_span, is_on
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.encryption import RESERVED, try_opened
 from postroom.outbox.engine.sources import Sources
+from postroom.outbox.engine.watched_starts import Try, WatchedStarts
 from postroom.outbox.model import (
     Adapter,
     Answer,
@@ -36,8 +37,6 @@ OPEN_WAIT_MAX_S: Final = 300.0
 """So that a breaker which a person closes is not waited for much longer."""
 _CUT_OFF: Final = (RetryLater("the attempt was cut off", trip=Trip.NO),)  # made once: this is a hot path
 
-Try = Callable[[Sequence[Claim]], Awaitable[Sequence[Answer]]]
-
 
 class Attempts:
     """Tries deliveries of one adapter.
@@ -46,9 +45,16 @@ class Attempts:
     """
 
     def __init__(
-        self, *, adapter: Adapter, circuits: Circuits, sources: Sources, keyring: Keyring = NO_KEYS
+        self,
+        *,
+        adapter: Adapter,
+        circuits: Circuits,
+        sources: Sources,
+        starts: WatchedStarts,
+        keyring: Keyring = NO_KEYS,
     ) -> None:
         self._adapter = adapter
+        self._starts = starts
         self._sources = sources
         self._keyring = keyring
         self._circuits = circuits
@@ -69,6 +75,12 @@ class Attempts:
 
     async def batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         """Try claims of one destination together; one answer each, in order."""
+        for claim in claims:
+            if claim.started_no is not None:
+                return await self._starts.tried(claims, self._opened)
+        return await self._opened(claims)
+
+    async def _opened(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         for claim in claims:
             if claim.payload.startswith(RESERVED):
                 whole = self._sources.complete_from_memory(claims)

@@ -12,12 +12,14 @@ from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox import store
 from postroom.outbox.engine.attempts import Attempts
+from postroom.outbox.engine.claim_batches import ClaimBatches
 from postroom.outbox.engine.claimer import Claimer
 from postroom.outbox.engine.dispatcher import Dispatcher
 from postroom.outbox.engine.lost_claims import CHECK_EVERY_S, LostClaims
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.settler import Settler
 from postroom.outbox.engine.sources import Sources
+from postroom.outbox.engine.watched_starts import WatchedStarts
 from postroom.outbox.model import Adapter
 from postroom.outbox.pauses import REFRESH_S, Pauses
 from postroom.resilience.backoff import Backoff
@@ -74,6 +76,7 @@ class Relay:
             adapter=adapter,
             circuits=circuits,
             sources=sources or Sources(pool=pool, clock=clock, keyring=keyring),
+            starts=WatchedStarts(pool),
             keyring=keyring,
         )
         self._channel = str(adapter.channel)
@@ -89,7 +92,8 @@ class Relay:
         Returns: how many deliveries were settled. Errors: those of the database while claiming; what
         is under way is then finished and settled first.
         """
-        settler = Settler(pool=self._pool, wake=self._wakeup.flag(self._channel).set)
+        batches = ClaimBatches(pool=self._pool, channel=self._channel, clock=self._clock)
+        settler = Settler(pool=self._pool, wake=self._wakeup.flag(self._channel).set, ended=batches.ended)
         dispatcher = Dispatcher(
             adapter=self._adapter,
             attempts=self._attempts,
@@ -100,9 +104,10 @@ class Relay:
         )
         settling = asyncio.create_task(settler.run(), name=f"settle {self._channel}")
         try:
-            await self._claim_until_stopped(dispatcher, settler, context)
+            await self._claim_until_stopped(dispatcher, settler, batches, context)
         finally:
             await self._drain(dispatcher, settling)
+            await batches.forget_all()
         return dispatcher.done_count
 
     async def _drain(self, dispatcher: Dispatcher, settling: asyncio.Task[None]) -> None:
@@ -118,7 +123,7 @@ class Relay:
             await self._wakeup.awake_on(self._channel)
 
     async def _claim_until_stopped(
-        self, dispatcher: Dispatcher, settler: Settler, context: JobContext
+        self, dispatcher: Dispatcher, settler: Settler, batches: ClaimBatches, context: JobContext
     ) -> None:
         await self._lost_claims.begin()
         claimer = Claimer(
@@ -130,7 +135,8 @@ class Relay:
         )
         empty_claims = 0
         while not context.stop.is_set():
-            claimed = await self._claim(claimer, dispatcher, settler)
+            claimed = await self._claim(claimer, dispatcher, settler, batches)
+            await batches.forget_now_and_then()
             await context.progress(dispatcher.done_count)
             empty_claims = 0 if claimed else empty_claims + 1
             if claimed >= BUSY_MIN:
@@ -145,7 +151,9 @@ class Relay:
             elif not claimed:
                 await self._sleep(dispatcher, settler, empty_claims)
 
-    async def _claim(self, claimer: Claimer, dispatcher: Dispatcher, settler: Settler) -> int:
+    async def _claim(
+        self, claimer: Claimer, dispatcher: Dispatcher, settler: Settler, batches: ClaimBatches
+    ) -> int:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
         await self._lost_claims.check()
         self._paused = await self._pauses.hold(self._channel)
@@ -169,6 +177,7 @@ class Relay:
         except DATABASE_FAILURES:
             self._lost_claims.suspect()
             raise
+        batches.began(claims)
         dispatcher.start(claims)
         return len(claims)
 

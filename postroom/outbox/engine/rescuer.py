@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
+from typing import Final
 
-from postroom.base.clock import Clock, SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.log import get_logger
 from postroom.outbox import store
@@ -16,49 +16,55 @@ from postroom.worker.heartbeat import WORKER_TTL_S, Worker
 
 log = get_logger(__name__)
 
-BATCH_MAX = 1_000
-SWEEP_S = 30.0
+BATCH_MAX: Final = 1_000
+SWEEP_BLOCKS_MAX: Final = 1_000
+"""How much of the deliveries one run looks through for claims that were not noted: some milliseconds."""
+MAY_BE_SENT: Final = "the worker that held it died; it may have been sent"
 
 
 class Rescuer:
-    """Takes over the claims of workers without a heartbeat and settles them as abandoned.
+    """Takes over the claims of workers without a heartbeat.
 
-    Promise: each such delivery is due again at once, with one attempt spent, so that a message that
-    kills its worker ends as a dead letter; the dead worker can settle none of them any more.
-    A claim that committed when its worker was buried already is found within `SWEEP_S`.
+    Promise: each such delivery is due again at once, and the dead worker can settle none of them any more.
+    Only what was surely started has spent an attempt: what waited in the memory of a worker that is killed
+    again and again is not killed with it. From then on a delivery is watched (its starts are written
+    down), so that one which kills its worker ends as a dead letter. It costs a look at what dead workers
+    hold, however much is open. Does not promise: to find soon what a runner of an earlier version held.
     """
 
-    def __init__(
-        self, *, pool: Pool, worker: Worker, backoffs: dict[Channel, Backoff], clock: Clock | None = None
-    ) -> None:
+    def __init__(self, *, pool: Pool, worker: Worker, backoffs: dict[Channel, Backoff]) -> None:
         self._pool = pool
         self._worker = worker
         self._backoffs = backoffs
-        self._clock = clock or SystemClock()
-        self._swept_at = float("-inf")
+        self._next_block = 0
 
     async def rescue(self, *, ttl_s: float = WORKER_TTL_S) -> int:
         """Returns: how many deliveries were freed."""
         async with self._pool.acquire() as conn:
+            self._next_block = await store.note_stray_claims(
+                conn, first_block=self._next_block, blocks_max=SWEEP_BLOCKS_MAX, ttl_s=ttl_s
+            )
             dead = await workers.list_dead(conn, ttl_s=ttl_s)
-            if self._clock.monotonic() - self._swept_at > SWEEP_S:
-                dead += await store.list_missing_workers(conn)
-                self._swept_at = self._clock.monotonic()
+            missing = await store.list_missing_workers(conn)
+        gone = [*dead, *missing]
         freed_count = 0
-        while dead:
-            batch_count = await self._rescue_batch(dead)
+        while gone:
+            batch_count = await self._rescue_batch(gone)
             freed_count += batch_count
             if batch_count < BATCH_MAX:
                 break
-        for worker in dead:
+        for worker in gone:
             async with transaction(self._pool) as conn:
                 await workers.remove_worker(conn, worker=worker, ttl_s=ttl_s)
-        if dead:
-            log.warning("worker.rescued", workers=dead, deliveries=freed_count)
+        if dead or freed_count:
+            log.warning("worker.rescued", workers=gone, deliveries=freed_count)
         return freed_count
 
     async def _rescue_batch(self, dead: list[int]) -> int:
         async with transaction(self._pool) as conn:
+            freed_count = await store.free_abandoned(
+                conn, dead_workers=dead, worker=self._worker.id, batch_max=BATCH_MAX, reason=MAY_BE_SENT
+            )
             claims = await store.claim_abandoned(
                 conn, dead_workers=dead, worker=self._worker.id, batch_max=BATCH_MAX
             )
@@ -76,4 +82,4 @@ class Rescuer:
                 for claim in claims
             ]
             await store.settle_claims(conn, ended)
-        return len(claims)
+        return freed_count + len(claims)

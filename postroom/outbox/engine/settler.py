@@ -40,10 +40,13 @@ class Settler:
     Limit: holds no more than the relay has places.
     """
 
-    def __init__(self, *, pool: Pool, wake: Callable[[], None]) -> None:
-        """`wake` is called when one with an ordering key has ended, for the next one may go."""
+    def __init__(
+        self, *, pool: Pool, wake: Callable[[], None], ended: Callable[[Claim], None] = lambda _: None
+    ) -> None:
+        """`wake` is called when one with an ordering key has ended, for the next may go; `ended` for all."""
         self._pool = pool
         self._wake = wake
+        self._ended_claim = ended
         self._waiting: list[Ended] = []
         self._filled = asyncio.Event()
         self._freed = asyncio.Event()
@@ -60,6 +63,7 @@ class Settler:
     def free_place(self, claim: Claim) -> None:
         """Something ended that needs no settling here."""
         self._note_end(claim)
+        self._ended_claim(claim)
         self._freed.set()
 
     def _note_end(self, claim: Claim) -> None:
@@ -110,6 +114,8 @@ class Settler:
                 self._filled.clear()
             busy = len(batch) >= BUSY_MIN
             await self._settle(batch)
+            for claim, _, _ in batch:
+                self._ended_claim(claim)
             self.unsettled -= len(batch)
             self._freed.set()
 

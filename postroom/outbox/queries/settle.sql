@@ -2,6 +2,7 @@
 -- claim is touched; the rows that come back were lost to another one.
 -- $1 message ids, $2 n, $3 workers, $4 claim numbers, $5 verdicts, $6 outcomes, $7 delays in seconds,
 -- $8 codes, $9 reasons, $10 details, $11 causes, $12 fingerprints, $13 durations in ms, $14 shard
+-- Whose attempt has ended with its worker alive is watched no longer.
 -- What expired without a try (outcome 'expired') spends no attempt, and the log has none of it.
 -- Each is looked up by its key, whatever PostgreSQL believes of a queue that was just empty; a row that has
 -- changed since then is no longer held.
@@ -27,7 +28,8 @@ with input as materialized (
     set state = case i.verdict when 'retry' then 'retry' else d.state end,
         attempts = d.attempts + (i.verdict = 'retry')::int,
         due_at = case when i.delay_s = 'infinity' then 'infinity' else now() + make_interval(secs => i.delay_s) end,
-        last_reason = i.reason, worker = null, claimed_at = null
+        last_reason = i.reason, worker = null, claimed_at = null,
+        started_no = case when i.verdict = 'deferred' or i.outcome = 'abandoned' then d.started_no end
     from input i
     where d.ctid = i.place and d.worker = i.worker and d.claim_no = i.claim_no
         and i.verdict in ('retry', 'deferred')

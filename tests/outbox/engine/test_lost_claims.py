@@ -84,6 +84,10 @@ async def test_a_claim_that_commits_long_after_its_connection_died_is_handed_bac
         "update postroom.delivery set worker = $1, claim_no = claim_no + 1, claimed_at = now()",
         engine.worker.id,
     )
+    await blocked.execute(
+        "insert into postroom.claim_batch (worker, channel, message_ids, ns)"
+        " select worker, channel, array[message_id], array[n] from postroom.delivery"
+    )
     stop = asyncio.Event()
     relaying = asyncio.create_task(engine.relay.run(JobContext(stop=stop)))
     async with asyncio.timeout(WAIT_S):

@@ -1,0 +1,40 @@
+-- What a worker holds is found by an index, and whose worker has died is watched. May be run again.
+
+-- One row a claim, so one for up to 500 deliveries, made with it and deleted some time after the last of them has ended: a
+-- row may name what has ended or what others hold by now. An index of the deliveries' worker would cost each claim
+-- an entry in every index, for only what no index holds is updated in place.
+create table if not exists postroom.claim_batch (
+    worker bigint not null,
+    channel text not null,
+    claimed_at timestamptz not null default now(),
+    message_ids uuid[] not null,
+    ns smallint[] not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
+        toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_cost_delay = 0);
+create index if not exists claim_batch_worker on postroom.claim_batch (worker, channel, claimed_at);
+
+-- The table for a moment, when nobody has it: while this waits for a long transaction, publishers would wait behind
+-- it, so it waits a second at a time.
+do $$
+declare
+    patience constant text := current_setting('lock_timeout');
+begin
+    perform set_config('lock_timeout', '1s', true);
+    for attempt in 1..30 loop
+        begin
+            lock table postroom.delivery in access exclusive mode;
+            exit;
+        exception when lock_not_available then
+            if attempt = 30 then
+                raise;
+            end if;
+            perform pg_sleep(1);
+        end;
+    end loop;
+    perform set_config('lock_timeout', patience, true);
+end
+$$;
+
+-- Null for nearly all. Else a worker has died while it held the delivery, and from then on each start is written down
+-- before it is made: the number of the claim under which that was last done; 0: not yet.
+alter table postroom.delivery add column if not exists started_no integer;
