@@ -170,10 +170,13 @@ async def test_parked_endpoints_are_named_with_what_waits(dsn: str, pool: Pool, 
     settings = Settings(state_dir=tmp_path, email=EmailSettings(url=SecretStr("smtp://localhost")))
     findings = await diagnose(settings, dsn)
     [parked] = about(findings, "endpoints")
-    assert "1 wait" in parked.text
+    assert "acme is parked (gone), 1 wait" in parked.text
     assert str(endpoint_id) in str(parked.command)
     assert "whsec_hidden" not in str(findings)
     assert not [f for f in about(findings, "settings") if "mail" in f.text]
+    await pool.execute("update postroom.endpoint set disabled_at = now()")
+    [disabled] = about(await diagnose(settings, dsn), "endpoints")
+    assert "acme is disabled (gone), 1 wait and nothing new is queued" in disabled.text
 
 
 @pytest.mark.rows_by_hand

@@ -87,6 +87,14 @@ async def test_nothing_is_written_in_between(receiver: Receiver) -> None:
     assert (await receiver.shown()).updated_at == changed
 
 
+async def test_another_address_has_its_own_five_days(receiver: Receiver) -> None:
+    await receiver.answers(FAILED)
+    for url, since in (("https://example.com/hooks", True), ("https://example.com/v2", False)):
+        async with transaction(receiver.pool) as conn:
+            shown = await endpoints.update_endpoint(conn, receiver.id, url=url, description="moved")
+        assert (shown.failing_since is not None) is since
+
+
 async def test_a_resume_gives_it_five_days_again(receiver: Receiver) -> None:
     await receiver.answers(FAILED)
     await receiver.days_pass(6)
