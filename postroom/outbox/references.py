@@ -65,9 +65,14 @@ class Source:
 def refer(payload: dict[str, Any], *, source: UUID, event: dict[str, Any]) -> dict[str, Any]:
     """The payload without what it has in common with the event; as it is where that is nothing.
 
-    Only the very objects count, not equal ones, and only where they are all of a field.
+    Only the very objects count, not equal ones, and only where they are all of a field. A thin event has no
+    object to refer to.
     """
-    parts = {"event": event, "object": event.get("data", {}).get("object")}
+    data = event.get("data")
+    subject = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(subject, dict):
+        return payload
+    parts = {"event": event, "object": subject}
     common = {name: found for name, value in payload.items() if (found := _common(value, parts)) is not None}
     if not common:
         return payload

@@ -86,6 +86,12 @@ def test_only_the_very_object_counts_and_only_all_of_a_field() -> None:
         assert refer(payload, source=UUID(int=5), event=event) is payload
 
 
+@pytest.mark.parametrize("event", [{}, {"data": None}, {"data": {}}, {"data": {"object": None}}])
+def test_an_event_without_an_object_is_repeated(event: dict[str, Any]) -> None:
+    payload = {"event": event, "nothing": None, "object": event.get("data")}
+    assert refer(payload, source=UUID(int=5), event=event) is payload
+
+
 @pytest.fixture
 def scene(pool: Pool, tmp_path: Path) -> Scene:
     return Scene(pool, tmp_path, routes=ROUTES, refers=True)
