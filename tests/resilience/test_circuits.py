@@ -125,6 +125,18 @@ async def test_a_forced_breaker_stays_as_it_was_forced(processes: Processes) -> 
     assert await processes.one.admit("email") is None
 
 
+async def test_a_breaker_that_nobody_tries_is_forgotten_after_a_day(processes: Processes) -> None:
+    """All that waited for it has expired; an alert about it would go on for ever."""
+    for name in ("webhook:a", "email"):
+        await processes.one.record(name, Trip.NOW, "refused")
+    for hours, kept in ((23, {"webhook:a", "email"}), (2, {"email"})):
+        await processes.pass_time(hours * 3_600)
+        async with transaction(processes.pool) as conn:
+            await store.prune_circuits(conn)
+        open_now = {each.name for each in await processes.one.listed() if each.state is CircuitState.OPEN}
+        assert open_now == kept
+
+
 async def test_openings_of_stripe_are_counted(processes: Processes) -> None:
     await processes.one.record("stripe", Trip.NOW, "500")
     await processes.one.record("stripe", Trip.NOW, "500")

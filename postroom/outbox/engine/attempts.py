@@ -107,8 +107,7 @@ class Attempts:
         try:
             answers = await (_traced(self._try, claims) if is_on() else self._try(claims))
         finally:
-            # What was put off proves nothing: as a trial it counts as lost, and another one follows.
-            if circuit and not isinstance(answers[0], Deferred):
+            if circuit and not _proves_nothing(answers[0]):
                 trip, reason, after_s = worst_trip(answers)
                 if trip is not None or not self._circuits.is_untroubled(circuit):
                     await self._record(circuit, trip, reason, after_s)
@@ -140,6 +139,12 @@ class Attempts:
         except DATABASE_FAILURES as error:
             # What the receiver answered counts more than what the breaker could not write down.
             log.warning("circuit.not_recorded", circuit=circuit, error=repr(error))
+
+
+def _proves_nothing(answer: Answer) -> bool:
+    """What was put off was not tried: as a trial it counts as lost, and another one follows. Not so what is
+    parked: there nobody tries any more, and its breaker would never close."""
+    return isinstance(answer, Deferred) and answer.wait is not Wait.PARKED
 
 
 def _away(error: Exception) -> Deferred:

@@ -60,6 +60,16 @@ async def test_a_busy_destination_holds_up_no_other_and_goes_on_when_it_may(
             await engine.drain()
 
 
+async def test_the_breaker_of_what_is_parked_closes(engine: Engine, pool: Pool) -> None:
+    """Nobody tries it any more, so an alert that it is open would never end."""
+    await engine.publish(hook() for _ in range(3))
+    await engine.drain()
+    engine.adapter.answer = lambda _: Deferred(Wait.PARKED, "the endpoint is disabled")
+    await engine.travel(90.0)
+    await engine.drain()
+    assert await pool.fetchval("select state from postroom.circuit where name like 'webhook:%'") == "closed"
+
+
 async def test_a_trial_that_was_put_off_does_not_close_the_breaker(engine: Engine, pool: Pool) -> None:
     await engine.publish(hook() for _ in range(3))
     await engine.drain()
