@@ -9,6 +9,7 @@ from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection
 from postroom.base.errors import InvalidInput
 from postroom.outbox.ledger import replay, replay_runs
+from postroom.outbox.ledger import resend as resending
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import Replayed
 from postroom.outbox.model import OUTBOUND
@@ -30,6 +31,17 @@ async def replay_one(conn: Connection, message_id: UUID, *, actor: Actor) -> int
     """Replay every dead letter of one message. Returns: how many. Errors: `NotFound`, `Conflict`."""
     count = await replay.replay_one(conn, message_id, actor=actor.name)
     await record(conn, actor, "outbox.replay", message_id, replayed=count)
+    return count
+
+
+async def resend(conn: Connection, message_id: UUID, *, endpoint_id: UUID | None = None, actor: Actor) -> int:
+    """Send again what was delivered, to all or one endpoint. Returns: how many.
+
+    Errors: `NotFound`, `Conflict`.
+    """
+    count = await resending.resend(conn, message_id, endpoint_id=endpoint_id, actor=actor.name)
+    detail = {"endpoint": str(endpoint_id)} if endpoint_id else {}
+    await record(conn, actor, "outbox.resend", message_id, resent=count, **detail)
     return count
 
 

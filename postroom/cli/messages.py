@@ -7,9 +7,10 @@ from uuid import UUID
 
 import typer
 
+from postroom.admin import replay
 from postroom.base.bounded_page import BoundedPage
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
-from postroom.cli.session import Session, in_session
+from postroom.cli.session import Session, in_session, in_transaction
 from postroom.cli.times import HINT, parse_since
 from postroom.outbox.ledger.messages import (
     OPEN,
@@ -127,3 +128,25 @@ def attempts(
     columns = ("ENDED", "DESTINATION", "ATTEMPT", "OUTCOME", "CODE", "REASON")
     rows = [(a.ended_at, a.destination, a.attempt, a.outcome, a.code, a.reason) for a in found]
     print_table(columns, rows, empty=NO_ATTEMPT)
+
+
+@group.command(
+    epilog=examples(
+        "postroom messages resend 01a22277-ed7a-7b50-93a5-7e394081ed6d --endpoint 01a2221f-… --yes",
+    ),
+)
+def resend(
+    message: Annotated[UUID, typer.Argument(help="The message's id.")],
+    *,
+    endpoint: Annotated[UUID | None, typer.Option(help="Only to this endpoint.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send again what was delivered, under the same id, to everybody who has it or to one endpoint."""
+    if not yes:
+        typer.confirm("Whoever does not deduplicate on the id gets it twice. Send it again?", abort=True)
+    count = in_transaction(lambda s: replay.resend(s.conn, message, endpoint_id=endpoint, actor=s.actor))
+    if as_json:
+        print_json({"id": message, "resent": count})
+        return
+    print(f"Sent again: {count} on the way; see how it goes: postroom messages attempts {message}")

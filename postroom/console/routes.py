@@ -63,6 +63,7 @@ ACTIONS: Final[tuple[tuple[str, Scope, Action], ...]] = (
     ("/sign-out-everywhere", Scope.ADMIN_READ, sign_out_everywhere),
     ("/messages/{id}/reveal", Scope.ADMIN_READ, message.reveal),
     ("/messages/{id}/replay", Scope.OUTBOX_REPLAY, message.replay),
+    ("/messages/{id}/resend", Scope.OUTBOX_REPLAY, message.resend),
     ("/messages/{id}/deliver-now", Scope.OUTBOX_REPLAY, message.deliver_now),
     ("/messages/{id}/cancel", Scope.OUTBOX_CANCEL, message.cancel),
     ("/dead-letters/start", Scope.OUTBOX_REPLAY, dead_letters.start),

@@ -22,6 +22,7 @@ from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay_runs import pause_run, start_run
 from tests.console.http import Visitor, visitor
+from tests.factories.outcomes import DELIVER
 from tests.fixtures.api import Api, running_api
 from tests.fixtures.stripe import Scene
 from tests.processes.commands import run
@@ -57,6 +58,12 @@ async def due_message(pool: Pool, _folder: Path) -> str:
 
 async def later_message(pool: Pool, _folder: Path) -> str:
     return str(await pool.fetchval(MAIL, 86_400.0))
+
+
+async def delivered(pool: Pool, folder: Path) -> str:
+    message_id = await due_message(pool, folder)
+    await pool.execute(DELIVER, message_id)
+    return message_id
 
 
 async def dead_letter(pool: Pool, folder: Path) -> str:
@@ -133,6 +140,14 @@ ACTIONS: Final = (
         api=("POST", "outbox/{id}/deliver-now", None),
         console=("/messages/{id}/deliver-now", ()),
         cli=("deliver-now", "{id}", "--json"),
+    ),
+    Action(
+        "outbox.resend",
+        delivered,
+        {"resent": 1},
+        api=("POST", "outbox/{id}/resend", None),
+        console=("/messages/{id}/resend", ()),
+        cli=("messages", "resend", "{id}", "--yes", "--json"),
     ),
     Action(
         "outbox.replay",

@@ -19,6 +19,7 @@ from postroom.base.db import Pool
 from postroom.base.settings import Settings, load_settings
 from postroom.cli.application import COMMANDS, load
 from postroom.worker.model import JOB_NAMES
+from tests.factories.outcomes import DELIVER
 from tests.fixtures.api import Answer, Api, running_api
 from tests.processes.commands import ROOT, run
 
@@ -55,6 +56,7 @@ Change = tuple[str, str, Any, str]
 CHANGES: Final[tuple[Change, ...]] = (
     ("POST", "/v1/admin/outbox/{dead}/replay", None, "outbox.replay"),
     ("POST", "/v1/admin/outbox/replay", {"filter": {"cause": "ours"}}, "outbox.replay_many"),
+    ("POST", "/v1/admin/outbox/{delivered}/resend", None, "outbox.resend"),
     ("POST", "/v1/admin/outbox/{later}/deliver-now", None, "outbox.deliver_now"),
     ("POST", "/v1/admin/outbox/{waiting}/cancel", None, "outbox.cancel"),
     ("POST", "/v1/admin/jobs/canary/run", None, "job.run"),
@@ -77,7 +79,7 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("POST", "/v1/admin/erasures", {"email": "ann@example.com"}, "erasure.batch"),
 )
 PLACES: Final = {
-    **dict.fromkeys(("waiting", "later", "dead"), "event_id"),
+    **dict.fromkeys(("waiting", "later", "dead", "delivered"), "event_id"),
     "endpoint": "endpoint_id",
     "token": "token_id",
 }
@@ -137,7 +139,8 @@ async def api(dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 async def scene(api: Api) -> dict[str, str]:
     """One of each thing that can be changed."""
     pool = api.services.pool
-    dead, again, waiting, later = [await pool.fetchval(MAIL) for _ in range(4)]
+    dead, again, waiting, later, delivered = [await pool.fetchval(MAIL) for _ in range(5)]
+    await pool.execute(DELIVER, delivered)
     await pool.execute("update postroom.delivery set due_at = 'tomorrow' where message_id = $1", later)
     for message_id in (dead, again):
         await pool.execute(DIE, message_id)
@@ -147,6 +150,7 @@ async def scene(api: Api) -> dict[str, str]:
     token = await api.post("/v1/admin/tokens", json={"name": "old", "scopes": ["admin:read"]})
     return {
         "dead": str(dead),
+        "delivered": str(delivered),
         "waiting": str(waiting),
         "later": str(later),
         "endpoint": endpoint.json["id"] if "id" in endpoint.json else endpoint.json["endpoint"]["id"],

@@ -69,6 +69,19 @@ class Replayed(BaseModel):
     at: datetime
 
 
+class ResendRequest(BaseModel):
+    """`endpoint_id`: only to this endpoint; otherwise to everybody who has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    endpoint_id: UUID | None = None
+
+
+class Resent(BaseModel):
+    id: UUID
+    resent: int
+
+
 @router.post("/replay")
 async def replay_many(body: ReplayRequest, context: ContextDependency, caller: Replayer) -> ReplayPreview:
     """Replay what matches, the oldest first; with `dry_run` only say what would be."""
@@ -100,3 +113,14 @@ async def replay_one(event_id: UUID, context: ContextDependency, caller: Replaye
     async with context.transaction() as conn:
         count = await replay.replay_one(conn, event_id, actor=caller)
     return Replayed(id=event_id, replayed=count, at=context.clock.now())
+
+
+@router.post("/{event_id}/resend")
+async def resend(
+    event_id: UUID, context: ContextDependency, caller: Replayer, body: ResendRequest | None = None
+) -> Resent:
+    """Send again what was delivered, under the same id. 404 unknown, 409 nothing that can be sent again."""
+    endpoint_id = body.endpoint_id if body else None
+    async with context.transaction() as conn:
+        count = await replay.resend(conn, event_id, endpoint_id=endpoint_id, actor=caller)
+    return Resent(id=event_id, resent=count)

@@ -9,6 +9,7 @@ from markupsafe import escape
 from starlette.responses import HTMLResponse, Response
 
 from postroom.admin import messages as actions
+from postroom.admin import replay as replays
 from postroom.admin.replay import replay_one
 from postroom.admin.tokens import Scope
 from postroom.base.db import Connection
@@ -22,6 +23,7 @@ from postroom.console.view.parameters import path_id
 from postroom.console.view.payload_view import curl_command, mail_content
 from postroom.console.view.timeline import moments
 from postroom.outbox.ledger.messages import Status, fetch_topics
+from postroom.outbox.ledger.resend import RESENDABLE
 from postroom.outbox.ledger.story import CHAIN_MAX, ROWS_MAX, MessageStory, fetch_happenings, fetch_message
 from postroom.outbox.model import Channel
 
@@ -64,6 +66,14 @@ async def replay(request: PageRequest, _form: Form) -> Response:
     async with request.console.transaction() as conn:
         count = await replay_one(conn, message_id, actor=request.actor)
     return request.back(f"/console/messages/{message_id}", f"Replayed: {count} on the way.")
+
+
+async def resend(request: PageRequest, _form: Form) -> Response:
+    """Everybody who has it gets it once more, under the same id."""
+    message_id = path_id(request.http)
+    async with request.console.transaction() as conn:
+        count = await replays.resend(conn, message_id, actor=request.actor)
+    return request.back(f"/console/messages/{message_id}", f"Sent again: {count} on the way.")
 
 
 async def cancel(request: PageRequest, _form: Form) -> Response:
@@ -124,6 +134,9 @@ async def _page(
         revealed=revealed,
         subject=_subject(story) if revealed else None,
         curl=curl,
+        may_resend=request.may(Scope.OUTBOX_REPLAY)
+        and story.message.channel in RESENDABLE
+        and any(each.outcome == "delivered" for each in story.attempts),
         may_replay=request.may(Scope.OUTBOX_REPLAY) and story.message.status is Status.DEAD,
     )
 

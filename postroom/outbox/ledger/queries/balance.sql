@@ -1,6 +1,7 @@
--- Both sides of the ledger, in the caller's snapshot.
+-- Both sides of the ledger, in the caller's snapshot. What a person sends again counts as published once more.
 select
-    (f.published + coalesce(since.published, 0))::bigint as published,
+    (f.published + coalesce(since.published, 0)
+        + coalesce((select sum(value) from postroom.tally where name = 'resent'), 0))::bigint as published,
     coalesce((select sum(value) from postroom.tally where name = 'ended' and label like '%/delivered'), 0)::bigint
         as delivered,
     (select count(*) from postroom.delivery) as open,
