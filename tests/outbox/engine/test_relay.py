@@ -278,7 +278,7 @@ async def test_an_unknown_outcome_is_counted_and_tried_again(engine: Engine, poo
 async def test_an_answer_that_cannot_be_stored_holds_up_nobody(engine: Engine, pool: Pool) -> None:
     def answer(claim: Claim) -> Answer:
         code = "2\x0000" if claim.key in ("k3", "k7") else "250"  # PostgreSQL keeps no NUL
-        return RetryLater("later", code=code) if claim.key == "k7" else Delivered(code)
+        return RetryLater("later", 3_600, code=code) if claim.key == "k7" else Delivered(code)
 
     engine.adapter.answer = answer
     await engine.publish(email(f"k{n}") for n in range(10))
