@@ -116,6 +116,25 @@ begin
 end
 $$;
 
+-- Errors: always, with the urgencies that there are.
+create or replace function postroom.unknown_urgency(urgency text) returns text
+language plpgsql immutable parallel safe
+as $$
+begin
+    raise invalid_parameter_value using
+        message = format('unknown urgency %s; known are urgent, normal, bulk', quote_literal(urgency));
+end
+$$;
+
+-- The state of a delivery that nobody has tried: it says in which lane of its channel it waits. Inlined where used.
+create or replace function postroom.first_state(urgency text) returns text
+language sql immutable parallel safe
+as $$
+    select case when urgency is null or urgency = 'normal' then 'pending'
+        when urgency = 'urgent' then 'pending_urgent' when urgency = 'bulk' then 'pending_bulk'
+        else postroom.unknown_urgency(urgency) end
+$$;
+
 -- Publish many: a JSON array of objects with the parameters of `publish`. All or nothing.
 -- A moment that has passed is now: claiming starts in 1970, and many programs write "no time" as the year 1.
 -- What would never be due is refused: it would never be sent, and nobody would be told. So is a payload that is larger
@@ -177,9 +196,9 @@ begin
                 (select pg_current_xact_id()::text::bigint)
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
-            insert into postroom.delivery (message_id, channel, destination, ordering_key, due_at)
+            insert into postroom.delivery (message_id, channel, destination, ordering_key, state, due_at)
             select ids[nr], m ->> 'channel', postroom.destination(m ->> 'channel', m -> 'payload'),
-                m ->> 'ordering_key', now()
+                m ->> 'ordering_key', postroom.first_state(m ->> 'urgency'), now()
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
             made := cardinality(ids);
@@ -195,7 +214,7 @@ begin
                 coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '') as tenant,
                 coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), '') as type,
                 m ->> 'correlation_id' as correlation_id, m ->> 'ordering_key' as ordering_key,
-                m ->> 'traceparent' as traceparent,
+                m ->> 'traceparent' as traceparent, m ->> 'urgency' as urgency,
                 greatest((m ->> 'deliver_at')::timestamptz, now()) as due_at,
                 postroom.expiry((m ->> 'expires_at')::timestamptz) as expires_at,
                 -- Without tenant or type nobody could get it, and where the payload names others it may be meant for
@@ -227,10 +246,10 @@ begin
             returning message.id
         ), queued as (
             insert into postroom.delivery
-                (message_id, n, channel, destination, endpoint_id, ordering_key, due_at, since, expires_at)
+                (message_id, n, channel, destination, endpoint_id, ordering_key, state, due_at, since, expires_at)
             select i.id, coalesce(t.n, 0), i.channel,
                 coalesce(t.endpoint_id::text, postroom.destination(i.channel, i.payload)),
-                t.endpoint_id, i.ordering_key,
+                t.endpoint_id, i.ordering_key, postroom.first_state(i.urgency),
                 case when t.state = 'parked' and i.due_at <= now() then 'infinity' else i.due_at end,
                 nullif(i.due_at, now()), i.expires_at
             from input i
@@ -270,7 +289,8 @@ end
 $$;
 
 -- Publish one message. Returns its id; the same (channel, tenant, key) again returns the first id. What is not delivered by
--- `expires_at` is a dead letter with the cause `expired`.
+-- `expires_at` is a dead letter with the cause `expired`. `urgency` is `urgent`, `normal` or `bulk`: where much waits, the
+-- urgent ones go first, and bulk has a tenth of what they leave.
 create or replace function postroom.publish(
     channel text,
     payload jsonb,
@@ -281,7 +301,8 @@ create or replace function postroom.publish(
     ordering_key text default null,
     deliver_at timestamptz default null,
     traceparent text default null,
-    expires_at timestamptz default null
+    expires_at timestamptz default null,
+    urgency text default null
 ) returns uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -295,7 +316,8 @@ begin
         select many.id into new_id from postroom.publish_many(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
             'channel', publish.channel, 'key', publish.key, 'tenant', publish.tenant, 'type', publish.type,
             'correlation_id', publish.correlation_id, 'ordering_key', publish.ordering_key,
-            'deliver_at', publish.deliver_at, 'traceparent', publish.traceparent, 'expires_at', publish.expires_at))
+            'deliver_at', publish.deliver_at, 'traceparent', publish.traceparent, 'expires_at', publish.expires_at,
+            'urgency', publish.urgency))
             || jsonb_build_object('payload', publish.payload))) many;
         return new_id;
     end if;
@@ -318,9 +340,10 @@ begin
         return postroom.known_message(publish.channel, publish.key,
             coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''), publish.payload);
     end if;
-    insert into postroom.delivery (message_id, channel, destination, due_at, since)
+    insert into postroom.delivery (message_id, channel, destination, state, due_at, since)
     values (new_id, publish.channel, postroom.destination(publish.channel, publish.payload),
-        greatest(publish.deliver_at, now()), nullif(greatest(publish.deliver_at, now()), now()));
+        postroom.first_state(publish.urgency), greatest(publish.deliver_at, now()),
+        nullif(greatest(publish.deliver_at, now()), now()));
     if exists (select from postroom.sleeper s where s.channel = publish.channel) then
         perform pg_notify('postroom', publish.channel);
     end if;
@@ -328,21 +351,23 @@ begin
 end
 $$;
 
--- The one before had a parameter less; two of them would be ambiguous. Who might call it may call the new one.
+-- Those of before had fewer parameters; two of them would be ambiguous. Who might call one may call the new one.
 do $$
 declare
-    before constant oid := to_regprocedure('postroom.publish(text, jsonb, text, text, text, text, text, timestamptz, text)');
-    after constant text := 'postroom.publish(text, jsonb, text, text, text, text, text, timestamptz, text, timestamptz)';
+    now_is constant regprocedure :=
+        'postroom.publish(text, jsonb, text, text, text, text, text, timestamptz, text, timestamptz, text)';
+    earlier record;
     caller oid;
 begin
-    if before is not null then
-        for caller in
-            select a.grantee from pg_proc p, aclexplode(p.proacl) a where p.oid = before and a.grantee <> 0
-        loop
-            execute format('grant execute on function %s to %s', after, caller::regrole);
+    for earlier in
+        select p.oid, p.proacl from pg_proc p
+        where p.pronamespace = 'postroom'::regnamespace and p.proname = 'publish' and p.oid <> now_is
+    loop
+        for caller in select a.grantee from aclexplode(earlier.proacl) a where a.grantee <> 0 loop
+            execute format('grant execute on function %s to %s', now_is, caller::regrole);
         end loop;
-        execute format('drop function %s', before::regprocedure);
-    end if;
+        execute format('drop function %s', earlier.oid::regprocedure);
+    end loop;
 end
 $$;
 
@@ -363,10 +388,7 @@ do $$
 begin
     if exists (select from pg_roles where rolname = 'postroom_publisher') then
         grant usage on schema postroom to postroom_publisher;
-        grant execute on function
-            postroom.publish(text, jsonb, text, text, text, text, text, timestamptz, text, timestamptz)
-            to postroom_publisher;
-        grant execute on function postroom.publish_many(jsonb) to postroom_publisher;
+        grant execute on function postroom.publish, postroom.publish_many(jsonb) to postroom_publisher;
     end if;
 end
 $$;

@@ -13,6 +13,7 @@ from postroom.base.errors import InvalidInput
 from postroom.cli.output import JsonFlag, examples, print_json
 from postroom.cli.session import Session, in_session
 from postroom.encryption.keyring import keyring_of
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.publish import Published, answer_of, count_receivers, publish_many
 
 _EXAMPLES: Final = examples(
@@ -44,6 +45,9 @@ def register(application: typer.Typer) -> None:
         expires_at: Annotated[
             Text, typer.Option(help="Not after this time: a dead letter then, with the cause expired.")
         ] = None,
+        urgency: Annotated[
+            Urgency | None, typer.Option(help="What goes first where much waits; bulk has a tenth.")
+        ] = None,
         batch: Annotated[Text, typer.Option(help="A file with one message or a list of up to 1,000.")] = None,
         as_json: JsonFlag = False,
     ) -> None:
@@ -63,6 +67,7 @@ def register(application: typer.Typer) -> None:
                 "ordering_key": ordering_key,
                 "deliver_at": deliver_at,
                 "expires_at": expires_at,
+                "urgency": urgency,
             }
             body = json.encode({name: value for name, value in fields.items() if value is not None}).encode()
         stored = _publish(body)

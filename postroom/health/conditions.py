@@ -138,7 +138,7 @@ def _failing(gauges: Gauges) -> Iterator[Condition]:
 
 def _queues(gauges: Gauges) -> Iterator[Condition]:
     for channel in Channel:
-        late_s = max((q.oldest_due_s for q in gauges.queues if q.channel == channel), default=0.0)
+        late_s = max((q.late_s for q in gauges.queues if q.channel == channel), default=0.0)
         pause = gauges.paused.get(channel)
         if pause is not None:
             yield Condition(

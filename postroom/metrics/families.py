@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from postroom.metrics.gauges import Gauges
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import OUTBOUND, Cause, Channel, Wait
 from postroom.worker.model import JOB_NAMES, RUNNER
 
@@ -87,7 +88,7 @@ def _contract_outcomes(gauges: Gauges) -> Iterator[Metric]:
 
 
 def _queues(gauges: Gauges) -> Iterator[Metric]:
-    depths = {(q.channel, q.state): float(q.waiting + q.parked) for q in gauges.queues}
+    depths = {(c.value, s): float(_depth(gauges, s, {c})) for c, s in product(Channel, STATES)}
     yield _gauge("postroom_deliveries", "Deliveries that have not ended.", ["channel", "status"], depths)
     parked = {(c.value,): float(sum(q.parked for q in gauges.queues if q.channel == c)) for c in Channel}
     yield _gauge("postroom_deliveries_parked", "Deliveries that wait for a person.", ["channel"], parked)
@@ -101,12 +102,15 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
         failing,
     )
     oldest = {
-        (c.value,): max((q.oldest_due_s for q in gauges.queues if q.channel == c), default=0.0)
-        for c in Channel
+        (c.value,): max((q.late_s for q in gauges.queues if q.channel == c), default=0.0) for c in Channel
     }
     yield _gauge(
-        "postroom_oldest_due_age_seconds", "How late the oldest due delivery is.", ["channel"], oldest
+        "postroom_oldest_due_age_seconds",
+        "How late the oldest due delivery is, those of urgency bulk excepted.",
+        ["channel"],
+        oldest,
     )
+    yield from _urgencies(gauges)
     dead = {(c.value, k.value): float(gauges.dead_letters.get((c, k), 0)) for c, k in product(Channel, Cause)}
     yield _gauge(
         "postroom_dead_letters",
@@ -120,6 +124,23 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
         "Breakers of single destinations that are not closed.",
         [],
         {(): open_others},
+    )
+
+
+def _urgencies(gauges: Gauges) -> Iterator[Metric]:
+    labels = ["channel", "urgency"]
+    lanes = {
+        (c.value, u.value): [q for q in gauges.queues if (q.channel, q.urgency) == (c, u)]
+        for c, u in product(Channel, Urgency)
+    }
+    waiting = {key: float(sum(q.waiting for q in lane)) for key, lane in lanes.items()}
+    oldest = {key: max((q.oldest_due_s for q in lane), default=0.0) for key, lane in lanes.items()}
+    yield _gauge("postroom_urgency_deliveries", "Deliveries that wait, by urgency.", labels, waiting)
+    yield _gauge(
+        "postroom_urgency_oldest_due_age_seconds",
+        "How long the oldest due delivery of an urgency has been due.",
+        labels,
+        oldest,
     )
 
 

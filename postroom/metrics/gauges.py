@@ -11,6 +11,7 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, fetch_one, query
 from postroom.base.log import get_logger
 from postroom.metrics.failing import Failing, list_failing
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.ledger.dead_letters import count_dead_letters
 from postroom.outbox.pauses import ChannelStatus, list_channels
 from postroom.resilience.store import Circuit, list_circuits
@@ -32,13 +33,22 @@ _VITALS = query(__package__, "fetch_vitals")
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """Deliveries of one channel in one state. `oldest_due_s`: how late the oldest one is."""
+    """Deliveries of one channel and urgency in one state. `oldest_due_s`: how late the oldest one is.
+
+    Bulk may wait as long as others do not: it is never late, so to its own `oldest_due_s` no alert is tied.
+    """
 
     channel: str
     state: str
     waiting: int
     parked: int
     oldest_due_s: float
+    urgency: str = Urgency.NORMAL
+
+    @property
+    def late_s(self) -> float:
+        """How late the oldest one is, where it can be."""
+        return 0.0 if self.urgency == Urgency.BULK else self.oldest_due_s
 
 
 @dataclass(frozen=True, slots=True)

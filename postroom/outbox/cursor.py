@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from postroom.outbox.lanes import FIRST_STATES
 from postroom.outbox.model import Claim
 
 Position = tuple[datetime, int]
@@ -29,7 +30,7 @@ class Cursor:
         """The cursor behind these claims, which are in order."""
         first, retry = self.first, self.retry
         for claim in claims:
-            if claim.state == "pending":
+            if claim.state in FIRST_STATES:
                 first = (claim.due_at, claim.seq)
             else:
                 retry = (claim.due_at, claim.seq)

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from postroom.base.errors import InvalidInput, InvalidPayload
+from postroom.outbox.lanes import Urgency
 from postroom.resilience.breaker import Trip as Trip
 
 
@@ -60,6 +61,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deliver_at: datetime | None = None
     traceparent: str | None = None
     expires_at: datetime | None = None
+    urgency: Urgency | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):

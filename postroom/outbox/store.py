@@ -8,6 +8,7 @@ from uuid import UUID
 
 from postroom.base.db import Connection, Record, fetch_one, query
 from postroom.outbox.cursor import START, Cursor
+from postroom.outbox.lanes import FIRST_STATES, LANES, NORMAL, RETRY_STATES, Lane, Urgency
 from postroom.outbox.model import Claim
 from postroom.outbox.policy import Settlement, Verdict, fingerprint
 
@@ -35,12 +36,14 @@ _SETTLE = query(__package__, "settle")
 _SETTLE_DELIVERED = query(__package__, "settle_delivered")
 _LOG_LOST_CLAIMS = query(__package__, "log_lost_claims")
 _NEXT_DUE = query(__package__, "next_due")
+_LIST_BUSY_LANES = query(__package__, "list_busy_lanes")
 _ADD_TALLY = query(__package__, "add_tally")
 _CANCEL = query(__package__, "cancel_message")
 _DUE_NOW = query(__package__, "mark_due_now")
 _WAKE = query(__package__, "wake")
 
 TALLY_SHARDS = 16
+_ALL_STATES = sorted(FIRST_STATES | RETRY_STATES)
 
 Ended = tuple[Claim, Settlement, int]
 OrderedBy = tuple[str, str]
@@ -48,14 +51,23 @@ OrderedBy = tuple[str, str]
 
 
 async def claim_due(
-    conn: Connection, *, channel: str, worker: int, first_max: int, retry_max: int, cursor: Cursor = START
+    conn: Connection,
+    *,
+    channel: str,
+    worker: int,
+    first_max: int,
+    retry_max: int,
+    cursor: Cursor = START,
+    lane: Lane = NORMAL,
 ) -> list[Claim]:
-    """Lease due deliveries of a channel for this worker, oldest first, from `cursor` on.
+    """Lease due deliveries of a channel's lane for this worker, oldest first, from `cursor` on.
 
     Returns: at most `first_max` first attempts and `retry_max` retries, and about 8 MB of payloads as they
     are stored; empty when nothing is due.
     """
-    rows = await conn.fetch(_CLAIM_DUE, channel, worker, first_max, retry_max, *cursor.first, *cursor.retry)
+    rows = await conn.fetch(
+        _CLAIM_DUE, channel, worker, first_max, retry_max, *cursor.first, *cursor.retry, *lane
+    )
     return await _bounded(conn, rows)
 
 
@@ -69,10 +81,15 @@ async def claim_around(
     cursor: Cursor,
     full: Sequence[str],
     scan_max: int,
+    lane: Lane = NORMAL,
 ) -> list[Claim]:
     """Like `claim_due`, but passes by the destinations `full`; reads `scan_max` of each kind at most."""
     rows = await conn.fetch(
-        _CLAIM_AROUND, channel, worker, first_max, retry_max, *cursor.first, *cursor.retry, full, scan_max
+        _CLAIM_AROUND,
+        *(channel, worker, first_max, retry_max),
+        *(*cursor.first, *cursor.retry),
+        *(full, scan_max),
+        *lane,
     )
     return await _bounded(conn, rows)
 
@@ -97,26 +114,33 @@ async def _bounded(conn: Connection, rows: Sequence[Record]) -> list[Claim]:
 
 
 async def fetch_scan_end(
-    conn: Connection, *, channel: str, cursor: Cursor, scan_max: int
+    conn: Connection, *, channel: str, cursor: Cursor, scan_max: int, lane: Lane = NORMAL
 ) -> tuple[Cursor, bool]:
     """Returns: where a scan of `scan_max` of each kind ends, and whether there may be more behind it."""
-    row = await fetch_one(conn, _SCAN_END, channel, *cursor.first, *cursor.retry, scan_max)
+    row = await fetch_one(conn, _SCAN_END, channel, *cursor.first, *cursor.retry, scan_max, *lane)
     end = Cursor((row["first_due_at"], row["first_seq"]), (row["retry_due_at"], row["retry_seq"]))
     return end, row["seen"] >= scan_max
 
 
-async def count_due(conn: Connection, *, channel: str, most: int) -> int:
+async def count_due(conn: Connection, *, channel: str, most: int, lane: Lane = NORMAL) -> int:
     """How many deliveries are due and not claimed, counted up to `most`."""
-    count: int = await conn.fetchval(_COUNT_DUE, channel, most)
+    count: int = await conn.fetchval(_COUNT_DUE, channel, most, *lane)
     return count
 
 
-async def put_off(conn: Connection, *, channel: str, delays_s: Mapping[str, float], scan_max: int) -> int:
+async def put_off(
+    conn: Connection,
+    *,
+    channel: str,
+    delays_s: Mapping[str, float],
+    scan_max: int,
+    lane: Lane = NORMAL,
+) -> int:
     """Make what is due to some destinations due later, among the oldest `scan_max` of each state.
 
     Returns: how many.
     """
-    status = await conn.execute(_PUT_OFF, channel, list(delays_s), list(delays_s.values()), scan_max)
+    status = await conn.execute(_PUT_OFF, channel, list(delays_s), list(delays_s.values()), scan_max, *lane)
     return int(status.split()[-1])
 
 
@@ -290,8 +314,14 @@ def _fingerprint(claim: Claim, settlement: Settlement) -> str | None:
 
 async def fetch_next_due_s(conn: Connection, *, channel: str) -> float | None:
     """Seconds until something of this channel is due; negative when it is late; None when nothing waits."""
-    seconds: float | None = await conn.fetchval(_NEXT_DUE, channel)
+    seconds: float | None = await conn.fetchval(_NEXT_DUE, channel, _ALL_STATES)
     return seconds
+
+
+async def list_busy_lanes(conn: Connection, *, channel: str, urgencies: Sequence[Urgency]) -> set[Urgency]:
+    """Those of some urgencies of which something is due and nobody has it."""
+    owners = {state: urgency for urgency in urgencies for state in LANES[urgency]}
+    return {owners[row["state"]] for row in await conn.fetch(_LIST_BUSY_LANES, channel, list(owners))}
 
 
 async def count_outcome(conn: Connection, *, name: str, label: str, worker: int, value: int = 1) -> None:

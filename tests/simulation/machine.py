@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import (
     Cause,
     Deferred,
@@ -48,7 +49,7 @@ class Store(Protocol):
 
     def register(self) -> int: ...
     def publish(
-        self, key: Key, *, ordering_key: str | None, due_in_s: float, expires_in_s: float
+        self, key: Key, *, ordering_key: str | None, due_in_s: float, expires_in_s: float, urgency: Urgency
     ) -> None: ...
     def sweep(self, worker: int) -> int: ...
     def claim(self, worker: int, limit: int) -> Sequence[Held]: ...
@@ -87,19 +88,28 @@ class EngineMachine(RuleBasedStateMachine):
     @initialize(ordering_keys=st.lists(st.sampled_from([None, None, "a", "b"]), min_size=4, max_size=8))
     def begin(self, ordering_keys: list[str | None]) -> None:
         for ordering_key in ordering_keys:
-            self.publish(ordering_key, 0.0, NEVER)
+            self.publish(ordering_key, 0.0, NEVER, Urgency.NORMAL)
 
     @rule(
         ordering_key=st.sampled_from([None, None, "a", "b"]),
         due_in_s=st.sampled_from([0.0, 0.0, 0.0, 100.0]),
         expires_in_s=st.sampled_from([NEVER, NEVER, 40.3, 200.3]),
+        urgency=st.sampled_from([Urgency.NORMAL, *Urgency]),
     )
-    def publish(self, ordering_key: str | None, due_in_s: float, expires_in_s: float) -> None:
+    def publish(
+        self, ordering_key: str | None, due_in_s: float, expires_in_s: float, urgency: Urgency
+    ) -> None:
         self.names += 1
         key = f"k{self.names}"
+        wanted: Any = {
+            "ordering_key": ordering_key,
+            "due_in_s": due_in_s,
+            "expires_in_s": expires_in_s,
+            "urgency": urgency,
+        }
         if self.store:
-            self.store.publish(key, ordering_key=ordering_key, due_in_s=due_in_s, expires_in_s=expires_in_s)
-        self.ledger.publish(key, ordering_key=ordering_key, due_in_s=due_in_s, expires_in_s=expires_in_s)
+            self.store.publish(key, **wanted)
+        self.ledger.publish(key, **wanted)
 
     @rule(place=st.integers(0, WORKERS - 1), limit=st.integers(1, 4))
     def claim(self, place: int, limit: int) -> None:

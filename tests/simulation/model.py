@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from postroom.outbox.lanes import LANES, Urgency
 from postroom.outbox.model import Outcome
 from postroom.outbox.policy import EXPIRED, Settlement, Verdict, settle, within
 from postroom.resilience.backoff import Backoff
@@ -21,11 +22,17 @@ class Delivery:
     seq: int
     ordering_key: str | None
     due_at: float
-    state: str = "pending"
+    urgency: Urgency
+    retried: bool = False
     attempts: int = 0
     claim_no: int = 0
     worker: int | None = None
     expires_at: float = NEVER
+
+    @property
+    def state(self) -> str:
+        lane = LANES[self.urgency]
+        return lane.retry if self.retried else lane.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +67,17 @@ class Ledger:
     delivered_keys: list[Key] = field(default_factory=list)
 
     def publish(
-        self, key: Key, *, ordering_key: str | None, due_in_s: float, expires_in_s: float = NEVER
+        self,
+        key: Key,
+        *,
+        ordering_key: str | None,
+        due_in_s: float,
+        expires_in_s: float = NEVER,
+        urgency: Urgency = Urgency.NORMAL,
     ) -> None:
         self.published += 1
         due_at, expires_at = self.now + due_in_s, self.now + expires_in_s
-        self.open[key] = Delivery(key, self.published, ordering_key, due_at, expires_at=expires_at)
+        self.open[key] = Delivery(key, self.published, ordering_key, due_at, urgency, expires_at=expires_at)
 
     def claimable(self) -> list[Delivery]:
         return [
@@ -99,7 +112,7 @@ class Ledger:
                 delivery.attempts += settlement is not EXPIRED
                 self.dead[held.key] = self.open.pop(held.key)
             case Verdict.RETRY:
-                delivery.state, delivery.attempts = "retry", delivery.attempts + 1
+                delivery.retried, delivery.attempts = True, delivery.attempts + 1
                 self._put_back(delivery, settlement.delay_s)
             case Verdict.DEFERRED:
                 self._put_back(delivery, settlement.delay_s)
@@ -127,7 +140,7 @@ class Ledger:
         letter = self.dead.pop(key, None)
         if letter is None:
             return False
-        self.open[key] = Delivery(key, letter.seq, letter.ordering_key, self.now)
+        self.open[key] = Delivery(key, letter.seq, letter.ordering_key, self.now, letter.urgency)
         return True
 
     def cancel(self, key: Key) -> bool:
@@ -144,7 +157,7 @@ class Ledger:
         assert not self.open.keys() & self.dead.keys()
         assert len(self.delivered_keys) == len(set(self.delivered_keys)), "one delivery ended twice"
         for delivery in self.open.values():
-            assert delivery.state == "retry" or delivery.attempts == 0
+            assert delivery.retried or delivery.attempts == 0
             assert delivery.attempts < self.backoff.attempts_max
 
     def _put_back(self, delivery: Delivery, delay_s: float) -> None:

@@ -13,6 +13,7 @@ from postroom.base.db import Pool, open_pool, transaction
 from postroom.outbox import store
 from postroom.outbox.engine.expirer import Ages, Expirer
 from postroom.outbox.engine.rescuer import Rescuer
+from postroom.outbox.lanes import LANES, Urgency
 from postroom.outbox.ledger.balance import fetch_balance
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import replay_dead_letters
@@ -64,13 +65,15 @@ class PostgresStore:
 
         return self._within(insert)
 
-    def publish(self, key: Key, *, ordering_key: str | None, due_in_s: float, expires_in_s: float) -> None:
+    def publish(
+        self, key: Key, *, ordering_key: str | None, due_in_s: float, expires_in_s: float, urgency: Urgency
+    ) -> None:
         async def publish(conn: Any) -> Any:
             expires_at = None
             if expires_in_s < NEVER:
                 now = await conn.fetchval("select now()")
                 expires_at = now + timedelta(seconds=expires_in_s)
-            message = email(key, ordering_key=ordering_key, expires_at=expires_at)
+            message = email(key, ordering_key=ordering_key, expires_at=expires_at, urgency=urgency)
             [published] = await publish_many(conn, [message])
             await conn.execute(
                 "update postroom.delivery set due_at = now() + $2 * interval '1 s' where message_id = $1",
@@ -83,9 +86,12 @@ class PostgresStore:
 
     def claim(self, worker: int, limit: int) -> Sequence[Held]:
         async def claim(conn: Any) -> list[Claim]:
-            return await store.claim_due(
-                conn, channel="email", worker=worker, first_max=limit, retry_max=limit
-            )
+            found: list[Claim] = []
+            for lane in LANES.values():
+                found += await store.claim_due(
+                    conn, channel="email", worker=worker, first_max=limit, retry_max=limit, lane=lane
+                )
+            return found
 
         held = []
         for each in self._within(claim):

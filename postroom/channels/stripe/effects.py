@@ -100,6 +100,7 @@ def messages_of(route: Route, event: Event, origin: Origin) -> list[Message]:
                 correlation_id=origin.correlation_id,
                 traceparent=origin.traceparent,
                 expires_at=expires_at,
+                urgency=route.urgency,
             )
             for draft in _drafts(route, event, origin.earlier)
         ]

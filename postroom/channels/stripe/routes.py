@@ -14,6 +14,7 @@ from postroom.base.errors import InvalidInput
 from postroom.channels.stripe.event import Event
 from postroom.channels.stripe.expressions import Context, Renderer
 from postroom.channels.stripe.types import matches
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import Channel
 from postroom.outbox.references import refer
 
@@ -67,6 +68,7 @@ class Route:
     optional: bool = False
     formerly: Sequence[str] = ()
     expires_in_s: float | None = None
+    urgency: Urgency | None = None
 
     def drafts(self, event: Event) -> list[Draft]:
         """The messages of this route for an event. Errors: `RouteFailed`."""

@@ -15,6 +15,7 @@ from postroom.base.errors import InvalidPayload, SettingsInvalid
 from postroom.channels.stripe.expressions import compile_value, is_expression
 from postroom.channels.stripe.routes import DEFAULTS, EMAIL_DATA, RECIPIENTS, Effect, Route, Routes
 from postroom.channels.stripe.types import fault_in
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import OUTBOUND, Channel
 
 EXPIRES_IN_MAX_S: Final = 31_536_000
@@ -27,6 +28,7 @@ ROUTE_KEYS: Final[dict[str, type]] = {
     "unlisted": bool,
     "formerly": list,
     "expires_in_s": float,
+    "urgency": str,
     **dict.fromkeys(OUTBOUND, dict),
 }
 FIELDS: Final = {
@@ -138,6 +140,7 @@ class _Reader:
             optional=table.get("optional", False),
             formerly=tuple(table.get("formerly", ())),
             expires_in_s=table.get("expires_in_s"),
+            urgency=Urgency(table["urgency"]) if "urgency" in table else None,
         )
 
     def _check_route(self, nth: int, table: dict[str, Any]) -> None:
@@ -169,6 +172,9 @@ class _Reader:
             self._fault(self._line(nth, fault_key), fault)
 
     def _effect_faults(self, table: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        urgency = table.get("urgency")
+        if isinstance(urgency, str) and urgency not in list(Urgency):
+            yield "urgency", f"'urgency' is one of {', '.join(Urgency)}"
         for channel in OUTBOUND:
             fields = table.get(channel)
             if not isinstance(fields, dict):

@@ -12,6 +12,7 @@ from postroom.base.errors import InvalidInput
 from postroom.channels.stripe.earlier import HANDLER, NOTHING_EARLIER, Earlier
 from postroom.channels.stripe.event import Event
 from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import Channel, Message
 from postroom.outbox.publish import publish
 
@@ -67,6 +68,7 @@ class Transaction:
         ordering_key: str | None = None,
         deliver_at: datetime | None = None,
         expires_at: datetime | None = None,
+        urgency: Urgency | str | None = None,
     ) -> UUID:
         """Publish one message with this event. Returns its id, the first one's when it is known.
 
@@ -88,6 +90,7 @@ class Transaction:
             ordering_key=ordering_key,
             deliver_at=deliver_at,
             expires_at=expires_at,
+            urgency=None if urgency is None else Urgency(urgency),
             correlation_id=self._origin.correlation_id,
             traceparent=self._origin.traceparent,
         )

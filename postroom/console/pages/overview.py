@@ -19,6 +19,7 @@ from postroom.console.view.charts import Chart, Series, by_step, regular_times, 
 from postroom.health.conditions import Growth, conditions
 from postroom.metrics.gauges import COUNTED_MAX, Gauges
 from postroom.metrics.throughput import ThroughputStep, list_throughput
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.ledger.messages import count_recent_messages
 from postroom.outbox.model import Cause, Channel
 from postroom.worker.store import list_jobs
@@ -47,6 +48,8 @@ class ChannelRow:
     oldest_due_s: float
     dead: int
     hour: int
+    urgent: int
+    bulk: int
 
 
 async def overview(request: PageRequest) -> Response:
@@ -107,7 +110,9 @@ def channel_rows(gauges: Gauges, hour: Sequence[ThroughputStep]) -> list[Channel
                 pending=sum(q.waiting for q in depths if q.state == "pending"),
                 retry=sum(q.waiting for q in depths if q.state == "retry"),
                 parked=sum(q.parked for q in depths),
-                oldest_due_s=max((q.oldest_due_s for q in depths), default=0.0),
+                oldest_due_s=max((q.late_s for q in depths), default=0.0),
+                urgent=sum(q.waiting for q in depths if q.urgency == Urgency.URGENT),
+                bulk=sum(q.waiting for q in depths if q.urgency == Urgency.BULK),
                 dead=sum(n for (name, _), n in gauges.dead_letters.items() if name == channel),
                 hour=delivered[channel.value],
             )

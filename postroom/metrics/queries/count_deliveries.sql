@@ -1,12 +1,13 @@
 -- What has not ended, by channel and state: up to $1 rows a group are counted now, above that it is the
 -- canary's count, so that a scrape stays cheap over a queue of millions. The order by due_at is for the
 -- planner: it walks the index delivery_due, and never the table.
-select channel.name as channel, state.name as state,
+select channel.name as channel, split_part(state.name, '_', 1) as state,
+    coalesce(nullif(split_part(state.name, '_', 2), ''), 'normal') as urgency,
     case when waiting.count < $1 then waiting.count else greatest($1, coalesce(kept.waiting, 0)) end as waiting,
     case when parked.count < $1 then parked.count else greatest($1, coalesce(kept.parked, 0)) end as parked,
     coalesce(oldest.due_s, 0)::float8 as oldest_due_s
 from unnest(array['stripe', 'email', 'webhook', 'export']) channel (name)
-cross join unnest(array['pending', 'retry']) state (name)
+cross join unnest(array['pending', 'retry', 'pending_urgent', 'retry_urgent', 'pending_bulk', 'retry_bulk']) state (name)
 cross join lateral (
     select count(*) from (select from postroom.delivery d where d.channel = channel.name
         and d.state = state.name and d.due_at < 'infinity' order by d.due_at limit $1) capped) waiting

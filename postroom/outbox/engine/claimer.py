@@ -1,4 +1,4 @@
-"""Claims one channel's due deliveries, batch after batch, from where the last batch ended."""
+"""Claims the due deliveries of one lane of a channel, batch after batch, from where the last batch ended."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.engine.past_full import EmptyScanPause, PastFullScan, Places
 from postroom.outbox.engine.put_off import PutOff
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace, Restarts
+from postroom.outbox.lanes import NORMAL, RETRY_STATES, Lane
 from postroom.outbox.model import Claim
 from postroom.outbox.store import OrderedBy
 from postroom.worker.heartbeat import Worker
@@ -39,16 +40,18 @@ class Claimer:
         channel: str,
         clock: Clock,
         restart_pace: RestartPace = DEFAULT_PACE,
+        lane: Lane = NORMAL,
     ) -> None:
         self._pool = pool
         self._worker = worker
         self._channel = channel
+        self._lane = lane
         self._clock = clock
         self._pace = restart_pace
         self._restarts = Restarts(clock=clock, pace=restart_pace)
-        self._past_full = PastFullScan(channel=channel, worker=worker, clock=clock)
+        self._past_full = PastFullScan(channel=channel, lane=lane, worker=worker, clock=clock)
         self._pause = EmptyScanPause(clock)
-        self._put_off = PutOff(pool=pool, channel=channel, clock=clock)
+        self._put_off = PutOff(pool=pool, channel=channel, lane=lane, clock=clock)
         self._cursor = START
         self._retries_are_due = True
         self._much_is_blocked = False
@@ -102,7 +105,7 @@ class Claimer:
         began_at = self._clock.monotonic()
         claims = await self._claim(places)
         took_s = self._clock.monotonic() - began_at
-        retry_count = sum(claim.state == "retry" for claim in claims)
+        retry_count = sum(claim.state in RETRY_STATES for claim in claims)
         no_more_first = len(claims) - retry_count < places.first_max
         no_more_retries = retry_count < places.retry_max
         self._cursor = cursor.after(claims).advanced_to(
@@ -126,8 +129,9 @@ class Claimer:
                 first_max=places.first_max,
                 retry_max=places.retry_max,
                 cursor=self._cursor,
+                lane=self._lane,
             )
-        self._retries_are_due = any(claim.state == "retry" for claim in claims)
+        self._retries_are_due = any(claim.state in RETRY_STATES for claim in claims)
         return claims
 
     async def _much_is_due(self, *, claimed: bool) -> bool:
@@ -140,7 +144,7 @@ class Claimer:
         most = self._pace.blocked_min
         try:
             async with self._pool.acquire() as conn:
-                much = await store.count_due(conn, channel=self._channel, most=most) >= most
+                much = await store.count_due(conn, channel=self._channel, lane=self._lane, most=most) >= most
         except DATABASE_FAILURES:
             if not claimed:
                 raise
@@ -155,7 +159,11 @@ class Claimer:
         async with self._pool.acquire() as conn:
             for _ in range(BLOCKED_SCANS_MAX):
                 cursor, more = await store.fetch_scan_end(
-                    conn, channel=self._channel, cursor=cursor, scan_max=BLOCKED_SCAN_MAX
+                    conn,
+                    channel=self._channel,
+                    lane=self._lane,
+                    cursor=cursor,
+                    scan_max=BLOCKED_SCAN_MAX,
                 )
                 if not more:
                     break

@@ -13,6 +13,7 @@ from postroom.base.clock import Clock
 from postroom.outbox.engine.attempts import Attempts, worst_trip
 from postroom.outbox.engine.destination import WIDTH_START, Destination
 from postroom.outbox.engine.settler import Settler
+from postroom.outbox.lanes import BULK_STATES, URGENT_STATES
 from postroom.outbox.model import (
     Adapter,
     Answer,
@@ -59,6 +60,7 @@ class Dispatcher:
         self._one_destination = bool(adapter.circuit)
         several = adapter.per_destination_max < self.places_max
         self._widens = not self._one_destination and several and self._batch_max == 1
+        self._bulk_max = max(1, self.places_max * 3 // 4)
         self._claim_max = max(1, self._batch_max, self.places_max // 4)
         self._attempts = attempts
         self._backoff = backoff
@@ -68,6 +70,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._destinations: dict[str, Destination] = {}
         self._held = 0
+        self._bulk_held = 0
         self._settled_elsewhere = 0
 
     @property
@@ -78,6 +81,11 @@ class Dispatcher:
     def places_free(self) -> int:
         """What the next claim may take: never so much that one destination could get it all."""
         return max(0, min(self._claim_max, self.places_max - self.places_taken))
+
+    @property
+    def bulk_places_free(self) -> int:
+        """How many bulk may take: a quarter of all is kept for what comes meanwhile and is not bulk."""
+        return max(0, self._bulk_max - self._bulk_held)
 
     @property
     def has_room(self) -> bool:
@@ -123,13 +131,19 @@ class Dispatcher:
             may_be_late = claim.expires_at is not None or claim.created_at < oldest
             if may_be_late and left_s(claim, self._age_max_s) <= 0:
                 self._settler.hand_in(claim, EXPIRED, 0)
+                self._bulk_held -= claim.state in BULK_STATES
                 expired_count += 1
                 continue
             name = claim.destination
             destination = touched.get(name) or self._destinations.get(name) or self._open(name)
-            destination.waiting.append(claim)
+            if claim.state in URGENT_STATES:
+                destination.waiting.appendleft(claim)
+            else:
+                destination.waiting.append(claim)
             touched[name] = destination
         self._held += len(claims) - expired_count
+        if claims and claims[-1].state in BULK_STATES:  # it comes last
+            self._bulk_held += _bulk_in(claims)
         for name, destination in touched.items():
             self._send_off(name, destination)
 
@@ -166,6 +180,7 @@ class Dispatcher:
         while destination.waiting:
             self._held -= 1
             claim = destination.waiting.popleft()
+            self._bulk_held -= claim.state in BULK_STATES
             self._settle(claim, Deferred(Wait.DESTINATION_FULL, "handed back", after_s), 0)
 
     def _send_off(self, name: str, destination: Destination) -> None:
@@ -216,6 +231,8 @@ class Dispatcher:
             now = self._clock.monotonic()
             destination.in_flight -= len(batch)
             self._held -= len(batch)
+            if self._bulk_held:
+                self._bulk_held -= _bulk_in(batch)
             self._end(batch, answers, int((now - started) * 1000))
         return destination.answered(now, well=worst_trip(answers)[0] is None)
 
@@ -233,3 +250,7 @@ class Dispatcher:
         if settlement.verdict is not Verdict.DELIVERED:
             settlement = within(settlement, left_s(claim, self._age_max_s))
         self._settler.hand_in(claim, settlement, duration_ms)
+
+
+def _bulk_in(claims: Sequence[Claim]) -> int:
+    return sum(claim.state in BULK_STATES for claim in claims)

@@ -9,6 +9,7 @@ from postroom.base.clock import Clock
 from postroom.base.db import Connection
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
+from postroom.outbox.lanes import NORMAL, Lane
 from postroom.outbox.model import Claim
 from postroom.worker.heartbeat import Worker
 
@@ -40,7 +41,8 @@ class PastFullScan:
     late. Does not promise: what appears deep within the backlog; that is found after `restart`.
     """
 
-    def __init__(self, *, channel: str, worker: Worker, clock: Clock) -> None:
+    def __init__(self, *, channel: str, worker: Worker, clock: Clock, lane: Lane = NORMAL) -> None:
+        self._lane = lane
         self._channel = channel
         self._worker = worker
         self._clock = clock
@@ -72,7 +74,7 @@ class PastFullScan:
         began_at = self._clock.monotonic()
         for _ in range(LONG_SCANS_MAX):
             end, more = await store.fetch_scan_end(
-                conn, channel=self._channel, cursor=cursor, scan_max=LONG_SCAN_MAX
+                conn, channel=self._channel, lane=self._lane, cursor=cursor, scan_max=LONG_SCAN_MAX
             )
             claims = await self._scan(conn, places, full, cursor, LONG_SCAN_MAX)
             if claims:
@@ -95,6 +97,7 @@ class PastFullScan:
             cursor=cursor,
             full=full,
             scan_max=scan_max,
+            lane=self._lane,
         )
 
 

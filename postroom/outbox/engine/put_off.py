@@ -8,6 +8,7 @@ from typing import Final
 from postroom.base.clock import Clock
 from postroom.base.db import Connection, Pool
 from postroom.outbox import store
+from postroom.outbox.lanes import NORMAL, Lane
 
 SCAN_MAX: Final = 1_000
 """How many of the oldest due deliveries of each kind are considered at a time."""
@@ -20,7 +21,8 @@ SILENT_S: Final = 2.0
 class PutOff:
     """Makes deliveries due later, with no attempt spent."""
 
-    def __init__(self, *, pool: Pool, channel: str, clock: Clock) -> None:
+    def __init__(self, *, pool: Pool, channel: str, clock: Clock, lane: Lane = NORMAL) -> None:
+        self._lane = lane
         self._pool = pool
         self._channel = channel
         self._clock = clock
@@ -34,12 +36,16 @@ class PutOff:
         self._closed_at = now
         delays_s = {name: min(left_s, CLOSED_MAX_S) for name, left_s in closed.items()}
         async with self._pool.acquire() as conn:
-            await store.put_off(conn, channel=self._channel, delays_s=delays_s, scan_max=SCAN_MAX)
+            await store.put_off(
+                conn, channel=self._channel, lane=self._lane, delays_s=delays_s, scan_max=SCAN_MAX
+            )
 
     async def silent(self, conn: Connection, silent: Sequence[str]) -> None:
         """For destinations that do not answer, where so much is due that it fills a scan."""
         if not silent:
             return
-        if await store.count_due(conn, channel=self._channel, most=SCAN_MAX) >= SCAN_MAX:
+        if await store.count_due(conn, channel=self._channel, lane=self._lane, most=SCAN_MAX) >= SCAN_MAX:
             delays_s = dict.fromkeys(silent, SILENT_S)
-            await store.put_off(conn, channel=self._channel, delays_s=delays_s, scan_max=SCAN_MAX)
+            await store.put_off(
+                conn, channel=self._channel, lane=self._lane, delays_s=delays_s, scan_max=SCAN_MAX
+            )

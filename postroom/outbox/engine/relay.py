@@ -13,8 +13,8 @@ from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox import store
 from postroom.outbox.engine.attempts import Attempts
 from postroom.outbox.engine.claim_batches import ClaimBatches
-from postroom.outbox.engine.claimer import Claimer
 from postroom.outbox.engine.dispatcher import Dispatcher
+from postroom.outbox.engine.lane_claims import LaneClaims
 from postroom.outbox.engine.lost_claims import CHECK_EVERY_S, LostClaims
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.settler import Settler
@@ -126,7 +126,7 @@ class Relay:
         self, dispatcher: Dispatcher, settler: Settler, batches: ClaimBatches, context: JobContext
     ) -> None:
         await self._lost_claims.begin()
-        claimer = Claimer(
+        lanes = LaneClaims(
             pool=self._pool,
             worker=self._worker,
             channel=self._channel,
@@ -135,7 +135,7 @@ class Relay:
         )
         empty_claims = 0
         while not context.stop.is_set():
-            claimed = await self._claim(claimer, dispatcher, settler, batches)
+            claimed = await self._claim(lanes, dispatcher, settler, batches)
             await batches.forget_now_and_then()
             await context.progress(dispatcher.done_count)
             empty_claims = 0 if claimed else empty_claims + 1
@@ -149,10 +149,13 @@ class Relay:
                 if dispatcher.places_taken:  # all may have ended while the claim was under way
                     await _freed(settler, NO_ROOM_WAIT_S)
             elif not claimed:
-                await self._sleep(dispatcher, settler, empty_claims)
+                if lanes.wait_for_room(dispatcher.bulk_places_free):
+                    await _freed(settler, FULL_WAIT_S)
+                else:
+                    await self._sleep(dispatcher, settler, empty_claims)
 
     async def _claim(
-        self, claimer: Claimer, dispatcher: Dispatcher, settler: Settler, batches: ClaimBatches
+        self, lanes: LaneClaims, dispatcher: Dispatcher, settler: Settler, batches: ClaimBatches
     ) -> int:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
         await self._lost_claims.check()
@@ -167,8 +170,9 @@ class Relay:
         free = dispatcher.places_free
         ended = settler.take_ended(self._half_of(free), full=full)
         try:
-            claims = await claimer.claim(
+            claims = await lanes.claim(
                 free,
+                bulk_free=dispatcher.bulk_places_free,
                 full=[*full, *closed],
                 silent=silent,
                 closed=closed,

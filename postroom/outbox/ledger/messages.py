@@ -13,6 +13,7 @@ from postroom.base.bounded_page import BoundedPage, as_kind, bounded_page
 from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.db import Connection, Record, query
 from postroom.base.ids import uuid_or_none
+from postroom.outbox.lanes import FIRST_STATES, RETRY_STATES
 from postroom.outbox.model import Channel
 
 SCAN_MAX: Final = 10_000
@@ -157,6 +158,9 @@ async def list_waiting(
     `cursor`: of the page before. Errors: `InvalidInput` for one that no page gave.
     """
     parked = wanted.status == Status.PARKED
+    states = FIRST_STATES | RETRY_STATES
+    if not parked:
+        states = RETRY_STATES if wanted.status == Status.RETRY else FIRST_STATES
     after: tuple[datetime | None, int]
     columns: tuple[str, ...]
     if parked:
@@ -167,7 +171,7 @@ async def list_waiting(
     rows = await conn.fetch(
         _LIST_WAITING,
         [wanted.channel] if wanted.channel else list(Channel),
-        [Status.PENDING, Status.RETRY] if parked else [wanted.status],
+        sorted(states),
         *after,
         WAITING_SCAN_MAX if narrow else limit + 1,
         *(wanted.tenant, wanted.type),

@@ -44,6 +44,7 @@ class OpenDelivery:
     claimed_at: datetime | None
     last_reason: str | None
     expires_at: datetime | None
+    urgency: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 -- Like `claim_due`, around destinations that may have no more just now, among the oldest $10 of each kind.
 -- Only what is claimed is locked: whoever looks in vain, again and again, must leave no trace in the table. More is chosen
 -- than may be claimed, so that runners who look at the same time take what follows what others have locked.
--- $1 … $8 as in `claim_due`, $9 destinations to leave alone, $10 how many to look at
+-- $1 … $8 as in `claim_due`, $9 destinations to leave alone, $10 how many to look at,
+-- $11 and $12 the states of the lane
 with fresh as materialized (
     select d.ctid as place, d.destination, d.due_at, d.seq
     from postroom.delivery d
-    where d.channel = $1 and d.state = 'pending' and d.worker is null
+    where d.channel = $1 and d.state = $11 and d.worker is null
         and d.due_at <= now() and (d.due_at, d.seq) > ($5, $6)
         and (d.ordering_key is null or not exists (
             select from postroom.delivery e
@@ -16,7 +17,7 @@ with fresh as materialized (
 ), again as materialized (
     select d.ctid as place, d.destination, d.due_at, d.seq
     from postroom.delivery d
-    where d.channel = $1 and d.state = 'retry' and d.worker is null
+    where d.channel = $1 and d.state = $12 and d.worker is null
         and d.due_at <= now() and (d.due_at, d.seq) > ($7, $8)
         and (d.ordering_key is null or not exists (
             select from postroom.delivery e

@@ -19,13 +19,13 @@ with input as materialized (
     delete from postroom.delivery d using input i
     where d.ctid = i.place and d.worker = i.worker and d.claim_no = i.claim_no
         and i.verdict in ('delivered', 'dead')
-    returning d.message_id, d.n, d.seq, d.channel, d.destination, d.endpoint_id, d.ordering_key, d.attempts,
+    returning d.message_id, d.n, d.seq, d.channel, d.destination, d.endpoint_id, d.ordering_key, d.state, d.attempts,
         d.worker, i.verdict, i.outcome, i.code,
         case i.outcome when 'expired' then concat_ws(': ', i.reason, d.last_reason) else i.reason end as reason,
         i.detail, i.cause, i.fingerprint, i.duration_ms, d.expires_at, d.since
 ), kept as (
     update postroom.delivery d
-    set state = case i.verdict when 'retry' then 'retry' else d.state end,
+    set state = case i.verdict when 'retry' then replace(d.state, 'pending', 'retry') else d.state end,
         attempts = d.attempts + (i.verdict = 'retry')::int,
         due_at = case when i.delay_s = 'infinity' then 'infinity' else now() + make_interval(secs => i.delay_s) end,
         last_reason = i.reason, worker = null, claimed_at = null,
@@ -45,9 +45,10 @@ with input as materialized (
     from kept
 ), buried as (
     insert into postroom.dead_letter (message_id, n, seq, channel, destination, endpoint_id, ordering_key,
-        attempts, cause, fingerprint, reason, code, expires_at, since)
+        attempts, cause, fingerprint, reason, code, expires_at, since, urgency)
     select message_id, n, seq, channel, destination, endpoint_id, ordering_key,
-        attempts + (outcome <> 'expired')::int, cause, fingerprint, reason, code, expires_at, since
+        attempts + (outcome <> 'expired')::int, cause, fingerprint, reason, code, expires_at, since,
+        nullif(split_part(state, '_', 2), '')
     from ended where verdict = 'dead'
 ), logged as (
     insert into postroom.attempt

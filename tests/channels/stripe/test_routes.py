@@ -256,3 +256,10 @@ def test_a_name_is_one_routes_only(tmp_path: Path, names: tuple[str, str]) -> No
 def test_a_routes_name_is_no_handlers(tmp_path: Path) -> None:
     assert "is no name" in faults(tmp_path, LONE % "d" + 'name = "handler/receipt"\n')
     assert "'formerly' must be a list of texts" in faults(tmp_path, LONE % "d" + "formerly = [1]\n")
+
+
+def test_a_route_has_an_urgency_that_there_is(tmp_path: Path) -> None:
+    [route] = routes(tmp_path, LONE % "d" + 'urgency = "bulk"\n').routes
+    assert route.urgency == "bulk"
+    assert "'urgency' is one of urgent, normal, bulk" in faults(tmp_path, LONE % "d" + 'urgency = "asap"\n')
+    assert "'urgency' must be a text" in faults(tmp_path, LONE % "d" + "urgency = 1\n")

@@ -65,10 +65,10 @@ left join lateral (
                 (select d.n from postroom.delivery d where d.message_id = s.id and d.due_at = 'infinity' limit 1)
                 is not null
             when 'pending' then
-                (select d.n from postroom.delivery d where d.message_id = s.id and d.state = 'pending'
+                (select d.n from postroom.delivery d where d.message_id = s.id and d.state like 'pending%'
                     and d.due_at < 'infinity' limit 1) is not null
             when 'retry' then
-                (select d.n from postroom.delivery d where d.message_id = s.id and d.state = 'retry'
+                (select d.n from postroom.delivery d where d.message_id = s.id and d.state like 'retry%'
                     and d.due_at < 'infinity' limit 1) is not null
             else $8 is null
                 or ($8 = 'no_receiver') = (s.deliveries = 0)

@@ -3,7 +3,7 @@ select i.id, case
         when exists (select from postroom.dead_letter l where l.message_id = i.id) then 'dead'
         when exists (select from postroom.delivery d where d.message_id = i.id and d.due_at = 'infinity')
             then 'parked'
-        when exists (select from postroom.delivery d where d.message_id = i.id and d.state = 'retry') then 'retry'
+        when exists (select from postroom.delivery d where d.message_id = i.id and d.state like 'retry%') then 'retry'
         when exists (select from postroom.delivery d where d.message_id = i.id) then 'pending'
         when (select m.deliveries from postroom.message m where m.id = i.id) = 0 then 'no_receiver'
         when (select a.outcome from postroom.attempt a where a.message_id = i.id

@@ -27,7 +27,7 @@ select nullif(cut.due_at, 'infinity') as end_due_at, cut.seq as end_seq, d.id is
 from (select 1) one
 left join cut on true
 left join lateral (
-    select s.message_id as id, s.n, s.seq, s.channel, s.destination, s.state, s.attempts,
+    select s.message_id as id, s.n, s.seq, s.channel, s.destination, split_part(s.state, '_', 1) as state, s.attempts,
         nullif(s.due_at, 'infinity') as due_at, s.due_at = 'infinity' as parked, s.worker, s.last_reason,
         m.type, m.tenant, m.key, m.created_at
     from scanned s

@@ -1,0 +1,151 @@
+"""Shares what a relay may claim between the lanes of its channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from postroom.base.clock import Clock
+from postroom.base.db import Pool
+from postroom.outbox import store
+from postroom.outbox.engine.claimer import CLAIM_MAX, Claimer
+from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
+from postroom.outbox.lanes import LANES, Urgency
+from postroom.outbox.model import Claim
+from postroom.outbox.store import OrderedBy
+from postroom.worker.heartbeat import Worker
+
+URGENT_SHARE: Final = 0.75
+"""Of what is claimed, while others wait, too."""
+BULK_SHARE: Final = 0.1
+"""Of what the urgent ones leave, while normal ones wait, too."""
+LOOK_EVERY_S: Final = 0.05
+"""How often it is asked, while there is always something to claim, whether other lanes wait, too."""
+
+
+class Share:
+    """A part of what is claimed; where that is less than one at a time, it adds up."""
+
+    def __init__(self, part: float) -> None:
+        self._part = part
+        self._credit = 1.0
+
+    def of(self, free: int) -> int:
+        """How many of `free` are its own. At most one claim's worth is saved up."""
+        self._credit = min(self._credit + free * self._part, CLAIM_MAX)
+        return min(free, int(self._credit))
+
+    def took(self, count: int) -> None:
+        self._credit = max(0.0, self._credit - count)
+
+
+class LaneClaims:
+    """One claimer a lane.
+
+    Promise: what is urgent goes first, up to `URGENT_SHARE` of what is claimed; bulk gets `BULK_SHARE` of the
+    rest; each gets all that the others leave. Where nobody uses urgency, the claims are those of the normal
+    lane, and a look of four index probes now and then is all that it costs. Does not promise: an order
+    between lanes, but that of ordering keys.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        worker: Worker,
+        channel: str,
+        clock: Clock,
+        restart_pace: RestartPace = DEFAULT_PACE,
+    ) -> None:
+        self._pool = pool
+        self._channel = channel
+        self._clock = clock
+        self._claimers = {
+            urgency: Claimer(
+                pool=pool, worker=worker, channel=channel, clock=clock, restart_pace=restart_pace, lane=lane
+            )
+            for urgency, lane in LANES.items()
+        }
+        self._shares = {Urgency.URGENT: Share(URGENT_SHARE), Urgency.BULK: Share(BULK_SHARE)}
+        self._busy: set[Urgency] = set()
+        self._found_some = False
+        self._looked_at = float("-inf")
+
+    async def claim(
+        self,
+        free: int,
+        *,
+        bulk_free: int,
+        full: Sequence[str] = (),
+        silent: Sequence[str] = (),
+        closed: Mapping[str, float] | None = None,
+        ended: Sequence[OrderedBy] = (),
+    ) -> list[Claim]:
+        """At most `free` deliveries, the urgent ones first, bulk last; empty when nothing is due.
+
+        `bulk_free`: how many of them may be bulk. The others as in `Claimer.claim`.
+        """
+        free = min(CLAIM_MAX, free)
+        if free <= 0:
+            return []
+        around = _Around(full, silent, closed)
+        if self._found_some and self._clock.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            await self._look()
+        if self._busy:
+            claims = await self._shared(free, bulk_free, around, ended)
+        else:
+            claims = await self._claimers[Urgency.NORMAL].claim(free, **around._asdict(), ended=ended)
+            if not claims:
+                # Only now: to the message that wakes a sleeper it would add its time.
+                await self._look()
+                claims = await self._shared(free, bulk_free, around, ()) if self._busy else []
+        self._found_some = bool(claims)
+        return claims
+
+    def wait_for_room(self, bulk_free: int) -> bool:
+        """Whether bulk is left that only places keep from being claimed."""
+        return bulk_free <= 0 and Urgency.BULK in self._busy
+
+    async def _look(self) -> None:
+        self._looked_at = self._clock.monotonic()
+        async with self._pool.acquire() as conn:
+            self._busy = await store.list_busy_lanes(
+                conn, channel=self._channel, urgencies=(Urgency.URGENT, Urgency.BULK)
+            )
+
+    async def _shared(
+        self, free: int, bulk_free: int, around: _Around, ended: Sequence[OrderedBy]
+    ) -> list[Claim]:
+        urgent_max = min(self._shares[Urgency.URGENT].of(free), free - len(ended))
+        claims = await self._take(Urgency.URGENT, urgent_max, around)
+        self._shares[Urgency.URGENT].took(len(claims))
+        bulk_busy = bulk_free > 0 and Urgency.BULK in self._busy
+        bulk_share = self._shares[Urgency.BULK].of(free - len(claims)) if bulk_busy else 0
+        normal_max = max(free - len(claims) - min(bulk_share, bulk_free), len(ended))
+        normal = await self._claimers[Urgency.NORMAL].claim(normal_max, **around._asdict(), ended=ended)
+        claims += normal
+        if normal_max and _exhausted(normal, normal_max):
+            claims += await self._take(Urgency.URGENT, free - len(claims), around)
+            bulk_share = free - len(claims)
+        bulk = await self._take(Urgency.BULK, min(bulk_share, bulk_free, free - len(claims)), around)
+        self._shares[Urgency.BULK].took(len(bulk))
+        return claims + bulk
+
+    async def _take(self, urgency: Urgency, wanted: int, around: _Around) -> list[Claim]:
+        if wanted <= 0 or urgency not in self._busy:
+            return []
+        claims = await self._claimers[urgency].claim(wanted, **around._asdict())
+        if _exhausted(claims, wanted):
+            self._busy.discard(urgency)  # until the next look
+        return claims
+
+
+def _exhausted(claims: Sequence[Claim], wanted: int) -> bool:
+    """Whether a lane has no more; up to half of the places are kept for retries, also where none is due."""
+    return not claims or len(claims) < wanted // 2
+
+
+class _Around(NamedTuple):
+    full: Sequence[str]
+    silent: Sequence[str]
+    closed: Mapping[str, float] | None
