@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from postroom.base.db import Connection, Record, fetch_one, query
 from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.lanes import FIRST_STATES, LANES, NORMAL, RETRY_STATES, Lane, Urgency
@@ -19,6 +21,7 @@ _CLAIM_BEHIND = query(__package__, "claim_behind") + _CLAIM_LOCKED
 _SCAN_END = query(__package__, "scan_end")
 _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
+_LIST_LARGE = query(__package__, "list_large_payloads")
 _RELEASE = query(__package__, "release_claims")
 _HAND_BACK = query(__package__, "hand_back")
 _LIST_MISSING_WORKERS = query(__package__, "list_missing_workers")
@@ -62,8 +65,8 @@ async def claim_due(
 ) -> list[Claim]:
     """Lease due deliveries of a channel's lane for this worker, oldest first, from `cursor` on.
 
-    Returns: at most `first_max` first attempts and `retry_max` retries, and about 8 MB of payloads as they
-    are stored; empty when nothing is due.
+    Returns: at most `first_max` first attempts and `retry_max` retries, and of large payloads about 8 MB
+    as they are stored; empty when nothing is due.
     """
     rows = await conn.fetch(
         _CLAIM_DUE, channel, worker, first_max, retry_max, *cursor.first, *cursor.retry, *lane
@@ -103,14 +106,25 @@ async def claim_behind(
 
 
 async def _bounded(conn: Connection, rows: Sequence[Record]) -> list[Claim]:
-    """The claims that came with their payload; the rest is more than one claim may hold, and handed back."""
-    kept = len(rows)
-    while kept and rows[kept - 1]["payload"] is None:
-        kept -= 1
-    if rest := rows[kept:]:
+    """The claims, with large payloads as far as one claim may hold them. From the first one on that no longer
+    fits all are handed back, so that the order stays.
+    """
+    large = [row["message_id"] for row in rows if row["payload"] is None]
+    if not large:
+        return [Claim(*row) for row in rows]
+    payloads = {row["id"]: row["payload"] for row in await conn.fetch(_LIST_LARGE, large)}
+    claims: list[Claim] = []
+    for row in rows:
+        claim = Claim(*row)
+        if row["payload"] is None:
+            if claim.message_id not in payloads:
+                break
+            claim = msgspec.structs.replace(claim, payload=payloads[claim.message_id])
+        claims.append(claim)
+    if rest := rows[len(claims) :]:
         ids, ns, claim_nos = ([row[name] for row in rest] for name in ("message_id", "n", "claim_no"))
         await conn.execute(_RELEASE, rest[0]["worker"], ids, ns, claim_nos)
-    return [Claim(*row) for row in rows[:kept]]
+    return claims
 
 
 async def fetch_scan_end(

@@ -1,8 +1,7 @@
 -- The end of `claim_due`, `claim_around` and `claim_behind`: lease what they have locked. $1 channel, $2 worker
 -- A claim is as durable as what was published: one that a crash of the server forgets leaves a second sending
 -- that no attempt explains. It is one flush for up to 500. Its note in `claim_batch` is how a worker's claims are found.
--- Behind 8 MB of payloads, as they are stored, the payload is null: it was too much for one claim, and is to be
--- handed back.
+-- A payload of more than 16 kB, as it is stored, is left out: `list_large_payloads` has those that fit into one claim.
 , claimed as (
     update postroom.delivery d
     set worker = $2, claim_no = d.claim_no + 1, claimed_at = now()
@@ -15,9 +14,8 @@
 select c.message_id, c.n, c.worker, c.claim_no, c.channel, c.destination, c.endpoint_id, c.ordering_key,
     c.state, c.attempts, c.due_at, c.seq, m.type, m.tenant, m.key,
     coalesce(m.correlation_id, m.id::text) as correlation_id, m.traceparent,
-    case when sum(pg_column_size(m.payload)) over batch - pg_column_size(m.payload) < 8388608 then m.payload end as payload,
+    case when pg_column_size(m.payload) <= 16384 then m.payload end as payload,
     m.created_at, c.claimed_at, c.since, c.expires_at, c.started_no
 from claimed c
 join postroom.message m on m.id = c.message_id
-window batch as (order by c.due_at, c.seq rows unbounded preceding)
 order by c.due_at, c.seq

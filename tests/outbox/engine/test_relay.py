@@ -307,6 +307,7 @@ async def test_a_claim_ends_at_a_number_of_bytes(engine: Engine, pool: Pool) -> 
     """What no longer fits is handed back with no attempt spent, and comes with the next claim."""
     await pool.execute(MEGABYTES)
     claims = await engine.claim()
+    assert min(len(claim.payload) for claim in claims) > 3_000_000
     assert 1 < len(claims) < 6
     assert await pool.fetchval("select count(*) from postroom.delivery where worker is null") == 6 - len(
         claims
