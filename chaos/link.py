@@ -38,18 +38,21 @@ class Link:
         self.deaf = False
         self.deaf_from: bytes | None = None
         self._swallowing = False
+        self._down = False
         self._wires: set[_Wire] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
         """Take connections (again)."""
         if self._server is None:
+            self._down = False
             self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
         """Refuse connections, and cut those there are: the host is down."""
         server, self._server = self._server, None
+        self._down = True
         if server is not None:
             server.close()
         self.cut()
@@ -76,6 +79,9 @@ class Link:
                 wire.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._down:  # it was accepted just before
+            writer.transport.abort()
+            return
         wire = _Wire(writer, dead=self._swallowing)
         self._wires.add(wire)
         try:

@@ -23,10 +23,13 @@ with mine as materialized (
         last_reason = case when held.started_no is null then $4 else d.last_reason end
     from held
     where d.ctid = held.place
-    returning d.message_id, d.n, d.channel, d.attempts, held.worker, held.started_no is null as may_be_sent
+    returning d.message_id, d.n, d.channel, d.attempts, d.destination, d.endpoint_id, held.worker,
+        held.started_no is null as may_be_sent
 ), logged as (
-    insert into postroom.attempt (message_id, n, channel, attempt, worker, outcome, reason)
-    select message_id, n, channel, attempts + 1, worker, 'abandoned', $4 from freed where may_be_sent
+    insert into postroom.attempt (message_id, n, channel, attempt, worker, outcome, reason, destination, endpoint_id)
+    select message_id, n, channel, attempts + 1, worker, 'abandoned', $4,
+        postroom.logged_destination(channel, destination, endpoint_id), endpoint_id
+    from freed where may_be_sent
 ), counts as (
     select 'outcome' as name, channel || '/abandoned' as label, count(*) as value
     from freed where may_be_sent group by 2
