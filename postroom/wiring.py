@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from postroom.base.clock import Clock, SystemClock
@@ -229,12 +230,14 @@ async def open_worker(
             application=f"postroom {role}",
         )
         stack.push_async_callback(_close_pool, pool)
-        # For the heartbeat alone: jobs that hold all other connections must not make the worker look dead.
-        beats = await open_pool(
-            dsn, connections_max=1, pooler=settings.database_pooler, application=f"postroom {role} heartbeat"
+        beats = partial(
+            open_pool,
+            dsn,
+            connections_max=1,
+            pooler=settings.database_pooler,
+            application=f"postroom {role} heartbeat",
         )
-        stack.push_async_callback(_close_pool, beats)
-        worker = Worker(pool=beats, role=role)
+        worker = Worker(pool=pool, role=role, opens=beats)
         await _register(worker, wait_s)
         stack.push_async_callback(_leave, worker)
         services = await _services(settings, dsn, pool, worker.id, stack)

@@ -49,10 +49,15 @@ async def _follow(stop: asyncio.Event, ending: asyncio.Event) -> None:
 
 
 def rescue_job(*, rescuer: Rescuer, unpark: Unpark) -> Job:
-    """Frees what dead workers held, and what waits for an endpoint that is open again."""
+    """Frees what dead workers held, and what waits for an endpoint that is open again.
 
-    async def run(_context: JobContext) -> int:
-        return await rescuer.rescue() + await unpark()
+    After an outage everybody looks dead to the first one that is back, so it judges nobody for a moment,
+    unless a person asks for it.
+    """
+
+    async def run(context: JobContext) -> int:
+        judges = rescuer.may_judge or context.once or context.requested
+        return (await rescuer.rescue() if judges else 0) + await unpark()
 
     return Job(name="lease-rescue", run=run, every_s=2.0)
 

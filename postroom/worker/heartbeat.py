@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Final
 
+from postroom.base.clock import Clock, SystemClock
 from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.base.log import get_logger
 from postroom.base.version import VERSION
@@ -19,21 +23,39 @@ RETRY_S: Final = 0.5
 """After a failed beat. Until one succeeds, the runner looks dead to all who read the ledger."""
 WORKER_TTL_S: Final = 10.0
 """Without a beat for so long, a worker is dead: its claims are taken over and fenced off."""
+BLOCKED_MAX_S: Final = 60.0
+"""A process whose event loop is blocked for longer hangs: it beats no more, and others take over."""
+GRACE_S: Final = 5.0
+"""After an outage all look dead to the first one that is back; so long it gives the others to beat."""
+
+
+OpenPool = Callable[[], Awaitable[Pool]]
 
 
 class Worker:
     """This process as a worker.
 
-    `pool`: best one of its own, for a beat that waits behind slow statements makes a living worker dead.
+    `opens`: opens a pool for the heartbeat alone. It then beats in a thread of its own, for a handler that
+    blocks the event loop, or jobs that hold all connections, must not make a living worker dead.
     Promise: while `beating`, the row is renewed every `BEAT_S`. When the worker was declared dead
     (it was stopped, or the database was away), it comes back under a new id; what it held under
     the old one can no longer be settled.
     """
 
-    def __init__(self, *, pool: Pool, role: str) -> None:
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        role: str,
+        opens: OpenPool | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._pool = pool
         self._role = role
+        self._opens = opens
+        self._clock = clock or SystemClock()
         self._id: int | None = None
+        self._beat_at = self._back_at = self._turned_at = float("-inf")
         self.running_jobs: set[str] = set()
 
     @property
@@ -43,8 +65,13 @@ class Worker:
             raise RuntimeError("the worker is not registered")
         return self._id
 
-    async def register(self) -> None:
-        async with self._pool.acquire() as conn:
+    @property
+    def may_judge(self) -> bool:
+        """Whether others have had `GRACE_S` to beat since this one began, or was back after a silence."""
+        return self._clock.monotonic() - self._back_at >= GRACE_S
+
+    async def register(self, pool: Pool | None = None) -> None:
+        async with (pool or self._pool).acquire() as conn:
             self._id = await store.insert_worker(
                 conn,
                 host=socket.gethostname(),
@@ -52,25 +79,69 @@ class Worker:
                 role=self._role,
                 version=VERSION,
             )
+        self._beat_at = self._back_at = self._clock.monotonic()
 
-    async def beat(self) -> None:
+    async def beat(self, pool: Pool | None = None) -> None:
         """Renew the row once, or come back under a new id if it is gone."""
-        async with self._pool.acquire() as conn:
-            alive = await store.mark_beat(conn, worker=self.id, jobs=sorted(self.running_jobs))
+        async with (pool or self._pool).acquire() as conn:
+            alive = await store.mark_beat(conn, worker=self.id, jobs=sorted(tuple(self.running_jobs)))
+        now = self._clock.monotonic()
+        if now - self._beat_at > WORKER_TTL_S / 2:
+            self._back_at = now
+        self._beat_at = now
         if not alive:
             log.warning("worker.declared_dead", worker=self.id)
-            await self.register()
+            await self.register(pool)
 
     async def beating(self) -> None:
         """Beat until cancelled; whatever the database answers, it is asked again.
 
         A worker that stops beating and works on is the worst one: all that it sends is sent again by others.
         """
+        if self._opens is None:
+            await self._beat_on(self._pool)
+            return
+        while True:
+            await self._beating_apart(self._opens)
+            log.error("worker.heartbeat_ended", worker=self._id)
+            await asyncio.sleep(RETRY_S)
+
+    async def _beating_apart(self, opens: OpenPool) -> None:
+        """Until the thread ends; cancelled, it waits for the thread's last beat."""
+        began: Future[Callable[[], object]] = Future()
+        thread = threading.Thread(target=self._beat_apart, args=(opens, began), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                self._turned_at = self._clock.monotonic()
+                await asyncio.sleep(RETRY_S)
+        finally:
+            began.add_done_callback(lambda _: began.result()())
+            await asyncio.to_thread(thread.join, WORKER_TTL_S)
+
+    def _beat_apart(self, opens: OpenPool, began: Future[Callable[[], object]]) -> None:
+        async def beat_until_the_end() -> None:
+            loop, ending = asyncio.get_running_loop(), asyncio.Event()
+            began.set_result(lambda: loop.is_closed() or loop.call_soon_threadsafe(ending.set))
+            pool = await opens()
+            tasks = [asyncio.create_task(self._beat_on(pool)), asyncio.create_task(ending.wait())]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            pool.terminate()
+
+        asyncio.run(beat_until_the_end())
+
+    async def _beat_on(self, pool: Pool) -> None:
         while True:
             pause_s = BEAT_S
             try:
-                async with asyncio.timeout(WORKER_TTL_S / 2):
-                    await self.beat()
+                if self._clock.monotonic() - self._turned_at > BLOCKED_MAX_S and self._opens is not None:
+                    log.error("worker.blocked", worker=self._id)
+                else:
+                    async with asyncio.timeout(WORKER_TTL_S / 2):
+                        await self.beat(pool)
             except DATABASE_FAILURES as error:
                 log.warning("worker.beat_failed", worker=self._id, error=repr(error))
                 pause_s = RETRY_S

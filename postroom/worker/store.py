@@ -16,6 +16,7 @@ _LIST_DEAD = query(__package__, "list_dead")
 _REMOVE_WORKER = query(__package__, "remove_worker")
 _INSERT_SLEEPER = query(__package__, "insert_sleeper")
 _DELETE_SLEEPER = query(__package__, "delete_sleeper")
+_DELETE_SLEEPERS = query(__package__, "delete_sleepers")
 _INSERT_JOB = query(__package__, "insert_job")
 _CLAIM_JOB = query(__package__, "claim_job")
 _START_JOB = query(__package__, "start_job")
@@ -60,6 +61,10 @@ async def insert_sleeper(conn: Connection, *, channel: str, worker: int) -> None
 
 async def delete_sleeper(conn: Connection, *, channel: str, worker: int) -> None:
     await conn.execute(_DELETE_SLEEPER, channel, worker)
+
+
+async def delete_sleepers(conn: Connection, *, worker: int) -> None:
+    await conn.execute(_DELETE_SLEEPERS, worker)
 
 
 async def insert_job(conn: Connection, *, name: str, every_s: float) -> None:

@@ -78,14 +78,24 @@ class Wakeup:
                 log.warning("wakeup.connection_lost", error=repr(error))
             finally:
                 self._listening = False
-                self._registered.clear()
                 self.wake_all()
+            await self._sleep_no_more()
             await asyncio.sleep(RECONNECT_S)
+
+    async def _sleep_no_more(self) -> None:
+        """Nobody hears them, so publishers must not notify: it is one lock for all. Done at each try."""
+        self._registered.clear()
+        try:
+            async with self._pool.acquire() as conn:
+                await store.delete_sleepers(conn, worker=self._worker.id)
+        except DATABASE_FAILURES as error:
+            log.warning("wakeup.sleepers_left", error=repr(error))
 
     async def _listen(self) -> None:
         conn = await connect(self._dsn, application="postroom wakeup")
         try:
             await conn.add_listener(NOTIFY_CHANNEL, self._notified)
+            await self._sleep_no_more()
             self._listening = True
             while True:
                 await asyncio.sleep(PROVE_S)

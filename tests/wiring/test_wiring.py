@@ -72,5 +72,10 @@ async def test_a_worker_beats_while_its_jobs_hold_every_connection(dsn: str, tmp
     settings = Settings(state_dir=tmp_path, database_connections_max=2)
     async with open_worker(settings, dsn, role="test") as parts:
         pool = parts.services.pool
-        async with asyncio.timeout(10), pool.acquire(), pool.acquire():
-            await parts.worker.beat()
+        async with asyncio.timeout(10), pool.acquire() as conn, pool.acquire():
+            await conn.execute("update postroom.worker set beat_at = 'epoch'")
+            beating = asyncio.create_task(parts.worker.beating())
+            while not await conn.fetchval("select bool_and(beat_at > 'epoch') from postroom.worker"):
+                await asyncio.sleep(0.01)
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from structlog.testing import capture_logs
 
+from chaos.link import Link
 from postroom.admin.audit import Actor
 from postroom.admin.jobs import request_run
 from postroom.base.clock import SystemClock
-from postroom.base.db import Pool, connect
+from postroom.base.db import Pool, connect, open_pool
 from postroom.base.errors import NotFound
-from postroom.worker import store
+from postroom.worker import heartbeat, store
 from postroom.worker.heartbeat import Worker
 from postroom.worker.loop import Runner
 from postroom.worker.model import Job, JobContext, JobStatus
 from postroom.worker.wakeup import Wakeup
+from tests.fixtures.clock import DrivenClock
 
 
 async def make_runner(dsn: str, pool: Pool, *jobs: Job) -> Runner:
@@ -142,6 +147,83 @@ async def test_a_worker_that_was_declared_dead_comes_back_under_a_new_id(pool: P
         await store.remove_worker(conn, worker=before, ttl_s=-1)
     await worker.beat()
     assert worker.id > before
+
+
+async def test_a_handler_that_blocks_the_event_loop_does_not_stall_the_heartbeat(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "BEAT_S", 0.05)
+    worker = Worker(pool=pool, role="test", opens=lambda: open_pool(dsn, connections_max=1))
+    await worker.register()
+    beating = asyncio.create_task(worker.beating())
+    registered_at = await pool.fetchval("select beat_at from postroom.worker")
+    async with asyncio.timeout(20):
+        while await pool.fetchval("select beat_at from postroom.worker") == registered_at:
+            await asyncio.sleep(0.01)
+    blocked_at = await pool.fetchval("select clock_timestamp()")
+    time.sleep(1.0)  # noqa: ASYNC251  a handler that blocks is what this is about
+    beat_at = await pool.fetchval("select beat_at from postroom.worker")
+    assert (beat_at - blocked_at).total_seconds() > 0.5
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+    await worker.leave()
+    assert not await pool.fetchval("select count(*) from postroom.worker"), "no beat comes after the end"
+
+
+async def test_a_process_that_hangs_beats_no_more(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "BEAT_S", 0.05)
+    monkeypatch.setattr(heartbeat, "BLOCKED_MAX_S", -1.0)
+    worker = Worker(pool=pool, role="test", opens=lambda: open_pool(dsn, connections_max=1))
+    await worker.register()
+    registered_at = await pool.fetchval("select beat_at from postroom.worker")
+    with capture_logs() as lines:
+        beating = asyncio.create_task(worker.beating())
+        async with asyncio.timeout(20):
+            while sum(line["event"] == "worker.blocked" for line in lines) < 3:
+                await asyncio.sleep(0.01)
+    assert await pool.fetchval("select beat_at from postroom.worker") == registered_at
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+
+
+async def test_who_is_back_after_a_silence_judges_nobody_for_a_moment(pool: Pool) -> None:
+    clock = DrivenClock()
+    worker = Worker(pool=pool, role="test", clock=clock)
+    await worker.register()
+    assert not worker.may_judge, "the others of a database that was away have not beaten yet, either"
+    clock.advance(heartbeat.GRACE_S)
+    assert worker.may_judge
+    await worker.beat()
+    assert worker.may_judge, "it was never silent for long"
+    clock.advance(heartbeat.WORKER_TTL_S)
+    await worker.beat()
+    assert not worker.may_judge
+    clock.advance(heartbeat.GRACE_S)
+    assert worker.may_judge
+
+
+async def test_a_lost_listener_asks_nobody_to_notify(dsn: str, pool: Pool) -> None:
+    link = Link()
+    link.target_port = urlsplit(dsn).port or 5432
+    await link.open()
+    parts = urlsplit(dsn)
+    through = urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{link.port}"))
+    worker = Worker(pool=pool, role="test")
+    await worker.register()
+    wakeup = Wakeup(dsn=through, pool=pool, worker=worker)
+    listening = asyncio.create_task(wakeup.listening())
+    async with asyncio.timeout(20):
+        while not await wakeup.sleeping_on("email"):
+            await asyncio.sleep(0.01)
+        assert await pool.fetchval("select count(*) from postroom.sleeper") == 1
+        await link.shut()
+        while await pool.fetchval("select count(*) from postroom.sleeper"):
+            await asyncio.sleep(0.01)
+    assert not await wakeup.sleeping_on("email")
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
 
 
 CANCEL_WAITERS = """

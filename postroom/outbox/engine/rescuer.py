@@ -38,6 +38,11 @@ class Rescuer:
         self._backoffs = backoffs
         self._next_block = 0
 
+    @property
+    def may_judge(self) -> bool:
+        """Whether this worker has been up for long enough to tell who else is dead."""
+        return self._worker.may_judge
+
     async def rescue(self, *, ttl_s: float = WORKER_TTL_S) -> int:
         """Returns: how many deliveries were freed."""
         async with self._pool.acquire() as conn:

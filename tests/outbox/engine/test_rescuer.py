@@ -9,7 +9,12 @@ import sys
 import pytest
 
 from postroom.base.db import Pool
-from postroom.outbox.model import Delivered, RetryLater
+from postroom.outbox.engine.rescuer import Rescuer
+from postroom.outbox.jobs import rescue_job
+from postroom.outbox.model import Channel, Delivered, RetryLater
+from postroom.worker.heartbeat import GRACE_S, Worker
+from postroom.worker.model import JobContext
+from tests.fixtures.clock import DrivenClock
 from tests.fixtures.engine import TRAVEL, Engine, ScriptedAdapter, email
 from tests.processes.crash_loop import POISON
 
@@ -83,6 +88,30 @@ async def test_what_has_ended_is_noted_no_longer(dsn: str, pool: Pool) -> None:
     assert await pool.fetchval("select cardinality(message_ids) from postroom.claim_batch") == 3
     await engine.drain()
     assert await pool.fetchval("select count(*) from postroom.claim_batch") == 1, "the one of these three"
+
+
+async def test_after_an_outage_the_first_one_back_takes_nothing_from_the_living(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await engine.publish([email("k")])
+    await engine.claim()
+    await engine.travel(60)  # nobody could beat for so long
+    clock = DrivenClock()
+    first = Worker(pool=pool, role="test", clock=clock)
+    await first.register()
+    backoffs = dict.fromkeys(Channel, engine.backoff)
+    job = rescue_job(rescuer=Rescuer(pool=pool, worker=first, backoffs=backoffs), unpark=nothing)
+    assert await job.run(JobContext()) == 0
+    await engine.worker.beat()
+    clock.advance(GRACE_S)
+    assert await job.run(JobContext()) == 0
+    assert await pool.fetchval("select worker from postroom.delivery") == engine.worker.id
+    await engine.travel(60)
+    await first.beat()
+    assert await job.run(JobContext()) == 1, "who stays silent is dead"
+
+
+async def nothing() -> int:
+    return 0
 
 
 @pytest.mark.parametrize("noted", [True, False], ids=["noted", "by a runner of before"])
