@@ -12,6 +12,7 @@ from postroom.base.db import Pool
 from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.jobs import rescue_job
 from postroom.outbox.model import Channel, Delivered, RetryLater
+from postroom.resilience.backoff import Backoff
 from postroom.worker.heartbeat import GRACE_S, Worker
 from postroom.worker.model import JobContext
 from tests.fixtures.clock import DrivenClock
@@ -98,7 +99,7 @@ async def test_after_an_outage_the_first_one_back_takes_nothing_from_the_living(
     clock = DrivenClock()
     first = Worker(pool=pool, role="test", clock=clock)
     await first.register()
-    backoffs = dict.fromkeys(Channel, engine.backoff)
+    backoffs: dict[Channel, Backoff] = dict.fromkeys(Channel, engine.backoff)
     job = rescue_job(rescuer=Rescuer(pool=pool, worker=first, backoffs=backoffs), unpark=nothing)
     assert await job.run(JobContext()) == 0
     await engine.worker.beat()
