@@ -133,6 +133,18 @@ async def test_one_person_leaves_and_everybody_else_stays(api: Api) -> None:
     assert await payload(pool, waiting) == "{}"
 
 
+@pytest.mark.rows_by_hand
+async def test_two_tenants_of_one_person_may_have_had_the_same_key(api: Api) -> None:
+    """Their names become one; the keys, which are unique within a tenant, must not."""
+    pool = api.services.pool
+    for tenant in (ADA, ADA.upper()):
+        await pool.execute("select postroom.publish('email', '{\"to\": \"x\"}', 'w:1', tenant => $1)", tenant)
+    await pool.execute("delete from postroom.delivery")
+    answer = await api.post("/v1/admin/erasures", json={"email": ADA})
+    assert (answer.status, answer.json["messages"]) == (200, 2)
+    assert await pool.fetchval("select count(*) from postroom.message where key = 'erased:' || id") == 2
+
+
 @pytest.mark.parametrize("email", ["", "ada", "a@b@c", "ada@example.com\r\n", "%", ".*", "x" * 400])
 async def test_an_erasure_of_nobody_erases_nothing(api: Api, email: str) -> None:
     message = await put(api.services.pool, "export", '{"dataset": "d", "record": {"id": 1}}')
