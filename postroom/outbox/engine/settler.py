@@ -27,8 +27,8 @@ LINGER_S: Final = 0.005
 GATHER_S: Final = 0.02
 GATHERED_MIN: Final = 50
 STREAM_S: Final = 0.1
-"""What follows the last settlement so soon is a stream: it gathers `GATHERED_MIN`, or for `GATHER_S`. A settlement
-takes 600 µs of PostgreSQL and Python, for one as for a dozen."""
+"""What follows the last settlement so soon is a stream: it gathers `GATHERED_MIN`, or for `GATHER_S`. A
+settlement takes 600 µs of PostgreSQL and Python, for one as for a dozen."""
 AGAIN_S: Final = 0.5
 NAMED_MAX: Final = 100
 ENDED_MAX: Final = 10_000
