@@ -39,12 +39,12 @@ from postroom.resilience.batcher import Batcher
 
 log = get_logger(__name__)
 
-CONCURRENCY_MAX: Final = 64
+CONCURRENCY_MAX: Final = 128
 """So many events are in work at once: what is ready together commits together."""
 FETCHES_MAX: Final = 16
-HANDLING_MAX: Final = 4
+HANDLING_MAX: Final = 6
 """Handlers hold a connection each; the pool's others are for everybody else."""
-HANDLING_S: Final = 30.0
+HANDLING_S: Final = 20.0
 COMMIT_S: Final = 30.0
 
 

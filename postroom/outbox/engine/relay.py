@@ -31,6 +31,9 @@ from postroom.worker.wakeup import POLL_S, Wakeup
 BUSY_MIN: Final = 50
 """A claim of so many shows a busy queue, where publishers must not be made to notify."""
 FIRST_WAIT_S: Final = 0.002
+GATHER_S: Final = 0.01
+STREAM_MIN: Final = 8
+"""With so many under way, what little is due is claimed every `GATHER_S`."""
 FULL_WAIT_S: Final = 0.05
 LATE_S: Final = 1.0
 LATE_WAIT_S: Final = 0.25
@@ -82,6 +85,7 @@ class Relay:
         self._channel = str(adapter.channel)
         self._passed_some_by = False
         self._round_up = False
+        self._hurry = asyncio.Event()
         self._lost_claims = LostClaims(
             pool=pool, worker=worker, channel=self._channel, clock=clock, check_every_s=check_lost_claims_s
         )
@@ -93,7 +97,7 @@ class Relay:
         is under way is then finished and settled first.
         """
         batches = ClaimBatches(pool=self._pool, channel=self._channel, clock=self._clock)
-        settler = Settler(pool=self._pool, wake=self._wakeup.flag(self._channel).set, ended=batches.ended)
+        settler = Settler(pool=self._pool, wake=self._next_may_go, ended=batches.ended)
         dispatcher = Dispatcher(
             adapter=self._adapter,
             attempts=self._attempts,
@@ -135,6 +139,7 @@ class Relay:
         )
         empty_claims = 0
         while not context.stop.is_set():
+            free = dispatcher.places_free
             claimed = await self._claim(lanes, dispatcher, settler, batches)
             await batches.forget_now_and_then()
             await context.progress(dispatcher.done_count)
@@ -148,11 +153,24 @@ class Relay:
             if not dispatcher.has_room or (context.once and not claimed):
                 if dispatcher.places_taken:  # all may have ended while the claim was under way
                     await _freed(settler, NO_ROOM_WAIT_S)
-            elif not claimed:
-                if lanes.wait_for_room(dispatcher.bulk_places_free):
-                    await _freed(settler, FULL_WAIT_S)
-                else:
-                    await self._sleep(dispatcher, settler, empty_claims)
+            elif claimed:
+                if 2 * claimed < free and dispatcher.places_taken >= STREAM_MIN and not settler.next_may_go:
+                    await self._gather()
+            elif lanes.wait_for_room(dispatcher.bulk_places_free):
+                await _freed(settler, FULL_WAIT_S)
+            else:
+                await self._sleep(dispatcher, settler, empty_claims)
+
+    def _next_may_go(self) -> None:
+        self._wakeup.flag(self._channel).set()
+        self._hurry.set()
+
+    async def _gather(self) -> None:
+        """Little was due and more will come: a claim takes as long for one as for a dozen. No key waits."""
+        self._hurry.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_S):
+                await self._hurry.wait()
 
     async def _claim(
         self, lanes: LaneClaims, dispatcher: Dispatcher, settler: Settler, batches: ClaimBatches
