@@ -25,11 +25,13 @@ from postroom.health.host import check_certificates, check_disks, check_settings
 from postroom.health.no_receiver import check_receivers
 from postroom.health.thresholds import TRANSACTION_OLD_S
 from postroom.metrics.gauges import Gauges, read_gauges
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import Cause, Channel
 from postroom.worker.model import RUNNER
 
 TIMEOUT_S: Final = 20.0
 LATENCY_MAX_S: Final = 0.25
+BULK_LONG_S: Final = 3_600.0
 
 LoadEffects = Callable[[], Awaitable[None]]
 
@@ -104,7 +106,7 @@ async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) 
         return
     gauges = await read_gauges(conn)
     findings += [*await _conditions(conn, gauges, facts["now"]), *_workers(gauges)]
-    findings += [*_dead(gauges), *_held_closed(gauges)]
+    findings += [*_dead(gauges), *_held_closed(gauges), *_bulk(gauges)]
     findings += [
         *await _parked(conn),
         *await check_receivers(conn, facts["now"]),
@@ -164,6 +166,16 @@ def _held_closed(gauges: Gauges) -> Iterator[Finding]:
         if circuit.state == "closed" and circuit.forced:
             text = f"held closed by a person: {circuit.reason or 'no reason kept'}"
             yield warning(f"circuit {name}", text, release_command(name))
+
+
+def _bulk(gauges: Gauges) -> Iterator[Finding]:
+    """No alert calls bulk late, for it may wait; that it does, and for how long, is told here."""
+    for channel in Channel:
+        lane = [q for q in gauges.queues if (q.channel, q.urgency) == (channel, Urgency.BULK)]
+        oldest_s = max((q.oldest_due_s for q in lane), default=0.0)
+        if oldest_s > BULK_LONG_S and channel not in gauges.paused:
+            text = f"{sum(q.waiting for q in lane)} bulk deliveries wait, the oldest for {span(oldest_s)}"
+            yield warning(f"channel {channel}", text, "postroom work")
 
 
 async def _transactions(conn: Connection, *, older_than_s: float = TRANSACTION_OLD_S) -> list[Finding]:

@@ -85,6 +85,7 @@ async def _fill(scene: Scene) -> dict[str, str]:
         "jobs": "/jobs",
         "job": "/jobs/canary",
         "circuits": "/circuits",
+        "channels": "/channels",
         "settings": "/settings",
         "tokens": "/tokens",
         "audit": "/audit",

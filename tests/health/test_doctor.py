@@ -264,3 +264,13 @@ async def test_webhooks_to_nobody_are_named_with_tenant_and_type(
     assert [finding.level for finding in found] == [Level.WARNING, Level.WARNING]
     assert found[0].text.startswith("2 of type order.paid to the tenant acme inc had no receiver")
     assert found[0].command == "postroom endpoint list --tenant 'acme inc'"
+
+
+async def test_bulk_is_not_late_but_a_long_wait_is_told(dsn: str, pool: Pool, tmp_path: Path) -> None:
+    await pool.execute("select postroom.publish('email', '{}', urgency => 'bulk')")
+    await pool.execute("update postroom.delivery set due_at = now() - interval '2 hours'")
+    [told] = about(await diagnose(Settings(state_dir=tmp_path), dsn), "channel email")
+    assert (told.level, told.command) == (Level.WARNING, "postroom work")
+    assert told.text == "1 bulk deliveries wait, the oldest for 2 h"
+    await pool.execute("update postroom.delivery set due_at = now() - interval '10 minutes'")
+    assert about(await diagnose(Settings(state_dir=tmp_path), dsn), "channel email") == []

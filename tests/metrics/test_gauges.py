@@ -103,6 +103,27 @@ async def test_numbers_follow_the_ledger(pool: Pool) -> None:
     assert found["postroom_dead_letters", (("cause", "ours"), ("channel", "email"))] == 1.0
 
 
+async def test_each_urgency_is_counted_and_bulk_is_never_late(pool: Pool) -> None:
+    for urgency, minutes in (("urgent", 1), ("normal", 2), ("bulk", 90)):
+        await pool.execute("select postroom.publish('email', '{}', urgency => $1)", urgency)
+        await pool.execute(
+            "update postroom.delivery set due_at = now() - make_interval(mins => $1)"
+            " where due_at > now() - interval '1 s'",
+            minutes,
+        )
+    await pool.execute(
+        "update postroom.delivery set state = 'retry_urgent', attempts = 1 where state = 'pending_urgent'"
+    )
+    found = samples(await reader(pool)[0].read())
+    assert found["postroom_deliveries", (("channel", "email"), ("status", "pending"))] == 2.0
+    assert found["postroom_deliveries", (("channel", "email"), ("status", "retry"))] == 1.0
+    for urgency in ("urgent", "normal", "bulk"):
+        assert found["postroom_urgency_deliveries", (("channel", "email"), ("urgency", urgency))] == 1.0
+    assert 120 <= found["postroom_oldest_due_age_seconds", (("channel", "email"),)] < 180
+    bulk = (("channel", "email"), ("urgency", "bulk"))
+    assert found["postroom_urgency_oldest_due_age_seconds", bulk] >= 5_400
+
+
 async def test_large_counts_are_the_canarys_and_small_ones_are_counted(pool: Pool) -> None:
     count = COUNTED_MAX + 50
     async with transaction(pool) as conn:
