@@ -61,14 +61,16 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name in COMMANDS else command, rest
+        if name not in COMMANDS:
+            return name, command, rest
+        from postroom.base.log import configure_logging
+
+        configure_logging(json_lines=False, level="ERROR")  # what `serve` logs, it decides itself
+        return name, load(name), rest
 
 
 def load(name: str) -> Any:
     """The whole command or group of this name."""
-    from postroom.base.log import configure_logging
-
-    configure_logging(json_lines=False, level="ERROR")  # what `serve` logs, it decides itself
     module = import_module(f"postroom.cli.{name.replace('-', '_')}")
     parent = typer.Typer(rich_markup_mode="rich", callback=lambda: None)
     if hasattr(module, "group"):
