@@ -21,6 +21,8 @@ _MARK_COUNTS = query(__package__, "mark_ledger_counts")
 
 START: Final = UUID(int=0)
 BATCH_MAX: Final = 10_000
+COUNT_TIMEOUT_S: Final = 120.0
+"""Counting reads every open delivery: of tens of millions that takes longer than any other statement may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Balance:
 async def fetch_balance(conn: Connection) -> Balance:
     """Needs a `repeatable_read` transaction of the caller: one snapshot for both sides."""
     await plan_by_blocks(conn)
-    return Balance(**await fetch_one(conn, _BALANCE))
+    return Balance(**await fetch_one(conn, _BALANCE, timeout_s=COUNT_TIMEOUT_S))
 
 
 async def check_ledger(pool: Pool, *, batch_max: int = BATCH_MAX) -> Balance:
@@ -70,9 +72,9 @@ async def check_ledger(pool: Pool, *, batch_max: int = BATCH_MAX) -> Balance:
                 balance.cancelled,
                 balance.no_receiver,
             )
-            await conn.execute(_MARK_COUNTS)
+            await conn.execute(_MARK_COUNTS, timeout=COUNT_TIMEOUT_S)
             await plan_by_blocks(conn)
-            await conn.execute(_ADVANCE_FOLD)
+            await conn.execute(_ADVANCE_FOLD, timeout=COUNT_TIMEOUT_S)
     if balance.drift:
         log.error("ledger.drift", drift=balance.drift, published=balance.published)
     return balance

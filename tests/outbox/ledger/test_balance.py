@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import asyncpg
+
 from postroom.base.db import Pool
 from postroom.outbox.ledger import balance as ledger
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
@@ -29,3 +33,20 @@ async def test_the_sum_may_find_messages_by_their_transaction(pool: Pool) -> Non
         async with conn.transaction(isolation="repeatable_read"):
             await ledger.fetch_balance(conn)
             assert await conn.fetchval("show enable_bitmapscan") == "on"
+
+
+async def test_counting_may_take_longer_than_any_other_statement(dsn: str, pool: Pool) -> None:
+    """Of tens of millions it does. Here it waits for a lock; others may take a fifth of a second."""
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await engine.publish([email()])
+    hasty = await asyncpg.create_pool(dsn, min_size=1, max_size=1, command_timeout=0.2)
+    async with pool.acquire() as conn:
+        locked = conn.transaction()
+        await locked.start()
+        await conn.execute("lock table postroom.tally in access exclusive mode")
+        checking = asyncio.create_task(ledger.check_ledger(hasty))
+        _, pending = await asyncio.wait([checking], timeout=1.0)
+        assert pending, "it waits"
+        await locked.rollback()
+    assert (await asyncio.wait_for(checking, 20)).open == 1
+    await hasty.close()
