@@ -11,6 +11,10 @@ from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.outbox import store
 from postroom.outbox.model import Answer, Claim, Deferred, Wait
 
+TURN_S: Final = 1.0
+_NOT_YET: Final = Deferred(
+    Wait.DESTINATION_FULL, "another one that may have killed a worker goes first", TURN_S
+)
 _LOST: Final = Deferred(Wait.DATABASE_AWAY, "somebody else has taken it over")
 
 Try = Callable[[Sequence[Claim]], Awaitable[Sequence[Answer]]]
@@ -32,7 +36,11 @@ class WatchedStarts:
         others = [claim for claim in claims if not claim.started_no]
         answers = await self._written_down(others, attempt)
         for claim in claims:
-            if claim.started_no:
+            if claim.started_no and self._alone.locked():
+                answers[claim.message_id, claim.n] = (
+                    _NOT_YET  # it must not hold a place that others could use
+                )
+            elif claim.started_no:
                 async with self._alone:
                     answers |= await self._written_down([claim], attempt)
         return [answers[claim.message_id, claim.n] for claim in claims]

@@ -11,17 +11,17 @@ import pytest
 from postroom.base.db import Pool
 from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.jobs import rescue_job
-from postroom.outbox.model import Channel, Delivered, RetryLater
+from postroom.outbox.model import Channel, Deferred, Delivered, RetryLater
 from postroom.resilience.backoff import Backoff
 from postroom.worker.heartbeat import GRACE_S, Worker
 from postroom.worker.model import JobContext
 from tests.fixtures.clock import DrivenClock
-from tests.fixtures.engine import TRAVEL, Engine, ScriptedAdapter, email
+from tests.fixtures.engine import AT_ONCE, TRAVEL, Engine, ScriptedAdapter, email
 from tests.processes.crash_loop import POISON
 
 RUN_S = 60.0
 BYSTANDERS = 40
-RUNS_MAX = 8
+RUNS_MAX = 15
 
 
 async def run_until_it_ends(dsn: str) -> int:
@@ -33,11 +33,14 @@ async def run_until_it_ends(dsn: str) -> int:
 async def test_a_crash_loop_kills_what_causes_it_and_nobody_else(dsn: str, pool: Pool) -> None:
     engine = await Engine(dsn, pool, ScriptedAdapter()).start()
     await engine.publish([email("first"), email(POISON), *(email(f"k{n}") for n in range(BYSTANDERS))])
+    killed_count = 0
     for _ in range(RUNS_MAX):
-        if await run_until_it_ends(dsn) != -signal.SIGKILL:
-            break
+        killed_count += await run_until_it_ends(dsn) == -signal.SIGKILL
         for statement in TRAVEL:
             await pool.execute(statement, 60.0)
+        if not await pool.fetchval("select count(*) from postroom.delivery"):
+            break
+    assert killed_count == AT_ONCE.attempts_max + 1, "the first death spends nothing"
     dead = await pool.fetch(
         "select m.key, d.cause from postroom.dead_letter d join postroom.message m on m.id = d.message_id"
     )
@@ -68,6 +71,23 @@ async def test_whose_worker_has_died_is_watched_until_an_attempt_ends(dsn: str, 
     assert [claim.started_no for claim in engine.adapter.seen] == [0]
     assert await pool.fetchval("select started_no from postroom.delivery") is None
     assert await pool.fetchval("select attempts from postroom.delivery") == 1
+
+
+async def test_what_may_have_killed_a_worker_goes_alone_and_holds_no_place(dsn: str, pool: Pool) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await engine.publish(email(f"k{n}") for n in range(3))
+    await pool.execute("update postroom.delivery set started_no = 1")
+    claims = await engine.claim()
+    engine.adapter.gate = asyncio.Event()
+    first = asyncio.create_task(engine.relay._attempts.batch(claims[:1]))
+    async with asyncio.timeout(RUN_S):
+        while not engine.adapter.seen:
+            await asyncio.sleep(0.01)
+    [answer] = await engine.relay._attempts.batch(claims[1:2])
+    assert isinstance(answer, Deferred)
+    engine.adapter.gate.set()
+    assert await first == [Delivered()]
+    assert await engine.relay._attempts.batch(claims[2:]) == [Delivered()]
 
 
 async def test_what_cannot_be_written_down_is_not_started(dsn: str, pool: Pool) -> None:
