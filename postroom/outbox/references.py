@@ -5,7 +5,7 @@ it were parsed, compressed, kept and read. Such a payload is kept as
 
     {"$": "event:1:<message id of the event>", "$with": {"data": "object"}, "tenant": "…"}
 
-and completed before an adapter sees it, or a person. See ADR 11.
+and completed before an adapter sees it, or a person. See ADR 12.
 """
 
 from __future__ import annotations

@@ -80,8 +80,6 @@ class SmtpSession(asyncio.Protocol):
             self._read_line(line.decode("utf-8", "surrogateescape").rstrip())
         if len(self._buffer) + sum(map(len, self._texts)) > REPLY_BYTES_MAX:
             self._fail("the reply is too long")
-        elif len(self._replies) > self.owed:
-            self._fail("a reply that was not asked for")
         self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -94,9 +92,13 @@ class SmtpSession(asyncio.Protocol):
             self._fail(f"no SMTP reply: {line}")
             return
         self._texts.append(line[4:].strip())
-        if line[3:4] != "-":
+        if line[3:4] == "-":
+            return
+        if len(self._replies) >= self.owed:
+            self._fail("a reply that was not asked for")
+        else:
             self._replies.append(SMTPResponse(int(line[:3]), "\n".join(self._texts)))
-            self._texts = []
+        self._texts = []
 
     def _fail(self, what: str) -> None:
         self._error = SMTPResponseException(INVALID, what)

@@ -55,8 +55,9 @@ async def send(
     """
     refused = await _address(session, envelope, len(body), deadline)
     body_timeout_s = timeout_s + len(body) / BODY_BYTES_PER_S
+    async with step(Phase.DATA, deadline):
+        session.send(_stuffed(body))  # what is lost by now has had nothing of it
     async with step(Phase.BODY, asyncio.get_running_loop().time() + body_timeout_s):
-        session.send(_stuffed(body))
         answer = await session.reply()
     if answer.code != 250:
         raise SmtpFailed(SMTPDataError(answer.code, answer.message), Phase.BODY)

@@ -157,6 +157,7 @@ async def test_a_server_that_does_not_speak_smtp_is_left(said: bytes, expected: 
         failed = await fails(session, "ann@example.com")
         assert isinstance(failed.error, SMTPResponseException)
         assert expected in str(failed.error)
+        assert failed.phase is not Phase.BODY, "nothing of the mail was written"
         assert not session.usable
     assert sessions.REPLY_BYTES_MAX < 100_000
 
