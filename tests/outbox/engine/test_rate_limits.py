@@ -10,6 +10,7 @@ import pytest
 from postroom.base.db import Pool
 from postroom.channels.webhooks.answer import judge_answer
 from postroom.outbox.model import Answer, Channel, Claim, Deferred, Delivered, Message, Wait
+from postroom.resilience.backoff import Exponential
 from tests.fixtures.engine import Engine, ScriptedAdapter
 
 BUSY = judge_answer(429, {"retry-after": "1"}, "", datetime.now(UTC))
@@ -23,7 +24,8 @@ def hook(host: str = "a.example") -> Message:
 async def engine(dsn: str, pool: Pool) -> Engine:
     adapter = ScriptedAdapter(lambda _: BUSY, Channel.WEBHOOK)
     adapter.circuit, adapter.per_destination_max = None, 4
-    return await Engine(dsn, pool, adapter).start()
+    # Enough attempts for one delivery to be the one that asks, each time.
+    return await Engine(dsn, pool, adapter, Exponential(attempts_max=20, base_s=60)).start()
 
 
 async def spent(pool: Pool) -> int:
