@@ -25,7 +25,7 @@ $$;
 revoke all on function postroom.first_id_at from public;
 
 -- The tables for a moment, when nobody has them: while this waits for a long transaction, publishers would wait behind
--- it, so it waits a second at a time.
+-- it, so it waits a second at a time. Also what later migrations change: locks are held until all have run.
 do $$
 declare
     patience constant text := current_setting('lock_timeout');
@@ -33,7 +33,8 @@ begin
     perform set_config('lock_timeout', '1s', true);
     for attempt in 1..30 loop
         begin
-            lock table postroom.delivery, postroom.dead_letter, postroom.endpoint in access exclusive mode;
+            lock table postroom.delivery, postroom.dead_letter, postroom.endpoint, postroom.attempt
+                in access exclusive mode;
             exit;
         exception when lock_not_available then
             if attempt = 30 then
