@@ -32,7 +32,6 @@ from postroom.resilience.batcher import Batcher
 log = get_logger(__name__)
 
 BATCH_MAX: Final = 100
-FLUSHERS_MAX: Final = 2
 
 
 class _ClaimLost(Exception):
@@ -97,9 +96,7 @@ class Commits:
         self._pool = pool
         self._clock = clock
         self._keyring = keyring
-        self._ready: Batcher[tuple[Work, list[Message]], None] = Batcher(
-            self._together, batch_max=BATCH_MAX, flushers_max=FLUSHERS_MAX
-        )
+        self._ready: Batcher[tuple[Work, list[Message]], None] = Batcher(self._together, batch_max=BATCH_MAX)
 
     async def submit(self, work: Work) -> None:
         """Errors: `EffectFailed`; what the driver raises. Nothing is committed after any of them."""
