@@ -74,6 +74,7 @@ async def test_the_breaker_of_a_receiver_is_told_wherever_the_receiver_is(scene:
     await scene.wait_for(
         "select count(*) from postroom.circuit where name like 'webhook:%' and state <> 'closed'", 1
     )
+    await scene.wait_for("select count(*) from postroom.delivery where worker is null", 12)  # all are settled
     pool = scene.api.services.pool
     endpoint_id = await pool.fetchval("select id from postroom.endpoint where tenant = 'globex'")
     await pool.execute("update postroom.delivery set attempts = 7, due_at = now() where state = 'retry'")
