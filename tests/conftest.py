@@ -10,12 +10,16 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from postroom.base.db import Pool, open_pool
 from postroom.base.migrate import migrate
 from postroom.outbox.ledger.balance import fetch_balance
 from postroom.postgres.server import LocalPostgres
 from tests import tools
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no fault
+settings.load_profile("patient")
 
 SUMMARY = "summary"
 """A property of a test that is printed when all have run, also of one that passed on another process."""
