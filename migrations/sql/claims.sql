@@ -13,28 +13,6 @@ create table if not exists postroom.claim_batch (
         toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_cost_delay = 0);
 create index if not exists claim_batch_worker on postroom.claim_batch (worker, channel, claimed_at);
 
--- The table for a moment, when nobody has it: while this waits for a long transaction, publishers would wait behind
--- it, so it waits a second at a time.
-do $$
-declare
-    patience constant text := current_setting('lock_timeout');
-begin
-    perform set_config('lock_timeout', '1s', true);
-    for attempt in 1..30 loop
-        begin
-            lock table postroom.delivery in access exclusive mode;
-            exit;
-        exception when lock_not_available then
-            if attempt = 30 then
-                raise;
-            end if;
-            perform pg_sleep(1);
-        end;
-    end loop;
-    perform set_config('lock_timeout', patience, true);
-end
-$$;
-
 -- Null for nearly all. Else a worker has died while it held the delivery, and from then on each start is written down
 -- before it is made: the number of the claim under which that was last done; 0: not yet.
 alter table postroom.delivery add column if not exists started_no integer;

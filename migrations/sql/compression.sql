@@ -4,11 +4,12 @@
 do $$
 declare
     place text;
+    patience constant text := current_setting('lock_timeout');
 begin
     if not exists (select from pg_settings where name = 'default_toast_compression' and 'lz4' = any (enumvals)) then
         return;
     end if;
-    set local lock_timeout = '2s';
+    perform set_config('lock_timeout', '2s', true);
     foreach place in array array['stripe_event alter raw', 'stripe_object alter data'] loop
         begin
             execute 'alter table postroom.' || place || ' set compression lz4';
@@ -16,5 +17,6 @@ begin
             raise warning 'postroom.% keeps the slower compression: the table is busy', split_part(place, ' ', 1);
         end;
     end loop;
+    perform set_config('lock_timeout', patience, true);
 end
 $$;

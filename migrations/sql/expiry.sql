@@ -24,29 +24,6 @@ as $$
 $$;
 revoke all on function postroom.first_id_at from public;
 
--- The tables for a moment, when nobody has them: while this waits for a long transaction, publishers would wait behind
--- it, so it waits a second at a time. Also what later migrations change: locks are held until all have run.
-do $$
-declare
-    patience constant text := current_setting('lock_timeout');
-begin
-    perform set_config('lock_timeout', '1s', true);
-    for attempt in 1..30 loop
-        begin
-            lock table postroom.delivery, postroom.dead_letter, postroom.endpoint, postroom.attempt
-                in access exclusive mode;
-            exit;
-        exception when lock_not_available then
-            if attempt = 30 then
-                raise;
-            end if;
-            perform pg_sleep(1);
-        end;
-    end loop;
-    perform set_config('lock_timeout', patience, true);
-end
-$$;
-
 -- Both are null for most, so that a row grows by nothing. `since`: when its greatest age began, if not with the
 -- message: it was to be delivered later, or a person has brought it back. A dead letter keeps them: what is sent again
 -- without a person's word is no younger for it.
@@ -63,3 +40,11 @@ alter table postroom.dead_letter add constraint dead_letter_cause_check
 alter table postroom.endpoint add column if not exists failing_since timestamptz,
     add column if not exists disabled_at timestamptz,
     add column if not exists release_pace real check (release_pace > 0);
+
+-- The state of an endpoint as people read it.
+create or replace function postroom.endpoint_state(state text, disabled_at timestamptz) returns text
+language sql immutable parallel safe
+as $$
+    select case when state = 'parked' and disabled_at is not null then 'disabled' else state end
+$$;
+revoke all on function postroom.endpoint_state(text, timestamptz) from public;

@@ -12,7 +12,7 @@ from postroom.admin import endpoints as actions
 from postroom.base.ids import parse_uuid
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
-from postroom.cli.output import JsonFlag, cell, console, examples, print_json, print_table
+from postroom.cli.output import JsonFlag, cell, confirm, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
 
 LISTED_MAX: Final = 100
@@ -154,7 +154,7 @@ def discard(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Give up what waits for a parked or disabled endpoint: it is never sent, and counts as cancelled."""
-    _confirm(f"Discard what waits for endpoint {endpoint_id}?", yes)
+    confirm(f"Discard what waits for endpoint {endpoint_id}?", yes=yes)
     identity, total = _identity(endpoint_id), 0
     while True:  # batch by batch, each its own transaction
         count, left = in_transaction(lambda s: actions.discard(s.conn, identity, actor=s.actor))
@@ -170,18 +170,10 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete it permanently. What waited for it becomes dead letters that say so."""
-    _confirm(f"Delete endpoint {endpoint_id}?", yes)
+    confirm(f"Delete endpoint {endpoint_id}?", yes=yes)
     identity = _identity(endpoint_id)
     in_transaction(lambda s: actions.delete(s.conn, identity, actor=s.actor))
     print("Deleted.")
-
-
-def _confirm(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody is there to ask: add --yes")
-    typer.confirm(question, abort=True)
 
 
 def _identity(text: str) -> UUID:

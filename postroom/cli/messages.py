@@ -9,7 +9,7 @@ import typer
 
 from postroom.admin import replay
 from postroom.base.bounded_page import BoundedPage
-from postroom.cli.output import JsonFlag, examples, print_json, print_table
+from postroom.cli.output import JsonFlag, confirm, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
 from postroom.cli.times import HINT, parse_since
 from postroom.outbox.ledger.messages import (
@@ -143,8 +143,7 @@ def resend(
     as_json: JsonFlag = False,
 ) -> None:
     """Send again what was delivered, under the same id, to everybody who has it or to one endpoint."""
-    if not yes:
-        typer.confirm("Whoever does not deduplicate on the id gets it twice. Send it again?", abort=True)
+    confirm("Whoever does not deduplicate on the id gets it twice. Send it again?", yes=yes)
     count = in_transaction(lambda s: replay.resend(s.conn, message, endpoint_id=endpoint, actor=s.actor))
     if as_json:
         print_json({"id": message, "resent": count})

@@ -32,6 +32,15 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False)
 
 
+def confirm(question: str, *, yes: bool, otherwise: str = "add --yes") -> None:
+    """Ask, unless it was said already. Errors: `BadParameter` where nobody is there, `Abort` for a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"nobody is there to ask: {otherwise}")
+    typer.confirm(question, abort=True)
+
+
 def print_json(value: object) -> None:
     """Dataclasses, ids and times included; two spaces of indentation."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

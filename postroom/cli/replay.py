@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -10,7 +9,7 @@ import typer
 
 from postroom.admin import replay as actions
 from postroom.base.ids import parse_uuid
-from postroom.cli.output import JsonFlag, examples, print_json, print_table
+from postroom.cli.output import JsonFlag, confirm, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
 from postroom.cli.times import HINT, parse_since
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
@@ -72,7 +71,7 @@ def register(application: typer.Typer) -> None:
             return
         if not yes:
             _show(found, Replayed(0, None), as_json=False)
-            _ask(count)
+            confirm(f"Replay {count}?", yes=False, otherwise="add --yes, or look first with --dry-run")
         replayed = _many(wanted, limit, pace)
         if as_json:
             _show(found, replayed, as_json=True)
@@ -118,12 +117,6 @@ def _many(wanted: DeadLetterFilter, limit: int, pace_per_s: float) -> Replayed:
             )
 
     return in_session(work)
-
-
-def _ask(count: int) -> None:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody is there to ask: add --yes, or look first with --dry-run")
-    typer.confirm(f"Replay {count}?", abort=True)
 
 
 def _show(found: DryRun, replayed: Replayed, *, as_json: bool) -> None:

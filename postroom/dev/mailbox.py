@@ -50,7 +50,7 @@ class Faults:
     data_answer: str | None = None
     after_data: AfterData = AfterData.ANSWER
     mails_max: int | None = None
-    """It ends a talk after so many mails, at the next MAIL."""
+    """It ends a session after so many mails, at the next MAIL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ by which the console's search finds it. See ADR 8.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from postroom.base import json
 from postroom.base.db import Connection, Record, query
 from postroom.encryption.keyring import PREFIX, Keyring, Unreadable
 from postroom.encryption.tables import EncryptedTable
-from postroom.outbox.model import Answer, Cause, Channel, Claim, Message, Rejected
+from postroom.outbox.model import Answer, Cause, Channel, Claim, Message, Rejected, Try
 
 _STORE: Final = query(__package__, "store_payloads")
 
@@ -36,8 +36,6 @@ class _Addressed(msgspec.Struct):
 
 
 _read_addressed: Final = msgspec.json.Decoder(_Addressed).decode
-
-Try = Callable[[Sequence[Claim]], Awaitable[Sequence[Answer]]]
 
 
 def about(message_id: UUID) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -182,6 +182,12 @@ class Settled:
 
 Outcome = Delivered | RetryLater | Rejected | Unknown | Suppressed | Deferred | Abandoned
 Answer = Outcome | Settled
+Try = Callable[[Sequence[Claim]], Awaitable[Sequence[Answer]]]
+"""Tries claims together: one answer each, in order."""
+
+
+def database_away(error: Exception) -> Deferred:
+    return Deferred(Wait.DATABASE_AWAY, f"{type(error).__name__} from the database")
 
 
 class Adapter(Protocol):

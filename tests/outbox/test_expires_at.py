@@ -95,7 +95,7 @@ alter table postroom.delivery drop column expires_at, drop column since;
 alter table postroom.dead_letter drop constraint dead_letter_cause_check;
 alter table postroom.dead_letter add constraint dead_letter_cause_check
     check (cause in ('passing', 'permanent', 'ours'));
-update postroom.alembic_version set version_num = '0008'"""
+update postroom.alembic_version set version_num = '0005'"""
 
 
 async def test_an_upgrade_keeps_callers_and_their_rights(dsn: str, pool: Pool) -> None:

@@ -78,7 +78,7 @@ async def test_whoever_counts_receivers_hears_of_another_payload(pool: Pool, key
 KEYS_OF_BEFORE = """
 drop index postroom.message_scoped_key;
 create unique index message_key on postroom.message (key, channel) where key is not null;
-update postroom.alembic_version set version_num = '0010'"""
+update postroom.alembic_version set version_num = '0005'"""
 INDEXES = """
 select array_agg(indexrelid::regclass::text order by 1) from pg_index
 where indrelid = 'postroom.message'::regclass and indexrelid::regclass::text like '%key'

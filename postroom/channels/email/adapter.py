@@ -206,7 +206,7 @@ class EmailAdapter:
                 async with connections.take(deadline) as session:
                     return await send(session, envelope, body, deadline=deadline, timeout_s=timeout_s)
             except SmtpFailed as failed:
-                if not failed.stale:  # servers that end a talk after so many mails have refused nothing
+                if not failed.stale:  # a server that ends a session after so many mails has refused nothing
                     raise
 
     async def _taken(self, claim: Claim, wanted: _Wanted, receipt: Receipt) -> Answer:

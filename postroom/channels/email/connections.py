@@ -35,7 +35,7 @@ class Connections:
 
     A connection is checked with RSET before it serves another mail where it has rested or the last mail was
     not taken. It ends after 100 mails, after 30 s without work, or with the first failure that leaves the
-    talk out of step.
+    session out of step.
     """
 
     def __init__(self, target: Target, *, hostname: str, connections_max: int, timeout_s: float) -> None:
@@ -63,13 +63,13 @@ class Connections:
                 line.unfinished = True
                 in_step = _in_step(failed.error)
                 failed.stale = line.mails > 0 and failed.phase is Phase.SENDER and not in_step
-                self._end_talk(line, clean=in_step)
+                self._end_mail(line, clean=in_step)
                 raise
             except BaseException:
-                self._end_talk(line, clean=False)
+                self._end_mail(line, clean=False)
                 raise
             line.unfinished = False
-            self._end_talk(line, clean=True)
+            self._end_mail(line, clean=True)
         finally:
             self._free.release()
 
@@ -128,7 +128,7 @@ class Connections:
                 return line
         return _Line(await self.open(deadline))
 
-    def _end_talk(self, line: _Line, *, clean: bool) -> None:
+    def _end_mail(self, line: _Line, *, clean: bool) -> None:
         line.mails += 1
         if not clean or not line.session.usable:
             line.session.close()

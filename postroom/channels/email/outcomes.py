@@ -25,7 +25,7 @@ Failure = RetryLater | Rejected | Unknown
 
 
 class Phase(StrEnum):
-    """How far the talk with the server had come. After BODY began, the mail may have been taken."""
+    """How far the session had come. After BODY began, the mail may have been taken."""
 
     CONNECT = "connect"
     LOGIN = "login"

@@ -1,4 +1,4 @@
-"""One step of the talk with a server: bounded in time, its failure marked with how far it had come."""
+"""One step of an SMTP session: bounded in time, its failure marked with how far it had come."""
 
 from __future__ import annotations
 

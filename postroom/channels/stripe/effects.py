@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from postroom.base.clock import SystemClock
 from postroom.base.db import Connection
 from postroom.base.log import remove_secrets
 from postroom.channels.stripe.earlier import HANDLER, NOTHING_EARLIER, Earlier, Renamed, Sent, source
@@ -90,7 +89,7 @@ def messages_of(route: Route, event: Event, origin: Origin) -> list[Message]:
     """What a route publishes for an event. Errors: `EffectFailed`."""
     # Counted from now, not from the event: what is processed again, later, is wanted then.
     in_s = route.expires_in_s
-    expires_at = None if in_s is None else SystemClock().now() + timedelta(seconds=in_s)
+    expires_at = None if in_s is None else origin.now + timedelta(seconds=in_s)
     try:
         return [
             Message(

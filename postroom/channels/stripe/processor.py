@@ -170,7 +170,13 @@ class StripeAdapter:
                 sent = await store.list_sent(
                     conn, correlation_id=claim.correlation_id, key_prefix=key_prefix(event)
                 )
-        return Origin(claim.correlation_id, claim.traceparent, self._keyring, self._effects.earlier(sent))
+        return Origin(
+            claim.correlation_id,
+            claim.traceparent,
+            now=self._clock.now(),
+            keyring=self._keyring,
+            earlier=self._effects.earlier(sent),
+        )
 
     def _state(self, event: Event, plan: Plan) -> EventState:
         if quarantined(event, self._settings):

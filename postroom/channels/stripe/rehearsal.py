@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 from postroom.base import json
+from postroom.base.clock import SystemClock
 from postroom.base.errors import InvalidInput
 from postroom.channels.stripe.earlier import HANDLER
 from postroom.channels.stripe.effects import (
@@ -24,7 +25,9 @@ from postroom.channels.stripe.routes_file import Checks
 from postroom.channels.stripe.transaction import Origin, Transaction
 from postroom.outbox.model import Channel, Message
 
-_ORIGIN: Final = Origin(correlation_id="", traceparent=None)
+
+def _origin() -> Origin:
+    return Origin(correlation_id="", traceparent=None, now=SystemClock().now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ async def rehearse(effects: Effects, event: Event, checks: Checks) -> Rehearsal:
         told.notes.append("the current object is not fetched: `object` is what the file has")
     for route in plan.routes:
         try:
-            _gather(told, f"route {route.name}", messages_of(route, event, _ORIGIN), checks)
+            _gather(told, f"route {route.name}", messages_of(route, event, _origin()), checks)
         except EffectFailed as failure:
             told.faults.append(str(failure))
     for handler in plan.handlers:
@@ -114,7 +117,7 @@ class _Rehearsed(Transaction):
         self.event = event
         self.published: list[Message] = []
         self.touched = False
-        self._origin = _ORIGIN
+        self._origin = _origin()
         self._handler = handler
         self._count = 0
 

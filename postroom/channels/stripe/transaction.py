@@ -28,11 +28,12 @@ def key_prefix(event: Event) -> str:
 class Origin:
     """The message that everything an event causes is traced to, and the keys that encrypt its payloads.
 
-    `earlier`: what the event caused when it was processed before.
+    `now`: when it is processed. `earlier`: what the event caused when it was processed before.
     """
 
     correlation_id: str
     traceparent: str | None
+    now: datetime
     keyring: Keyring = NO_KEYS
     earlier: Earlier = NOTHING_EARLIER
 

@@ -12,7 +12,7 @@ from postroom.base.tracing import attempt_span, is_on
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.encryption import RESERVED, try_opened
 from postroom.outbox.engine.sources import Sources
-from postroom.outbox.engine.watched_starts import Try, WatchedStarts
+from postroom.outbox.engine.watched_starts import WatchedStarts
 from postroom.outbox.model import (
     Adapter,
     Answer,
@@ -24,8 +24,10 @@ from postroom.outbox.model import (
     Rejected,
     RetryLater,
     Settled,
+    Try,
     Unknown,
     Wait,
+    database_away,
 )
 from postroom.resilience.breaker import Trip
 from postroom.resilience.circuits import Circuits
@@ -98,7 +100,7 @@ class Attempts:
             try:
                 wait_s = await self._circuits.admit(circuit)
             except DATABASE_FAILURES as error:
-                return [_away(error)] * len(claims)
+                return [database_away(error)] * len(claims)
             if wait_s is not None:
                 reason = f"circuit {circuit} is open"
                 deferred = Deferred(Wait.CIRCUIT_OPEN, reason, min(wait_s, OPEN_WAIT_MAX_S))
@@ -124,7 +126,7 @@ class Attempts:
         except InvalidInput as error:
             return [Rejected(error.detail, code=error.code, cause=Cause.OURS)] * len(claims)
         except DATABASE_AWAY as error:
-            return [_away(error)] * len(claims)
+            return [database_away(error)] * len(claims)
         except Exception as error:
             # A fault of ours must cost this delivery an attempt, not the engine its life.
             log.exception(
@@ -145,10 +147,6 @@ def _proves_nothing(answer: Answer) -> bool:
     """What was put off was not tried: as a trial it counts as lost, and another one follows. Not so what is
     parked: there nobody tries any more, and its breaker would never close."""
     return isinstance(answer, Deferred) and answer.wait is not Wait.PARKED
-
-
-def _away(error: Exception) -> Deferred:
-    return Deferred(Wait.DATABASE_AWAY, f"{type(error).__name__} from the database")
 
 
 TripOf = tuple[Trip | None, str, float | None]

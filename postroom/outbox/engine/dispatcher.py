@@ -125,15 +125,8 @@ class Dispatcher:
     def start(self, claims: Sequence[Claim]) -> None:
         """Queue claims by destination and send off what may go. What is too old already is not tried."""
         touched: dict[str, Destination] = {}
-        expired_count = 0
-        oldest = self._oldest(claims)
-        for claim in claims:
-            may_be_late = claim.expires_at is not None or claim.created_at < oldest
-            if may_be_late and left_s(claim, self._age_max_s) <= 0:
-                self._settler.hand_in(claim, EXPIRED, 0)
-                self._bulk_held -= claim.state in BULK_STATES
-                expired_count += 1
-                continue
+        started = self._in_time(claims)
+        for claim in started:
             name = claim.destination
             destination = touched.get(name) or self._destinations.get(name) or self._open(name)
             if claim.state in URGENT_STATES:
@@ -141,14 +134,26 @@ class Dispatcher:
             else:
                 destination.waiting.append(claim)
             touched[name] = destination
-        self._held += len(claims) - expired_count
-        if claims and claims[-1].state in BULK_STATES:  # it comes last
-            self._bulk_held += _bulk_in(claims)
+        self._held += len(started)
+        if started and started[-1].state in BULK_STATES:  # it comes last
+            self._bulk_held += _bulk_in(started)
         for name, destination in touched.items():
             self._send_off(name, destination)
 
+    def _in_time(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Those that are not too old; the others are settled. Nearly nothing ever is too old."""
+        oldest = self._oldest(claims)
+        suspects = [each for each in claims if each.expires_at is not None or each.created_at < oldest]
+        late = [each for each in suspects if left_s(each, self._age_max_s) <= 0]
+        if not late:
+            return claims
+        for claim in late:
+            self._settler.hand_in(claim, EXPIRED, 0)
+        gone = {(claim.message_id, claim.n) for claim in late}
+        return [claim for claim in claims if (claim.message_id, claim.n) not in gone]
+
     def _oldest(self, claims: Sequence[Claim]) -> datetime:
-        """What was published before this may be too old: seen at a glance, for nearly nothing ever is."""
+        """What was published before this may be too old."""
         claimed_at = claims[0].claimed_at if claims else None
         if claimed_at is None or self._age_max_s == math.inf:
             return datetime.min.replace(tzinfo=UTC)
@@ -178,9 +183,9 @@ class Dispatcher:
 
     def _hand_back(self, destination: Destination, after_s: float) -> None:
         while destination.waiting:
-            self._held -= 1
             claim = destination.waiting.popleft()
-            self._bulk_held -= claim.state in BULK_STATES
+            self._held -= 1
+            self._bulk_held -= _bulk_in([claim])
             self._settle(claim, Deferred(Wait.DESTINATION_FULL, "handed back", after_s), 0)
 
     def _send_off(self, name: str, destination: Destination) -> None:

@@ -13,6 +13,7 @@ from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox import store
 from postroom.outbox.engine.attempts import Attempts
 from postroom.outbox.engine.claim_batches import ClaimBatches
+from postroom.outbox.engine.claimer import CLAIM_MAX
 from postroom.outbox.engine.dispatcher import Dispatcher
 from postroom.outbox.engine.lane_claims import LaneClaims
 from postroom.outbox.engine.lost_claims import CHECK_EVERY_S, LostClaims
@@ -33,7 +34,8 @@ BUSY_MIN: Final = 50
 FIRST_WAIT_S: Final = 0.002
 GATHER_S: Final = 0.01
 STREAM_MIN: Final = 8
-"""With so many under way, what little is due is claimed every `GATHER_S`."""
+"""With so many under way, a few at a time are claimed every `GATHER_S`. One alone does not wait: somebody
+may publish the next one when it has gone."""
 FULL_WAIT_S: Final = 0.05
 LATE_S: Final = 1.0
 LATE_WAIT_S: Final = 0.25
@@ -139,7 +141,7 @@ class Relay:
         )
         empty_claims = 0
         while not context.stop.is_set():
-            free = dispatcher.places_free
+            wanted = min(CLAIM_MAX, dispatcher.places_free)
             claimed = await self._claim(lanes, dispatcher, settler, batches)
             await batches.forget_now_and_then()
             await context.progress(dispatcher.done_count)
@@ -154,7 +156,8 @@ class Relay:
                 if dispatcher.places_taken:  # all may have ended while the claim was under way
                     await _freed(settler, NO_ROOM_WAIT_S)
             elif claimed:
-                if 2 * claimed < free and dispatcher.places_taken >= STREAM_MIN and not settler.next_may_go:
+                streams = 1 < claimed < wanted // 2 and dispatcher.places_taken >= STREAM_MIN
+                if streams and not settler.next_may_go:
                     await self._gather()
             elif lanes.wait_for_room(dispatcher.bulk_places_free):
                 await _freed(settler, FULL_WAIT_S)

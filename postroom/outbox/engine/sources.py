@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -13,16 +12,15 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Pool, query
 from postroom.base.version import VERSION
 from postroom.encryption.keyring import NO_KEYS, Keyring, Unreadable
-from postroom.outbox.encryption import RESERVED
-from postroom.outbox.model import Answer, Cause, Claim, Deferred, Rejected, Wait
+from postroom.outbox.encryption import is_encrypted_payload
+from postroom.outbox.model import Answer, Cause, Claim, Rejected, Try, database_away
 from postroom.outbox.references import GONE, Source, complete, fetch_sources, source_of
 
 BYTES_MAX: Final = 32 * 1024 * 1024
 ASK_EVERY_S: Final = 10.0
 
+_EVENT_GONE: Final = Rejected(GONE, code="event_gone", cause=Cause.OURS)
 _IS_ONE_VERSION: Final = query(__package__, "is_one_version")
-
-Try = Callable[[Sequence[Claim]], Awaitable[Sequence[Answer]]]
 
 
 class Sources:
@@ -35,7 +33,7 @@ class Sources:
         self._clock = clock
         self._keyring = keyring
         self._bytes_max = bytes_max
-        self._kept: OrderedDict[UUID, Source] = OrderedDict()
+        self._kept: dict[UUID, Source] = {}
         self._bytes = 0
         self._one_version = False
         self._ask_at = 0.0
@@ -61,44 +59,27 @@ class Sources:
 
     def complete_from_memory(self, claims: Sequence[Claim]) -> list[Claim] | None:
         """The claims with whole payloads; None where one is encrypted, or refers to what is not in memory."""
-        whole: list[Claim] = []
-        for claim in claims:
-            source_id = source_of(claim.payload)
-            source = None if source_id is None else self._kept.get(source_id)
-            if source is not None:
-                whole.append(msgspec.structs.replace(claim, payload=complete(claim.payload, source)))
-            elif claim.payload.startswith(RESERVED):
-                return None
-            else:
-                whole.append(claim)
-        return whole
+        whole = [
+            None if is_encrypted_payload(claim.payload) else _completed(claim, self._kept) for claim in claims
+        ]
+        found = [each for each in whole if each is not None]
+        return found if len(found) == len(whole) else None
 
     async def try_completed(self, claims: Sequence[Claim], attempt: Try) -> Sequence[Answer]:
         """Hand on the claims with whole payloads. One answer each, in order; the rest is dead at once."""
-        wanted = [source_of(claim.payload) for claim in claims]
         try:
-            sources = await self._find({each for each in wanted if each is not None})
+            sources = await self._find({each for claim in claims if (each := source_of(claim.payload))})
         except Unreadable as error:
             return [Rejected(error.detail, code=error.code, cause=Cause.OURS)] * len(claims)
         except DATABASE_AWAY as error:
-            return [Deferred(Wait.DATABASE_AWAY, f"{type(error).__name__} from the database")] * len(claims)
-        answers: list[Answer] = [Rejected(GONE, code="event_gone", cause=Cause.OURS)] * len(claims)
-        whole: dict[int, Claim] = {}
-        for place, (claim, source_id) in enumerate(zip(claims, wanted, strict=True)):
-            if source_id is None:
-                whole[place] = claim
-            elif source_id in sources:
-                text = complete(claim.payload, sources[source_id])
-                whole[place] = msgspec.structs.replace(claim, payload=text)
-        if whole:
-            for place, answer in zip(whole, await attempt(list(whole.values())), strict=True):
-                answers[place] = answer
-        return answers
+            return [database_away(error)] * len(claims)
+        whole = [_completed(claim, sources) for claim in claims]
+        found = [each for each in whole if each is not None]
+        answers = iter(await attempt(found) if found else ())
+        return [_EVENT_GONE if each is None else next(answers) for each in whole]
 
     async def _find(self, wanted: set[UUID]) -> dict[UUID, Source]:
         found = {each: self._kept[each] for each in wanted if each in self._kept}
-        for each in found:
-            self._kept.move_to_end(each)
         missing = list(wanted - found.keys())
         if missing:
             async with self._pool.acquire() as conn:
@@ -112,5 +93,15 @@ class Sources:
         self._kept[message_id] = source
         self._bytes += source.size_bytes
         while self._bytes > self._bytes_max:
-            _, dropped = self._kept.popitem(last=False)
-            self._bytes -= dropped.size_bytes
+            self._bytes -= self._kept.pop(next(iter(self._kept))).size_bytes
+
+
+def _completed(claim: Claim, sources: Mapping[UUID, Source]) -> Claim | None:
+    """The claim with its whole payload; None where it refers to an event that is not among `sources`."""
+    source_id = source_of(claim.payload)
+    if source_id is None:
+        return claim
+    source = sources.get(source_id)
+    if source is None:
+        return None
+    return msgspec.structs.replace(claim, payload=complete(claim.payload, source))

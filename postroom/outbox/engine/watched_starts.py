@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.outbox import store
-from postroom.outbox.model import Answer, Claim, Deferred, Wait
+from postroom.outbox.model import Answer, Claim, Deferred, Try, Wait, database_away
 
 TURN_S: Final = 1.0
 _NOT_YET: Final = Deferred(
     Wait.DESTINATION_FULL, "another one that may have killed a worker goes first", TURN_S
 )
 _LOST: Final = Deferred(Wait.DATABASE_AWAY, "somebody else has taken it over")
-
-Try = Callable[[Sequence[Claim]], Awaitable[Sequence[Answer]]]
 
 
 class WatchedStarts:
@@ -52,8 +50,7 @@ class WatchedStarts:
             async with self._pool.acquire() as conn:
                 held = await store.mark_started(conn, claims)
         except DATABASE_FAILURES as error:
-            away = Deferred(Wait.DATABASE_AWAY, f"{type(error).__name__} from the database")
-            return {(claim.message_id, claim.n): away for claim in claims}
+            return {(claim.message_id, claim.n): database_away(error) for claim in claims}
         started = [claim for claim in claims if (claim.message_id, claim.n) in held]
         answers: dict[tuple[UUID, int], Answer] = {(claim.message_id, claim.n): _LOST for claim in claims}
         if started:

@@ -1,15 +1,5 @@
 -- Take over what dead workers still hold and had surely started. $1 dead workers, $2 the worker that takes over, $3 at most
-with mine as materialized (
-    select b.worker, m.message_id, m.n
-    from postroom.claim_batch b cross join lateral unnest(b.message_ids, b.ns) as m(message_id, n)
-    where b.worker = any ($1::bigint[])
-), places as materialized (
-    select h.place
-    from mine cross join lateral (
-        select d.ctid as place from postroom.delivery d
-        where d.message_id = mine.message_id and d.n = mine.n and d.worker = mine.worker offset 0
-    ) h
-), held as materialized (
+, held as materialized (
     select d.ctid as place from postroom.delivery d
     where d.ctid = any (array(select place from places))
         and d.worker = any ($1::bigint[]) and d.started_no = d.claim_no

@@ -1,17 +1,7 @@
 -- Free what dead workers still hold, where it may only have waited in their memory: it stays due, with no attempt spent,
 -- and from now on its starts are written down. Those that were not written down yet may have been sent, and
 -- the log says so. $1 dead workers, $2 at most, $3 shard, $4 reason
-with mine as materialized (
-    select b.worker, m.message_id, m.n
-    from postroom.claim_batch b cross join lateral unnest(b.message_ids, b.ns) as m(message_id, n)
-    where b.worker = any ($1::bigint[])
-), places as materialized (
-    select h.place
-    from mine cross join lateral (
-        select d.ctid as place from postroom.delivery d
-        where d.message_id = mine.message_id and d.n = mine.n and d.worker = mine.worker offset 0
-    ) h
-), held as materialized (
+, held as materialized (
     select d.ctid as place, d.worker, d.started_no from postroom.delivery d
     where d.ctid = any (array(select place from places))
         and d.worker = any ($1::bigint[]) and d.started_no is distinct from d.claim_no

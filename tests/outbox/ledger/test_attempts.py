@@ -23,7 +23,7 @@ returning id"""
 ORDER = Message(channel="webhook", payload={"data": {}}, tenant="acme", type="order.paid")
 BEFORE = """
 alter table postroom.attempt drop column destination, drop column endpoint_id;
-update postroom.alembic_version set version_num = '0012'"""
+update postroom.alembic_version set version_num = '0005'"""
 BY_AN_OLDER_RUNNER = """
 insert into postroom.attempt (message_id, n, channel, attempt, outcome)
 values ($1, 0, 'webhook', 1, 'delivered')"""

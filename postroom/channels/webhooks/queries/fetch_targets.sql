@@ -1,6 +1,6 @@
 -- $1 endpoints. The current secret comes first, the previous one while it is valid.
 select e.id, e.url, e.failing_since,
-    case when e.state = 'parked' and e.disabled_at is not null then 'disabled' else e.state end as state,
+    postroom.endpoint_state(e.state, e.disabled_at) as state,
     case when e.previous_secret_until > now() then array[e.secret, e.previous_secret] else array[e.secret] end as secrets
 from postroom.endpoint e
 where e.id = any ($1::uuid[])

@@ -5,11 +5,7 @@ with old as (
     where m.id < (lpad(to_hex((extract(epoch from now() - make_interval(days => $1)) * 1000)::bigint), 12, '0')
             || repeat('0', 20))::uuid
         and m.created_at < now() - make_interval(days => $1) and m.xid < (select xid from postroom.ledger_fold)
-        and not exists (select from postroom.delivery d where d.message_id = m.id)
-        and not exists (select from postroom.dead_letter l where l.message_id = m.id)
-        and not exists (select from postroom.effects(m.channel, m.id, m.correlation_id) as e (id)
-            where exists (select from postroom.delivery d where d.message_id = e.id)
-                or exists (select from postroom.dead_letter l where l.message_id = e.id))
+        and not postroom.payload_needed(m.channel, m.id, m.correlation_id)
     order by m.id limit $2
 ), gone as (
     delete from postroom.message m using old where m.id = old.id returning m.id
