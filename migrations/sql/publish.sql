@@ -196,9 +196,10 @@ begin
                 (select pg_current_xact_id()::text::bigint)
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
-            insert into postroom.delivery (message_id, channel, destination, ordering_key, state, due_at)
+            insert into postroom.delivery (message_id, channel, destination, ordering_key, state, due_at, tenant)
             select ids[nr], m ->> 'channel', postroom.destination(m ->> 'channel', m -> 'payload'),
-                m ->> 'ordering_key', postroom.first_state(m ->> 'urgency'), now()
+                m ->> 'ordering_key', postroom.first_state(m ->> 'urgency'), now(),
+                coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '')
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
             order by nr;
             made := cardinality(ids);
@@ -246,12 +247,12 @@ begin
             returning message.id
         ), queued as (
             insert into postroom.delivery
-                (message_id, n, channel, destination, endpoint_id, ordering_key, state, due_at, since, expires_at)
+                (message_id, n, channel, destination, endpoint_id, ordering_key, state, due_at, since, expires_at, tenant)
             select i.id, coalesce(t.n, 0), i.channel,
                 coalesce(t.endpoint_id::text, postroom.destination(i.channel, i.payload)),
                 t.endpoint_id, i.ordering_key, postroom.first_state(i.urgency),
                 case when t.state = 'parked' and i.due_at <= now() then 'infinity' else i.due_at end,
-                nullif(i.due_at, now()), i.expires_at
+                nullif(i.due_at, now()), i.expires_at, i.tenant
             from input i
             join created c on c.id = i.id
             left join target t on t.id = i.id
@@ -340,10 +341,11 @@ begin
         return postroom.known_message(publish.channel, publish.key,
             coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''), publish.payload);
     end if;
-    insert into postroom.delivery (message_id, channel, destination, state, due_at, since)
+    insert into postroom.delivery (message_id, channel, destination, state, due_at, since, tenant)
     values (new_id, publish.channel, postroom.destination(publish.channel, publish.payload),
         postroom.first_state(publish.urgency), greatest(publish.deliver_at, now()),
-        nullif(greatest(publish.deliver_at, now()), now()));
+        nullif(greatest(publish.deliver_at, now()), now()),
+        coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''));
     if exists (select from postroom.sleeper s where s.channel = publish.channel) then
         perform pg_notify('postroom', publish.channel);
     end if;

@@ -86,14 +86,19 @@ async def claim_around(
     full: Sequence[str],
     scan_max: int,
     lane: Lane = NORMAL,
+    tenants: Sequence[str] = (),
 ) -> list[Claim]:
-    """Like `claim_due`, but passes by the destinations `full`; reads `scan_max` of each kind at most."""
+    """Like `claim_due`, but passes by the destinations `full` and by `tenants`, reading `scan_max` a kind.
+
+    What older code queued has no tenant, and is not passed by.
+    """
     rows = await conn.fetch(
         _CLAIM_AROUND,
         *(channel, worker, first_max, retry_max),
         *(*cursor.first, *cursor.retry),
         *(full, scan_max),
         *lane,
+        tenants,
     )
     return await _bounded(conn, rows)
 

@@ -1,10 +1,11 @@
--- Like `claim_due`, around destinations that may have no more just now, among the oldest $10 of each kind.
+-- Like `claim_due`, around destinations that may have no more just now and tenants that leave the places to others,
+-- among the oldest $10 of each kind.
 -- Only what is claimed is locked: whoever looks in vain, again and again, must leave no trace in the table. More is chosen
 -- than may be claimed, so that runners who look at the same time take what follows what others have locked.
 -- $1 … $8 as in `claim_due`, $9 destinations to leave alone, $10 how many to look at,
--- $11 and $12 the states of the lane
+-- $11 and $12 the states of the lane, $13 tenants to leave alone
 with fresh as materialized (
-    select d.ctid as place, d.destination, d.due_at, d.seq
+    select d.ctid as place, d.destination, d.tenant, d.due_at, d.seq
     from postroom.delivery d
     where d.channel = $1 and d.state = $11 and d.worker is null
         and d.due_at <= now() and (d.due_at, d.seq) > ($5, $6)
@@ -15,7 +16,7 @@ with fresh as materialized (
     order by d.due_at, d.seq
     limit $10
 ), again as materialized (
-    select d.ctid as place, d.destination, d.due_at, d.seq
+    select d.ctid as place, d.destination, d.tenant, d.due_at, d.seq
     from postroom.delivery d
     where d.channel = $1 and d.state = $12 and d.worker is null
         and d.due_at <= now() and (d.due_at, d.seq) > ($7, $8)
@@ -29,7 +30,9 @@ with fresh as materialized (
     select d.ctid as place
     from postroom.delivery d
     where d.ctid = any (array(
-            select place from fresh where destination <> all ($9::text[]) order by due_at, seq limit 4 * $3))
+            select place from fresh
+            where destination <> all ($9::text[]) and coalesce(tenant <> all ($13::text[]), true)
+            order by due_at, seq limit 4 * $3))
         and d.worker is null and d.due_at <= now()
     order by d.due_at, d.seq
     limit $3
@@ -38,7 +41,9 @@ with fresh as materialized (
     select d.ctid as place
     from postroom.delivery d
     where d.ctid = any (array(
-            select place from again where destination <> all ($9::text[]) order by due_at, seq limit 4 * $4))
+            select place from again
+            where destination <> all ($9::text[]) and coalesce(tenant <> all ($13::text[]), true)
+            order by due_at, seq limit 4 * $4))
         and d.worker is null and d.due_at <= now()
     order by d.due_at, d.seq
     limit $4

@@ -8,9 +8,9 @@ with target as (
     from target
     returning id
 ), queued as (
-    insert into postroom.delivery (message_id, channel, destination, endpoint_id, due_at)
+    insert into postroom.delivery (message_id, channel, destination, endpoint_id, due_at, tenant)
     select m.id, 'webhook', t.id::text, t.id,
-        case when t.state = 'parked' then 'infinity'::timestamptz else now() end
+        case when t.state = 'parked' then 'infinity'::timestamptz else now() end, t.tenant
     from made m, target t
 )
 select id from made

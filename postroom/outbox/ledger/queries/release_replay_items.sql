@@ -13,9 +13,10 @@ with run as (
     returning d.*, h.place, h.item
 ), revived as (
     insert into postroom.delivery
-        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, state, due_at, since, last_reason)
+        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, state, due_at, since, last_reason,
+        tenant)
     select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key,
-        postroom.first_state(t.urgency), t.due_at, t.due_at, t.reason
+        postroom.first_state(t.urgency), t.due_at, t.due_at, t.reason, t.tenant
     from (
         select taken.*,
             now() + case when r.pace_per_s > 0 then make_interval(secs => place / r.pace_per_s) else interval '0' end

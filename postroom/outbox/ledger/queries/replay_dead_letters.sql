@@ -34,11 +34,12 @@ with chosen as materialized (
     returning d.*
 ), revived as (
     insert into postroom.delivery
-        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, state, due_at, since, expires_at, last_reason)
+        (message_id, n, seq, channel, destination, endpoint_id, ordering_key, state, due_at, since, expires_at, last_reason,
+        tenant)
     select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key,
         postroom.first_state(t.urgency), t.due_at,
         case when $15::integer is null then t.due_at else t.since end,
-        case when $15::integer is not null then t.expires_at end, t.reason
+        case when $15::integer is not null then t.expires_at end, t.reason, t.tenant
     from (
         select taken.*, now() + make_interval(secs => $14) + case when $13::float8 > 0
             then make_interval(secs => (row_number() over (order by died_at, message_id, n) - 1) / $13)
