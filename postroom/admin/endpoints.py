@@ -10,9 +10,12 @@ from pydantic import SecretStr
 
 from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection
+from postroom.base.errors import Conflict
 from postroom.channels.webhooks import endpoints
-from postroom.channels.webhooks.model import Endpoint, EndpointSecret
+from postroom.channels.webhooks.model import Endpoint, EndpointSecret, EndpointState
 from postroom.channels.webhooks.payload import check_payload
+from postroom.outbox.ledger import recovery
+from postroom.outbox.ledger.recovery import Found, Recovery
 
 PING_TYPE: Final = "postroom.ping"
 
@@ -95,6 +98,26 @@ async def discard(conn: Connection, endpoint_id: UUID, *, actor: Actor) -> tuple
     count, endpoint = await endpoints.discard(conn, endpoint_id)
     await _record(conn, actor, "discard", endpoint, deliveries=count)
     return count, endpoint
+
+
+async def recover(
+    conn: Connection, wanted: Recovery, *, pace_per_s: float, dry_run: bool, actor: Actor
+) -> tuple[Found, UUID | None]:
+    """Send what died for an endpoint, and what never went to it; see `recovery.start_recovery`.
+
+    Returns: what there is, and the run that sends it, unless it is a dry run.
+    Errors: `NotFound`, `InvalidInput`, `Conflict` while it is parked or disabled.
+    """
+    endpoint = await endpoints.fetch_endpoint(conn, wanted.endpoint_id)
+    found = await recovery.look(conn, wanted)
+    if dry_run:
+        return found, None
+    if endpoint.state is not EndpointState.ENABLED:
+        raise Conflict(f"the endpoint is {endpoint.state}: resume it first")
+    run_id = await recovery.start_recovery(conn, wanted, actor=actor.name, pace_per_s=pace_per_s)
+    asked = {name: value for name, value in wanted.described().items() if name != "endpoint"}
+    await _record(conn, actor, "recover", endpoint, run=str(run_id), pace_per_s=pace_per_s, **asked)
+    return found, run_id
 
 
 async def delete(conn: Connection, endpoint_id: UUID, *, actor: Actor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Annotated, Final
 from uuid import UUID
@@ -14,6 +15,8 @@ from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
 from postroom.cli.output import JsonFlag, cell, confirm, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
+from postroom.cli.times import HINT, parse_moment, parse_since
+from postroom.outbox.ledger.recovery import PACE_DEFAULT, PACE_MAX, Found, Only, Recovery
 
 LISTED_MAX: Final = 100
 
@@ -162,6 +165,46 @@ def discard(
         if not count or not left.waiting:
             break
     print(f"Discarded: {total}.")
+
+
+@group.command(
+    epilog=examples(
+        "postroom endpoint recover ID --since 2d --dry-run",
+        "postroom endpoint recover ID --since 2026-11-01T00:00:00Z --only missing --per-second 20 --yes",
+    )
+)
+def recover(
+    endpoint_id: EndpointId,
+    *,
+    since: Annotated[str, typer.Option(help=f"Died or published since: {HINT}.")],
+    until: Annotated[str | None, typer.Option(help="And before, written the same way.")] = None,
+    only: Annotated[Only | None, typer.Option(help="What died for it, or what never went to it.")] = None,
+    per_second: Annotated[
+        float, typer.Option("--per-second", "--pace", max=PACE_MAX, help="So many deliveries a second.")
+    ] = PACE_DEFAULT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send what died for it, and what was published and never went to it; under the same webhook-ids."""
+    identity, begin, end = _identity(endpoint_id), parse_moment(since), parse_since(until)
+
+    def act(dry: bool) -> tuple[Found, UUID | None]:
+        wanted = Recovery(identity, begin, end, only)
+        return in_transaction(
+            lambda s: actions.recover(s.conn, wanted, pace_per_s=per_second, dry_run=dry, actor=s.actor)
+        )
+
+    if not (dry_run or yes):
+        print(act(True)[0].told())
+        confirm("Send it?", yes=False, otherwise="add --yes, or look first with --dry-run")
+    found, run_id = act(dry_run)
+    if as_json:
+        print_json({**dataclasses.asdict(found), "run_id": run_id})
+        return
+    print(found.told())
+    if run_id:
+        print(f"Progress, pause, undo: postroom replays show {run_id}")
 
 
 @group.command()

@@ -61,7 +61,7 @@ def show(run_id: RunId, as_json: JsonFlag = False) -> None:
         ("STATE", "DONE", "WAITING", "RETRYING", "DEAD AGAIN", "HELD", "TAKEN BACK"),
         [
             (
-                found.run.state,
+                f"{found.run.state}, looking for more" if found.walking else found.run.state,
                 found.done,
                 found.waiting,
                 found.retrying,

@@ -15,8 +15,11 @@ HINT: Final = "a duration before now such as 30m, 2h or 7d, or a time such as 20
 
 def parse_since(text: str | None) -> datetime | None:
     """A moment in the past: `2h` ago, or RFC 3339 with a zone. Errors: `typer.BadParameter`."""
-    if text is None:
-        return None
+    return None if text is None else parse_moment(text)
+
+
+def parse_moment(text: str) -> datetime:
+    """The same of a text that is there."""
     if found := _AGO.fullmatch(text):
         return datetime.now(UTC) - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
     try:

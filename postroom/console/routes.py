@@ -75,6 +75,7 @@ ACTIONS: Final[tuple[tuple[str, Scope, Action], ...]] = (
     ("/webhooks/{id}/park", Scope.ENDPOINTS_WRITE, webhooks.park),
     ("/webhooks/{id}/resume", Scope.ENDPOINTS_WRITE, webhooks.resume),
     ("/webhooks/{id}/discard", Scope.ENDPOINTS_WRITE, webhooks.discard),
+    ("/webhooks/{id}/recover", Scope.OUTBOX_REPLAY, webhooks.recover),
     ("/webhooks/{id}/ping", Scope.ENDPOINTS_WRITE, webhooks.ping),
     ("/stripe/{id}/reprocess", Scope.OUTBOX_REPLAY, reprocess_event),
     ("/jobs/{name}/run", Scope.JOBS_RUN, jobs.run_now),

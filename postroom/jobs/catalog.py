@@ -16,6 +16,7 @@ from postroom.outbox.encryption_job import encryption_job
 from postroom.outbox.engine.expirer import Expirer
 from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.jobs import canary_job, expiry_job, relay_job, rescue_job
+from postroom.outbox.ledger.recovery import recovery_job
 from postroom.outbox.ledger.retention import retention_job
 from postroom.outbox.model import OUTBOUND, Channel
 from postroom.wiring import WorkerServices
@@ -78,5 +79,6 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         ),
         canary_job(pool=pool, extras=(sample,)),
         encryption_job(pool=pool, keyring=services.keyring),
+        recovery_job(pool=pool),
     )
     return {job.name: job for job in jobs}

@@ -19,6 +19,7 @@ JOB_NAMES: Final = (
     "retention",
     "canary",
     "sealing",
+    "recovery",
 )
 """Every job; `postroom.jobs.catalog` builds exactly these."""
 

@@ -8,105 +8,40 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
-from uuid import UUID
 
 import pytest
 
-from postroom.admin.tokens import Scope, insert_token
+from postroom.admin.tokens import Scope
 from postroom.base import json
-from postroom.base.db import Pool, transaction
+from postroom.base.db import Pool
 from postroom.base.settings import Settings
-from postroom.channels.webhooks import endpoints
 from postroom.console.routes import ACTIONS as CONSOLE_ACTIONS
-from postroom.dev.stripe_events import snapshot_event
-from postroom.outbox.ledger.dead_letters import DeadLetterFilter
-from postroom.outbox.ledger.replay_runs import pause_run, start_run
+from tests.admin.subjects import (
+    URL,
+    dead_letter,
+    delivered,
+    due_message,
+    endpoint,
+    ignored_event,
+    later_message,
+    nothing,
+    paused_run,
+    replay_run,
+    suppressed,
+    token,
+)
 from tests.console.http import Visitor, visitor
-from tests.factories.outcomes import DELIVER
 from tests.fixtures.api import Api, running_api
-from tests.fixtures.stripe import Scene
 from tests.processes.commands import run
 
 ID: Final = "00000000-0000-7000-8000-000000000000"
-URL: Final = "https://acme.example/hooks"
+SINCE: Final = "2025-01-01T00:00"
 OF_ENDPOINT: Final = {"tenant": "acme", "url": URL}
-MAIL: Final = """
-select postroom.publish('email', '{"to": "ann@example.com", "subject": "s", "text": "t"}',
-    deliver_at => now() + make_interval(secs => $1))::text
-"""
-DIE: Final = """
-with gone as (delete from postroom.delivery where message_id = $1 returning *)
-insert into postroom.dead_letter
-    (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
-select message_id, n, seq, channel, destination, 1, 'ours', 'fault', 'r' from gone
-"""
-
 Face = Literal["api", "console", "cli"]
 FACES: Final[tuple[Face, ...]] = ("api", "console", "cli")
 Make = Callable[[Pool, Path], Awaitable[str]]
 Form = tuple[tuple[str, str], ...]
 Row = tuple[str, str, Mapping[str, Any]]
-
-
-async def nothing(_pool: Pool, _folder: Path) -> str:
-    return ""
-
-
-async def due_message(pool: Pool, _folder: Path) -> str:
-    return str(await pool.fetchval(MAIL, 0.0))
-
-
-async def later_message(pool: Pool, _folder: Path) -> str:
-    return str(await pool.fetchval(MAIL, 86_400.0))
-
-
-async def delivered(pool: Pool, folder: Path) -> str:
-    message_id = await due_message(pool, folder)
-    await pool.execute(DELIVER, message_id)
-    return message_id
-
-
-async def dead_letter(pool: Pool, folder: Path) -> str:
-    message_id = await due_message(pool, folder)
-    await pool.execute(DIE, message_id)
-    return message_id
-
-
-async def replay_run(pool: Pool, folder: Path) -> str:
-    wanted = DeadLetterFilter(message_ids=(UUID(await dead_letter(pool, folder)),))
-    async with transaction(pool) as conn:
-        return str((await start_run(conn, wanted, actor="ada")).run_id)
-
-
-async def paused_run(pool: Pool, folder: Path) -> str:
-    run_id = await replay_run(pool, folder)
-    async with transaction(pool) as conn:
-        await pause_run(conn, UUID(run_id), actor="ada")
-    return run_id
-
-
-async def ignored_event(pool: Pool, folder: Path) -> str:
-    scene = Scene(pool, folder)
-    await scene.process(snapshot_event("invoice.paid", {"id": "in_1", "object": "invoice"}))
-    await scene.close()
-    return str(await pool.fetchval("select message_id from postroom.stripe_event"))
-
-
-async def endpoint(pool: Pool, _folder: Path) -> str:
-    async with transaction(pool) as conn:
-        made = await endpoints.create_endpoint(conn, tenant="acme", url=URL)
-    return str(made.endpoint.id)
-
-
-async def token(pool: Pool, _folder: Path) -> str:
-    async with transaction(pool) as conn:
-        _, made = await insert_token(conn, name="old", scopes=(Scope.ADMIN_READ,))
-    return str(made.id)
-
-
-async def suppressed(pool: Pool, _folder: Path) -> str:
-    await pool.execute("insert into postroom.suppression (address, reason) values ('ann@example.com', 'r')")
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +185,14 @@ ACTIONS: Final = (
         api=("POST", "endpoints/{id}/discard", None),
         console=("/webhooks/{id}/discard", ()),
         cli=("endpoint", "discard", "{id}", "--yes"),
+    ),
+    Action(
+        "endpoint.recover",
+        endpoint,
+        {**OF_ENDPOINT, "run": ID, "pace_per_s": 5, "since": f"{SINCE}:00+00:00"},
+        api=("POST", "endpoints/{id}/recover", {"since": f"{SINCE}Z", "pace_per_s": 5}),
+        console=("/webhooks/{id}/recover", (("since", SINCE), ("pace", "5"))),
+        cli=("endpoint", "recover", "{id}", "--since", f"{SINCE}Z", "--per-second", "5", "--yes"),
     ),
     Action(
         "endpoint.ping",

@@ -20,6 +20,7 @@ JOBS = (
     "retention",
     "canary",
     "sealing",
+    "recovery",
     "jobs-runner",
 )
 CONTRACT = {

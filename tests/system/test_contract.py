@@ -71,6 +71,12 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("POST", "/v1/admin/endpoints/{endpoint}/park", {"reason": "x"}, "endpoint.park"),
     ("POST", "/v1/admin/endpoints/{endpoint}/discard", None, "endpoint.discard"),
     ("POST", "/v1/admin/endpoints/{endpoint}/resume", None, "endpoint.resume"),
+    (
+        "POST",
+        "/v1/admin/endpoints/{endpoint}/recover",
+        {"since": "2025-01-01T00:00:00Z"},
+        "endpoint.recover",
+    ),
     ("DELETE", "/v1/admin/endpoints/{endpoint}", None, "endpoint.delete"),
     ("POST", "/v1/admin/tokens", {"name": "ci", "scopes": ["admin:read"]}, "token.create"),
     ("DELETE", "/v1/admin/tokens/{token}", None, "token.revoke"),
@@ -97,6 +103,7 @@ select
     (select md5(string_agg(t::text, '|' order by t::text)) from postroom.suppression t) as suppression,
     (select md5(string_agg(t.id::text || coalesce(t.revoked_at::text, ''), '|' order by t.id))
         from postroom.token t) as token,
+    (select md5(string_agg(t::text, '|' order by t.id)) from postroom.replay_run t) as replay_run,
     (select sum(value) from postroom.tally) as tally
 """
 NO_TRAIL: Final = """

@@ -6,14 +6,15 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from postroom.admin import endpoints as actions
-from postroom.api.admin.callers import EndpointWriter, Reader
+from postroom.api.admin.callers import EndpointWriter, Reader, Replayer
 from postroom.api.context import Context, ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
+from postroom.outbox.ledger.recovery import PACE_DEFAULT, PACE_MAX, Only, Recovery
 
 router = APIRouter(prefix="/v1/admin/endpoints", tags=["endpoints"])
 
@@ -61,6 +62,36 @@ class Discarded(BaseModel):
 
     discarded: int
     endpoint: Endpoint
+
+
+class Recovering(BaseModel):
+    """What died, and what was published and never went to the endpoint, from `since` until before `until`.
+
+    Without `only` both are sent; without `until` it ends now.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: AwareDatetime
+    until: AwareDatetime | None = None
+    only: Only | None = None
+    dry_run: bool = False
+    pace_per_s: Annotated[float, Field(gt=0, le=PACE_MAX)] = PACE_DEFAULT
+
+
+class Recovered(BaseModel):
+    """What there was before anything was done. `emptied`: missing too, but the payload is gone.
+
+    `truncated`: counted among the first 100,000 dead letters and 20,000 messages; there may be more.
+    `run_id`: the replay, which can be watched, paused and taken back (console, `postroom replays`).
+    """
+
+    dry_run: bool
+    failed: int
+    missing: int
+    emptied: int
+    truncated: bool
+    run_id: UUID | None = None
 
 
 class Rotation(BaseModel):
@@ -185,6 +216,26 @@ async def discard_waiting(endpoint_id: UUID, context: ContextDependency, caller:
     async with context.transaction() as conn:
         count, endpoint = await actions.discard(conn, endpoint_id, actor=caller)
     return Discarded(discarded=count, endpoint=endpoint)
+
+
+@router.post("/{endpoint_id}/recover")
+async def recover_endpoint(
+    endpoint_id: UUID, body: Recovering, context: ContextDependency, caller: Replayer
+) -> Recovered:
+    """Send what died for it and what never went to it, under the same ids, and nothing that it has."""
+    wanted = Recovery(endpoint_id, body.since, body.until, body.only)
+    async with context.transaction() as conn:
+        found, run_id = await actions.recover(
+            conn, wanted, pace_per_s=body.pace_per_s, dry_run=body.dry_run, actor=caller
+        )
+    return Recovered(
+        dry_run=body.dry_run,
+        failed=found.failed,
+        missing=found.missing,
+        emptied=found.emptied,
+        truncated=found.truncated,
+        run_id=run_id,
+    )
 
 
 @router.post("/{endpoint_id}/rotate")

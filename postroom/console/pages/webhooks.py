@@ -19,9 +19,10 @@ from postroom.channels.webhooks.model import WAITING_COUNT_MAX, EndpointSecret
 from postroom.channels.webhooks.receivers import fetch_breakers
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
-from postroom.console.view.parameters import PAGE_ROWS, path_id, text
+from postroom.console.view.parameters import PAGE_ROWS, number, parse_moment, path_id, text
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter, count_of_endpoints, list_dead_letters
 from postroom.outbox.ledger.messages import LedgerFilter, list_messages
+from postroom.outbox.ledger.recovery import PACE_DEFAULT, PACE_MAX, Only, Recovery
 from postroom.outbox.model import Channel
 
 DEAD_CAP: Final = 1_000
@@ -94,6 +95,27 @@ async def discard(request: PageRequest, _form: Form) -> Response:
     return request.back(f"{PLACE}/{endpoint_id}", f"Discarded: {count:,}.{more}")
 
 
+async def recover(request: PageRequest, form: Form) -> Response:
+    """Send what died for it and what never went to it, or only count that."""
+    endpoint_id = path_id(request.http)
+    since, only = parse_moment(field(form, "since"), "since"), field(form, "only") or None
+    if since is None or only not in (None, *Only):
+        raise InvalidInput("since is a time, and only is failed or missing", field="since")
+    until = parse_moment(field(form, "until"), "until")
+    wanted = Recovery(endpoint_id, since, until, Only(only) if only else None)
+    async with request.console.transaction() as conn:
+        found, run_id = await actions.recover(
+            conn,
+            wanted,
+            pace_per_s=number(form, "pace", low=0.1, high=PACE_MAX, default=PACE_DEFAULT),
+            dry_run=bool(field(form, "dry_run")),
+            actor=request.actor,
+        )
+    if run_id:
+        return request.back(f"/console/replays/{run_id}", "It is on its way.")
+    return request.back(f"{PLACE}/{endpoint_id}", found.told())
+
+
 async def ping(request: PageRequest, form: Form) -> Response:
     """A webhook to this endpoint alone: a ping, or an example of any type."""
     endpoint_id = path_id(request.http)
@@ -144,4 +166,5 @@ async def _endpoint_page(
         secret=made.secret.get_secret_value() if made else None,
         ping_type=PING_TYPE,
         may_write=request.may(Scope.ENDPOINTS_WRITE),
+        may_replay=request.may(Scope.OUTBOX_REPLAY),
     )

@@ -35,8 +35,12 @@ def choice(request: Request, name: str, known: Collection[str]) -> str | None:
 
 def moment(request: Request, name: str) -> datetime | None:
     """A time as browsers' fields send it; without a zone it is UTC."""
-    value = text(request, name)
-    if value is None:
+    return parse_moment(text(request, name), name)
+
+
+def parse_moment(value: str | None, name: str) -> datetime | None:
+    """The same of a form's field."""
+    if not value:
         return None
     try:
         found = datetime.fromisoformat(value)

@@ -80,6 +80,7 @@ async def replay_dead_letters(
     replays_max: int | None = None,
     after_s: float = 0.0,
     run_wanted: str | None = None,
+    run_id: UUID | None = None,
 ) -> Replayed:
     """Replay the oldest that match, at most `limit`; call again until it returns fewer.
 
@@ -88,11 +89,12 @@ async def replay_dead_letters(
     is too old stays so. A person's replay begins with a new age.
     `after_s`: when the first is due; a paced batch that follows another starts where that one ends.
     `run_wanted`: what a person asked for, as JSON: makes it a run that can be paused and taken back.
+    `run_id`: a run that there is, which they join.
     Transaction: the caller's; a letter taken by another replay is left to it.
     """
     await plan_for_values(conn)
     rows = await conn.fetch(
-        _REPLAY, *wanted.parameters(), limit, actor, pace_per_s, after_s, replays_max, run_wanted
+        _REPLAY, *wanted.parameters(), limit, actor, pace_per_s, after_s, replays_max, run_wanted, run_id
     )
     for row in rows:
         await store.wake(conn, row["channel"])

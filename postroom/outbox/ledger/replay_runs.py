@@ -2,6 +2,7 @@
 
 It needs no worker of its own: the letters become deliveries that are due one after the other, at the
 pace that was asked for. Pausing puts those that nobody has tried yet back among the dead letters.
+A recovery (`recovery.py`) is one, too, that a job carries on.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Progress:
 
     `held`: paused, dead as before. `returned`: taken back. `waiting`: not tried yet. `retrying`: tried,
     and tried again. `dead`: tried, and dead again. `done`: delivered or cancelled.
+    `walking`: it looks for more.
     """
 
     run: ReplayRun
@@ -68,10 +70,11 @@ class Progress:
     dead: int
     done: int
     left_s: float | None
+    walking: bool
 
     @property
     def over(self) -> bool:
-        return self.held == 0 and self.waiting == 0 and self.retrying == 0
+        return not self.walking and self.held == 0 and self.waiting == 0 and self.retrying == 0
 
 
 async def start_run(

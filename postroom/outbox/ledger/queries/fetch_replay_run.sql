@@ -1,5 +1,6 @@
 -- A replay and where its letters are now. $1 run
 select r.id, r.actor, r.wanted::text as wanted, r.pace_per_s, r.state, r.items, r.created_at, r.changed_at,
+    r.next_id is not null and r.state <> 'undone' as walking,
     count(*) filter (where i.state = 'held') as held,
     count(*) filter (where i.state = 'returned') as returned,
     count(*) filter (where i.state = 'released' and d.attempts = 0) as waiting,

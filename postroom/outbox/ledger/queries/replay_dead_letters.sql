@@ -6,7 +6,7 @@
 -- $9 message ids, $10 codes.
 -- $11 at most, $12 who asks, $13 letters a second (0: all at once), $14 seconds until the first is due,
 -- $15 most replays a letter may have had, for one that nobody asked for (null: a person has, and any will do), $16 what a person asked for, as JSON text: then it is a run,
--- which can be paused and taken back. Returns how many by channel, with the run.
+-- which can be paused and taken back, $17 a run that there is, which they join. Returns how many by channel, with the run.
 with chosen as materialized (
     -- Channel by channel, the oldest first: so each has an index that ends at the limit.
     select l.*
@@ -55,10 +55,13 @@ with chosen as materialized (
     insert into postroom.replay_run (actor, wanted, pace_per_s, items)
     select $12, $16::text::jsonb, $13, count(*) from taken having $16 is not null and count(*) > 0
     returning id
+), joined as (
+    update postroom.replay_run set items = items + (select count(*) from taken) where id = $17::uuid
+    returning id
 ), noted as (
     insert into postroom.replay_item
         (run_id, message_id, n, state, attempts, cause, fingerprint, reason, code, died_at)
     select run.id, t.message_id, t.n, 'released', t.attempts, t.cause, t.fingerprint, t.reason, t.code, t.died_at
-    from run, taken t
+    from (select id from run union all select id from joined) run, taken t
 )
 select channel, count(*) as count, (select id from run) as run_id from taken group by channel
