@@ -73,7 +73,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     age began, where that is not `created_at`; `expires_at`: the publisher's own limit.
     `started_no` is None unless a worker has died holding it: then its starts are written down, and it is 0,
     or the number of the claim under which it was started last.
-    The order of the fields is that of the columns in the claiming queries.
+    `crowds`: its tenant has so much waiting that others go first; no query tells.
+    The order of the other fields is that of the columns in the claiming queries.
     """
 
     message_id: UUID
@@ -99,6 +100,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     since: datetime | None = None
     expires_at: datetime | None = None
     started_no: int | None = None
+    crowds: bool = False
 
     def body(self) -> dict[str, Any]:
         """The payload as an object. Errors: `InvalidPayload` when it is none."""

@@ -19,6 +19,7 @@ _CLAIM_DUE = query(__package__, "claim_due") + _CLAIM_LOCKED
 _CLAIM_AROUND = query(__package__, "claim_around") + _CLAIM_LOCKED
 _CLAIM_BEHIND = query(__package__, "claim_behind") + _CLAIM_LOCKED
 _SCAN_END = query(__package__, "scan_end")
+_MOMENT_AGO = query(__package__, "moment_ago")
 _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
 _LIST_LARGE = query(__package__, "list_large_payloads")
@@ -140,6 +141,12 @@ async def fetch_scan_end(
     row = await fetch_one(conn, _SCAN_END, channel, *cursor.first, *cursor.retry, scan_max, *lane)
     end = Cursor((row["first_due_at"], row["first_seq"]), (row["retry_due_at"], row["retry_seq"]))
     return end, row["seen"] >= scan_max
+
+
+async def fetch_moment_ago(conn: Connection, seconds: float) -> datetime:
+    """By the database's clock, for a position in what is due."""
+    moment: datetime = await conn.fetchval(_MOMENT_AGO, seconds)
+    return moment
 
 
 async def count_due(conn: Connection, *, channel: str, most: int, lane: Lane = NORMAL) -> int:

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from postroom.outbox.lanes import URGENT_STATES
 from postroom.outbox.model import Claim
 
 WIDTH_START: Final = 4
@@ -13,11 +14,13 @@ AHEAD: Final = 8
 """So many may be claimed for each that may be under way."""
 SILENT_S: Final = 1.0
 """Without a good answer for so long, a destination may not hold places that others could use."""
+CROWD_TURN: Final = 20
+"""While others wait, every so many-th is one of a tenant that crowds."""
 
 
 @dataclass(slots=True)
 class Destination:
-    """Claims that wait for it, and deliveries under way to it.
+    """Claims that wait for it, and deliveries under way to it. What crowds waits behind all other.
 
     `width` is how many may be under way. It starts small and doubles with every round of good answers,
     so that a receiver which never answers holds few places, and a quick one soon has all it may.
@@ -27,13 +30,38 @@ class Destination:
     width_max: int
     heard_at: float
     waiting: deque[Claim] = field(default_factory=deque)
+    crowd: deque[Claim] = field(default_factory=deque)
+    turn: int = 0
     in_flight: int = 0
     workers: int = 0
     answers: int = 0
 
     @property
     def taken(self) -> int:
-        return len(self.waiting) + self.in_flight
+        return self.waiting_count + self.in_flight
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self.waiting) + len(self.crowd)
+
+    def add(self, claim: Claim) -> None:
+        if claim.crowds:
+            self.crowd.append(claim)
+        elif claim.state in URGENT_STATES:
+            self.waiting.appendleft(claim)
+        else:
+            self.waiting.append(claim)
+
+    def take(self, most: int) -> list[Claim]:
+        """The next to go; none where nothing waits."""
+        if not self.crowd and most == 1:
+            return [self.waiting.popleft()] if self.waiting else []
+        taken: list[Claim] = []
+        while len(taken) < most and (self.waiting or self.crowd):
+            self.turn += 1
+            crowds = self.crowd and (not self.waiting or self.turn % CROWD_TURN == 0)
+            taken.append(self.crowd.popleft() if crowds else self.waiting.popleft())
+        return taken
 
     def is_silent(self, now: float) -> bool:
         """Whether something is under way and nothing has come back well for a while."""

@@ -13,7 +13,7 @@ from postroom.base.clock import Clock
 from postroom.outbox.engine.attempts import Attempts, worst_trip
 from postroom.outbox.engine.destination import WIDTH_START, Destination
 from postroom.outbox.engine.settler import Settler
-from postroom.outbox.lanes import BULK_STATES, URGENT_STATES
+from postroom.outbox.lanes import BULK_STATES
 from postroom.outbox.model import (
     Adapter,
     Answer,
@@ -70,7 +70,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._destinations: dict[str, Destination] = {}
         self._held = 0
-        self._bulk_held = 0
+        self._yielding_held = 0
         self._settled_elsewhere = 0
 
     @property
@@ -84,8 +84,8 @@ class Dispatcher:
 
     @property
     def bulk_places_free(self) -> int:
-        """How many bulk may take: a quarter of all is kept for what comes meanwhile and is not bulk."""
-        return max(0, self._bulk_max - self._bulk_held)
+        """How many bulk, or tenants that crowd, may take: a quarter is kept for what comes meanwhile."""
+        return max(0, self._bulk_max - self._yielding_held)
 
     @property
     def has_room(self) -> bool:
@@ -129,14 +129,10 @@ class Dispatcher:
         for claim in started:
             name = claim.destination
             destination = touched.get(name) or self._destinations.get(name) or self._open(name)
-            if claim.state in URGENT_STATES:
-                destination.waiting.appendleft(claim)
-            else:
-                destination.waiting.append(claim)
+            destination.add(claim)
             touched[name] = destination
         self._held += len(started)
-        if started and started[-1].state in BULK_STATES:  # it comes last
-            self._bulk_held += _bulk_in(started)
+        self._yielding_held += _yielding_in(started)
         for name, destination in touched.items():
             self._send_off(name, destination)
 
@@ -182,15 +178,14 @@ class Dispatcher:
             self._hand_back(destination, 0.0)
 
     def _hand_back(self, destination: Destination, after_s: float) -> None:
-        while destination.waiting:
-            claim = destination.waiting.popleft()
+        for claim in destination.take(destination.waiting_count):
             self._held -= 1
-            self._bulk_held -= _bulk_in([claim])
+            self._yielding_held -= _yielding_in([claim])
             self._settle(claim, Deferred(Wait.DESTINATION_FULL, "handed back", after_s), 0)
 
     def _send_off(self, name: str, destination: Destination) -> None:
         """Open one more worker to a destination, if it may have one and something waits."""
-        if not destination.waiting:
+        if not destination.waiting_count:
             if not destination.workers:
                 self._destinations.pop(name, None)
             return
@@ -207,17 +202,13 @@ class Dispatcher:
         Each worker opens the next one before it waits for the receiver, so that a quick receiver is
         served by few workers and a slow one soon has as many as it may.
         """
-        queue = destination.waiting
         opened_next = False
         try:
-            while queue:
-                batch = [queue.popleft()]
-                while queue and len(batch) < self._batch_max:
-                    batch.append(queue.popleft())
-                if queue and not opened_next:
+            while batch := destination.take(self._batch_max):
+                if destination.waiting_count and not opened_next:
                     opened_next = True
                     self._send_off(name, destination)
-                if await self._deliver(destination, batch) and queue:
+                if await self._deliver(destination, batch) and destination.waiting_count:
                     self._send_off(name, destination)
         finally:
             destination.workers -= 1
@@ -236,8 +227,8 @@ class Dispatcher:
             now = self._clock.monotonic()
             destination.in_flight -= len(batch)
             self._held -= len(batch)
-            if self._bulk_held:
-                self._bulk_held -= _bulk_in(batch)
+            if self._yielding_held:
+                self._yielding_held -= _yielding_in(batch)
             self._end(batch, answers, int((now - started) * 1000))
         return destination.answered(now, well=worst_trip(answers)[0] is None)
 
@@ -257,5 +248,5 @@ class Dispatcher:
         self._settler.hand_in(claim, settlement, duration_ms)
 
 
-def _bulk_in(claims: Sequence[Claim]) -> int:
-    return sum(claim.state in BULK_STATES for claim in claims)
+def _yielding_in(claims: Sequence[Claim]) -> int:
+    return sum(claim.crowds or claim.state in BULK_STATES for claim in claims)

@@ -8,8 +8,10 @@ from typing import Final, NamedTuple
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.outbox import store
-from postroom.outbox.engine.claimer import CLAIM_MAX, Claimer
+from postroom.outbox.engine.claimer import CLAIM_MAX
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
+from postroom.outbox.engine.share import Share
+from postroom.outbox.engine.tenant_claims import TenantClaims
 from postroom.outbox.lanes import LANES, Urgency
 from postroom.outbox.model import Claim
 from postroom.outbox.store import OrderedBy
@@ -23,24 +25,8 @@ LOOK_EVERY_S: Final = 0.05
 """How often it is asked, while there is always something to claim, whether other lanes wait, too."""
 
 
-class Share:
-    """A part of what is claimed; where that is less than one at a time, it adds up."""
-
-    def __init__(self, part: float) -> None:
-        self._part = part
-        self._credit = 1.0
-
-    def of(self, free: int) -> int:
-        """How many of `free` are its own. At most one claim's worth is saved up."""
-        self._credit = min(self._credit + free * self._part, CLAIM_MAX)
-        return min(free, int(self._credit))
-
-    def took(self, count: int) -> None:
-        self._credit = max(0.0, self._credit - count)
-
-
 class LaneClaims:
-    """One claimer a lane.
+    """The claims of all lanes.
 
     Promise: what is urgent goes first, up to `URGENT_SHARE` of what is claimed; bulk gets `BULK_SHARE` of the
     rest; each gets all that the others leave. Where nobody uses urgency, the claims are those of the normal
@@ -61,12 +47,15 @@ class LaneClaims:
         self._channel = channel
         self._clock = clock
         self._claimers = {
-            urgency: Claimer(
+            urgency: TenantClaims(
                 pool=pool, worker=worker, channel=channel, clock=clock, restart_pace=restart_pace, lane=lane
             )
             for urgency, lane in LANES.items()
         }
-        self._shares = {Urgency.URGENT: Share(URGENT_SHARE), Urgency.BULK: Share(BULK_SHARE)}
+        self._shares = {
+            Urgency.URGENT: Share(URGENT_SHARE, saved_max=CLAIM_MAX),
+            Urgency.BULK: Share(BULK_SHARE, saved_max=CLAIM_MAX),
+        }
         self._busy: set[Urgency] = set()
         self._found_some = False
         self._looked_at = float("-inf")
@@ -83,12 +72,13 @@ class LaneClaims:
     ) -> list[Claim]:
         """At most `free` deliveries, the urgent ones first, bulk last; empty when nothing is due.
 
-        `bulk_free`: how many of them may be bulk. The others as in `Claimer.claim`.
+        `bulk_free`: how many of them may be bulk, or of tenants that crowd a lane and leave room. The others
+        as in `Claimer.claim`.
         """
         free = min(CLAIM_MAX, free)
         if free <= 0:
             return []
-        around = _Around(full, silent, closed)
+        around = _Around(bulk_free, full, silent, closed)
         if self._found_some and self._clock.monotonic() - self._looked_at >= LOOK_EVERY_S:
             await self._look()
         if self._busy:
@@ -103,8 +93,13 @@ class LaneClaims:
         return claims
 
     def wait_for_room(self, bulk_free: int) -> bool:
-        """Whether bulk is left that only places keep from being claimed."""
-        return bulk_free <= 0 and Urgency.BULK in self._busy
+        """Whether something is left that only places keep from being claimed."""
+        return bulk_free <= 0 and (Urgency.BULK in self._busy or self.crowded)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some tenants leave places free for others, who may need one at any time."""
+        return any(each.leaves_room for each in self._claimers.values())
 
     async def _look(self) -> None:
         self._looked_at = self._clock.monotonic()
@@ -127,6 +122,7 @@ class LaneClaims:
         if normal_max and _exhausted(normal, normal_max):
             claims += await self._take(Urgency.URGENT, free - len(claims), around)
             bulk_share = free - len(claims)
+        bulk_free -= sum(claim.crowds for claim in claims)
         bulk = await self._take(Urgency.BULK, min(bulk_share, bulk_free, free - len(claims)), around)
         self._shares[Urgency.BULK].took(len(bulk))
         return claims + bulk
@@ -146,6 +142,7 @@ def _exhausted(claims: Sequence[Claim], wanted: int) -> bool:
 
 
 class _Around(NamedTuple):
+    room: int
     full: Sequence[str]
     silent: Sequence[str]
     closed: Mapping[str, float] | None

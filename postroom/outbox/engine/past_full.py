@@ -1,4 +1,4 @@
-"""Claims for destinations with room, however much is due to full ones before it."""
+"""Claims for destinations with room, however much is due to full ones, or for some tenants, before it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,17 @@ class PastFullScan:
     late. Does not promise: what appears deep within the backlog; that is found after `restart`.
     """
 
-    def __init__(self, *, channel: str, worker: Worker, clock: Clock, lane: Lane = NORMAL) -> None:
+    def __init__(
+        self,
+        *,
+        channel: str,
+        worker: Worker,
+        clock: Clock,
+        lane: Lane = NORMAL,
+        tenants: Sequence[str] = (),
+    ) -> None:
+        """`tenants`: what is due for these is passed by, too."""
+        self._tenants = tenants
         self._lane = lane
         self._channel = channel
         self._worker = worker
@@ -98,6 +108,7 @@ class PastFullScan:
             full=full,
             scan_max=scan_max,
             lane=self._lane,
+            tenants=self._tenants,
         )
 
 

@@ -154,7 +154,7 @@ class Relay:
                 return
             if not dispatcher.has_room or (context.once and not claimed):
                 if dispatcher.places_taken:  # all may have ended while the claim was under way
-                    await _freed(settler, NO_ROOM_WAIT_S)
+                    await _freed(settler, FULL_WAIT_S if lanes.crowded else NO_ROOM_WAIT_S)
             elif claimed:
                 streams = 1 < claimed < wanted // 2 and dispatcher.places_taken >= STREAM_MIN
                 if streams and not settler.next_may_go:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
 from postroom.base.db import Pool, transaction
 from postroom.outbox import store
 from postroom.outbox.cursor import START
+from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import replay_dead_letters
-from postroom.outbox.model import Rejected
+from postroom.outbox.model import Answer, Channel, Claim, Delivered, Message, Rejected
+from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
 
 MANY = """
@@ -46,3 +56,131 @@ async def test_a_claim_goes_around_tenants(dsn: str, pool: Pool) -> None:
             full=[], tenants=["a"], scan_max=1_000,
         )  # fmt: skip
     assert [claim.tenant for claim in claims] == ["b", "b", "old"]
+
+
+class Paced(ScriptedAdapter):
+    """Takes 5 ms for each, and notes how many others it had begun since a message was published."""
+
+    concurrency_max = 40
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel=channel)
+        self.one_for_all = channel is Channel.EMAIL
+        self.circuit = "email" if self.one_for_all else None
+        self.per_destination_max = 5 if self.one_for_all else 8
+        self.published_at: dict[str, int] = {}
+        self.passed_by: dict[str, int] = {}
+
+    async def deliver(self, claim: Claim) -> Answer:
+        if claim.key in self.published_at:
+            self.passed_by[claim.key] = len(self.seen) - self.published_at[claim.key]
+        self.seen.append(claim)
+        await asyncio.sleep(0.005)
+        return Delivered()
+
+    def count(self, tenant: str) -> int:
+        return sum(claim.tenant == tenant for claim in self.seen)
+
+
+def of(tenant: str, number: int, channel: Channel, *, key: str | None = None, **more: Any) -> Message:
+    """To one of 12 receivers of the tenant's own, where the channel has receivers."""
+    if channel is Channel.EMAIL:
+        return email(key=key, tenant=tenant, **more)
+    payload = {"url": f"https://{tenant}{number % 12}.example/", "type": "t"}
+    return Message(channel="webhook", payload=payload, key=key, tenant=tenant, **more)
+
+
+async def queue(engine: Engine, tenant: str, count: int, **more: Any) -> None:
+    for start in range(0, count, 1_000):
+        size = min(1_000, count - start)
+        await engine.publish(of(tenant, n, Channel(engine.adapter.channel), **more) for n in range(size))
+
+
+@asynccontextmanager
+async def running(engine: Engine) -> AsyncIterator[None]:
+    context = JobContext()
+    task = asyncio.create_task(engine.relay.run(context))
+    try:
+        yield
+    finally:
+        context.stop.set()
+        engine.wakeup.wake_all()
+        await task
+    assert (await check_ledger(engine.pool)).drift == 0
+
+
+async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def paced(dsn: str, pool: Pool, channel: Channel) -> tuple[Engine, Paced]:
+    adapter = Paced(channel)
+    return await Engine(dsn, pool, adapter).start(), adapter
+
+
+async def pass_by(engine: Engine, adapter: Paced, tenant: str, count: int) -> list[int]:
+    """Publish one after the other. Returns: how many attempts began before each one's first, in order."""
+    for n in range(count):
+        key = f"{tenant}{n}-{len(adapter.seen)}"
+        adapter.published_at[key] = len(adapter.seen)
+        await engine.publish([of(tenant, n, Channel(adapter.channel), key=key)])
+        await until(partial(adapter.passed_by.__contains__, key))
+    return sorted(list(adapter.passed_by.values())[-count:])
+
+
+CHANNELS = pytest.mark.parametrize("channel", [Channel.EMAIL, Channel.WEBHOOK])
+
+
+@CHANNELS
+async def test_another_tenants_messages_pass_a_backlog(dsn: str, pool: Pool, channel: Channel) -> None:
+    engine, adapter = await paced(dsn, pool, channel)
+    await queue(engine, "a", 20_000)
+    async with running(engine):
+        await until(lambda: len(adapter.seen) > 700)
+        passed_by = await pass_by(engine, adapter, "b", 30)
+        assert adapter.count("a") < 15_000, "the backlog ended too soon to prove anything"
+        assert passed_by[27] < 200, passed_by
+        before = adapter.count("a")
+        await until(lambda: adapter.count("a") > before + 300)
+
+
+@CHANNELS
+async def test_a_small_backlog_beside_a_large_one_is_not_behind_it(
+    dsn: str, pool: Pool, channel: Channel
+) -> None:
+    """Each has more than can be sent at once; the one who came later gets its part at once."""
+    engine, adapter = await paced(dsn, pool, channel)
+    await queue(engine, "a", 20_000)
+    async with running(engine):
+        await until(lambda: len(adapter.seen) > 700)
+        await queue(engine, "b", 3_000)
+        began = len(adapter.seen)
+        await until(lambda: adapter.count("b") > 600)
+        assert len(adapter.seen) - began < 2_400, "of two that crowd each gets about half"
+        passed_by = await pass_by(engine, adapter, "c", 20)
+        assert adapter.count("b") < 3_000, "the second backlog ended too soon to prove anything"
+        assert passed_by[17] < 200, passed_by
+        before = adapter.count("a")
+        await until(lambda: adapter.count("a") > before + 100)
+
+
+async def test_what_others_had_embedded_in_the_backlog_is_found(dsn: str, pool: Pool) -> None:
+    engine, adapter = await paced(dsn, pool, Channel.EMAIL)
+    for tenant, count in (("a", 12_000), ("b", 30), ("a", 12_000), ("b", 5), ("a", 500)):
+        await queue(engine, tenant, count)
+    async with running(engine):
+        await until(lambda: adapter.count("b") == 35)
+        assert len(adapter.seen) < 10_000, "it waited for its turn"
+
+
+async def test_one_tenant_alone_has_everything_and_nothing_is_passed_by(dsn: str, pool: Pool) -> None:
+    engine, adapter = await paced(dsn, pool, Channel.EMAIL)
+    adapter.per_destination_max = 40
+    await engine.start()
+    await queue(engine, "a", 300, ordering_key="k0")
+    for n in range(40):
+        await queue(engine, "ab"[n % 2], 50, ordering_key=f"k{n % 7}" if n % 3 else None)
+    assert await engine.drain() == 2_300
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 0

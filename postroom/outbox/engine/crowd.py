@@ -1,0 +1,75 @@
+"""Which tenants have so much waiting in a lane that the others would wait behind it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from postroom.base.clock import Clock
+from postroom.outbox.model import Claim
+
+LATE_S: Final = 0.25
+"""What is claimed so long after it was due shows a backlog."""
+LATE_MIN: Final = 50
+CROWDING_SHARE: Final = 0.1
+"""Of `LATE_MIN` late claims or more, the largest tenant crowds if it has more than this part."""
+CROWD_MAX: Final = 20
+LEAVE_S: Final = 5.0
+
+
+class Crowd:
+    """The tenants that crowd a lane, in the order in which they came to be seen.
+
+    Promise: one more after each `LATE_MIN` late claims that went around those of before, until what is
+    claimed around them is on time or belongs to many; none where nothing is late. Does not promise: to tell
+    apart many small tenants that are too much together; those wait for each other.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._late: Counter[str] = Counter()
+        self._seen_at: dict[str, float] = {}
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        return tuple(self._seen_at)
+
+    def note_others(self, claims: Sequence[Claim]) -> None:
+        """What was claimed around all that crowd."""
+        if not claims:
+            return
+        if not _is_late(claims):
+            self._late.clear()
+            return
+        self._late.update([claim.tenant for claim in claims])
+        total = self._late.total()
+        if total < LATE_MIN:
+            return
+        [(tenant, count)] = self._late.most_common(1)
+        self._late.clear()
+        if count > CROWDING_SHARE * total and len(self._seen_at) < CROWD_MAX:
+            self._seen_at[tenant] = self._clock.monotonic()
+
+    def note_all(self, claims: Sequence[Claim], *, whole: bool) -> None:
+        """What was claimed with those that crowd. `whole`: from all that is due, passing by nothing.
+
+        Of whom nothing is among it for a while, that one crowds no more; if nothing is late, nobody does.
+        """
+        if whole and not (claims and _is_late(claims)):
+            self._seen_at.clear()
+        if not claims:
+            return
+        now = self._clock.monotonic()
+        for tenant in {claim.tenant for claim in claims} & self._seen_at.keys():
+            self._seen_at[tenant] = now
+        self._seen_at = {tenant: at for tenant, at in self._seen_at.items() if now - at <= LEAVE_S}
+
+
+def _is_late(claims: Sequence[Claim]) -> bool:
+    """Whether the newest of first attempts, or of retries, was due long ago. `claims`: each kind in order."""
+    newest = {claim.state: claim for claim in claims}
+    return any(
+        each.claimed_at is not None and (each.claimed_at - each.due_at).total_seconds() > LATE_S
+        for each in newest.values()
+    )

@@ -1,0 +1,149 @@
+"""Shares what a lane's claims may take between the tenants that crowd it and all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from postroom.base.clock import Clock
+from postroom.base.db import Pool
+from postroom.base.log import get_logger
+from postroom.outbox.engine.claimer import CLAIM_MAX, Claimer
+from postroom.outbox.engine.crowd import Crowd
+from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
+from postroom.outbox.engine.share import Share
+from postroom.outbox.engine.tenant_scan import TenantScan
+from postroom.outbox.lanes import Lane
+from postroom.outbox.model import Claim
+from postroom.outbox.store import OrderedBy
+from postroom.worker.heartbeat import Worker
+
+log = get_logger(__name__)
+
+OTHERS_SHARE: Final = 0.95
+"""Of what is claimed, for all that do not crowd; what they leave is for those that do."""
+SEEN_S: Final = 600.0
+"""While there were others within so long, those that crowd leave places free for them."""
+
+
+class TenantClaims:
+    """The claims of one lane.
+
+    Promise: as long as nobody crowds, those of its `Claimer`, and nothing else. Then the others go first, up
+    to `OTHERS_SHARE`; of the rest each that crowds gets about as much, in turns. What one does not use the
+    others get: alone, one has everything. Does not promise: shares for what follows by its ordering key.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        worker: Worker,
+        channel: str,
+        clock: Clock,
+        lane: Lane,
+        restart_pace: RestartPace = DEFAULT_PACE,
+    ) -> None:
+        self._pool = pool
+        self._worker = worker
+        self._channel = channel
+        self._clock = clock
+        self._lane = lane
+        self._claimer = Claimer(
+            pool=pool, worker=worker, channel=channel, clock=clock, restart_pace=restart_pace, lane=lane
+        )
+        self._crowd = Crowd(clock)
+        # The n-th goes around the first n that crowd, so that the last one finds the others'.
+        self._scans: list[TenantScan] = []
+        self._others = Share(OTHERS_SHARE, saved_max=CLAIM_MAX)
+        self._others_seen_at = float("-inf")
+        self._turn = 0
+
+    @property
+    def leaves_room(self) -> bool:
+        """Whether those that crowd may not have every place."""
+        return bool(self._scans) and self._clock.monotonic() - self._others_seen_at < SEEN_S
+
+    async def claim(
+        self,
+        free: int,
+        *,
+        room: int,
+        full: Sequence[str] = (),
+        silent: Sequence[str] = (),
+        closed: Mapping[str, float] | None = None,
+        ended: Sequence[OrderedBy] = (),
+    ) -> list[Claim]:
+        """At most `free`, the others' first, and of those that crowd at most `room` if places are left free.
+
+        What crowds is marked so. The rest as in `Claimer.claim`.
+        """
+        others: list[Claim] = []
+        if self._scans:
+            others_max = min(self._others.of(free), free - len(ended))
+            others = await self._claim_around(self._scans[-1], others_max, full)
+            self._others.took(len(others))
+            self._crowd.note_others(others)
+            if others:
+                self._others_seen_at = self._clock.monotonic()
+        left = free - len(others)
+        crowd_max = max(min(left, room) if self.leaves_room else left, len(ended))
+        claims = await self._claim_in_turn(crowd_max - len(ended), full)
+        crowd_max -= len(claims)
+        if crowd_max > 0:
+            found = await self._claimer.claim(crowd_max, full=full, silent=silent, closed=closed, ended=ended)
+            if crowd_max > len(ended):
+                self._note(_without(found, ended), full)
+            claims += found
+        crowding = set(self._crowd.tenants)
+        self._follow()
+        if not crowding:
+            return others + claims
+        return others + [
+            msgspec.structs.replace(each, crowds=True) if each.tenant in crowding else each for each in claims
+        ]
+
+    async def _claim_in_turn(self, wanted: int, full: Sequence[str]) -> list[Claim]:
+        """Those that crowd but for the first, which the whole lane's claims find, where it is their turn."""
+        self._turn = (self._turn + 1) % max(1, len(self._scans))
+        if self._turn == 0:
+            return []
+        claims = await self._claim_around(self._scans[self._turn - 1], wanted, full)
+        self._crowd.note_all(claims, whole=False)
+        return claims
+
+    async def _claim_around(self, scan: TenantScan, wanted: int, full: Sequence[str]) -> list[Claim]:
+        if wanted <= 0:
+            return []
+        async with self._pool.acquire() as conn:
+            return await scan.claim(conn, wanted, full=full)
+
+    def _note(self, claims: Sequence[Claim], full: Sequence[str]) -> None:
+        if self._scans:
+            self._crowd.note_all(claims, whole=not full)
+        else:
+            self._crowd.note_others(claims)
+
+    def _follow(self) -> None:
+        """One scan for each that crowds; those that go around the same as before go on where they are."""
+        tenants = self._crowd.tenants
+        if len(tenants) == len(self._scans) and (not tenants or self._scans[-1].tenants == tenants):
+            return
+        log.info("claims.crowded", channel=self._channel, state=self._lane.first, tenants=tenants)
+        known = {scan.tenants: scan for scan in self._scans}
+        prefixes = [tenants[: n + 1] for n in range(len(tenants))]
+        self._scans = [known.get(each) or self._scan_around(each) for each in prefixes]
+
+    def _scan_around(self, tenants: tuple[str, ...]) -> TenantScan:
+        return TenantScan(
+            channel=self._channel, lane=self._lane, worker=self._worker, clock=self._clock, tenants=tenants
+        )
+
+
+def _without(claims: list[Claim], ended: Sequence[OrderedBy]) -> list[Claim]:
+    """Those that did not wait for another one: what did may be late in any queue."""
+    if not ended:
+        return claims
+    return [each for each in claims if (each.ordering_key, each.destination) not in ended]
