@@ -75,7 +75,7 @@ async def park_endpoint(scene: Scene) -> None:
 
 async def parked_variables(scene: Scene) -> Mapping[str, str]:
     query = "select id::text from postroom.endpoint where tenant = $1"
-    return {"ENDPOINT": await scene.installation.pool.fetchval(query, STRANGER)}
+    return {"ENDPOINT": await scene.installation.pool.fetchval(query, STRANGER), "SINCE": "1h"}
 
 
 async def pause_exports(scene: Scene) -> None:
@@ -168,7 +168,7 @@ SCENARIOS = (
     Scenario(
         name="endpoint-parked",
         fault="an endpoint's receiver answers 410 by mistake",
-        alerts=("DeliveriesParked",),
+        alerts=("DeliveriesParked", "EndpointDisabled"),
         break_it=park_endpoint,
         mend_outside=take_webhooks,
         variables=parked_variables,

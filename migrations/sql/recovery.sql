@@ -15,4 +15,7 @@ as $$
     from pg_inherits i join pg_class c on c.oid = i.inhrelid
     where i.inhparent = 'postroom.attempt'::regclass and c.relname ~ '^attempt_[0-9]{8}$'
 $$;
+
+-- So that those who get nothing are counted however many endpoints there are.
+create index if not exists endpoint_disabled on postroom.endpoint (id) where disabled_at is not null;
 revoke all on function postroom.attempt_log_begin() from public;

@@ -9,5 +9,6 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    # Three columns without a default on a table of a few rows; code of before names the columns it reads.
+    # Three columns without a default on a table of a few rows; code of before names the columns it reads. The
+    # index waits for no publisher: they read endpoints and do not write them.
     run_files("recovery")

@@ -14,6 +14,7 @@ PAGE = Page(
             Stat("Dead", 'max(outbox_queue_messages{status="dead"})', red_from=1),
             Stat("Dead emails", 'max(email_dlq_messages{status="dead"})', red_from=1),
             Stat("Wait for a person", "sum(max by (channel) (postroom_deliveries_parked))"),
+            Stat("Endpoints disabled", "max(postroom_endpoints_disabled)", red_from=1),
             Stat("Channels paused", "sum(max by (channel) (postroom_channel_paused))", red_from=1),
             Stat("Receivers shut off", "max(postroom_destination_circuits_open)", red_from=1),
         ),

@@ -31,6 +31,7 @@ SEVERITIES: Final[Mapping[str, str]] = {
     "DeliveriesFailing": "warning",
     "DeliveriesLate": "warning",
     "DeliveriesParked": "warning",
+    "EndpointDisabled": "warning",
     "ChannelPausedLong": "warning",
     "OutboxDeadLettersGrowing": "warning",
     "StripeDeadLettersGrowing": "critical",
@@ -162,6 +163,12 @@ def _queues(gauges: Gauges) -> Iterator[Condition]:
             yield Condition(
                 "DeliveriesParked", "endpoints", text, "postroom endpoint list", "/console/webhooks"
             )
+
+    if disabled := gauges.vitals.endpoints_disabled:
+        text = (
+            f"{disabled} {'endpoint is' if disabled == 1 else 'endpoints are'} disabled: nothing is queued."
+        )
+        yield Condition("EndpointDisabled", "endpoints", text, "postroom endpoint list", "/console/webhooks")
 
 
 def _job_of(channel: Channel) -> str:

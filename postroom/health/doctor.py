@@ -40,7 +40,7 @@ _TRANSACTIONS = query(__package__, "list_transactions")
 _IN_USE = query(__package__, "list_keys_in_use")
 _PARKED = query(__package__, "list_parked_endpoints")
 
-_NAMED_HERE: Final = frozenset({"DeliveriesParked", "TransactionHeldLong"})
+_NAMED_HERE: Final = frozenset({"DeliveriesParked", "EndpointDisabled", "TransactionHeldLong"})
 """Conditions that the doctor tells in its own words, each endpoint and session with its command."""
 _BROKEN: Final = frozenset({"JobStale"})
 """What wakes nobody and is broken all the same."""

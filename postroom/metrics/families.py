@@ -92,6 +92,8 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
     yield _gauge("postroom_deliveries", "Deliveries that have not ended.", ["channel", "status"], depths)
     parked = {(c.value,): float(sum(q.parked for q in gauges.queues if q.channel == c)) for c in Channel}
     yield _gauge("postroom_deliveries_parked", "Deliveries that wait for a person.", ["channel"], parked)
+    disabled = {(): float(gauges.vitals.endpoints_disabled)}
+    yield _gauge("postroom_endpoints_disabled", "Webhook endpoints that get nothing any more.", [], disabled)
     paused = {(c.value,): float(c in gauges.paused) for c in Channel}
     yield _gauge("postroom_channel_paused", "1 while a person has paused a channel.", ["channel"], paused)
     failing = {(c.value,): float(sum(f.count for f in gauges.failing if f.channel == c)) for c in Channel}

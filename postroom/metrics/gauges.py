@@ -63,6 +63,7 @@ class Vitals:
 
     transaction_s: float
     workers: int
+    endpoints_disabled: int
     database_bytes: int
     token_days: float | None
     partition_days: float

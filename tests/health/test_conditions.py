@@ -99,7 +99,14 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
         circuits=circuits,
         paused={"export": ChannelStatus("export", True, "moved", "ada", NOW)},
         jobs={**well.jobs, "retention": replace(well.jobs["retention"], last_success_at=old)},
-        vitals=replace(well.vitals, drift=1, transaction_s=601.0, token_days=6.0, partition_days=2.0),
+        vitals=replace(
+            well.vitals,
+            drift=1,
+            transaction_s=601.0,
+            token_days=6.0,
+            partition_days=2.0,
+            endpoints_disabled=1,
+        ),
     )
     found = told(bad, Growth(outbound=1, stripe=1))
     silent = told(replace(bad, jobs={**well.jobs, RUNNER: JobStatus(RUNNER)}))

@@ -252,6 +252,14 @@ CASES: Final = (
         {'postroom_deliveries_parked{channel="webhook"}': "0x10 3x20"},
     ),
     *threshold_cases(
+        "EndpointDisabled",
+        'postroom_endpoints_disabled{instance="a"}',
+        bad="1",
+        good="0",
+        at="2m",
+        not_at="30s",
+    ),
+    *threshold_cases(
         "ChannelPausedLong",
         'postroom_channel_paused{channel="email",instance="a"}',
         bad="1",

@@ -50,6 +50,7 @@ RESTED_ON: Final = {
     'postroom_deliveries{channel="email",status="pending"}': "0x30",
     'postroom_deliveries_failing{channel="webhook"}': "0x30",
     'postroom_deliveries_parked{channel="webhook"}': "0x30",
+    "postroom_endpoints_disabled": "0x30",
     'postroom_channel_paused{channel="email"}': "0x30",
     'postroom_dead_letters{channel="stripe",cause="ours"}': "0x30",
     "postroom_destination_circuits_open": "0x30",

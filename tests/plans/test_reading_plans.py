@@ -25,6 +25,7 @@ from postroom.metrics import failing
 from postroom.metrics.gauges import COUNTED_MAX
 from postroom.outbox.ledger import dead_letters as letter_store
 from postroom.outbox.ledger import messages as ledger_store
+from postroom.outbox.ledger import recovery
 from postroom.outbox.ledger.messages import first_id_at
 from tests.console.http import Visitor, visitor
 from tests.fixtures.api import Api, running_api
@@ -199,8 +200,8 @@ async def test_starting_a_replay_costs_what_it_takes_and_not_what_lies_there(fil
         await plan_for_values(conn)
         for letters in REPLAYED:
             looks: list[tuple[str, str, list[Any]]] = [
-                (READING, "replay_dead_letters", [*letters, REPLAYED_MAX, "a", 0.0, 0.0, 3, None]),
-                (READING, "replay_dead_letters", [*letters, REPLAYED_MAX, "a", 1.0, 0.0, None, "{}"]),
+                (READING, "replay_dead_letters", [*letters, REPLAYED_MAX, "a", 0.0, 0.0, 3, None, None]),
+                (READING, "replay_dead_letters", [*letters, REPLAYED_MAX, "a", 1.0, 0.0, None, "{}", None]),
                 (READING, "fetch_dry_run", [*letters, REPLAYED_MAX, 12, 10]),
             ]
             assert await _all_faults(conn, looks, touched_max=REPLAYED_MAX + 1_100) == []
@@ -233,7 +234,7 @@ async def test_releasing_a_replay_and_putting_it_back_costs_what_it_holds(filled
             """delete from postroom.replay_item where run_id <> (select id from postroom.replay_run limit 1);
             analyze postroom.replay_item"""
         )
-        every = [OUTBOUND, "ours", *ANY[2:], REPLAYED_MAX, "a", 1.0, 0.0, None, "{}"]
+        every = [OUTBOUND, "ours", *ANY[2:], REPLAYED_MAX, "a", 1.0, 0.0, None, "{}", None]
         rows = await conn.fetch(query(READING, "replay_dead_letters"), *every)
         run = rows[0]["run_id"]
         assert sum(row["count"] for row in rows) == REPLAYED_MAX
@@ -242,6 +243,21 @@ async def test_releasing_a_replay_and_putting_it_back_costs_what_it_holds(filled
         await conn.execute(query(READING, "return_replay_items"), run, "held", "a")
         release: tuple[str, str, list[Any]] = (READING, "release_replay_items", [run, "a"])
         assert await _all_faults(conn, [release], touched_max=REPLAYED_MAX + 100) == []
+
+
+@pytest.mark.rows_by_hand
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_step_of_a_recovery_costs_the_messages_it_looks_at(filled: Pool, mode: str) -> None:
+    """Whoever made the endpoint and whatever lies in the ledger, and however much it lacks."""
+    async with filled.acquire() as conn, conn.transaction():
+        await conn.execute(f"set local plan_cache_mode = {mode}")
+        endpoint_id = await conn.fetchval(
+            "update postroom.endpoint set tenant = 'big' where tenant = 'tenant7' returning id"
+        )
+        walk = [endpoint_id, UUID(int=0), UUID(int=2**128 - 1), 1_000]
+        for statement, arguments in ((recovery.FIND, [*walk, 100]), (recovery.COUNT, walk)):
+            plan = await conn.fetchval(f"explain (analyze, timing off, format json) {statement}", *arguments)
+            assert list(_faults(json.loads(plan)[0]["Plan"], touched_max=2_100)) == []
 
 
 async def _all_faults(

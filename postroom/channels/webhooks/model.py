@@ -43,6 +43,7 @@ class Endpoint:
     updated_at: datetime
     waiting: int
     failing_since: datetime | None
+    disabled_at: datetime | None
     release_pace: float | None
 
 

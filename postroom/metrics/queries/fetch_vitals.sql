@@ -5,6 +5,7 @@ select
         where datname = current_database() and pid <> pg_backend_pid()
             and backend_type is distinct from 'autovacuum worker'), 0)::float8 as transaction_s,
     (select count(*) from postroom.worker where beat_at > now() - make_interval(secs => $1)) as workers,
+    (select count(*) from postroom.endpoint where disabled_at is not null) as endpoints_disabled,
     -- The canary's, not older than its last run; measuring it looks at every file.
     coalesce((select database_bytes from postroom.ledger_check), pg_database_size(current_database())) as database_bytes,
     (select extract(epoch from min(expires_at) - now()) / 86400 from postroom.token

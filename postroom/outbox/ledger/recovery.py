@@ -21,9 +21,9 @@ from postroom.outbox.model import Channel
 from postroom.worker.model import Job, JobContext
 
 _MISSING = query(__package__, "recovery_missing")
-_FIND = _MISSING + query(__package__, "find_missing")
+FIND = _MISSING + query(__package__, "find_missing")
 _BURY = query(__package__, "bury_missing")
-_COUNT = _MISSING + query(__package__, "count_missing")
+COUNT = _MISSING + query(__package__, "count_missing")
 _SPAN = query(__package__, "fetch_recovery_span")
 _INSERT = query(__package__, "insert_recovery")
 _LIST = query(__package__, "list_recoveries")
@@ -141,7 +141,7 @@ async def look(conn: Connection, wanted: Recovery) -> Found:
     if wanted.only is not Only.MISSING:
         dry = await fetch_dry_run(conn, span.wanted.letters())
         found = Found(failed=dry.letters, truncated=dry.truncated)
-    row = await fetch_one(conn, _COUNT, wanted.endpoint_id, span.first, span.end, LOOKED_AT_MAX)
+    row = await fetch_one(conn, COUNT, wanted.endpoint_id, span.first, span.end, LOOKED_AT_MAX)
     cut = found.truncated or row["scanned"] >= LOOKED_AT_MAX
     return replace(found, missing=row["missing"], emptied=row["emptied"], truncated=cut)
 
@@ -220,7 +220,7 @@ async def carry_on(conn: Connection, run_id: UUID, *, sent: int = 0) -> tuple[in
         await conn.execute(_END, run_id)
         return count, False
     walk = (wanted.endpoint_id, run["next_id"], run["until_id"], SCANNED_MAX, left)
-    missing = await fetch_one(conn, _FIND, *walk)
+    missing = await fetch_one(conn, FIND, *walk)
     ids = missing["message_ids"]
     await conn.execute(_BURY, wanted.endpoint_id, ids, MISSING, REASON, run_id, missing["next_id"])
     if ids:

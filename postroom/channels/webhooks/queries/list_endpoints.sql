@@ -1,5 +1,5 @@
 -- $1 tenant or null for all, $2 the id to start behind or null, $3 page size, $4 count waiting up to this.
-select e.id, e.tenant, e.url, e.types, e.description, e.parked_reason, e.failing_since, e.release_pace,
+select e.id, e.tenant, e.url, e.types, e.description, e.parked_reason, e.failing_since, e.disabled_at, e.release_pace,
     postroom.endpoint_state(e.state, e.disabled_at) as state,
     case when e.previous_secret_until > now() then e.previous_secret_until end as previous_secret_until,
     e.created_at, e.updated_at, held.waiting

@@ -6,9 +6,14 @@
 with scanned as materialized (
     select m.id, m.channel, m.type, m.key, m.created_at, pg_column_size(m.payload) <= 8 as emptied, e.types
     from postroom.endpoint e
-    join postroom.message m on m.tenant = e.tenant and m.tenant <> ''
-    where e.id = $1 and m.id > greatest($2::uuid, postroom.first_id_at(postroom.attempt_log_begin())) and m.id < $3::uuid
-    order by m.id limit $4::bigint
+    cross join lateral (
+        -- Along its index, which ends at the limit.
+        select each.* from postroom.message each
+        where each.tenant = e.tenant and each.tenant <> '' and each.id < $3::uuid
+            and each.id > greatest($2::uuid, postroom.first_id_at(postroom.attempt_log_begin()))
+        order by each.id limit $4::bigint
+    ) m
+    where e.id = $1
 ), missing as materialized (
     select s.id, s.emptied
     from scanned s
