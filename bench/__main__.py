@@ -15,6 +15,7 @@ from rich.console import Console
 from bench.chain import measure_chain
 from bench.chain_latency import measure_chain_latency
 from bench.channels import measure_emails, measure_slow_neighbours, measure_webhooks
+from bench.fair import measure_fairness
 from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
 from bench.queue import measure_drain, measure_held_snapshot, measure_latency
@@ -49,6 +50,9 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "email": lambda stage, report: measure_emails(stage, report, rounds=rounds),
         "neighbours": lambda stage, report: measure_slow_neighbours(
             stage, report, rounds=rounds, seconds=seconds + 1
+        ),
+        "fair": lambda stage, report: measure_fairness(
+            stage, report, rounds=rounds, seconds=seconds, backlog=1_000_000 if full else 100_000
         ),
     }
 

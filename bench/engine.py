@@ -106,7 +106,9 @@ async def open_engine(dsn: str, adapter: Callable[[Pool], Adapter] | None = None
         await pool.close()
 
 
-async def publish(pool: Pool, count: int, *, batch: int = 1_000, prefix: str = "k") -> float:
+async def publish(
+    pool: Pool, count: int, *, batch: int = 1_000, prefix: str = "k", tenant: str | None = None
+) -> float:
     """Publish by the SQL function, with keys; JSON by the client. Returns: messages a second."""
     started = time.perf_counter()
     for start in range(0, count, batch):
@@ -114,6 +116,7 @@ async def publish(pool: Pool, count: int, *, batch: int = 1_000, prefix: str = "
             {
                 "channel": "email",
                 "key": f"{prefix}{number}",
+                "tenant": tenant,
                 "payload": {"to": "ada@example.com", "template": "welcome", "n": number},
             }
             for number in range(start, min(start + batch, count))

@@ -47,6 +47,8 @@ GOALS: Final = {
     "webhook_over_bare": Goal("≥ 0.6", at_least=0.6),
     "email_over_bare": Goal("≥ 0.6", at_least=0.6),
     "slow_neighbour_ratio": Goal("≥ 0.9", at_least=0.9),
+    "fair_ratio": Goal("≥ 0.9", at_least=0.9),
+    "fair_ms_p99": Goal("≤ 1,000", at_most=1_000),
     "statements_per_event": Goal("≤ 0.1", at_most=0.1),
     "wal_bytes_per_event": Goal("reported"),
     "metrics_ms": Goal("≤ 25", at_most=25),
