@@ -49,10 +49,17 @@ class Store(Protocol):
 
     def register(self) -> int: ...
     def publish(
-        self, key: Key, *, ordering_key: str | None, due_in_s: float, expires_in_s: float, urgency: Urgency
+        self,
+        key: Key,
+        *,
+        ordering_key: str | None,
+        due_in_s: float,
+        expires_in_s: float,
+        urgency: Urgency,
+        tenant: str,
     ) -> None: ...
     def sweep(self, worker: int) -> int: ...
-    def claim(self, worker: int, limit: int) -> Sequence[Held]: ...
+    def claim(self, worker: int, limit: int, around: Sequence[str]) -> Sequence[Held]: ...
     def settle(self, ended: Sequence[tuple[Held, Outcome]]) -> set[Key]: ...
     def beat(self, worker: int) -> bool: ...
     def rescue(self, worker: int) -> int: ...
@@ -88,16 +95,17 @@ class EngineMachine(RuleBasedStateMachine):
     @initialize(ordering_keys=st.lists(st.sampled_from([None, None, "a", "b"]), min_size=4, max_size=8))
     def begin(self, ordering_keys: list[str | None]) -> None:
         for ordering_key in ordering_keys:
-            self.publish(ordering_key, 0.0, NEVER, Urgency.NORMAL)
+            self.publish(ordering_key, 0.0, NEVER, Urgency.NORMAL, "a")
 
     @rule(
         ordering_key=st.sampled_from([None, None, "a", "b"]),
         due_in_s=st.sampled_from([0.0, 0.0, 0.0, 100.0]),
         expires_in_s=st.sampled_from([NEVER, NEVER, 40.3, 200.3]),
         urgency=st.sampled_from([Urgency.NORMAL, *Urgency]),
+        tenant=st.sampled_from(["a", "b", ""]),
     )
     def publish(
-        self, ordering_key: str | None, due_in_s: float, expires_in_s: float, urgency: Urgency
+        self, ordering_key: str | None, due_in_s: float, expires_in_s: float, urgency: Urgency, tenant: str
     ) -> None:
         self.names += 1
         key = f"k{self.names}"
@@ -106,19 +114,26 @@ class EngineMachine(RuleBasedStateMachine):
             "due_in_s": due_in_s,
             "expires_in_s": expires_in_s,
             "urgency": urgency,
+            "tenant": tenant,
         }
         if self.store:
             self.store.publish(key, **wanted)
         self.ledger.publish(key, **wanted)
 
-    @rule(place=st.integers(0, WORKERS - 1), limit=st.integers(1, 4))
-    def claim(self, place: int, limit: int) -> None:
+    @rule(
+        place=st.integers(0, WORKERS - 1),
+        limit=st.integers(1, 4),
+        around=st.sampled_from([(), (), ("a",), ("a", "")]),
+    )
+    def claim(self, place: int, limit: int, around: Sequence[str] = ()) -> None:
+        """`around`: tenants to leave alone."""
         worker = self.workers[place]
-        claimable = self.ledger.claimable()
+        claimable = [each for each in self.ledger.claimable() if each.tenant not in around]
         if self.store is None:
             self.held += self.ledger.claim(worker, [each.key for each in claimable[:limit]])
             return
-        claimed = self.store.claim(worker, limit)
+        claimed = self.store.claim(worker, limit, around)
+        assert {held.key for held in claimed} <= {each.key for each in claimable}
         assert len(claimed) >= min(1, len(claimable)), "something was due and nothing was claimed"
         expected = self.ledger.claim(worker, [held.key for held in claimed])
         assert list(claimed) == expected

@@ -28,6 +28,7 @@ class Delivery:
     claim_no: int = 0
     worker: int | None = None
     expires_at: float = NEVER
+    tenant: str = ""
 
     @property
     def state(self) -> str:
@@ -74,10 +75,13 @@ class Ledger:
         due_in_s: float,
         expires_in_s: float = NEVER,
         urgency: Urgency = Urgency.NORMAL,
+        tenant: str = "",
     ) -> None:
         self.published += 1
         due_at, expires_at = self.now + due_in_s, self.now + expires_in_s
-        self.open[key] = Delivery(key, self.published, ordering_key, due_at, urgency, expires_at=expires_at)
+        self.open[key] = Delivery(
+            key, self.published, ordering_key, due_at, urgency, expires_at=expires_at, tenant=tenant
+        )
 
     def claimable(self) -> list[Delivery]:
         return [
@@ -140,7 +144,9 @@ class Ledger:
         letter = self.dead.pop(key, None)
         if letter is None:
             return False
-        self.open[key] = Delivery(key, letter.seq, letter.ordering_key, self.now, letter.urgency)
+        self.open[key] = Delivery(
+            key, letter.seq, letter.ordering_key, self.now, letter.urgency, tenant=letter.tenant
+        )
         return True
 
     def cancel(self, key: Key) -> bool:

@@ -11,6 +11,7 @@ import asyncpg
 
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.outbox import store
+from postroom.outbox.cursor import START
 from postroom.outbox.engine.expirer import Ages, Expirer
 from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.lanes import LANES, Urgency
@@ -66,14 +67,23 @@ class PostgresStore:
         return self._within(insert)
 
     def publish(
-        self, key: Key, *, ordering_key: str | None, due_in_s: float, expires_in_s: float, urgency: Urgency
+        self,
+        key: Key,
+        *,
+        ordering_key: str | None,
+        due_in_s: float,
+        expires_in_s: float,
+        urgency: Urgency,
+        tenant: str,
     ) -> None:
         async def publish(conn: Any) -> Any:
             expires_at = None
             if expires_in_s < NEVER:
                 now = await conn.fetchval("select now()")
                 expires_at = now + timedelta(seconds=expires_in_s)
-            message = email(key, ordering_key=ordering_key, expires_at=expires_at, urgency=urgency)
+            message = email(
+                key, ordering_key=ordering_key, expires_at=expires_at, urgency=urgency, tenant=tenant
+            )
             [published] = await publish_many(conn, [message])
             await conn.execute(
                 "update postroom.delivery set due_at = now() + $2 * interval '1 s' where message_id = $1",
@@ -84,13 +94,17 @@ class PostgresStore:
 
         self._ids[key] = self._within(publish)
 
-    def claim(self, worker: int, limit: int) -> Sequence[Held]:
+    def claim(self, worker: int, limit: int, around: Sequence[str]) -> Sequence[Held]:
         async def claim(conn: Any) -> list[Claim]:
             found: list[Claim] = []
             for lane in LANES.values():
-                found += await store.claim_due(
-                    conn, channel="email", worker=worker, first_max=limit, retry_max=limit, lane=lane
-                )
+                most: Any = {"channel": "email", "worker": worker, "first_max": limit, "retry_max": limit}
+                if around:
+                    found += await store.claim_around(
+                        conn, **most, lane=lane, tenants=around, full=(), cursor=START, scan_max=100
+                    )
+                else:
+                    found += await store.claim_due(conn, **most, lane=lane)
             return found
 
         held = []
@@ -160,8 +174,8 @@ class PostgresStore:
         async def read() -> tuple[list[Any], list[Any], int]:
             async with self._pool.acquire() as conn, conn.transaction(isolation="repeatable_read"):
                 rows = await conn.fetch(
-                    "select m.key, d.state, d.attempts, d.worker, d.claim_no from postroom.delivery d"
-                    " join postroom.message m on m.id = d.message_id"
+                    "select m.key, d.state, d.attempts, d.worker, d.claim_no, d.tenant"
+                    " from postroom.delivery d join postroom.message m on m.id = d.message_id"
                 )
                 dead = await conn.fetch(
                     "select m.key, d.attempts from postroom.dead_letter d"
@@ -171,7 +185,8 @@ class PostgresStore:
 
         rows, dead, drift = self._run(read())
         assert {tuple(row) for row in rows} == {
-            (each.key, each.state, each.attempts, each.worker, each.claim_no) for each in ledger.open.values()
+            (each.key, each.state, each.attempts, each.worker, each.claim_no, each.tenant)
+            for each in ledger.open.values()
         }
         assert {tuple(row) for row in dead} == {(each.key, each.attempts) for each in ledger.dead.values()}
         assert drift == 0

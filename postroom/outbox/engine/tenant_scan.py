@@ -14,11 +14,12 @@ from postroom.outbox.lanes import Lane
 from postroom.outbox.model import Claim
 from postroom.worker.heartbeat import Worker
 
-LOOK_EVERY_S: Final = 0.05
+LOOK_EVERY_S: Final = 0.1
 BEGIN_AGO_S: Final = 1.0
 AGAIN_S: Final = 5.0
 AGAIN_FULL_S: Final = 60.0
 """The look begins so long ago anew: for transactions that commit late; with full destinations, for these."""
+WALK_EVERY_S: Final = 60.0
 STEP_MAX: Final = 5_000
 STEP_PAUSE: Final = 20
 """A step of the walk that finds nothing is followed by a pause of so many times what it took."""
@@ -29,7 +30,8 @@ class TenantScan:
 
     Promise: what they publish is found within `LOOK_EVERY_S`, or `AGAIN_S` if it commits late; what they had
     waiting before, by a walk through all that is due, which takes a twentieth of the time where it finds
-    nothing: a million rows in half a minute. Does not promise: an order between the two.
+    nothing: a million rows in half a minute, and again after `WALK_EVERY_S`. Does not promise: an order
+    between the two.
     """
 
     def __init__(
@@ -101,5 +103,5 @@ class TenantScan:
             return claims
         now = self._clock.monotonic()
         self._walked_to = end if more else START
-        self._walk_at = now + max(STEP_PAUSE * (now - began_at), 0.0 if more else AGAIN_S)
+        self._walk_at = now + max(STEP_PAUSE * (now - began_at), 0.0 if more else WALK_EVERY_S)
         return []
