@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from postroom.outbox.lanes import LANES, Urgency
-from postroom.outbox.model import Outcome
+from postroom.outbox.model import Cause, Outcome
 from postroom.outbox.policy import EXPIRED, Settlement, Verdict, settle, within
 from postroom.resilience.backoff import Backoff
 
@@ -29,6 +29,7 @@ class Delivery:
     worker: int | None = None
     expires_at: float = NEVER
     tenant: str = ""
+    expired: bool = False
 
     @property
     def state(self) -> str:
@@ -64,6 +65,7 @@ class Ledger:
     published: int = 0
     delivered: int = 0
     cancelled: int = 0
+    expired: int = 0
     beats: dict[int, float] = field(default_factory=dict)
     delivered_keys: list[Key] = field(default_factory=list)
 
@@ -114,7 +116,7 @@ class Ledger:
                 self.delivered_keys.append(self.open.pop(held.key).key)
             case Verdict.DEAD:
                 delivery.attempts += settlement is not EXPIRED
-                self.dead[held.key] = self.open.pop(held.key)
+                self._bury(delivery, expired=settlement.cause is Cause.EXPIRED)
             case Verdict.RETRY:
                 delivery.retried, delivery.attempts = True, delivery.attempts + 1
                 self._put_back(delivery, settlement.delay_s)
@@ -137,7 +139,7 @@ class Ledger:
         """End what is past its time and held by nobody."""
         late = [each for each in self.open.values() if each.worker is None and each.expires_at <= self.now]
         for delivery in late:
-            self.dead[delivery.key] = self.open.pop(delivery.key)
+            self._bury(delivery, expired=True)
         return len(late)
 
     def replay(self, key: Key) -> bool:
@@ -165,6 +167,11 @@ class Ledger:
         for delivery in self.open.values():
             assert delivery.retried or delivery.attempts == 0
             assert delivery.attempts < self.backoff.attempts_max
+
+    def _bury(self, delivery: Delivery, *, expired: bool) -> None:
+        self.dead[delivery.key] = self.open.pop(delivery.key)
+        delivery.expired = expired
+        self.expired += expired
 
     def _put_back(self, delivery: Delivery, delay_s: float) -> None:
         delivery.worker = None

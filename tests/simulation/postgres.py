@@ -32,7 +32,7 @@ EMPTY = (
     "truncate postroom.message, postroom.delivery, postroom.dead_letter, postroom.attempt cascade",
     "truncate postroom.expiring",
     "truncate postroom.worker, postroom.claim_batch",
-    "delete from postroom.tally where name = 'ended'",
+    "delete from postroom.tally where name in ('ended', 'expired')",
     "update postroom.ledger_fold set published = 0, xid = 0",
 )
 
@@ -171,25 +171,30 @@ class PostgresStore:
     def check(self, ledger: Ledger) -> None:
         """Every open delivery and every letter as the model has it, and both sides of the ledger even."""
 
-        async def read() -> tuple[list[Any], list[Any], int]:
+        async def read() -> tuple[list[Any], list[Any], int, int]:
             async with self._pool.acquire() as conn, conn.transaction(isolation="repeatable_read"):
                 rows = await conn.fetch(
                     "select m.key, d.state, d.attempts, d.worker, d.claim_no, d.tenant"
                     " from postroom.delivery d join postroom.message m on m.id = d.message_id"
                 )
                 dead = await conn.fetch(
-                    "select m.key, d.attempts from postroom.dead_letter d"
+                    "select m.key, d.attempts, d.cause = 'expired' from postroom.dead_letter d"
                     " join postroom.message m on m.id = d.message_id"
                 )
-                return rows, dead, (await fetch_balance(conn)).drift
+                expired = await conn.fetchval(
+                    "select coalesce(sum(value), 0) from postroom.tally where name = 'expired'"
+                )
+                return rows, dead, expired, (await fetch_balance(conn)).drift
 
-        rows, dead, drift = self._run(read())
+        rows, dead, expired, drift = self._run(read())
         assert {tuple(row) for row in rows} == {
             (each.key, each.state, each.attempts, each.worker, each.claim_no, each.tenant)
             for each in ledger.open.values()
         }
-        assert {tuple(row) for row in dead} == {(each.key, each.attempts) for each in ledger.dead.values()}
-        assert drift == 0
+        assert {tuple(row) for row in dead} == {
+            (each.key, each.attempts, each.expired) for each in ledger.dead.values()
+        }
+        assert (expired, drift) == (ledger.expired, 0)
 
     def _within(self, work: Callable[[Any], Coroutine[Any, Any, Value]]) -> Value:
         async def run() -> Value:

@@ -116,24 +116,39 @@ class Attempts:
         return answers
 
     async def _try(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        answer: Answer
         try:
             with self._limit:
-                if self._batched is not None:
-                    return await self._batched.deliver_batch(claims)
-                return [await self._adapter.deliver(claims[0])]
+                return await self._asked(claims)
         except TimeoutError:
             return [Unknown(f"no answer within {self._adapter.timeout_s:g} s")] * len(claims)
         except InvalidInput as error:
-            return [Rejected(error.detail, code=error.code, cause=Cause.OURS)] * len(claims)
+            answer = Rejected(error.detail, code=error.code, cause=Cause.OURS)
         except DATABASE_AWAY as error:
             return [database_away(error)] * len(claims)
         except Exception as error:
             # A fault of ours must cost this delivery an attempt, not the engine its life.
             log.exception(
-                "adapter.raised", channel=self._adapter.channel, message_id=str(claims[0].message_id)
+                "adapter.raised",
+                channel=self._adapter.channel,
+                message_id=str(claims[0].message_id),
+                claims=len(claims),
             )
             reason = f"{type(error).__name__} in the {self._adapter.channel} adapter"
-            return [RetryLater(reason, code="internal", cause=Cause.OURS, trip=Trip.NO)] * len(claims)
+            answer = RetryLater(reason, code="internal", cause=Cause.OURS, trip=Trip.NO)
+        if len(claims) == 1:
+            return [answer]
+        # It may be the fault of one: in halves, until that one is alone. None of its neighbours pays for it.
+        middle = len(claims) // 2
+        return [*await self._try(claims[:middle]), *await self._try(claims[middle:])]
+
+    async def _asked(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        if self._batched is None:
+            return [await self._adapter.deliver(claims[0])]
+        answers = await self._batched.deliver_batch(claims)
+        if len(answers) != len(claims):
+            raise RuntimeError(f"{len(answers)} answers for {len(claims)} deliveries")
+        return answers
 
     async def _record(self, circuit: str, trip: Trip | None, reason: str, after_s: float | None) -> None:
         try:
