@@ -11,9 +11,9 @@ from typing import Any, Final
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, open_pool
 from postroom.base.json import encode
+from postroom.outbox.controls import Controls
 from postroom.outbox.engine.relay import Relay
 from postroom.outbox.model import Adapter, Answer, Channel, Claim, Delivered
-from postroom.outbox.pauses import Pauses
 from postroom.resilience.backoff import Exponential
 from postroom.resilience.circuits import Circuits
 from postroom.worker.heartbeat import Worker
@@ -77,7 +77,7 @@ class Engine:
             circuits=Circuits(pool=self.pool, clock=clock, worker=self.worker.id),
             adapter=self.adapter,
             backoff=Exponential(attempts_max=5),
-            pauses=Pauses(pool=self.pool, clock=clock),
+            controls=Controls(pool=self.pool, clock=clock),
         )
 
     async def run(self, context: JobContext) -> int:

@@ -27,11 +27,11 @@ from postroom.channels.stripe.processor import StripeAdapter
 from postroom.channels.stripe.routes_file import Checks
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.encryption.keyring import Keyring, keyring_of
+from postroom.outbox.controls import Controls
 from postroom.outbox.engine.expirer import Ages
 from postroom.outbox.engine.relay import Relay
 from postroom.outbox.engine.sources import Sources
 from postroom.outbox.model import Adapter, Channel
-from postroom.outbox.pauses import Pauses
 from postroom.resilience.backoff import Backoff, Exponential, Schedule
 from postroom.resilience.circuits import Circuits
 from postroom.worker.heartbeat import Worker
@@ -242,7 +242,7 @@ async def open_worker(
         stack.push_async_callback(_leave, worker)
         services = await _services(settings, dsn, pool, worker.id, stack)
         wakeup = Wakeup(dsn=dsn, pool=pool, worker=worker, pooler=settings.database_pooler)
-        pauses = Pauses(pool=pool, clock=services.clock)
+        controls = Controls(pool=pool, clock=services.clock)
         chosen, ages = backoffs(settings), greatest_ages(settings)
         yield WorkerServices(
             services=services,
@@ -259,7 +259,7 @@ async def open_worker(
                     circuits=services.circuits,
                     adapter=adapter,
                     backoff=chosen[channel],
-                    pauses=pauses,
+                    controls=controls,
                     age_max_s=ages.of(channel),
                     keyring=services.keyring,
                     sources=services.sources,

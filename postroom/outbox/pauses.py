@@ -1,21 +1,16 @@
-"""Channels that a person has paused: nothing of them is claimed until they are resumed."""
+"""Channels that a person has paused: nothing of them is claimed until they are resumed (`controls.py`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
-from postroom.base.cached import Cached
-from postroom.base.clock import Clock
-from postroom.base.db import Connection, Pool, query
+from postroom.base.db import Connection, query
 from postroom.outbox.model import Channel
 
 _PAUSE = query(__package__, "pause_channel")
 _RESUME = query(__package__, "resume_channel")
 _LIST = query(__package__, "list_pauses")
-
-REFRESH_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +22,6 @@ class ChannelStatus:
     reason: str | None = None
     paused_by: str | None = None
     paused_at: datetime | None = None
-
-
-class Pauses:
-    """What is paused, as the relays of one process ask before each claim.
-
-    Promise: a pause holds `REFRESH_S` after its commit at the latest, and so does its end. Costs one query
-    a second for all channels together. Does not promise: what is at the receiver by then is not called back.
-    """
-
-    def __init__(self, *, pool: Pool, clock: Clock) -> None:
-        self._pool = pool
-        self._cached: Cached[frozenset[str]] = Cached(self._read, ttl_s=REFRESH_S, clock=clock)
-
-    async def hold(self, channel: str) -> bool:
-        """Errors: those of the database."""
-        return channel in await self._cached.get()
-
-    async def _read(self) -> frozenset[str]:
-        async with self._pool.acquire() as conn:
-            return frozenset(each.channel for each in await list_channels(conn) if each.paused)
 
 
 async def mark_paused(conn: Connection, *, channel: str, reason: str, paused_by: str) -> None:

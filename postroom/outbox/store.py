@@ -11,6 +11,7 @@ import msgspec
 from postroom.base.db import Connection, Record, fetch_one, query
 from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.lanes import FIRST_STATES, LANES, NORMAL, RETRY_STATES, Lane, Urgency
+from postroom.outbox.limits import Room
 from postroom.outbox.model import Claim
 from postroom.outbox.policy import Settlement, Verdict, fingerprint
 
@@ -88,8 +89,10 @@ async def claim_around(
     scan_max: int,
     lane: Lane = NORMAL,
     tenants: Sequence[str] = (),
+    limited: Sequence[Room] = (),
 ) -> list[Claim]:
-    """Like `claim_due`, but passes by the destinations `full` and by `tenants`, reading `scan_max` a kind.
+    """Like `claim_due`, but passes by the destinations `full` and by `tenants`, reading `scan_max` a kind,
+    and takes of what is `limited` only so many.
 
     What older code queued has no tenant, and is not passed by.
     """
@@ -100,6 +103,7 @@ async def claim_around(
         *(full, scan_max),
         *lane,
         tenants,
+        *([each[column] for each in limited] for column in range(3)),
     )
     return await _bounded(conn, rows)
 

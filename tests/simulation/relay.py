@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.base.errors import InvalidInput
+from postroom.outbox.controls import REFRESH_S
 from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import Answer, Channel, Claim, Delivered, Message
-from postroom.outbox.pauses import REFRESH_S, mark_paused, mark_resumed
+from postroom.outbox.pauses import mark_paused, mark_resumed
 from postroom.outbox.publish import publish_many
 from postroom.resilience.backoff import Schedule
 from postroom.worker.model import JobContext

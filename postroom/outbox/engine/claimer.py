@@ -9,10 +9,11 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
-from postroom.outbox.engine.past_full import EmptyScanPause, PastFullScan, Places
+from postroom.outbox.engine.past_full import EmptyScanPause, PastFullScan, Places, passed_by
 from postroom.outbox.engine.put_off import PutOff
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace, Restarts
 from postroom.outbox.lanes import NORMAL, RETRY_STATES, Lane
+from postroom.outbox.limits import Room
 from postroom.outbox.model import Claim
 from postroom.outbox.store import OrderedBy
 from postroom.worker.heartbeat import Worker
@@ -64,12 +65,14 @@ class Claimer:
         full: Sequence[str] = (),
         silent: Sequence[str] = (),
         closed: Mapping[str, float] | None = None,
+        limited: Sequence[Room] = (),
         ended: Sequence[OrderedBy] = (),
     ) -> list[Claim]:
         """At most `free` deliveries, none to a destination in `full`; empty when nothing else is due.
 
         What is due to `closed` destinations is put off for so many seconds, and what is due to `silent`
-        ones where it hides everything else. `ended`: at most `free`; what waited for these comes first.
+        ones where it hides everything else. Of what is `limited`, about so many as there is room for.
+        `ended`: at most `free`; what waited for these comes first.
         """
         wanted = min(CLAIM_MAX, free)
         if wanted <= 0:
@@ -80,9 +83,9 @@ class Claimer:
             return claims
         if self._restarts.overdue:
             self._restart()
-        if full:
+        if full or limited:
             await self._put_off.closed(closed or {})
-            return claims + await self._claim_past_full(wanted, full, silent)
+            return claims + await self._claim_past_full(wanted, full, silent, limited)
         return claims + await self._claim_due(wanted)
 
     async def _claim_behind(self, ended: Sequence[OrderedBy]) -> list[Claim]:
@@ -169,16 +172,21 @@ class Claimer:
                     break
         return cursor
 
-    async def _claim_past_full(self, wanted: int, full: Sequence[str], silent: Sequence[str]) -> list[Claim]:
+    async def _claim_past_full(
+        self, wanted: int, full: Sequence[str], silent: Sequence[str], limited: Sequence[Room]
+    ) -> list[Claim]:
         """The cursor stays, for it would pass over what is left alone."""
-        if self._pause.holds(full):
+        shut = passed_by(full, [each for each in limited if each.most <= 0])
+        if shut and self._pause.holds(shut):
             return []
         began_at = self._clock.monotonic()
         async with self._pool.acquire() as conn:
             places = self._places(wanted)
-            claims = await self._past_full.claim(conn, places, full=full, cursor=self._cursor)
-            if not claims:
-                self._pause.begin(full, scan_s=self._clock.monotonic() - began_at)
+            claims = await self._past_full.claim(
+                conn, places, full=full, limited=limited, cursor=self._cursor
+            )
+            if shut and not claims:
+                self._pause.begin(shut, scan_s=self._clock.monotonic() - began_at)
                 await self._put_off.silent(conn, silent)
         return claims
 

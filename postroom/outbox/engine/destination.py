@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from postroom.outbox.lanes import URGENT_STATES
@@ -62,6 +64,23 @@ class Destination:
             crowds = self.crowd and (not self.waiting or self.turn % CROWD_TURN == 0)
             taken.append(self.crowd.popleft() if crowds else self.waiting.popleft())
         return taken
+
+    def claims(self) -> Iterator[Claim]:
+        """All that waits."""
+        return chain(self.waiting, self.crowd)
+
+    def put_back(self, claims: Sequence[Claim]) -> None:
+        """What was taken and may not go yet is the next to go again."""
+        for claim in reversed(claims):
+            (self.crowd if claim.crowds else self.waiting).appendleft(claim)
+
+    def remove(self, wanted: Callable[[Claim], bool]) -> list[Claim]:
+        """Take out of what waits those that are `wanted`."""
+        every = list(self.claims())
+        self.waiting.clear()
+        self.crowd.clear()
+        self.put_back([claim for claim in every if not wanted(claim)])
+        return [claim for claim in every if wanted(claim)]
 
     def is_silent(self, now: float) -> bool:
         """Whether something is under way and nothing has come back well for a while."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from postroom.base.clock import Clock
 from postroom.outbox.engine.attempts import Attempts, worst_trip
 from postroom.outbox.engine.destination import WIDTH_START, Destination
+from postroom.outbox.engine.limiter import Limiter
 from postroom.outbox.engine.settler import Settler
 from postroom.outbox.lanes import BULK_STATES
+from postroom.outbox.limits import Limit, Room
 from postroom.outbox.model import (
     Adapter,
     Answer,
@@ -50,6 +52,7 @@ class Dispatcher:
         backoff: Backoff,
         clock: Clock,
         settler: Settler,
+        limiter: Limiter,
         age_max_s: float = math.inf,
     ) -> None:
         self.places_max = adapter.concurrency_max
@@ -66,6 +69,8 @@ class Dispatcher:
         self._backoff = backoff
         self._clock = clock
         self._settler = settler
+        self._limiter = limiter
+        self._held_up: dict[str, None] = {}
         self._age_max_s = age_max_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._destinations: dict[str, Destination] = {}
@@ -81,6 +86,23 @@ class Dispatcher:
     def places_free(self) -> int:
         """What the next claim may take: never so much that one destination could get it all."""
         return max(0, min(self._claim_max, self.places_max - self.places_taken))
+
+    def set_limits(self, limits: Sequence[Limit]) -> None:
+        """Where these are new, what was claimed before is let go; its turn may be far off now."""
+        if self._limiter.set(limits):
+            self.hand_back()
+            self.go_on()
+
+    @property
+    def held_back(self) -> bool:
+        """Whether a limit had no room when `room` was asked last."""
+        return self._limiter.active and self._limiter.holds_back
+
+    def room(self) -> tuple[int, list[Room]]:
+        """What the limits leave of `places_free`, and of which tenants and destinations only fewer."""
+        if not self._limiter.active:
+            return self.places_free, []
+        return self._limiter.room(self._destinations, self.places_free)
 
     @property
     def bulk_places_free(self) -> int:
@@ -134,6 +156,7 @@ class Dispatcher:
         self._held += len(started)
         self._yielding_held += _yielding_in(started)
         for name, destination in touched.items():
+            self._held_up.pop(name, None)
             self._send_off(name, destination)
 
     def _in_time(self, claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -177,8 +200,10 @@ class Dispatcher:
         for destination in self._destinations.values():
             self._hand_back(destination, 0.0)
 
-    def _hand_back(self, destination: Destination, after_s: float) -> None:
-        for claim in destination.take(destination.waiting_count):
+    def _hand_back(
+        self, destination: Destination, after_s: float, *, only: Callable[[Claim], bool] = lambda _: True
+    ) -> None:
+        for claim in destination.remove(only):
             self._held -= 1
             self._yielding_held -= _yielding_in([claim])
             self._settle(claim, Deferred(Wait.DESTINATION_FULL, "handed back", after_s), 0)
@@ -189,7 +214,7 @@ class Dispatcher:
             if not destination.workers:
                 self._destinations.pop(name, None)
             return
-        if destination.workers >= destination.width:
+        if destination.workers >= destination.width or name in self._held_up:
             return
         destination.workers += 1
         task = asyncio.create_task(self._worker(name, destination))
@@ -204,7 +229,7 @@ class Dispatcher:
         """
         opened_next = False
         try:
-            while batch := destination.take(self._batch_max):
+            while batch := self._take(name, destination):
                 if destination.waiting_count and not opened_next:
                     opened_next = True
                     self._send_off(name, destination)
@@ -213,6 +238,25 @@ class Dispatcher:
         finally:
             destination.workers -= 1
             self._send_off(name, destination)
+
+    def _take(self, name: str, destination: Destination) -> list[Claim]:
+        """One batch at most of what may start now; empty when nothing may."""
+        if not self._limiter.active:
+            return destination.take(self._batch_max)
+        batch = self._limiter.take(destination, self._batch_max)
+        if not batch and destination.waiting_count and name not in self._held_up:
+            self._held_up[name] = None
+            free = destination.width - destination.workers + 1
+            self._limiter.want(destination.claims(), self._batch_max * free)
+        return batch
+
+    def go_on(self, most: int | None = None) -> None:
+        """Try again what limits have held up, `most` destinations of it, the first ones first."""
+        for name in list(self._held_up)[:most]:
+            del self._held_up[name]
+            if destination := self._destinations.get(name):
+                self._hand_back(destination, 0.0, only=self._limiter.is_stuck)
+                self._send_off(name, destination)
 
     async def _deliver(self, destination: Destination, batch: Sequence[Claim]) -> bool:
         """Returns: whether the destination may have more under way than before."""
@@ -230,6 +274,9 @@ class Dispatcher:
             if self._yielding_held:
                 self._yielding_held -= _yielding_in(batch)
             self._end(batch, answers, int((now - started) * 1000))
+            if (freed := self._limiter.ended(batch)) and self._held_up:
+                self.go_on(freed)
+                await asyncio.sleep(0)  # so that they go first
         return destination.answered(now, well=worst_trip(answers)[0] is None)
 
     def _end(self, batch: Sequence[Claim], answers: Sequence[Answer], duration_ms: int) -> None:

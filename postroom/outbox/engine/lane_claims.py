@@ -13,6 +13,7 @@ from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.share import Share
 from postroom.outbox.engine.tenant_claims import TenantClaims
 from postroom.outbox.lanes import LANES, Urgency
+from postroom.outbox.limits import Room, without
 from postroom.outbox.model import Claim
 from postroom.outbox.store import OrderedBy
 from postroom.worker.heartbeat import Worker
@@ -68,6 +69,7 @@ class LaneClaims:
         full: Sequence[str] = (),
         silent: Sequence[str] = (),
         closed: Mapping[str, float] | None = None,
+        limited: Sequence[Room] = (),
         ended: Sequence[OrderedBy] = (),
     ) -> list[Claim]:
         """At most `free` deliveries, the urgent ones first, bulk last; empty when nothing is due.
@@ -78,7 +80,7 @@ class LaneClaims:
         free = min(CLAIM_MAX, free)
         if free <= 0:
             return []
-        around = _Around(bulk_free, full, silent, closed)
+        around = _Around(bulk_free, full, silent, closed, limited)
         if self._found_some and self._clock.monotonic() - self._looked_at >= LOOK_EVERY_S:
             await self._look()
         if self._busy:
@@ -114,11 +116,13 @@ class LaneClaims:
         urgent_max = min(self._shares[Urgency.URGENT].of(free), free - len(ended))
         claims = await self._take(Urgency.URGENT, urgent_max, around)
         self._shares[Urgency.URGENT].took(len(claims))
+        around = around.after(claims)
         bulk_busy = bulk_free > 0 and Urgency.BULK in self._busy
         bulk_share = self._shares[Urgency.BULK].of(free - len(claims)) if bulk_busy else 0
         normal_max = max(free - len(claims) - min(bulk_share, bulk_free), len(ended))
         normal = await self._claimers[Urgency.NORMAL].claim(normal_max, **around._asdict(), ended=ended)
         claims += normal
+        around = around.after(normal)
         if normal_max and _exhausted(normal, normal_max):
             claims += await self._take(Urgency.URGENT, free - len(claims), around)
             bulk_share = free - len(claims)
@@ -146,3 +150,7 @@ class _Around(NamedTuple):
     full: Sequence[str]
     silent: Sequence[str]
     closed: Mapping[str, float] | None
+    limited: Sequence[Room]
+
+    def after(self, claims: Sequence[Claim]) -> _Around:
+        return self._replace(limited=without(self.limited, claims))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Final, NamedTuple
 
 from postroom.base.clock import Clock
@@ -10,6 +10,7 @@ from postroom.base.db import Connection
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.lanes import NORMAL, Lane
+from postroom.outbox.limits import Room
 from postroom.outbox.model import Claim
 from postroom.worker.heartbeat import Worker
 
@@ -25,6 +26,10 @@ PAUSE_SCANS: Final = 4
 """An empty scan is followed by a pause of so many times what it took."""
 
 
+PassedBy = tuple[str | None, str | None]
+"""A tenant, or a destination."""
+
+
 class Places(NamedTuple):
     """How many deliveries a claim may take, of each kind."""
 
@@ -32,8 +37,13 @@ class Places(NamedTuple):
     retry_max: int
 
 
+def passed_by(full: Sequence[str], limited: Sequence[Room]) -> frozenset[PassedBy]:
+    """What a scan leaves alone: destinations, and what limits have no room for."""
+    return frozenset([(None, name) for name in full] + [each[:2] for each in limited])
+
+
 class PastFullScan:
-    """Scans past what is due to full destinations.
+    """Scans past what is due to full destinations, and what limits have no room for.
 
     Promise: a backlog of full destinations, and what was claimed beside it, is read once, and then only what
     comes after it: the next scan goes on where the last one ended, as long as whatever that passed by is
@@ -57,28 +67,45 @@ class PastFullScan:
         self._worker = worker
         self._clock = clock
         self._scanned_to = START
-        self._passed_by: frozenset[str] = frozenset()
+        self._passed_by: frozenset[PassedBy] = frozenset()
 
     def restart(self) -> None:
         self._scanned_to = START
 
     async def claim(
-        self, conn: Connection, places: Places, *, full: Sequence[str], cursor: Cursor
+        self,
+        conn: Connection,
+        places: Places,
+        *,
+        full: Sequence[str],
+        cursor: Cursor,
+        limited: Sequence[Room] = (),
     ) -> list[Claim]:
-        """Lease what is due from `cursor` on to destinations that are not `full`."""
-        if not self._passed_by.issubset(full):
+        """Lease what is due from `cursor` on to destinations that are not `full`.
+
+        Of what is `limited`, what there is room for is taken near the cursor. Beyond that it is left alone,
+        so that room for a few of a long backlog does not make the scan begin again before it.
+        """
+        now_passed_by = passed_by(full, limited)
+        if not self._passed_by.issubset(now_passed_by):
             self._scanned_to = START
-        self._passed_by = frozenset(full)
+        self._passed_by = now_passed_by
         onward = cursor.advanced_to(self._scanned_to)
-        claims = await self._scan(conn, places, full, onward, SCAN_MAX)
+        near = any(each.most > 0 for each in limited)
+        if near and (claims := await self._scan(conn, places, _Around(full, limited), cursor, SCAN_MAX)):
+            return claims
+        around = _Around(full, [each._replace(most=0) for each in limited])
+        claims = []
+        if onward != cursor or not near:
+            claims = await self._scan(conn, places, around, onward, SCAN_MAX)
         if claims:
             self._scanned_to = onward.after(claims)
-        elif onward != cursor:
-            claims = await self._scan(conn, places, full, cursor, SCAN_MAX)
-        return claims or await self._scan_on(conn, places, full, onward)
+        elif onward != cursor and not near:
+            claims = await self._scan(conn, places, around, cursor, SCAN_MAX)
+        return claims or await self._scan_on(conn, places, around, onward)
 
     async def _scan_on(
-        self, conn: Connection, places: Places, full: Sequence[str], cursor: Cursor
+        self, conn: Connection, places: Places, around: _Around, cursor: Cursor
     ) -> list[Claim]:
         claims: list[Claim] = []
         began_at = self._clock.monotonic()
@@ -86,7 +113,7 @@ class PastFullScan:
             end, more = await store.fetch_scan_end(
                 conn, channel=self._channel, lane=self._lane, cursor=cursor, scan_max=LONG_SCAN_MAX
             )
-            claims = await self._scan(conn, places, full, cursor, LONG_SCAN_MAX)
+            claims = await self._scan(conn, places, around, cursor, LONG_SCAN_MAX)
             if claims:
                 break
             cursor = end
@@ -96,7 +123,7 @@ class PastFullScan:
         return claims
 
     async def _scan(
-        self, conn: Connection, places: Places, full: Sequence[str], cursor: Cursor, scan_max: int
+        self, conn: Connection, places: Places, around: _Around, cursor: Cursor, scan_max: int
     ) -> list[Claim]:
         return await store.claim_around(
             conn,
@@ -105,11 +132,17 @@ class PastFullScan:
             first_max=places.first_max,
             retry_max=places.retry_max,
             cursor=cursor,
-            full=full,
+            full=around.full,
+            limited=around.limited,
             scan_max=scan_max,
             lane=self._lane,
             tenants=self._tenants,
         )
+
+
+class _Around(NamedTuple):
+    full: Sequence[str]
+    limited: Sequence[Room]
 
 
 class EmptyScanPause:
@@ -117,14 +150,14 @@ class EmptyScanPause:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._full: frozenset[str] = frozenset()
+        self._shut: frozenset[Hashable] = frozenset()
         self._until = float("-inf")
 
-    def holds(self, full: Sequence[str]) -> bool:
-        """Whether scanning with these destinations full is not worth a query yet."""
-        return self._clock.monotonic() < self._until and self._full.issubset(full)
+    def holds(self, shut: Collection[Hashable]) -> bool:
+        """Whether scanning is not worth a query yet, while these take nothing."""
+        return self._clock.monotonic() < self._until and self._shut.issubset(shut)
 
-    def begin(self, full: Sequence[str], *, scan_s: float) -> None:
+    def begin(self, shut: Collection[Hashable], *, scan_s: float) -> None:
         """An empty scan ended now, which took so long."""
         pause_s = min(PAUSE_MAX_S, max(PAUSE_MIN_S, PAUSE_SCANS * scan_s))
-        self._full, self._until = frozenset(full), self._clock.monotonic() + pause_s
+        self._shut, self._until = frozenset(shut), self._clock.monotonic() + pause_s

@@ -11,18 +11,19 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox import store
+from postroom.outbox.controls import REFRESH_S, Controls
 from postroom.outbox.engine.attempts import Attempts
 from postroom.outbox.engine.claim_batches import ClaimBatches
 from postroom.outbox.engine.claimer import CLAIM_MAX
 from postroom.outbox.engine.dispatcher import Dispatcher
 from postroom.outbox.engine.lane_claims import LaneClaims
+from postroom.outbox.engine.limiter import Limiter
 from postroom.outbox.engine.lost_claims import CHECK_EVERY_S, LostClaims
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.settler import Settler
 from postroom.outbox.engine.sources import Sources
 from postroom.outbox.engine.watched_starts import WatchedStarts
 from postroom.outbox.model import Adapter
-from postroom.outbox.pauses import REFRESH_S, Pauses
 from postroom.resilience.backoff import Backoff
 from postroom.resilience.circuits import Circuits
 from postroom.worker.heartbeat import Worker
@@ -60,7 +61,7 @@ class Relay:
         circuits: Circuits,
         adapter: Adapter,
         backoff: Backoff,
-        pauses: Pauses,
+        controls: Controls,
         age_max_s: float = math.inf,
         keyring: Keyring = NO_KEYS,
         sources: Sources | None = None,
@@ -73,7 +74,7 @@ class Relay:
         self._wakeup = wakeup
         self._adapter = adapter
         self._backoff = backoff
-        self._pauses = pauses
+        self._controls = controls
         self._paused = False
         self._age_max_s = age_max_s
         self._restart_pace = restart_pace
@@ -100,19 +101,25 @@ class Relay:
         """
         batches = ClaimBatches(pool=self._pool, channel=self._channel, clock=self._clock)
         settler = Settler(pool=self._pool, wake=self._next_may_go, ended=batches.ended)
+        limiter = Limiter(pool=self._pool, worker=self._worker, clock=self._clock)
         dispatcher = Dispatcher(
             adapter=self._adapter,
             attempts=self._attempts,
             backoff=self._backoff,
             clock=self._clock,
             settler=settler,
+            limiter=limiter,
             age_max_s=self._age_max_s,
         )
+        limiter.start(dispatcher.go_on)
         settling = asyncio.create_task(settler.run(), name=f"settle {self._channel}")
         try:
             await self._claim_until_stopped(dispatcher, settler, batches, context)
         finally:
-            await self._drain(dispatcher, settling)
+            try:
+                await self._drain(dispatcher, settling)
+            finally:
+                await limiter.close()
             await batches.forget_all()
         return dispatcher.done_count
 
@@ -153,8 +160,9 @@ class Relay:
             if context.once and not (claimed or waits):
                 return
             if not dispatcher.has_room or (context.once and not claimed):
-                if dispatcher.places_taken:  # all may have ended while the claim was under way
-                    await _freed(settler, FULL_WAIT_S if lanes.crowded else NO_ROOM_WAIT_S)
+                if dispatcher.places_taken or dispatcher.held_back:  # all may have ended during the claim
+                    soon = lanes.crowded or dispatcher.held_back
+                    await _freed(settler, FULL_WAIT_S if soon else NO_ROOM_WAIT_S)
             elif claimed:
                 streams = 1 < claimed < wanted // 2 and dispatcher.places_taken >= STREAM_MIN
                 if streams and not settler.next_may_go:
@@ -180,15 +188,16 @@ class Relay:
     ) -> int:
         """Claim and start what fits. Returns: how many; 0 when nothing is due or nothing fits."""
         await self._lost_claims.check()
-        self._paused = await self._pauses.hold(self._channel)
+        self._paused = await self._controls.paused(self._channel)
         if self._paused:
             dispatcher.hand_back()
             return 0
+        dispatcher.set_limits(await self._controls.limits(self._channel))
         closed = await self._attempts.closed_off()
         silent = dispatcher.silent_destinations()
         full = dispatcher.full_destinations()
-        self._passed_some_by = bool(full)
-        free = dispatcher.places_free
+        free, limited = dispatcher.room()
+        self._passed_some_by = bool(full) or dispatcher.held_back
         ended = settler.take_ended(self._half_of(free), full=full)
         try:
             claims = await lanes.claim(
@@ -197,6 +206,7 @@ class Relay:
                 full=[*full, *closed],
                 silent=silent,
                 closed=closed,
+                limited=limited,
                 ended=[each for each in ended if each[1] not in closed],
             )
         except DATABASE_FAILURES:
@@ -223,7 +233,7 @@ class Relay:
             await self._wakeup.awake_on(self._channel)
             await self._wakeup.wait(self._channel, REFRESH_S)
             return
-        if dispatcher.full_destinations():
+        if dispatcher.held_back or dispatcher.full_destinations():
             await _freed(settler, FULL_WAIT_S)
             return
         if await self._wakeup.sleeping_on(self._channel):

@@ -16,6 +16,7 @@ from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.share import Share
 from postroom.outbox.engine.tenant_scan import TenantScan
 from postroom.outbox.lanes import Lane
+from postroom.outbox.limits import Room, without
 from postroom.outbox.model import Claim
 from postroom.outbox.store import OrderedBy
 from postroom.worker.heartbeat import Worker
@@ -74,6 +75,7 @@ class TenantClaims:
         full: Sequence[str] = (),
         silent: Sequence[str] = (),
         closed: Mapping[str, float] | None = None,
+        limited: Sequence[Room] = (),
         ended: Sequence[OrderedBy] = (),
     ) -> list[Claim]:
         """At most `free`, the others' first, and of those that crowd at most `room` if places are left free.
@@ -83,19 +85,23 @@ class TenantClaims:
         others: list[Claim] = []
         if self._scans:
             others_max = min(self._others.of(free), free - len(ended))
-            others = await self._claim_around(self._scans[-1], others_max, full)
+            others = await self._claim_around(self._scans[-1], others_max, full, limited)
             self._others.took(len(others))
             self._crowd.note_others(others)
             if others:
                 self._others_seen_at = self._clock.monotonic()
+        limited = without(limited, others)
         left = free - len(others)
         crowd_max = max(min(left, room) if self.leaves_room else left, len(ended))
-        claims = await self._claim_in_turn(crowd_max - len(ended), full)
+        claims = await self._claim_in_turn(crowd_max - len(ended), full, limited)
+        limited = without(limited, claims)
         crowd_max -= len(claims)
         if crowd_max > 0:
-            found = await self._claimer.claim(crowd_max, full=full, silent=silent, closed=closed, ended=ended)
+            found = await self._claimer.claim(
+                crowd_max, full=full, silent=silent, closed=closed, limited=limited, ended=ended
+            )
             if crowd_max > len(ended):
-                self._note(_without(found, ended), full)
+                self._note(_without(found, ended), whole=not (full or limited))
             claims += found
         crowding = set(self._crowd.tenants)
         self._follow()
@@ -105,24 +111,26 @@ class TenantClaims:
             msgspec.structs.replace(each, crowds=True) if each.tenant in crowding else each for each in claims
         ]
 
-    async def _claim_in_turn(self, wanted: int, full: Sequence[str]) -> list[Claim]:
+    async def _claim_in_turn(self, wanted: int, full: Sequence[str], limited: Sequence[Room]) -> list[Claim]:
         """Those that crowd but for the first, which the whole lane's claims find, where it is their turn."""
         self._turn = (self._turn + 1) % max(1, len(self._scans))
         if self._turn == 0:
             return []
-        claims = await self._claim_around(self._scans[self._turn - 1], wanted, full)
+        claims = await self._claim_around(self._scans[self._turn - 1], wanted, full, limited)
         self._crowd.note_all(claims, whole=False)
         return claims
 
-    async def _claim_around(self, scan: TenantScan, wanted: int, full: Sequence[str]) -> list[Claim]:
+    async def _claim_around(
+        self, scan: TenantScan, wanted: int, full: Sequence[str], limited: Sequence[Room]
+    ) -> list[Claim]:
         if wanted <= 0:
             return []
         async with self._pool.acquire() as conn:
-            return await scan.claim(conn, wanted, full=full)
+            return await scan.claim(conn, wanted, full=full, limited=limited)
 
-    def _note(self, claims: Sequence[Claim], full: Sequence[str]) -> None:
+    def _note(self, claims: Sequence[Claim], *, whole: bool) -> None:
         if self._scans:
-            self._crowd.note_all(claims, whole=not full)
+            self._crowd.note_all(claims, whole=whole)
         else:
             self._crowd.note_others(claims)
 

@@ -11,6 +11,7 @@ from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.engine.past_full import PAUSE_SCANS, PastFullScan, Places
 from postroom.outbox.lanes import Lane
+from postroom.outbox.limits import Room
 from postroom.outbox.model import Claim
 from postroom.worker.heartbeat import Worker
 
@@ -49,19 +50,24 @@ class TenantScan:
         self._walked_to = START
         self._walk_at = float("-inf")
 
-    async def claim(self, conn: Connection, wanted: int, *, full: Sequence[str]) -> list[Claim]:
+    async def claim(
+        self, conn: Connection, wanted: int, *, full: Sequence[str], limited: Sequence[Room] = ()
+    ) -> list[Claim]:
         """Lease about `wanted` at most; what was published lately comes first."""
         if wanted <= 0:
             return []
         places = Places(max(1, wanted - wanted // 4), max(1, wanted // 4))
-        return await self._claim_new(conn, places, full) or await self._claim_walking(conn, places, full)
+        new = await self._claim_new(conn, places, full, limited)
+        return new or await self._claim_walking(conn, places, full, limited)
 
-    async def _claim_new(self, conn: Connection, places: Places, full: Sequence[str]) -> list[Claim]:
+    async def _claim_new(
+        self, conn: Connection, places: Places, full: Sequence[str], limited: Sequence[Room]
+    ) -> list[Claim]:
         began_at = self._clock.monotonic()
         if began_at < self._look_at:
             return []
         cursor = await self._beginning(conn, full)
-        claims = await self._new.claim(conn, places, full=full, cursor=cursor)
+        claims = await self._new.claim(conn, places, full=full, limited=limited, cursor=cursor)
         if not claims:
             now = self._clock.monotonic()
             self._look_at = now + max(LOOK_EVERY_S, PAUSE_SCANS * (now - began_at))
@@ -78,7 +84,9 @@ class TenantScan:
             self._new.restart()
         return self._new_from
 
-    async def _claim_walking(self, conn: Connection, places: Places, full: Sequence[str]) -> list[Claim]:
+    async def _claim_walking(
+        self, conn: Connection, places: Places, full: Sequence[str], limited: Sequence[Room]
+    ) -> list[Claim]:
         began_at = self._clock.monotonic()
         if began_at < self._walk_at:
             return []
@@ -95,6 +103,7 @@ class TenantScan:
             cursor=self._walked_to,
             full=full,
             tenants=self.tenants,
+            limited=limited,
             scan_max=STEP_MAX,
             lane=self._lane,
         )

@@ -1,0 +1,190 @@
+"""Keeps one relay within the limits of its channel; what it may start is leased, a little at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from uuid import UUID
+
+from postroom.base.clock import Clock
+from postroom.base.db import DATABASE_FAILURES, Pool, transaction
+from postroom.base.log import get_logger
+from postroom.outbox.engine.destination import Destination
+from postroom.outbox.engine.limit_budget import ASK_MAX_S, Budget
+from postroom.outbox.limits import Lease, Limit, Room, Wanted, lease
+from postroom.outbox.model import Claim
+from postroom.worker.heartbeat import Worker
+
+log = get_logger(__name__)
+
+
+class Limiter:
+    """Lets deliveries of one relay start.
+
+    Promise: nothing starts that its channel, its tenant or its destination has no room for, all runners
+    together. Of starts: in any T seconds at most `per_second` times (T + `VOID_S`), and what had piled up
+    (`PILE_S`). In flight: never more than the limit. While the database is away, what is limited waits.
+    Without a limit it costs a look at an empty list. Does not promise: anything of what was under way
+    before the limit was known. What a runner had in flight when it died may still be there when others
+    get its places.
+    """
+
+    def __init__(self, *, pool: Pool, worker: Worker, clock: Clock) -> None:
+        self._pool = pool
+        self._worker = worker
+        self._clock = clock
+        self._limits: Sequence[Limit] = ()
+        self._whole: Budget | None = None
+        self._tenants: dict[str, Budget] = {}
+        self._destinations: dict[str, Budget] = {}
+        self._budgets: Collection[Budget] = ()
+        self._charged: dict[tuple[UUID, int], list[Budget]] = {}
+        self._leased_by = worker.id
+        self._wanted = asyncio.Event()
+        self._leasing: asyncio.Task[None] | None = None
+        self.holds_back = False
+
+    @property
+    def active(self) -> bool:
+        return bool(self._budgets)
+
+    def start(self, go_on: Callable[[], None]) -> None:
+        """`go_on` is called whenever more may have become possible."""
+        self._leasing = asyncio.create_task(self._lease_on(go_on), name="lease limits")
+
+    async def close(self) -> None:
+        """Return the places. Call it when nothing is in flight any more."""
+        if self._leasing is not None:
+            self._leasing.cancel()
+            await asyncio.gather(self._leasing, return_exceptions=True)
+        held = [each.limit.id for each in self._budgets if each.limit.in_flight is not None]
+        try:
+            await self._ask([Wanted(limit_id, 0, 0, 0) for limit_id in held])
+        except DATABASE_FAILURES as error:
+            log.warning("limits.not_returned", error=repr(error))  # they return when this worker leaves
+
+    def set(self, limits: Sequence[Limit]) -> bool:
+        """Keep these from now on. Returns: whether they are others. Errors: whatever broke the leasing."""
+        if self._leasing is not None and self._leasing.done():
+            self._leasing.result()
+        if self._leased_by != self._worker.id:  # declared dead: what it had is no longer its own
+            self._leased_by = self._worker.id
+            for each in self._budgets:
+                each.places = 0
+        if limits == self._limits:
+            return False
+        known = {each.limit.id: each for each in self._budgets}
+        self._limits, self._whole, self._tenants, self._destinations = limits, None, {}, {}
+        for limit in limits:
+            budget = known.get(limit.id) or Budget(limit)
+            budget.limit = limit
+            if limit.tenant is not None:
+                self._tenants[limit.tenant] = budget
+            elif limit.destination is not None:
+                self._destinations[limit.destination] = budget
+            else:
+                self._whole = budget
+        whole = [self._whole] if self._whole else []
+        self._budgets = [*whole, *self._tenants.values(), *self._destinations.values()]
+        self.holds_back = False
+        return True
+
+    def room(self, destinations: Mapping[str, Destination], free: int) -> tuple[int, list[Room]]:
+        """Returns: how many may be claimed, and of which tenants and destinations only fewer."""
+        now = self._clock.monotonic()
+        if self._whole is not None:
+            waiting = sum(each.waiting_count for each in destinations.values())
+            free = min(free, self._whole.room(waiting, now))
+        rooms = []
+        if self._tenants:
+            counts = Counter(claim.tenant for each in destinations.values() for claim in each.claims())
+            rooms = [Room(name, None, each.room(counts[name], now)) for name, each in self._tenants.items()]
+        for name, each in self._destinations.items():
+            waiting = destinations[name].waiting_count if name in destinations else 0
+            rooms.append(Room(None, name, each.room(waiting, now)))
+        self.holds_back = free <= 0 or any(each.most <= 0 for each in rooms)
+        return free, [each for each in rooms if each.most < free]
+
+    def take(self, destination: Destination, most: int) -> list[Claim]:
+        """Take the next ones that may start now; those between them stay."""
+        now = self._clock.monotonic()
+        taken, passed_by = list[Claim](), list[Claim]()
+        while len(taken) < most and (self._whole is None or self._whole.allows_one(now)):
+            if not (found := destination.take(1)):
+                break
+            budgets = self._of(found[0])
+            if all(each.allows_one(now) for each in budgets):
+                for each in budgets:
+                    each.start_one()
+                self._charged[found[0].message_id, found[0].n] = budgets
+                taken += found
+            else:
+                passed_by += found
+        destination.put_back(passed_by)
+        return taken
+
+    def _of(self, claim: Claim) -> list[Budget]:
+        tenant, there = self._tenants.get(claim.tenant), self._destinations.get(claim.destination)
+        return [each for each in (self._whole, tenant, there) if each is not None]
+
+    def ended(self, claims: Iterable[Claim]) -> int:
+        """Free the places of what was started. Returns: how many."""
+        freed = 0
+        for claim in claims:
+            budgets = self._charged.pop((claim.message_id, claim.n), ())
+            for each in budgets:
+                each.used -= 1
+            freed += any(each.limit.in_flight is not None for each in budgets)
+        return freed
+
+    def want(self, queue: Iterable[Claim], most: int) -> None:
+        """Ask for what keeps these from starting, of which `most` could start otherwise."""
+        now = self._clock.monotonic()
+        counts: Counter[Budget] = Counter()
+        for claim in queue:
+            counts.update(each for each in self._of(claim) if not each.allows_one(now))
+        for budget, count in counts.items():
+            budget.wanted += min(count, most)
+        self._wanted.set()
+
+    def is_stuck(self, claim: Claim) -> bool:
+        """Whether it should be handed back: others have had all of its limit for a while."""
+        return any(each.stuck for each in self._of(claim))
+
+    async def _lease_on(self, go_on: Callable[[], None]) -> None:
+        while True:
+            due = await self._due()
+            asked_at = self._clock.monotonic()
+            wanted = [each.ask(asked_at) for each in due]
+            try:
+                given = await self._ask(wanted)
+            except DATABASE_FAILURES as error:
+                log.warning("limits.not_leased", error=repr(error))
+                await asyncio.sleep(ASK_MAX_S)
+                given = {}
+            now = self._clock.monotonic()
+            for budget, each in zip(due, wanted, strict=True):
+                nothing = Lease(each.limit_id, 0, 0, None)
+                budget.take(each, given.get(each.limit_id, nothing), asked_at=asked_at, now=now)
+            go_on()
+
+    async def _due(self) -> list[Budget]:
+        while True:
+            self._wanted.clear()
+            now = self._clock.monotonic()
+            if due := [each for each in self._budgets if each.due_at() <= now]:
+                return due
+            due_at = min((each.due_at() for each in self._budgets), default=math.inf)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if due_at == math.inf else due_at - now):
+                    await self._wanted.wait()
+
+    async def _ask(self, wanted: Sequence[Wanted]) -> dict[int, Lease]:
+        if not wanted:
+            return {}
+        async with transaction(self._pool) as conn:
+            leases = await lease(conn, worker=self._worker.id, wanted=wanted)
+        return {each.limit_id: each for each in leases}

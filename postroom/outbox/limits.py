@@ -1,0 +1,134 @@
+"""Limits that all runners keep together: how much of a channel, a tenant or a destination may go out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from postroom.base.db import Connection, query
+from postroom.outbox.model import Claim
+
+_SET = query(__package__, "set_limit")
+_REMOVE = query(__package__, "remove_limit")
+_LIST = query(__package__, "list_limits")
+_LOCK = query(__package__, "lock_limits")
+_LEASE = query(__package__, "lease_limits")
+
+PILE_S: Final = 0.2
+"""What nobody starts is kept for so long, but two starts at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit, as the runners keep it: starts a second, deliveries in flight, or both.
+
+    It is for one tenant, for one destination, or for all of a channel.
+    """
+
+    id: int
+    tenant: str | None
+    destination: str | None
+    per_second: float | None
+    in_flight: int | None
+
+
+class Room(NamedTuple):
+    """How many more of one tenant or one destination may be claimed now."""
+
+    tenant: str | None
+    destination: str | None
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """One limit, as a person sees it.
+
+    `in_flight_now`: the places that its runners have, where it limits them. `reached`: within the last minute
+    something waited for it, at `reached_at` last.
+    """
+
+    channel: str
+    tenant: str | None
+    destination: str | None
+    per_second: float | None
+    in_flight: int | None
+    in_flight_now: int | None
+    reached: bool
+    reached_at: datetime | None
+    reason: str
+    set_by: str
+    set_at: datetime
+
+
+def without(rooms: Sequence[Room], claims: Sequence[Claim]) -> Sequence[Room]:
+    """What is left of them after these claims."""
+    if not rooms or not claims:
+        return rooms
+    tenants, destinations = (Counter(getattr(c, name) for c in claims) for name in ("tenant", "destination"))
+    return [Room(t, d, most - (tenants[t] if d is None else destinations[d])) for t, d, most in rooms]
+
+
+class Wanted(NamedTuple):
+    """What a worker asks of one limit: `starts` more, and `places` in all, of which `used` are in use."""
+
+    limit_id: int
+    starts: int
+    places: int
+    used: int
+
+
+class Lease(NamedTuple):
+    """What it was given. `places` may be fewer than are in use, where the limit was lowered, even negative.
+
+    `next_start_s`: until there is one more start; None where starts are not limited.
+    """
+
+    limit_id: int
+    starts: int
+    places: int
+    next_start_s: float | None
+
+
+async def lease(conn: Connection, *, worker: int, wanted: Sequence[Wanted]) -> list[Lease]:
+    """Take from limits what they leave, for this worker; a limit that is gone has no answer.
+
+    Promise: in any T seconds no more starts are given out than `per_second` times T plus what had piled up
+    (`PILE_S`); the places of all workers together never exceed `in_flight`, but while it was just lowered.
+    Transaction: the caller's, of which this must be all, for it locks the limits until the end.
+    """
+    ids, starts, places, used = (list(column) for column in zip(*wanted, strict=True))
+    await conn.execute(_LOCK, ids)
+    return [Lease(*row) for row in await conn.fetch(_LEASE, worker, ids, starts, places, used, PILE_S)]
+
+
+async def set_limit(
+    conn: Connection,
+    *,
+    channel: str,
+    tenant: str | None,
+    destination: str | None,
+    per_second: float | None,
+    in_flight: int | None,
+    reason: str,
+    set_by: str,
+) -> None:
+    """Set one, in place of another one for the same."""
+    scope = (channel, tenant, destination)
+    await conn.execute(_SET, *scope, per_second, in_flight, reason, set_by)
+
+
+async def remove_limit(
+    conn: Connection, *, channel: str, tenant: str | None, destination: str | None
+) -> bool:
+    """Returns: whether there was one."""
+    return await conn.fetchval(_REMOVE, channel, tenant, destination) is not None
+
+
+async def list_limits(conn: Connection, *, timeout_s: float | None = None) -> list[LimitStatus]:
+    """Every limit, by channel."""
+    rows = await conn.fetch(_LIST, timeout=timeout_s)
+    return [LimitStatus(**row) for row in rows]
