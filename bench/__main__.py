@@ -20,6 +20,7 @@ from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
 from bench.queue import measure_drain, measure_held_snapshot, measure_latency
 from bench.report import Report
+from bench.retention import measure_retention
 from bench.runners import measure_two_runners
 from bench.stage import Stage, open_stage, run
 from postroom.base.log import configure_logging
@@ -45,6 +46,9 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "held": measure_held_snapshot,
         "history": lambda stage, report: measure_history(
             stage, report, rounds=rounds, finished=20_000_000 if full else 5_000_000
+        ),
+        "retention": lambda stage, report: measure_retention(
+            stage, report, rounds=rounds, seconds=seconds * 2, count=60_000_000 if full else 1_000_000
         ),
         "webhook": lambda stage, report: measure_webhooks(stage, report, rounds=rounds),
         "email": lambda stage, report: measure_emails(stage, report, rounds=rounds),

@@ -43,6 +43,7 @@ GOALS: Final = {
     "two_runners_ratio": Goal("≥ 1", at_least=1.0),
     "history_ratio": Goal("≥ 0.9", at_least=0.9),
     "backlog_ratio": Goal("≥ 0.9", at_least=0.9),
+    "retention_60m": Goal("≥ 0.9", at_least=0.9),
     "ingest_over_http": Goal("≥ 0.4", at_least=0.4),
     "webhook_over_bare": Goal("≥ 0.6", at_least=0.6),
     "email_over_bare": Goal("≥ 0.6", at_least=0.6),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from postroom.admin import audit
 from postroom.base.db import Connection, transaction
 from postroom.channels.email.adapter import EmailAdapter
@@ -22,8 +20,6 @@ from postroom.outbox.model import OUTBOUND, Channel
 from postroom.wiring import WorkerServices
 from postroom.worker.model import Job
 
-PRUNE_MAX = 10_000
-
 
 def catalog(parts: WorkerServices) -> dict[str, Job]:
     """Every job by name, in the order in which they are shown."""
@@ -37,30 +33,17 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         async with transaction(pool) as conn:
             return await unpark_stragglers(conn)
 
-    async def prune_exports(conn: Connection) -> int:
-        return await exports.prune_records(conn, days=keep.message_days, limit=PRUNE_MAX)
+    async def prune_exports(conn: Connection, limit: int) -> int:
+        return await exports.prune_records(conn, days=keep.message_days, limit=limit)
 
-    async def prune_bodies(conn: Connection) -> int:
-        return await stripe.prune_raw(conn, days=keep.delivered_payload_days, batch_max=PRUNE_MAX)
+    async def prune_bodies(conn: Connection, limit: int) -> int:
+        return await stripe.prune_raw(conn, days=keep.delivered_payload_days, batch_max=limit)
 
-    async def prune_events(conn: Connection) -> int:
-        return await stripe.prune_events(conn, days=keep.message_days, batch_max=PRUNE_MAX)
+    async def prune_events(conn: Connection, limit: int) -> int:
+        return await stripe.prune_events(conn, days=keep.message_days, batch_max=limit)
 
-    async def prune_audit(conn: Connection) -> int:
-        return await audit.prune(conn, days=keep.audit_days, batch_max=PRUNE_MAX)
-
-    def whole(prune: Callable[[Connection], Awaitable[int]]) -> Callable[[], Awaitable[int]]:
-        """Batch after batch, each its own transaction: one a run would fall behind a busy account."""
-
-        async def pruned() -> int:
-            total, count = 0, PRUNE_MAX
-            while count == PRUNE_MAX:
-                async with transaction(pool) as conn:
-                    count = await prune(conn)
-                total += count
-            return total
-
-        return pruned
+    async def prune_audit(conn: Connection, limit: int) -> int:
+        return await audit.prune(conn, days=keep.audit_days, batch_max=limit)
 
     async def sample() -> int:
         return await sample_throughput(pool)
@@ -72,11 +55,7 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         dead_letter_job(pool=pool, mailer=mailer),
         rescue_job(rescuer=rescuer, unpark=unpark),
         expiry_job(Expirer(pool=pool, worker=parts.worker, ages=parts.ages)),
-        retention_job(
-            pool=pool,
-            keep=keep,
-            extras=tuple(map(whole, (prune_exports, prune_bodies, prune_events, prune_audit))),
-        ),
+        retention_job(pool=pool, keep=keep, extras=(prune_exports, prune_bodies, prune_events, prune_audit)),
         canary_job(pool=pool, extras=(sample,)),
         encryption_job(pool=pool, keyring=services.keyring),
         recovery_job(pool=pool),

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from postroom.base.db import Pool, connect, open_pool
+from postroom.base.db import Connection, Pool, connect, open_pool
 from postroom.base.settings import RetentionSettings, Settings
 from postroom.jobs.catalog import catalog
 from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.ledger.replay import replay_one
-from postroom.outbox.ledger.retention import retention_job
+from postroom.outbox.ledger.retention import WITHIN_S, retention_job
 from postroom.wiring import open_worker
 from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
@@ -207,6 +207,34 @@ async def test_messages_go_after_400_days(dsn: str, pool: Pool) -> None:
             await retain(pool)
     assert await pool.fetchval("select count(*) from postroom.message") == 1
     assert await pool.fetchval("select count(*) from postroom.expiring") == 1
+
+
+A_THOUSAND = """
+select count(*) from postroom.publish_many((
+    select jsonb_agg('{"channel": "email", "payload": {"to": "ada@example.com"}}'::jsonb)
+    from generate_series(1, 1000)))"""
+ENDED_LONG_AGO = """
+with ended as (delete from postroom.delivery)
+update postroom.message set created_at = created_at - interval '31 days'"""
+
+
+@pytest.mark.rows_by_hand
+async def test_a_million_payloads_do_not_keep_the_rest_from_its_turn(pool: Pool) -> None:
+    """The run was cut off after 5 minutes, as a failure, and what came last was never reached."""
+    for _ in range(3):
+        await pool.execute(A_THOUSAND)
+    await pool.execute(ENDED_LONG_AGO)
+    left: list[int] = []
+
+    async def last(conn: Connection, limit: int) -> int:
+        left.append(await conn.fetchval(FULL))
+        return 0
+
+    job = retention_job(pool=pool, keep=RetentionSettings(), extras=(last,))
+    assert job.timeout_s > WITHIN_S
+    assert await job.run(JobContext(once=True)) == 3_000
+    assert left == [2_000]
+    assert await pool.fetchval(FULL) == 0
 
 
 async def test_the_audit_trail_goes_after_two_years(dsn: str, pool: Pool, tmp_path: Path) -> None:
