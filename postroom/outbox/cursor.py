@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
-from postroom.outbox.lanes import FIRST_STATES
+from postroom.outbox.lanes import FIRST_STATES, RETRY_STATES
 from postroom.outbox.model import Claim
 
-Position = tuple[datetime, int]
-"""`due_at` and `seq` of a delivery: the order in which deliveries are claimed."""
-_FIRST: Final[Position] = (datetime(1970, 1, 1, tzinfo=UTC), 0)
+Position = tuple[float, int]
+"""When a delivery is due, in seconds since the epoch, and its `seq`: deliveries are claimed in this order."""
+_FIRST: Final[Position] = (0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +27,16 @@ class Cursor:
 
     def after(self, claims: Sequence[Claim]) -> Cursor:
         """The cursor behind these claims, which are in order."""
-        first, retry = self.first, self.retry
-        for claim in claims:
-            if claim.state in FIRST_STATES:
-                first = (claim.due_at, claim.seq)
-            else:
-                retry = (claim.due_at, claim.seq)
-        return Cursor(first, retry)
+        return Cursor(
+            next(
+                ((each.due_s, each.seq) for each in reversed(claims) if each.state in FIRST_STATES),
+                self.first,
+            ),
+            next(
+                ((each.due_s, each.seq) for each in reversed(claims) if each.state in RETRY_STATES),
+                self.retry,
+            ),
+        )
 
     def advanced_to(self, other: Cursor, *, first: bool = True, retry: bool = True) -> Cursor:
         """The further of the two, for both kinds of attempt or only for one. Never goes back."""

@@ -69,11 +69,11 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
     `message_id` is the stable id that receivers deduplicate on; `n` tells the deliveries of
     one message apart. `attempts` were spent before this one. `payload` is JSON text.
-    `claimed_at` is the database's clock, and None in a claim that is only settled. `since`: when its greatest
-    age began, where that is not `created_at`; `expires_at`: the publisher's own limit.
+    Times are seconds since the epoch by the database's clock. `claimed_s` is None in a claim that is only
+    settled; `since_s`: when its greatest age began, if not `created_s`; `expires_s`: its publisher's limit.
     `started_no` is None unless a worker has died holding it: then its starts are written down, and it is 0,
-    or the number of the claim under which it was started last.
-    `crowds`: its tenant has so much waiting that others go first; no query tells.
+    or the number of the claim under which it was started last. `batch_id`: the ledger's note of what was
+    claimed together with it. `crowds`: its tenant has so much waiting that others go first; no query tells.
     The order of the other fields is that of the columns in the claiming queries.
     """
 
@@ -87,7 +87,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     ordering_key: str | None
     state: str
     attempts: int
-    due_at: datetime
+    due_s: float
     seq: int
     type: str
     tenant: str
@@ -95,11 +95,12 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     correlation_id: str
     traceparent: str | None
     payload: str
-    created_at: datetime
-    claimed_at: datetime | None = None
-    since: datetime | None = None
-    expires_at: datetime | None = None
+    created_s: float
+    claimed_s: float | None = None
+    since_s: float | None = None
+    expires_s: float | None = None
     started_no: int | None = None
+    batch_id: int | None = None
     crowds: bool = False
 
     def body(self) -> dict[str, Any]:

@@ -113,12 +113,10 @@ def settle(outcome: Outcome, *, attempts: int, backoff: Backoff, jitter: float) 
 def left_s(claim: Claim, age_max_s: float) -> float:
     """Seconds that a delivery had left when it was claimed: until its channel's greatest age, or what its
     publisher named, whichever comes first. Infinite for what was claimed to be settled only."""
-    if claim.claimed_at is None:
+    if claim.claimed_s is None:
         return math.inf
-    left = age_max_s - (claim.claimed_at - (claim.since or claim.created_at)).total_seconds()
-    if claim.expires_at is None:
-        return left
-    return min(left, (claim.expires_at - claim.claimed_at).total_seconds())
+    left = age_max_s - (claim.claimed_s - (claim.since_s or claim.created_s))
+    return left if claim.expires_s is None else min(left, claim.expires_s - claim.claimed_s)
 
 
 EXPIRED: Final = Settlement(Verdict.DEAD, "expired", reason=NOT_IN_TIME, cause=Cause.EXPIRED)

@@ -120,21 +120,24 @@ async def _bounded(conn: Connection, rows: Sequence[Record]) -> list[Claim]:
     """The claims, with large payloads as far as one claim may hold them. From the first one on that no longer
     fits all are handed back, so that the order stays.
     """
-    large = [row["message_id"] for row in rows if row["payload"] is None]
+    claims = [Claim(*row) for row in rows]
+    large = [claim.message_id for claim in claims if not claim.payload]
     if not large:
-        return [Claim(*row) for row in rows]
+        return claims
     payloads = {row["id"]: row["payload"] for row in await conn.fetch(_LIST_LARGE, large)}
-    claims: list[Claim] = []
-    for row in rows:
-        claim = Claim(*row)
-        if row["payload"] is None:
+    for place, claim in enumerate(claims):
+        if not claim.payload:
             if claim.message_id not in payloads:
                 break
-            claim = msgspec.structs.replace(claim, payload=payloads[claim.message_id])
-        claims.append(claim)
-    if rest := rows[len(claims) :]:
-        ids, ns, claim_nos = ([row[name] for row in rest] for name in ("message_id", "n", "claim_no"))
-        await conn.execute(_RELEASE, rest[0]["worker"], ids, ns, claim_nos)
+            claims[place] = msgspec.structs.replace(claim, payload=payloads[claim.message_id])
+    else:
+        return claims
+    claims, rest = claims[:place], claims[place:]
+    await conn.execute(
+        _RELEASE,
+        rest[0].worker,
+        *([getattr(c, name) for c in rest] for name in ("message_id", "n", "claim_no")),
+    )
     return claims
 
 
@@ -143,7 +146,7 @@ async def fetch_scan_end(
 ) -> tuple[Cursor, bool]:
     """Returns: where a scan of `scan_max` of each kind ends, and whether there may be more behind it."""
     row = await fetch_one(conn, _SCAN_END, channel, *cursor.first, *cursor.retry, scan_max, *lane)
-    end = Cursor((row["first_due_at"], row["first_seq"]), (row["retry_due_at"], row["retry_seq"]))
+    end = Cursor((row["first_due_s"], row["first_seq"]), (row["retry_due_s"], row["retry_seq"]))
     return end, row["seen"] >= scan_max
 
 
@@ -206,10 +209,10 @@ async def mark_started(conn: Connection, claims: Sequence[Claim]) -> set[tuple[U
     return {(row[0], row[1]) for row in rows}
 
 
-async def forget_claims(conn: Connection, *, channel: str, batches: Sequence[tuple[int, datetime]]) -> None:
-    """Forget claims of which everything has ended. `batches`: worker and moment of each."""
-    workers, moments = [worker for worker, _ in batches], [moment for _, moment in batches]
-    await conn.execute(_FORGET_CLAIMS, channel, workers, moments)
+async def forget_claims(conn: Connection, *, channel: str, batches: Sequence[tuple[int, int]]) -> None:
+    """Forget claims of which everything has ended. `batches`: worker and id of each."""
+    workers, ids = {worker for worker, _ in batches}, [id_ for _, id_ in batches]
+    await conn.execute(_FORGET_CLAIMS, channel, list(workers), ids)
 
 
 async def hand_back(

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from postroom.outbox.model import Claim
 
+NEW_YEAR_S = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+
 
 def make_claim(**changes: Any) -> Claim:
     """A first attempt, claimed by worker 1, with whatever a test wants otherwise."""
@@ -22,7 +24,7 @@ def make_claim(**changes: Any) -> Claim:
         "ordering_key": None,
         "state": "pending",
         "attempts": 0,
-        "due_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "due_s": NEW_YEAR_S,
         "seq": 1,
         "type": "",
         "tenant": "",
@@ -30,6 +32,6 @@ def make_claim(**changes: Any) -> Claim:
         "correlation_id": "",
         "traceparent": None,
         "payload": "{}",
-        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "created_s": NEW_YEAR_S,
     }
     return Claim(**{**values, **changes})

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from postroom.outbox.cursor import START, Cursor
 from tests.factories.claims import make_claim
-from tests.fixtures.clock import START as NOON
 
-FIRST = [make_claim(state="pending", due_at=NOON + timedelta(seconds=n), seq=n) for n in range(3)]
-RETRY = [make_claim(state="retry", due_at=NOON + timedelta(hours=n), seq=n) for n in range(3)]
+NOON = 1_767_268_800.0
+
+FIRST = [make_claim(state="pending", due_s=NOON + n, seq=n) for n in range(3)]
+RETRY = [make_claim(state="retry", due_s=NOON + 3_600 * n, seq=n) for n in range(3)]
 
 
 def test_it_stands_behind_the_last_claim_of_each_kind() -> None:
     cursor = START.after([*FIRST, RETRY[0]])
-    assert cursor == Cursor(first=(FIRST[2].due_at, 2), retry=(NOON, 0))
+    assert cursor == Cursor(first=(FIRST[2].due_s, 2), retry=(NOON, 0))
     assert cursor.after([]) == cursor
 
 

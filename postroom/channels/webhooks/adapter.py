@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -127,7 +127,7 @@ class WebhookAdapter:
             return PRIVATE
         except InvalidPayload as error:
             return rejected_payload(error)
-        body = build_body(payload, type_=claim.type, created_at=claim.created_at)
+        body = build_body(payload, type_=claim.type, created_at=datetime.fromtimestamp(claim.created_s, UTC))
         if claim.attempts == 0 and len(payload.data) > DATA_BYTES_WARNED:
             log.warning("webhook.large_payload", message_id=str(claim.message_id), size_bytes=len(body))
         answer = await self._post(url, self._headers(claim, target, body), body)

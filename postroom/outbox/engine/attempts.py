@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 from postroom.base.db import DATABASE_AWAY, DATABASE_FAILURES
 from postroom.base.errors import InvalidInput
@@ -75,24 +75,25 @@ class Attempts:
             return {}
         return await self._circuits.not_yet(f"{self._adapter.channel}:")
 
-    async def batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+    # The first three hand on the next one's coroutine: one of their own each would be a tenth of an attempt.
+    def batch(self, claims: Sequence[Claim]) -> Coroutine[Any, Any, Sequence[Answer]]:
         """Try claims of one destination together; one answer each, in order."""
         for claim in claims:
             if claim.started_no is not None:
-                return await self._starts.tried(claims, self._opened)
-        return await self._opened(claims)
+                return self._starts.tried(claims, self._opened)
+        return self._opened(claims)
 
-    async def _opened(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+    def _opened(self, claims: Sequence[Claim]) -> Coroutine[Any, Any, Sequence[Answer]]:
         for claim in claims:
             if claim.payload.startswith(RESERVED):
                 whole = self._sources.complete_from_memory(claims)
                 if whole is None:
-                    return await try_opened(claims, self._keyring, self._completed)
-                return await self._batch(whole)
-        return await self._batch(claims)
+                    return try_opened(claims, self._keyring, self._completed)
+                return self._batch(whole)
+        return self._batch(claims)
 
-    async def _completed(self, claims: Sequence[Claim]) -> Sequence[Answer]:
-        return await self._sources.try_completed(claims, self._batch)
+    def _completed(self, claims: Sequence[Claim]) -> Coroutine[Any, Any, Sequence[Answer]]:
+        return self._sources.try_completed(claims, self._batch)
 
     async def _batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         circuit = self.circuit_of(claims[0])

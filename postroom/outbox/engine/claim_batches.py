@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from postroom.base.clock import Clock
@@ -19,12 +18,6 @@ FORGET_EVERY_S: Final = 1.0
 FORGET_MAX: Final = 500
 
 
-@dataclass(slots=True)
-class _Batch:
-    worker: int
-    open_count: int
-
-
 class ClaimBatches:
     """Counts, for each claim, how many of its deliveries have not ended.
 
@@ -36,28 +29,24 @@ class ClaimBatches:
         self._pool = pool
         self._channel = channel
         self._clock = clock
-        self._open: dict[datetime, _Batch] = {}
-        self._ended: list[tuple[int, datetime]] = []
+        self._open: dict[int | None, int] = {}
+        self._ended: list[tuple[int, int]] = []
         self._forgot_at = float("-inf")
 
     def began(self, claims: Sequence[Claim]) -> None:
-        for claim in claims:
-            if claim.claimed_at is None:
-                continue
-            batch = self._open.get(claim.claimed_at)
-            if batch is None:
-                self._open[claim.claimed_at] = _Batch(claim.worker, 1)
-            else:
-                batch.open_count += 1
+        """All that one claim has brought, or several."""
+        self._open.update(Counter([claim.batch_id for claim in claims]))
 
     def ended(self, claim: Claim) -> None:
         """It is settled, or was lost to somebody else."""
-        if claim.claimed_at is None or (batch := self._open.get(claim.claimed_at)) is None:
+        batch_id = claim.batch_id
+        if batch_id is None or (open_count := self._open.get(batch_id)) is None:
             return
-        batch.open_count -= 1
-        if not batch.open_count:
-            del self._open[claim.claimed_at]
-            self._ended.append((batch.worker, claim.claimed_at))
+        if open_count > 1:
+            self._open[batch_id] = open_count - 1
+        else:
+            del self._open[batch_id]
+            self._ended.append((claim.worker, batch_id))
 
     async def forget_now_and_then(self) -> None:
         """Errors: the database's."""

@@ -108,7 +108,8 @@ class Claimer:
         began_at = self._clock.monotonic()
         claims = await self._claim(places)
         took_s = self._clock.monotonic() - began_at
-        retry_count = sum(claim.state in RETRY_STATES for claim in claims)
+        retry_count = len([claim for claim in claims if claim.state in RETRY_STATES])
+        self._retries_are_due = retry_count > 0
         no_more_first = len(claims) - retry_count < places.first_max
         no_more_retries = retry_count < places.retry_max
         self._cursor = cursor.after(claims).advanced_to(
@@ -125,7 +126,7 @@ class Claimer:
 
     async def _claim(self, places: Places) -> list[Claim]:
         async with self._pool.acquire() as conn:
-            claims = await store.claim_due(
+            return await store.claim_due(
                 conn,
                 channel=self._channel,
                 worker=self._worker.id,
@@ -134,8 +135,6 @@ class Claimer:
                 cursor=self._cursor,
                 lane=self._lane,
             )
-        self._retries_are_due = any(claim.state in RETRY_STATES for claim in claims)
-        return claims
 
     async def _much_is_due(self, *, claimed: bool) -> bool:
         """Where something was claimed, no failure of this question keeps it from being delivered.

@@ -6,7 +6,6 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from postroom.base.clock import Clock
@@ -161,8 +160,8 @@ class Dispatcher:
 
     def _in_time(self, claims: Sequence[Claim]) -> Sequence[Claim]:
         """Those that are not too old; the others are settled. Nearly nothing ever is too old."""
-        oldest = self._oldest(claims)
-        suspects = [each for each in claims if each.expires_at is not None or each.created_at < oldest]
+        oldest_s = (claims[0].claimed_s or 0.0) - self._age_max_s if claims else 0.0
+        suspects = [each for each in claims if each.expires_s is not None or each.created_s <= oldest_s]
         late = [each for each in suspects if left_s(each, self._age_max_s) <= 0]
         if not late:
             return claims
@@ -170,13 +169,6 @@ class Dispatcher:
             self._settler.hand_in(claim, EXPIRED, 0)
         gone = {(claim.message_id, claim.n) for claim in late}
         return [claim for claim in claims if (claim.message_id, claim.n) not in gone]
-
-    def _oldest(self, claims: Sequence[Claim]) -> datetime:
-        """What was published before this may be too old."""
-        claimed_at = claims[0].claimed_at if claims else None
-        if claimed_at is None or self._age_max_s == math.inf:
-            return datetime.min.replace(tzinfo=UTC)
-        return claimed_at - timedelta(seconds=self._age_max_s)
 
     def _open(self, name: str) -> Destination:
         width = min(WIDTH_START, self._width_max) if self._widens else self._width_max

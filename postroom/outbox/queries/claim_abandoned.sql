@@ -12,7 +12,7 @@
     returning d.*
 )
 select c.message_id, c.n, c.worker, c.claim_no, c.channel, c.destination, c.endpoint_id, c.ordering_key,
-    c.state, c.attempts, c.due_at, c.seq, m.type, m.tenant, m.key, coalesce(m.correlation_id, m.id::text) as correlation_id,
-    m.traceparent, '{}' as payload, m.created_at
+    c.state, c.attempts, date_part('epoch', c.due_at) as due_s, c.seq, m.type, m.tenant, m.key, coalesce(m.correlation_id, m.id::text) as correlation_id,
+    m.traceparent, '{}' as payload, date_part('epoch', m.created_at) as created_s
 from claimed c
 join postroom.message m on m.id = c.message_id

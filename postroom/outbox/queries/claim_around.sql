@@ -9,7 +9,7 @@ with fresh as materialized (
     select d.ctid as place, d.destination, d.tenant, d.due_at, d.seq
     from postroom.delivery d
     where d.channel = $1 and d.state = $11 and d.worker is null
-        and d.due_at <= now() and (d.due_at, d.seq) > ($5, $6)
+        and d.due_at <= now() and (d.due_at, d.seq) > (to_timestamp($5), $6)
         and (d.ordering_key is null or not exists (
             select from postroom.delivery e
             where e.ordering_key = d.ordering_key and e.channel = d.channel
@@ -20,7 +20,7 @@ with fresh as materialized (
     select d.ctid as place, d.destination, d.tenant, d.due_at, d.seq
     from postroom.delivery d
     where d.channel = $1 and d.state = $12 and d.worker is null
-        and d.due_at <= now() and (d.due_at, d.seq) > ($7, $8)
+        and d.due_at <= now() and (d.due_at, d.seq) > (to_timestamp($7), $8)
         and (d.ordering_key is null or not exists (
             select from postroom.delivery e
             where e.ordering_key = d.ordering_key and e.channel = d.channel

@@ -1,4 +1,2 @@
--- Forget claims of which everything has ended. $1 channel, $2 workers, $3 when they were made
-delete from postroom.claim_batch b
-using unnest($2::bigint[], $3::timestamptz[]) as c(worker, claimed_at)
-where b.channel = $1 and b.worker = c.worker and b.claimed_at = c.claimed_at
+-- Forget claims of which everything has ended. $1 channel, $2 their workers, $3 ids
+delete from postroom.claim_batch where channel = $1 and worker = any ($2::bigint[]) and id = any ($3::bigint[])
