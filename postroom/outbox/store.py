@@ -150,9 +150,9 @@ async def fetch_scan_end(
     return end, row["seen"] >= scan_max
 
 
-async def fetch_moment_ago(conn: Connection, seconds: float) -> datetime:
-    """By the database's clock, for a position in what is due."""
-    moment: datetime = await conn.fetchval(_MOMENT_AGO, seconds)
+async def fetch_moment_ago(conn: Connection, seconds: float) -> float:
+    """By the database's clock, in seconds since the epoch, for a position in what is due."""
+    moment: float = await conn.fetchval(_MOMENT_AGO, seconds)
     return moment
 
 

@@ -70,6 +70,5 @@ def _is_late(claims: Sequence[Claim]) -> bool:
     """Whether the newest of first attempts, or of retries, was due long ago. `claims`: each kind in order."""
     newest = {claim.state: claim for claim in claims}
     return any(
-        each.claimed_at is not None and (each.claimed_at - each.due_at).total_seconds() > LATE_S
-        for each in newest.values()
+        each.claimed_s is not None and each.claimed_s - each.due_s > LATE_S for each in newest.values()
     )
