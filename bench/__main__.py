@@ -15,6 +15,7 @@ from rich.console import Console
 from bench.chain import measure_chain
 from bench.chain_latency import measure_chain_latency
 from bench.channels import measure_emails, measure_slow_neighbours, measure_webhooks
+from bench.expired import measure_expired
 from bench.fair import measure_fairness
 from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
@@ -44,6 +45,7 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "latency": measure_latency,
         "ingest": lambda stage, report: measure_ingest(stage, report, rounds=rounds, seconds=seconds),
         "held": measure_held_snapshot,
+        "expired": measure_expired,
         "history": lambda stage, report: measure_history(
             stage, report, rounds=rounds, finished=20_000_000 if full else 5_000_000
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -58,8 +59,11 @@ class NoopAdapter:
 class Engine:
     """One worker, one channel; the parts are those of the service."""
 
-    def __init__(self, dsn: str, pool: Pool, adapter: Adapter | None = None) -> None:
+    def __init__(
+        self, dsn: str, pool: Pool, adapter: Adapter | None = None, *, age_max_s: float = math.inf
+    ) -> None:
         self.pool = pool
+        self.age_max_s = age_max_s
         self.noop = NoopAdapter()
         self.adapter = adapter or self.noop
         self.worker = Worker(pool=pool, role="bench")
@@ -78,6 +82,7 @@ class Engine:
             adapter=self.adapter,
             backoff=Exponential(attempts_max=5),
             controls=Controls(pool=self.pool, clock=clock),
+            age_max_s=self.age_max_s,
         )
 
     async def run(self, context: JobContext) -> int:

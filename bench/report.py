@@ -40,6 +40,7 @@ GOALS: Final = {
     "latency_ms_p50": Goal("below the best peer"),
     "latency_ms_p99": Goal("below the best peer"),
     "held_xmin_ratio": Goal("≥ 0.8", at_least=0.8),
+    "expired_flat": Goal("≤ 1.2", at_most=1.2),
     "two_runners_ratio": Goal("≥ 1", at_least=1.0),
     "history_ratio": Goal("≥ 0.9", at_least=0.9),
     "backlog_ratio": Goal("≥ 0.9", at_least=0.9),
