@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from uuid import UUID
 
 import asyncpg
 
 from postroom.base.clock import Clock, SystemClock
-from postroom.base.db import Connection, Pool, query, transaction
+from postroom.base.db import Connection, Pool, fetch_one, query, transaction
 from postroom.base.log import get_logger
 from postroom.base.settings import RetentionSettings
-from postroom.outbox.ledger.turns import take_turns
+from postroom.outbox.ledger.turns import Sweep, take_turns
 from postroom.resilience import store as circuits
 from postroom.worker import store as workers
 from postroom.worker.model import Job, JobContext
@@ -56,7 +57,6 @@ def retention_job(
         _by_age(_EMPTY_PAYLOADS, keep.delivered_payload_days),
         _by_age(_EMPTY_KEPT_PAYLOADS, KEPT_LOOKED_AT_DAYS),
         _by_age(_DISCARD_LETTERS, keep.dead_payload_days),
-        _by_age(_PRUNE_MESSAGES, keep.message_days),
         *extras,
     )
 
@@ -78,7 +78,7 @@ def retention_job(
             return not context.stop.is_set()
 
         return dropped + await take_turns(
-            [partial(batch, prune) for prune in prunes],
+            [*(partial(batch, prune) for prune in prunes), _messages(pool, keep.message_days)],
             clock=clock or SystemClock(),
             within_s=WITHIN_S,
             share=SHARE,
@@ -94,6 +94,21 @@ def _by_age(sql: str, days: int) -> Prune:
         return count
 
     return prune
+
+
+def _messages(pool: Pool, days: int) -> Sweep:
+    """Walks over all that are past their time, once: what went leaves index entries until the next vacuum,
+    and what must stay is asked about, so that to begin anew with each batch would cost ever more."""
+    after = UUID(int=0)
+
+    async def sweep() -> tuple[int, bool]:
+        nonlocal after
+        async with transaction(pool) as conn:
+            found = await fetch_one(conn, _PRUNE_MESSAGES, days, BATCH_MAX, after)
+        after = found["last"] or after
+        return found["gone"], found["looked"] >= BATCH_MAX
+
+    return sweep
 
 
 async def _partition(pool: Pool, keep: RetentionSettings) -> int:

@@ -237,6 +237,34 @@ async def test_a_million_payloads_do_not_keep_the_rest_from_its_turn(pool: Pool)
     assert await pool.fetchval(FULL) == 0
 
 
+PAST_THEIR_TIME = """
+insert into postroom.message (id, channel, payload, deliveries, xid, created_at)
+select overlay(postroom.first_id_at(moment)::text placing right(gen_random_uuid()::text, 21) from 16)::uuid,
+    'email', '{}', 1, 0, moment
+from generate_series(1, 9000) i,
+    lateral (select now() - interval '500 days' + make_interval(secs => i)) at (moment)"""
+THE_OLDEST_ARE_PARKED = """
+insert into postroom.delivery (message_id, channel, destination, due_at)
+select id, 'email', 'email', 'infinity' from postroom.message order by id limit 4000"""
+ADDED_UP_AND_EMPTIED = """
+with folded as (update postroom.ledger_fold set xid = 1)
+update postroom.retention_mark set swept_upto = (select id from postroom.message order by id desc limit 1)"""
+
+
+@pytest.mark.rows_by_hand
+async def test_what_must_stay_is_looked_at_once_a_run(dsn: str, pool: Pool) -> None:
+    """Each batch began with the oldest again: with a hundred thousand parked, most of a second."""
+    for statement in (PAST_THEIR_TIME, THE_OLDEST_ARE_PARKED, ADDED_UP_AND_EMPTIED):
+        await pool.execute(statement)
+    await pool.close()
+    before = await rows_read(dsn)
+    pool = await open_pool(dsn)
+    assert await retain(pool) == 5_000
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 4_000
+    await pool.close()
+    assert await rows_read(dsn) - before < 9_000 + 5_000 + 2_000
+
+
 async def test_the_audit_trail_goes_after_two_years(dsn: str, pool: Pool, tmp_path: Path) -> None:
     await pool.execute(
         "insert into postroom.audit (at, actor, action) "
