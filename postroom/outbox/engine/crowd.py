@@ -16,6 +16,8 @@ CROWDING_SHARE: Final = 0.1
 """Of `LATE_MIN` late claims or more, the largest tenant crowds if it has more than this part."""
 CROWD_MAX: Final = 20
 LEAVE_S: Final = 5.0
+LEAVE_ROUNDS: Final = 3
+"""Who had nothing for so long, and in so many rounds of turns, crowds no more."""
 
 
 class Crowd:
@@ -29,11 +31,12 @@ class Crowd:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._late: Counter[str] = Counter()
-        self._seen_at: dict[str, float] = {}
+        self._seen: dict[str, tuple[float, int]] = {}
+        self._turns = 0
 
     @property
     def tenants(self) -> tuple[str, ...]:
-        return tuple(self._seen_at)
+        return tuple(self._seen)
 
     def note_others(self, claims: Sequence[Claim]) -> None:
         """What was claimed around all that crowd."""
@@ -48,8 +51,8 @@ class Crowd:
             return
         [(tenant, count)] = self._late.most_common(1)
         self._late.clear()
-        if count > CROWDING_SHARE * total and len(self._seen_at) < CROWD_MAX:
-            self._seen_at[tenant] = self._clock.monotonic()
+        if count > CROWDING_SHARE * total and len(self._seen) < CROWD_MAX:
+            self._seen[tenant] = self._clock.monotonic(), self._turns
 
     def note_all(self, claims: Sequence[Claim], *, whole: bool) -> None:
         """What was claimed with those that crowd. `whole`: from all that is due, passing by nothing.
@@ -57,13 +60,19 @@ class Crowd:
         Of whom nothing is among it for a while, that one crowds no more; if nothing is late, nobody does.
         """
         if whole and not (claims and _is_late(claims)):
-            self._seen_at.clear()
+            self._seen.clear()
         if not claims:
             return
         now = self._clock.monotonic()
-        for tenant in {claim.tenant for claim in claims} & self._seen_at.keys():
-            self._seen_at[tenant] = now
-        self._seen_at = {tenant: at for tenant, at in self._seen_at.items() if now - at <= LEAVE_S}
+        self._turns += 1
+        for tenant in {claim.tenant for claim in claims} & self._seen.keys():
+            self._seen[tenant] = now, self._turns
+        turns_max = LEAVE_ROUNDS * len(self._seen)
+        self._seen = {
+            tenant: (at, turn)
+            for tenant, (at, turn) in self._seen.items()
+            if now - at <= LEAVE_S or self._turns - turn <= turns_max
+        }
 
 
 def _is_late(claims: Sequence[Claim]) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import chain, islice
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -59,6 +60,7 @@ class Settler:
         self._freed = asyncio.Event()
         self._failure: BaseException | None = None
         self._ended: dict[store.OrderedBy, None] = {}
+        self._ended_of_crowd: dict[store.OrderedBy, None] = {}
         self.unsettled = 0
         self.settled_count = 0
 
@@ -76,20 +78,26 @@ class Settler:
         self._freed.set()
 
     def _note_end(self, claim: Claim) -> None:
-        if claim.ordering_key is not None and len(self._ended) < ENDED_MAX:
-            self._ended[claim.ordering_key, claim.destination] = None
+        if claim.ordering_key is None:
+            return
+        ended = self._ended_of_crowd if claim.crowds else self._ended
+        if len(ended) < ENDED_MAX:
+            ended[claim.ordering_key, claim.destination] = None
             self._wake()
 
     @property
     def next_may_go(self) -> bool:
         """Whether `take_ended` has something."""
-        return bool(self._ended)
+        return bool(self._ended or self._ended_of_crowd)
 
     def take_ended(self, most: int, *, full: Sequence[str]) -> list[store.OrderedBy]:
-        """Where one has ended and the next may go; at most `most`, none of the destinations `full`."""
-        taken = [each for each in self._ended if each[1] not in full][:most]
+        """Where one has ended and the next may go; at most `most`, none of the destinations `full`. Where a
+        tenant crowds, the others come first."""
+        waiting = chain(self._ended, self._ended_of_crowd)
+        taken = list(islice((each for each in waiting if each[1] not in full), most))
         for each in taken:
-            del self._ended[each]
+            self._ended.pop(each, None)
+            self._ended_of_crowd.pop(each, None)
         return taken
 
     async def freed(self) -> None:

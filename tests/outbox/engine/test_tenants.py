@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,9 +17,11 @@ from postroom.outbox.cursor import START
 from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import replay_dead_letters
-from postroom.outbox.model import Answer, Channel, Claim, Delivered, Message, Rejected
+from postroom.outbox.model import Answer, Channel, Claim, Delivered, Message, Rejected, RetryLater
+from postroom.outbox.pauses import mark_paused
+from postroom.resilience.breaker import Trip
 from postroom.worker.model import JobContext
-from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.fixtures.engine import AT_ONCE, Engine, ScriptedAdapter, email
 
 MANY = """
 select postroom.publish_many(jsonb_agg(jsonb_build_object(
@@ -76,7 +79,7 @@ class Paced(ScriptedAdapter):
             self.passed_by[claim.key] = len(self.seen) - self.published_at[claim.key]
         self.seen.append(claim)
         await asyncio.sleep(0.005)
-        return Delivered()
+        return self.answer(claim)
 
     def count(self, tenant: str) -> int:
         return sum(claim.tenant == tenant for claim in self.seen)
@@ -184,3 +187,65 @@ async def test_one_tenant_alone_has_everything_and_nothing_is_passed_by(dsn: str
         await queue(engine, "ab"[n % 2], 50, ordering_key=f"k{n % 7}" if n % 3 else None)
     assert await engine.drain() == 2_300
     assert await pool.fetchval("select count(*) from postroom.delivery") == 0
+
+
+async def test_beside_a_dead_receiver_of_its_own(dsn: str, pool: Pool) -> None:
+    """A breaker is open, so that the claims go around a destination, too."""
+    engine, adapter = await paced(dsn, pool, Channel.WEBHOOK)
+    adapter.answer = lambda claim: (
+        RetryLater("no", trip=Trip.NOW) if claim.destination == "b5.example" else Delivered()
+    )
+    await queue(engine, "a", 20_000)
+    dead = [Message(channel="webhook", payload={"url": "https://b5.example/"}, tenant="b")] * 500
+    async with running(engine):
+        await engine.publish(dead)
+        await until(lambda: len(adapter.seen) > 700)
+        passed_by = await pass_by(engine, adapter, "b", 5)
+        assert adapter.count("a") < 15_000, "the backlog ended too soon to prove anything"
+        assert passed_by[4] < 400, passed_by
+
+
+async def test_order_and_retries_hold_beside_a_backlog(dsn: str, pool: Pool) -> None:
+    engine, adapter = await paced(dsn, pool, Channel.EMAIL)
+    engine.backoff = AT_ONCE
+    await engine.start()
+    adapter.answer = lambda claim: (
+        RetryLater("busy", trip=Trip.NO) if claim.tenant == "b" and not claim.attempts else Delivered()
+    )
+    for start in range(0, 15_000, 1_000):
+        await engine.publish(email(tenant="a", ordering_key=f"a{start + n}") for n in range(1_000))
+    async with running(engine):
+        await until(lambda: len(adapter.seen) > 700)
+        began = len(adapter.seen)
+        await engine.publish(email(f"b{n}", tenant="b", ordering_key="b") for n in range(15))
+        await until(lambda: adapter.count("b") == 30)
+        assert len(adapter.seen) - began < 1_500, "each waited for what was before it"
+    assert [claim.key for claim in adapter.seen if claim.tenant == "b" and claim.attempts] == [
+        f"b{n}" for n in range(15)
+    ]
+
+
+async def test_two_runners_go_around_the_same_tenant(dsn: str, pool: Pool) -> None:
+    engine, adapter = await paced(dsn, pool, Channel.EMAIL)
+    other = await Engine(dsn, pool, adapter).start()
+    await queue(engine, "a", 20_000)
+    async with running(engine), running(other):
+        await until(lambda: len(adapter.seen) > 1_400)
+        passed_by = await pass_by(engine, adapter, "b", 20)
+        assert adapter.count("a") < 15_000, "the backlog ended too soon to prove anything"
+        assert passed_by[17] < 400, passed_by
+    counts = Counter(claim.message_id for claim in adapter.seen)
+    assert max(counts.values()) == 1
+
+
+async def test_what_only_waited_is_handed_back_when_the_channel_is_paused(dsn: str, pool: Pool) -> None:
+    engine, adapter = await paced(dsn, pool, Channel.EMAIL)
+    await queue(engine, "a", 5_000)
+    async with running(engine):
+        await until(lambda: any(claim.crowds for claim in adapter.seen))
+        async with transaction(pool) as conn:
+            await mark_paused(conn, channel="email", reason="last year's letter", paused_by="ada")
+        async with asyncio.timeout(20):
+            while await pool.fetchval("select count(*) from postroom.delivery where worker is not null"):
+                await asyncio.sleep(0.01)
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 5_000 - len(adapter.seen)

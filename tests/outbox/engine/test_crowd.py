@@ -1,0 +1,80 @@
+"""Who crowds a lane, by what is claimed of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from postroom.outbox.engine.crowd import CROWD_MAX, LATE_MIN, LATE_S, LEAVE_ROUNDS, LEAVE_S, Crowd
+from postroom.outbox.model import Claim
+from tests.factories.claims import make_claim
+from tests.fixtures.clock import START, DrivenClock
+
+
+def crowding(crowd: Crowd) -> list[str]:
+    return list(crowd.tenants)
+
+
+def claims(late_s: float, /, state: str = "pending", **counts: int) -> list[Claim]:
+    due_at = START - timedelta(seconds=late_s)
+    return [
+        make_claim(tenant=tenant, state=state, claimed_at=START, due_at=due_at)
+        for tenant, count in counts.items()
+        for _ in range(count)
+    ]
+
+
+LATE = 2 * LATE_S
+
+
+def test_the_largest_of_what_is_late_crowds_and_then_the_next_one() -> None:
+    crowd = Crowd(DrivenClock())
+    crowd.note_others(claims(LATE, a=LATE_MIN - 1))
+    assert crowding(crowd) == []
+    crowd.note_others(claims(LATE, b=1))
+    assert crowding(crowd) == ["a"]
+    crowd.note_others(claims(LATE, b=LATE_MIN // 5, c=LATE_MIN))
+    assert crowding(crowd) == ["a", "c"]
+
+
+def test_nobody_crowds_what_is_on_time() -> None:
+    crowd = Crowd(DrivenClock())
+    crowd.note_others(claims(LATE, a=LATE_MIN - 1))
+    crowd.note_others(claims(0.0, b=1))
+    crowd.note_others(claims(LATE, a=LATE_MIN - 1))
+    assert crowding(crowd) == []
+
+
+def test_late_retries_crowd_though_first_attempts_are_on_time() -> None:
+    crowd = Crowd(DrivenClock())
+    crowd.note_others([*claims(LATE, "retry", a=LATE_MIN), *claims(0.0, b=1)])
+    assert crowding(crowd) == ["a"]
+
+
+def test_many_small_ones_are_too_much_together_and_none_of_them_crowds() -> None:
+    crowd = Crowd(DrivenClock())
+    crowd.note_others(claims(LATE, "pending", **{f"t{n}": 5 for n in range(20)}))
+    assert crowding(crowd) == []
+
+
+def test_no_more_than_so_many_crowd() -> None:
+    crowd = Crowd(DrivenClock())
+    for n in range(CROWD_MAX + 1):
+        crowd.note_others(claims(LATE, "pending", **{f"t{n}": LATE_MIN}))
+    assert len(crowd.tenants) == CROWD_MAX
+
+
+def test_one_without_anything_leaves_and_all_do_when_nothing_is_late() -> None:
+    clock = DrivenClock()
+    crowd = Crowd(clock)
+    for tenant in "abc":
+        crowd.note_others(claims(LATE, "pending", **{tenant: LATE_MIN}))
+    for _ in range(3 * LEAVE_ROUNDS):
+        clock.advance(LEAVE_S)
+        crowd.note_all(claims(LATE, a=1, c=1), whole=True)
+    assert crowding(crowd) == ["a", "b", "c"], "it may not have had its turn"
+    crowd.note_all(claims(LATE, a=1, c=1), whole=True)
+    assert crowding(crowd) == ["a", "c"]
+    crowd.note_all(claims(0.0, c=1), whole=False)
+    assert crowding(crowd) == ["a", "c"], "what passes by something proves nothing"
+    crowd.note_all(claims(0.0, c=1), whole=True)
+    assert crowding(crowd) == []
