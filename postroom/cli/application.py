@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "deliver-now": "Do not wait for the next attempt: what waits of a message is due now.",
     "jobs": "Background jobs.",
     "channel": "Channels: pause one, resume it.",
+    "limit": "Limits: starts a second and deliveries in flight, of all runners together.",
     "endpoint": "Tenants' endpoints for webhooks.",
     "routes": "The routes file and the handlers, tried without a database.",
     "stripe": "Stripe's events.",

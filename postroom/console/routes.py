@@ -22,7 +22,17 @@ from postroom.console.access.sign_in import SignIn, change_theme, sign_out, sign
 from postroom.console.context import Console
 from postroom.console.page_request import Action, Page, PageFactory
 from postroom.console.pages import audit as audit_page
-from postroom.console.pages import channels, circuits, dead_letters, jobs, message, replays, tokens, webhooks
+from postroom.console.pages import (
+    channels,
+    circuits,
+    dead_letters,
+    jobs,
+    limits,
+    message,
+    replays,
+    tokens,
+    webhooks,
+)
 from postroom.console.pages import settings as settings_page
 from postroom.console.pages.live import Live
 from postroom.console.pages.messages import messages
@@ -84,6 +94,8 @@ ACTIONS: Final[tuple[tuple[str, Scope, Action], ...]] = (
     ("/circuits/change", Scope.CIRCUITS_WRITE, circuits.change),
     ("/channels/{channel}/pause", Scope.CHANNELS_WRITE, channels.pause),
     ("/channels/{channel}/resume", Scope.CHANNELS_WRITE, channels.resume),
+    ("/limits/set", Scope.CHANNELS_WRITE, limits.set_limit),
+    ("/limits/remove", Scope.CHANNELS_WRITE, limits.remove_limit),
     ("/tokens/create", Scope.TOKENS_WRITE, tokens.create),
     ("/tokens/{id}/revoke", Scope.TOKENS_WRITE, tokens.revoke),
 )

@@ -19,6 +19,7 @@ from postroom.health.thresholds import (
     TRANSACTION_OLD_S,
 )
 from postroom.metrics.gauges import Gauges
+from postroom.outbox.limits import LimitStatus
 from postroom.outbox.model import Channel
 from postroom.worker.model import JOB_NAMES, RUNNER
 
@@ -149,6 +150,15 @@ def _queues(gauges: Gauges) -> Iterator[Condition]:
                 f"postroom channel resume {channel}",
                 "/console/channels",
             )
+        elif late_s > LATE_S and (limit := _reached(gauges, channel)) is not None:
+            yield Condition(
+                "DeliveriesLate",
+                f"channel {channel}",
+                f"The oldest due {channel} delivery is {span(late_s)} late. A limit is used up "
+                f"({limit.most}, {limit.scope}): {limit.set_by} set it: {limit.reason}",
+                "postroom limit list",
+                "/console/channels",
+            )
         elif late_s > LATE_S:
             yield Condition(
                 "DeliveriesLate",
@@ -231,3 +241,8 @@ def _vitals(gauges: Gauges) -> Iterator[Condition]:
         text = f"The attempt log has partitions for {vitals.partition_days:.0f} days only."
         command = "postroom work --job retention --once"
         yield Condition("AttemptPartitionsRunOut", "attempt log", text, command, "/console/jobs")
+
+
+def _reached(gauges: Gauges, channel: Channel) -> LimitStatus | None:
+    """A limit of this channel for which something waits; one for all of it first."""
+    return next((each for each in gauges.limits if each.channel == channel and each.reached), None)

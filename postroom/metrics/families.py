@@ -96,6 +96,19 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
     yield _gauge("postroom_endpoints_disabled", "Webhook endpoints that get nothing any more.", [], disabled)
     paused = {(c.value,): float(c in gauges.paused) for c in Channel}
     yield _gauge("postroom_channel_paused", "1 while a person has paused a channel.", ["channel"], paused)
+    yield _gauge(
+        "postroom_limits",
+        "Limits that are set, and those for which something has waited within the last minute.",
+        ["channel", "state"],
+        {
+            (c.value, state): float(sum(each.channel == c and held for each, held in chosen))
+            for state, chosen in (
+                ("set", [(each, True) for each in gauges.limits]),
+                ("reached", [(each, each.reached) for each in gauges.limits]),
+            )
+            for c in Channel
+        },
+    )
     failing = {(c.value,): float(sum(f.count for f in gauges.failing if f.channel == c)) for c in Channel}
     yield _gauge(
         "postroom_deliveries_failing",

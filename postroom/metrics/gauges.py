@@ -13,6 +13,7 @@ from postroom.base.log import get_logger
 from postroom.metrics.failing import Failing, list_failing
 from postroom.outbox.lanes import Urgency
 from postroom.outbox.ledger.dead_letters import count_dead_letters
+from postroom.outbox.limits import LimitStatus, list_limits
 from postroom.outbox.pauses import ChannelStatus, list_channels
 from postroom.resilience.store import Circuit, list_circuits
 from postroom.worker.model import JobStatus
@@ -89,6 +90,7 @@ class Gauges:
     jobs: dict[str, JobStatus]
     circuits: dict[str, Circuit]
     paused: dict[str, ChannelStatus]
+    limits: tuple[LimitStatus, ...]
     vitals: Vitals
 
 
@@ -108,6 +110,7 @@ async def read_gauges(conn: Connection) -> Gauges:
         tallies={(row["name"], row["label"]): row["value"] for row in tallies},
         jobs={job.name: job for job in jobs},
         circuits={circuit.name: circuit for circuit in await list_circuits(conn)},
+        limits=tuple(await list_limits(conn, timeout_s=STATEMENT_TIMEOUT_S)),
         paused={each.channel: each for each in channels if each.paused},
         vitals=Vitals(**vitals),
     )

@@ -14,6 +14,7 @@ from postroom.outbox.model import Claim
 _SET = query(__package__, "set_limit")
 _REMOVE = query(__package__, "remove_limit")
 _LIST = query(__package__, "list_limits")
+_COUNT_OTHERS = query(__package__, "count_other_limits")
 _LOCK = query(__package__, "lock_limits")
 _LEASE = query(__package__, "lease_limits")
 
@@ -62,6 +63,20 @@ class LimitStatus:
     reason: str
     set_by: str
     set_at: datetime
+
+    @property
+    def scope(self) -> str:
+        """What it is for, within its channel."""
+        if self.tenant is not None:
+            return f"tenant {self.tenant}"
+        return f"destination {self.destination}" if self.destination is not None else "all of it"
+
+    @property
+    def most(self) -> str:
+        """What it lets through."""
+        rate = f"{self.per_second:g} a second" if self.per_second is not None else ""
+        in_flight = f"{self.in_flight} in flight" if self.in_flight is not None else ""
+        return ", ".join(filter(None, (rate, in_flight)))
 
 
 def without(rooms: Sequence[Room], claims: Sequence[Claim]) -> Sequence[Room]:
@@ -126,6 +141,12 @@ async def remove_limit(
 ) -> bool:
     """Returns: whether there was one."""
     return await conn.fetchval(_REMOVE, channel, tenant, destination) is not None
+
+
+async def count_others(conn: Connection, *, channel: str, tenant: str | None, destination: str | None) -> int:
+    """How many limits there are for anything else."""
+    count: int = await conn.fetchval(_COUNT_OTHERS, channel, tenant, destination)
+    return count
 
 
 async def list_limits(conn: Connection, *, timeout_s: float | None = None) -> list[LimitStatus]:

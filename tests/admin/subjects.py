@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from postroom.admin.tokens import Scope, insert_token
@@ -12,9 +12,11 @@ from postroom.channels.webhooks import endpoints
 from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay_runs import pause_run, start_run
+from postroom.outbox.limits import set_limit
 from tests.factories.outcomes import DELIVER
 from tests.fixtures.stripe import Scene
 
+LIMIT: Final[dict[str, Any]] = dict.fromkeys(("tenant", "destination", "per_second", "in_flight"))
 URL: Final = "https://acme.example/hooks"
 MAIL: Final = """
 select postroom.publish('email', '{"to": "ann@example.com", "subject": "s", "text": "t"}',
@@ -86,4 +88,11 @@ async def token(pool: Pool, _folder: Path) -> str:
 
 async def suppressed(pool: Pool, _folder: Path) -> str:
     await pool.execute("insert into postroom.suppression (address, reason) values ('ann@example.com', 'r')")
+    return ""
+
+
+async def limited(pool: Pool, _folder: Path) -> str:
+    async with transaction(pool) as conn:
+        wanted = {**LIMIT, "destination": "invoices", "in_flight": 1}
+        await set_limit(conn, channel="export", **wanted, reason="r", set_by="ada")
     return ""

@@ -17,6 +17,7 @@ from postroom.base.db import Pool
 from postroom.base.settings import Settings
 from postroom.console.routes import ACTIONS as CONSOLE_ACTIONS
 from tests.admin.subjects import (
+    LIMIT,
     URL,
     dead_letter,
     delivered,
@@ -24,6 +25,7 @@ from tests.admin.subjects import (
     endpoint,
     ignored_event,
     later_message,
+    limited,
     nothing,
     paused_run,
     replay_run,
@@ -231,6 +233,33 @@ ACTIONS: Final = (
         api=("POST", "channels/export/resume", None),
         console=("/channels/export/resume", ()),
         cli=("channel", "resume", "export"),
+    ),
+    Action(
+        "limit.set",
+        detail={**LIMIT, "tenant": "acme", "per_second": 50.0, "reason": "agreed"},
+        subject="webhook",
+        api=(
+            "POST",
+            "limits",
+            {"channel": "webhook", "tenant": "acme", "per_second": 50, "reason": "agreed"},
+        ),
+        console=(
+            "/limits/set",
+            (("channel", "webhook"), ("tenant", "acme"), ("per_second", "50"), ("reason", "agreed")),
+        ),
+        cli=(
+            *("limit", "set", "--channel", "webhook", "--tenant", "acme"),
+            *("--per-second", "50", "--reason", "agreed"),
+        ),
+    ),
+    Action(
+        "limit.remove",
+        limited,
+        {"tenant": None, "destination": "invoices"},
+        subject="export",
+        api=("POST", "limits/remove", {"channel": "export", "destination": "invoices"}),
+        console=("/limits/remove", (("channel", "export"), ("tenant", ""), ("destination", "invoices"))),
+        cli=("limit", "remove", "--channel", "export", "--destination", "invoices"),
     ),
     Action(
         "job.run",

@@ -18,6 +18,7 @@ from postroom.health import thresholds
 from postroom.health.conditions import SEVERITIES, Condition, Growth, conditions
 from postroom.metrics.failing import Failing
 from postroom.metrics.gauges import Gauges, QueueDepth, read_gauges
+from postroom.outbox.limits import LimitStatus
 from postroom.outbox.model import Channel
 from postroom.outbox.pauses import ChannelStatus
 from postroom.resilience.breaker import CircuitState
@@ -115,6 +116,16 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
     [again] = [c for c in found if c.alert == "DeliveriesFailing"]
     assert again.command == f"postroom deliver-now {UUID(int=7)}"
     assert again.text == "2 stripe deliveries fail again and again (4 attempts): handler receipt: KeyError"
+
+
+async def test_of_what_is_late_behind_a_limit_the_limit_is_named(well: Gauges) -> None:
+    queues = (QueueDepth("email", "pending", 20, 0, 400.0),)
+    limit = LimitStatus("email", "acme", None, 50.0, 5, 5, True, NOW, "agreed", "ada", NOW)
+    [found] = told(replace(well, queues=queues, limits=(limit,)))
+    assert (found.alert, found.command) == ("DeliveriesLate", "postroom limit list")
+    assert found.text.endswith("(50 a second, 5 in flight, tenant acme): ada set it: agreed")
+    [found] = told(replace(well, queues=queues, limits=(replace(limit, reached=False),)))
+    assert found.command == "postroom work --job outbox-delivery --once"
 
 
 async def test_what_waits_for_a_paused_channel_is_not_called_late(well: Gauges) -> None:

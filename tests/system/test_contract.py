@@ -65,6 +65,8 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("POST", "/v1/admin/circuits/email", {"action": "release"}, "circuit.release"),
     ("POST", "/v1/admin/channels/email/pause", {"reason": "wrong template"}, "channel.pause"),
     ("POST", "/v1/admin/channels/email/resume", None, "channel.resume"),
+    ("POST", "/v1/admin/limits", {"channel": "email", "in_flight": 5}, "limit.set"),
+    ("POST", "/v1/admin/limits/remove", {"channel": "email"}, "limit.remove"),
     ("POST", "/v1/admin/endpoints", {"tenant": "new", "url": "https://a.example/"}, "endpoint.create"),
     ("PATCH", "/v1/admin/endpoints/{endpoint}", {"description": "x"}, "endpoint.update"),
     ("POST", "/v1/admin/endpoints/{endpoint}/rotate", {}, "endpoint.rotate"),
@@ -99,6 +101,7 @@ select
     (select md5(string_agg(t::text, '|' order by t.name)) from postroom.job t) as job,
     (select md5(string_agg(t::text, '|' order by t.name)) from postroom.circuit t) as circuit,
     (select md5(string_agg(t::text, '|')) from postroom.channel_pause t) as channel_pause,
+    (select md5(string_agg(t::text, '|' order by t.id)) from postroom.delivery_limit t) as delivery_limit,
     (select md5(string_agg(t::text, '|' order by t.id)) from postroom.endpoint t) as endpoint,
     (select md5(string_agg(t::text, '|' order by t::text)) from postroom.suppression t) as suppression,
     (select md5(string_agg(t.id::text || coalesce(t.revoked_at::text, ''), '|' order by t.id))

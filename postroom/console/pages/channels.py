@@ -26,6 +26,7 @@ async def channels(request: PageRequest) -> Response:
         active="channels",
         rows=channel_rows(gauges, ()),
         paused=gauges.paused,
+        limits=gauges.limits,
         may_write=request.may(Scope.CHANNELS_WRITE),
     )
 

@@ -1,0 +1,49 @@
+"""Setting and removing limits, from the page of the channels."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from postroom.admin import limits
+from postroom.base.errors import InvalidInput
+from postroom.console.access.security import Form, field
+from postroom.console.page_request import PageRequest
+from postroom.console.pages.channels import PLACE
+
+
+async def set_limit(request: PageRequest, form: Form) -> Response:
+    channel = field(form, "channel")
+    per_second, in_flight = _number(form, "per_second"), _number(form, "in_flight")
+    async with request.console.transaction() as conn:
+        await limits.set_limit(
+            conn,
+            channel,
+            tenant=field(form, "tenant") or None,
+            destination=field(form, "destination") or None,
+            per_second=per_second,
+            in_flight=int(in_flight) if in_flight is not None else None,
+            reason=field(form, "reason"),
+            actor=request.actor,
+        )
+    return request.back(PLACE, f"{channel} is limited.")
+
+
+async def remove_limit(request: PageRequest, form: Form) -> Response:
+    channel = field(form, "channel")
+    async with request.console.transaction() as conn:
+        await limits.remove_limit(
+            conn,
+            channel,
+            tenant=field(form, "tenant") or None,
+            destination=field(form, "destination") or None,
+            actor=request.actor,
+        )
+    return request.back(PLACE, f"That limit of {channel} is gone.")
+
+
+def _number(form: Form, name: str) -> float | None:
+    value = field(form, name)
+    try:
+        return float(value) if value else None
+    except ValueError:
+        raise InvalidInput(f"{name} is a number", field=name) from None
