@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 EMPTY = (
     "truncate postroom.message, postroom.delivery, postroom.dead_letter, postroom.attempt cascade",
     "truncate postroom.expiring",
-    "truncate postroom.worker, postroom.claim_batch",
+    "truncate postroom.worker, postroom.claim_batch, postroom.limit_place",
     "delete from postroom.tally where name in ('ended', 'expired')",
     "update postroom.ledger_fold set published = 0, xid = 0",
 )
