@@ -17,6 +17,15 @@ with scanned as materialized (
 ), missing as materialized (
     select s.id, s.emptied
     from scanned s
+    -- One look a message, whatever the log has: a join might read all of it for each step.
+    left join lateral (
+        select true as it from postroom.attempt a
+        where a.message_id = s.id and a.ended_at >= s.created_at
+            and (a.endpoint_id is null or (a.endpoint_id = $1 and a.outcome in ('delivered', 'cancelled'))
+                -- Without a reason a person has cancelled the whole message.
+                or (a.outcome = 'cancelled' and a.reason is null))
+        limit 1
+    ) had on true
     where s.channel = 'webhook' and s.type not in ('', 'postroom.ping') and coalesce(s.key, '') not like 'postroom.ping:%'
         and postroom.type_matches(s.types, s.type)
         and not exists (
@@ -25,10 +34,5 @@ with scanned as materialized (
         and not exists (
             select from postroom.dead_letter l
             where l.message_id = s.id and (l.endpoint_id = $1 or l.endpoint_id is null))
-        and not exists (
-            select from postroom.attempt a
-            where a.message_id = s.id and a.ended_at >= s.created_at
-                and (a.endpoint_id is null or (a.endpoint_id = $1 and a.outcome in ('delivered', 'cancelled'))
-                    -- Without a reason a person has cancelled the whole message.
-                    or (a.outcome = 'cancelled' and a.reason is null)))
+        and had.it is null
 )
