@@ -20,6 +20,7 @@ from postroom.base.settings import Settings
 from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.health.conditions import NAMED_MAX, Condition, Growth, conditions, release_command
+from postroom.health.crowding import check_crowding
 from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.host import check_certificates, check_disks, check_settings
 from postroom.health.no_receiver import check_receivers
@@ -109,6 +110,7 @@ async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) 
     findings += [*_dead(gauges), *_held_closed(gauges), *_bulk(gauges)]
     findings += [
         *await _parked(conn),
+        *await check_crowding(conn),
         *await check_receivers(conn, facts["now"]),
         *await _keys(conn, keyring),
     ]

@@ -274,3 +274,16 @@ async def test_bulk_is_not_late_but_a_long_wait_is_told(dsn: str, pool: Pool, tm
     assert told.text == "1 bulk deliveries wait, the oldest for 2 h"
     await pool.execute("update postroom.delivery set due_at = now() - interval '10 minutes'")
     assert about(await diagnose(Settings(state_dir=tmp_path), dsn), "channel email") == []
+
+
+async def test_a_tenant_that_crowds_a_channel_is_named(dsn: str, pool: Pool, tmp_path: Path) -> None:
+    queue = "select postroom.publish('email', '{}', tenant => $1) from generate_series(1, $2)"
+    await pool.execute(queue, "acme inc", 90)
+    await pool.execute(queue, "other", 5)
+    assert about(await diagnose(Settings(state_dir=tmp_path), dsn), "channel email") == [], "nothing is late"
+    await pool.execute("update postroom.delivery set due_at = now() - interval '1 minute'")
+    [told] = about(await diagnose(Settings(state_dir=tmp_path), dsn), "channel email")
+    assert told.text.startswith(
+        "90 of the 95 oldest late deliveries are of the tenant acme inc: others go first"
+    )
+    assert told.command == "postroom messages list --channel email --tenant 'acme inc'"
