@@ -19,6 +19,7 @@ from bench.expired import measure_expired
 from bench.fair import measure_fairness
 from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
+from bench.limited import measure_limited
 from bench.queue import measure_drain, measure_held_snapshot, measure_latency
 from bench.report import Report
 from bench.retention import measure_retention
@@ -57,6 +58,7 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "neighbours": lambda stage, report: measure_slow_neighbours(
             stage, report, rounds=rounds, seconds=seconds + 1
         ),
+        "limited": lambda stage, report: measure_limited(stage, report, rounds=rounds),
         "fair": lambda stage, report: measure_fairness(
             stage, report, rounds=rounds, seconds=seconds, backlog=1_000_000 if full else 100_000
         ),

@@ -51,6 +51,7 @@ GOALS: Final = {
     "slow_neighbour_ratio": Goal("≥ 0.9", at_least=0.9),
     "fair_ratio": Goal("≥ 0.9", at_least=0.9),
     "fair_ms_p99": Goal("≤ 1,000", at_most=1_000),
+    "limited_ratio": Goal("≥ 0.8", at_least=0.8),
     "statements_per_event": Goal("≤ 0.1", at_most=0.1),
     "wal_bytes_per_event": Goal("reported"),
     "metrics_ms": Goal("≤ 25", at_most=25),

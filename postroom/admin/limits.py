@@ -14,7 +14,7 @@ COUNT_MAX: Final = 200
 """Each claim compares what it finds with those that have little room."""
 NAME_LENGTH_MAX: Final = 200
 PER_SECOND_MIN: Final = 0.001
-MOST: Final = 100_000
+MOST: Final = 1_000_000
 
 
 async def set_limit(
