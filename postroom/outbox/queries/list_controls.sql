@@ -4,3 +4,4 @@ select channel, null::bigint as id, null::text as tenant, null::text as destinat
 from postroom.channel_pause
 union all
 select channel, id, tenant, destination, per_second, in_flight from postroom.delivery_limit
+order by channel, id

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from postroom.base.db import Pool, transaction
+from postroom.outbox.controls import Controls
 from postroom.outbox.engine.limit_budget import VOID_S
 from postroom.outbox.limits import (
     PILE_S,
@@ -172,6 +173,32 @@ async def test_a_tenant_at_its_limit_does_not_hold_up_the_others(
         await log.until("all of the quick one", lambda: len(log.starts("quick")) == 300)
         await log.until("some of the slow one", lambda: len(log.starts("slow")) >= 30)
     keeps(10.0, log.starts("slow"))
+
+
+async def test_two_tenants_at_their_limits_do_not_hold_up_each_other(
+    pool: Pool, engine: Engine, dsn: str, log: Log
+) -> None:
+    """The backlog of the one is longer than a scan, and the other's lies behind it."""
+    await limit(pool, tenant="slow", per_second=5.0)
+    await limit(pool, tenant="less-slow", per_second=50.0)
+    await engine.publish(emails(7_000, "slow"))
+    await engine.publish(emails(300, "less-slow"))
+    await engine.travel(60)  # so that it does not look new
+    async with runners(dsn, log, count=2):
+        await log.until("some of the slow one", lambda: len(log.starts("slow")) >= 1)
+        await log.until("200 of the other", lambda: len(log.starts("less-slow")) >= 200)
+    starts = log.starts("less-slow")
+    keeps(50.0, starts)
+    assert starts[199] - starts[0] < 8, "not held up: 4 s are its limit"
+
+
+async def test_limits_that_stay_the_same_are_not_new(pool: Pool, engine: Engine) -> None:
+    """Whatever leasing does to the order of their rows: with new ones, what waits is handed back."""
+    for tenant in "abc":
+        await limit(pool, tenant=tenant, per_second=5.0)
+    before = await Controls(pool=pool, clock=engine.clock).limits("email")
+    await pool.execute("update postroom.delivery_limit set spent_to = now() where tenant = 'a'")
+    assert await Controls(pool=pool, clock=engine.clock).limits("email") == before
 
 
 async def test_a_destination_at_its_limit_does_not_hold_up_the_others(pool: Pool, engine: Engine) -> None:
