@@ -19,7 +19,7 @@ from postroom.wiring import open_worker
 from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
 from tests.plans.ledger_of_size import FILL
-from tests.plans.test_engine_plans import OTHERS
+from tests.plans.test_engine_plans import OTHERS, scanned_by
 
 DAYS = "select count(*) from pg_inherits where inhparent = 'postroom.attempt'::regclass"
 DROP_DAY = "select format('drop table postroom.attempt_%s', to_char(current_date + $1::integer, 'YYYYMMDD'))"
@@ -60,6 +60,9 @@ with gone as (delete from postroom.delivery where message_id = $1 returning *)
 insert into postroom.dead_letter
     (message_id, n, seq, channel, destination, attempts, cause, fingerprint, reason)
 select message_id, n, seq, channel, destination, 8, 'passing', 'f', 'r' from gone"""
+A_MONTH_LATER = """
+with first as materialized (select id from postroom.message order by id limit 8000)
+update postroom.message m set created_at = created_at - interval '31 days' from first where m.id = first.id"""
 FULL = "select count(*) from postroom.message where payload <> '{}'"
 A_DAY_LATER = "update postroom.payload_kept set looked_at = looked_at - interval '25 hours'"
 
@@ -166,6 +169,18 @@ async def test_a_run_with_nothing_to_do_does_not_read_the_ledger(dsn: str, pool:
     await retain(pool)
     await pool.close()
     assert await rows_read(dsn) - before < 5_000
+
+
+@pytest.mark.rows_by_hand
+async def test_what_waits_and_what_is_dead_is_found_by_index(dsn: str, pool: Pool) -> None:
+    await pool.execute(FILL)
+    await pool.execute(A_MONTH_LATER)
+    await pool.close()
+
+    async def work(_: str, pool: Pool) -> None:
+        assert await retain(pool) == 8_000
+
+    assert await scanned_by(work, dsn) == {}
 
 
 async def test_a_message_of_a_long_transaction_takes_no_younger_one_along(dsn: str, pool: Pool) -> None:

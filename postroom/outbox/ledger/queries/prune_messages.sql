@@ -9,8 +9,14 @@ with next as materialized (
         and m.id < (lpad(to_hex((extract(epoch from now() - make_interval(days => $1)) * 1000)::bigint), 12, '0')
             || repeat('0', 20))::uuid
     order by m.id limit $2
+), busy as materialized (
+    select d.message_id from postroom.delivery d where d.message_id = any (array(select id from next))
+    union all
+    select l.message_id from postroom.dead_letter l where l.message_id = any (array(select id from next))
 ), old as materialized (
-    select id from next where aged and not postroom.payload_needed(channel, id, correlation_id)
+    select id from next
+    where aged and id not in (select message_id from busy)
+        and not (channel = 'stripe' and postroom.payload_needed(channel, id, correlation_id))
 ), gone as (
     delete from postroom.message m using old where m.id = old.id returning m.id
 ), forgotten as (
