@@ -28,6 +28,7 @@ _SPAN = query(__package__, "fetch_recovery_span")
 _INSERT = query(__package__, "insert_recovery")
 _LIST = query(__package__, "list_recoveries")
 _LOCK = query(__package__, "lock_recovery")
+_FORGET_DONE = query(__package__, "forget_done_items")
 _END = query(__package__, "end_recovery")
 
 EVERY_S: Final = 2.0
@@ -197,6 +198,7 @@ async def carry_on(conn: Connection, run_id: UUID, *, sent: int = 0) -> tuple[in
         return 0, False
     wanted = Recovery.read(json.decode(run["wanted"]))
     pace: float = run["pace_per_s"]
+    await conn.execute(_FORGET_DONE, run_id, 2 * SCANNED_MAX)
 
     async def replay(letters: DeadLetterFilter, limit: int, before: int) -> int:
         replayed = await replay_dead_letters(

@@ -190,6 +190,7 @@ async def test_it_is_paced_stops_where_its_endpoint_does_and_goes_on_after_a_res
     async with transaction(pool) as conn:
         over = await replay_runs.fetch_run(conn, run_id)
     assert (over.run.items, over.done, over.over) == (12, 12, True)
+    assert await pool.fetchval("select count(*) from postroom.replay_item") == 4, "what is done is forgotten"
 
 
 async def test_it_can_be_paused_resumed_and_taken_back(webhooks: Engine, pool: Pool) -> None:
