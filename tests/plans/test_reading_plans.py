@@ -113,6 +113,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (RESILIENCE, "list_circuits", []),
     (WORKER, "list_jobs", []),
     (OUTBOX, "list_pauses", []),
+    (OUTBOX, "list_limits", []),
 ]
 # They filter by anything, and are planned for the very values (postroom/base/queries/plan_for_values.sql).
 FILTERS: list[list[Any]] = [
