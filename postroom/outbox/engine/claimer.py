@@ -190,9 +190,7 @@ class Claimer:
         return claims
 
     def _places(self, wanted: int) -> Places:
-        """Retries get half of the places while any are due, and otherwise one, so that the next is seen."""
-        retry_max = max(1, wanted // 2) if self._retries_are_due else 1
-        return Places(max(1, wanted - retry_max), retry_max)
+        return Places.of(wanted, retries_are_due=self._retries_are_due)
 
     def _restart(self) -> None:
         self._cursor = START

@@ -14,6 +14,8 @@ LATE_S: Final = 0.25
 LATE_MIN: Final = 50
 CROWDING_SHARE: Final = 0.1
 """Of `LATE_MIN` late claims or more, the largest tenant crowds if it has more than this part."""
+LATE_FOR_S: Final = 2.0
+"""One more crowds only after what is claimed around those of before has been late for so long."""
 CROWD_MAX: Final = 20
 LEAVE_S: Final = 5.0
 LEAVE_ROUNDS: Final = 3
@@ -31,6 +33,7 @@ class Crowd:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._late: Counter[str] = Counter()
+        self._late_since = 0.0
         self._seen: dict[str, tuple[float, int]] = {}
         self._turns = 0
 
@@ -40,19 +43,20 @@ class Crowd:
 
     def note_others(self, claims: Sequence[Claim]) -> None:
         """What was claimed around all that crowd."""
-        if not claims:
-            return
-        if not _is_late(claims):
+        if not (claims and _is_late(claims)):
             self._late.clear()
             return
+        now = self._clock.monotonic()
+        if not self._late:
+            self._late_since = now
         self._late.update([claim.tenant for claim in claims])
         total = self._late.total()
-        if total < LATE_MIN:
+        if total < LATE_MIN or (self._seen and now - self._late_since < LATE_FOR_S):
             return
         [(tenant, count)] = self._late.most_common(1)
         self._late.clear()
         if count > CROWDING_SHARE * total and len(self._seen) < CROWD_MAX:
-            self._seen[tenant] = self._clock.monotonic(), self._turns
+            self._seen[tenant] = now, self._turns
 
     def note_all(self, claims: Sequence[Claim], *, whole: bool) -> None:
         """What was claimed with those that crowd. `whole`: from all that is due, passing by nothing.

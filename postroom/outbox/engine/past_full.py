@@ -36,6 +36,12 @@ class Places(NamedTuple):
     first_max: int
     retry_max: int
 
+    @classmethod
+    def of(cls, wanted: int, *, retries_are_due: bool) -> Places:
+        """Retries get half of the places while any are due, and otherwise one, so that the next is seen."""
+        retry_max = max(1, wanted // 2) if retries_are_due else 1
+        return cls(max(1, wanted - retry_max), retry_max)
+
 
 def passed_by(full: Sequence[str], limited: Sequence[Room]) -> frozenset[PassedBy]:
     """What a scan leaves alone: destinations, and what limits have no room for."""

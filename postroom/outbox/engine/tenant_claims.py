@@ -23,8 +23,8 @@ from postroom.worker.heartbeat import Worker
 
 log = get_logger(__name__)
 
-OTHERS_SHARE: Final = 0.95
-"""Of what is claimed, for all that do not crowd; what they leave is for those that do."""
+CROWD_SHARE: Final = 0.05
+"""Of what is claimed, for those that crowd, while others take all they may; and whatever these leave."""
 SEEN_S: Final = 600.0
 """While there were others within so long, those that crowd leave places free for them."""
 
@@ -32,8 +32,8 @@ SEEN_S: Final = 600.0
 class TenantClaims:
     """The claims of one lane.
 
-    Promise: as long as nobody crowds, those of its `Claimer`, and nothing else. Then the others go first, up
-    to `OTHERS_SHARE`; of the rest each that crowds gets about as much, in turns. What one does not use the
+    Promise: as long as nobody crowds, those of its `Claimer`, and nothing else. Then the others go first, but
+    for `CROWD_SHARE`; of the rest each that crowds gets about as much, in turns. What one does not use the
     others get: alone, one has everything. Does not promise: shares for what follows by its ordering key.
     """
 
@@ -58,7 +58,7 @@ class TenantClaims:
         self._crowd = Crowd(clock)
         # The n-th goes around the first n that crowd, so that the last one finds the others'.
         self._scans: list[TenantScan] = []
-        self._others = Share(OTHERS_SHARE, saved_max=CLAIM_MAX)
+        self._crowd_share = Share(CROWD_SHARE, saved_max=CLAIM_MAX)
         self._others_seen_at = float("-inf")
         self._turn = 0
 
@@ -82,16 +82,11 @@ class TenantClaims:
 
         What crowds is marked so. The rest as in `Claimer.claim`.
         """
-        others: list[Claim] = []
-        if self._scans:
-            others_max = min(self._others.of(free), free - len(ended))
-            others = await self._claim_around(self._scans[-1], others_max, full, limited)
-            self._others.took(len(others))
-            self._crowd.note_others(others)
-            if others:
-                self._others_seen_at = self._clock.monotonic()
+        others = await self._claim_others(free - len(ended), full, limited) if self._scans else []
         limited = without(limited, others)
         left = free - len(others)
+        if others and left < free // 4:
+            left = 0  # it is claimed with the next: a claim takes as long for one as for a dozen
         crowd_max = max(min(left, room) if self.leaves_room else left, len(ended))
         claims = await self._claim_in_turn(crowd_max - len(ended), full, limited)
         limited = without(limited, claims)
@@ -103,6 +98,7 @@ class TenantClaims:
             if crowd_max > len(ended):
                 self._note(_without(found, ended), whole=not (full or limited))
             claims += found
+        self._crowd_share.took(len(claims))
         crowding = set(self._crowd.tenants)
         self._follow()
         if not crowding:
@@ -110,6 +106,18 @@ class TenantClaims:
         return others + [
             msgspec.structs.replace(each, crowds=True) if each.tenant in crowding else each for each in claims
         ]
+
+    async def _claim_others(self, free: int, full: Sequence[str], limited: Sequence[Room]) -> list[Claim]:
+        """The share of those that crowd is kept for them when it has grown to half of a claim."""
+        share = self._crowd_share.of(free)
+        others_max = free - share if share >= max(1, free // 2) else free
+        if others_max <= 0:
+            return []
+        others = await self._claim_around(self._scans[-1], others_max, full, limited)
+        self._crowd.note_others(others)
+        if others:
+            self._others_seen_at = self._clock.monotonic()
+        return others
 
     async def _claim_in_turn(self, wanted: int, full: Sequence[str], limited: Sequence[Room]) -> list[Claim]:
         """Those that crowd but for the first, which the whole lane's claims find, where it is their turn."""

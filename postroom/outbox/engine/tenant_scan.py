@@ -10,7 +10,7 @@ from postroom.base.db import Connection
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.engine.past_full import PAUSE_SCANS, PastFullScan, Places
-from postroom.outbox.lanes import Lane
+from postroom.outbox.lanes import RETRY_STATES, Lane
 from postroom.outbox.limits import Room
 from postroom.outbox.model import Claim
 from postroom.worker.heartbeat import Worker
@@ -49,6 +49,7 @@ class TenantScan:
         self._look_at = float("-inf")
         self._walked_to = START
         self._walk_at = float("-inf")
+        self._retries_are_due = True
 
     async def claim(
         self, conn: Connection, wanted: int, *, full: Sequence[str], limited: Sequence[Room] = ()
@@ -56,9 +57,11 @@ class TenantScan:
         """Lease about `wanted` at most; what was published lately comes first."""
         if wanted <= 0:
             return []
-        places = Places(max(1, wanted - wanted // 4), max(1, wanted // 4))
-        new = await self._claim_new(conn, places, full, limited)
-        return new or await self._claim_walking(conn, places, full, limited)
+        places = Places.of(wanted, retries_are_due=self._retries_are_due)
+        claims = await self._claim_new(conn, places, full, limited)
+        claims = claims or await self._claim_walking(conn, places, full, limited)
+        self._retries_are_due = any(claim.state in RETRY_STATES for claim in claims)
+        return claims
 
     async def _claim_new(
         self, conn: Connection, places: Places, full: Sequence[str], limited: Sequence[Room]
@@ -66,17 +69,17 @@ class TenantScan:
         began_at = self._clock.monotonic()
         if began_at < self._look_at:
             return []
-        cursor = await self._beginning(conn, full)
+        cursor = await self._beginning(conn, passes_by=bool(full or limited))
         claims = await self._new.claim(conn, places, full=full, limited=limited, cursor=cursor)
         if not claims:
             now = self._clock.monotonic()
             self._look_at = now + max(LOOK_EVERY_S, PAUSE_SCANS * (now - began_at))
         return claims
 
-    async def _beginning(self, conn: Connection, full: Sequence[str]) -> Cursor:
-        """Where what is new begins; it stays while full destinations keep something behind it."""
+    async def _beginning(self, conn: Connection, *, passes_by: bool) -> Cursor:
+        """Where what is new begins; it stays while something behind it is passed by, for that has no room."""
         now = self._clock.monotonic()
-        again_s = AGAIN_FULL_S if full else AGAIN_S
+        again_s = AGAIN_FULL_S if passes_by else AGAIN_S
         if self._new_from is None or now - self._began_at > again_s:
             ago_s = BEGIN_AGO_S if self._new_from is None else AGAIN_S
             position = (await store.fetch_moment_ago(conn, ago_s), 0)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from postroom.outbox.engine.crowd import CROWD_MAX, LATE_MIN, LATE_S, LEAVE_ROUNDS, LEAVE_S, Crowd
+from postroom.outbox.engine.crowd import CROWD_MAX, LATE_FOR_S, LATE_MIN, LATE_S, LEAVE_ROUNDS, LEAVE_S, Crowd
 from postroom.outbox.model import Claim
-from tests.factories.claims import make_claim
-from tests.fixtures.clock import START, DrivenClock
+from tests.factories.claims import NEW_YEAR_S, make_claim
+from tests.fixtures.clock import DrivenClock
 
 
 def crowding(crowd: Crowd) -> list[str]:
@@ -15,9 +13,8 @@ def crowding(crowd: Crowd) -> list[str]:
 
 
 def claims(late_s: float, /, state: str = "pending", **counts: int) -> list[Claim]:
-    due_at = START - timedelta(seconds=late_s)
     return [
-        make_claim(tenant=tenant, state=state, claimed_at=START, due_at=due_at)
+        make_claim(tenant=tenant, state=state, claimed_s=NEW_YEAR_S, due_s=NEW_YEAR_S - late_s)
         for tenant, count in counts.items()
         for _ in range(count)
     ]
@@ -26,13 +23,24 @@ def claims(late_s: float, /, state: str = "pending", **counts: int) -> list[Clai
 LATE = 2 * LATE_S
 
 
+def late_for_long(crowd: Crowd, clock: DrivenClock, **counts: int) -> None:
+    """What is claimed around those that crowd is late for as long as it takes one more to crowd."""
+    crowd.note_others(claims(LATE, "pending", **counts))
+    clock.advance(LATE_FOR_S)
+    crowd.note_others(claims(LATE, "pending", **counts))
+
+
 def test_the_largest_of_what_is_late_crowds_and_then_the_next_one() -> None:
-    crowd = Crowd(DrivenClock())
+    clock = DrivenClock()
+    crowd = Crowd(clock)
     crowd.note_others(claims(LATE, a=LATE_MIN - 1))
     assert crowding(crowd) == []
     crowd.note_others(claims(LATE, b=1))
     assert crowding(crowd) == ["a"]
-    crowd.note_others(claims(LATE, b=LATE_MIN // 5, c=LATE_MIN))
+    crowd.note_others(claims(LATE, c=LATE_MIN))
+    assert crowding(crowd) == ["a"], "what is late for a moment has only to be caught up with"
+    crowd.note_others([])
+    late_for_long(crowd, clock, b=LATE_MIN // 5, c=LATE_MIN)
     assert crowding(crowd) == ["a", "c"]
 
 
@@ -57,9 +65,10 @@ def test_many_small_ones_are_too_much_together_and_none_of_them_crowds() -> None
 
 
 def test_no_more_than_so_many_crowd() -> None:
-    crowd = Crowd(DrivenClock())
+    clock = DrivenClock()
+    crowd = Crowd(clock)
     for n in range(CROWD_MAX + 1):
-        crowd.note_others(claims(LATE, "pending", **{f"t{n}": LATE_MIN}))
+        late_for_long(crowd, clock, **{f"t{n}": LATE_MIN})
     assert len(crowd.tenants) == CROWD_MAX
 
 
@@ -67,7 +76,7 @@ def test_one_without_anything_leaves_and_all_do_when_nothing_is_late() -> None:
     clock = DrivenClock()
     crowd = Crowd(clock)
     for tenant in "abc":
-        crowd.note_others(claims(LATE, "pending", **{tenant: LATE_MIN}))
+        late_for_long(crowd, clock, **{tenant: LATE_MIN})
     for _ in range(3 * LEAVE_ROUNDS):
         clock.advance(LEAVE_S)
         crowd.note_all(claims(LATE, a=1, c=1), whole=True)
