@@ -43,6 +43,10 @@ class Room(NamedTuple):
     destination: str | None
     most: int
 
+    def counts(self, claim: Claim) -> bool:
+        """Whether a claim takes some of it."""
+        return claim.tenant == self.tenant or claim.destination == self.destination
+
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:

@@ -74,6 +74,8 @@ class PastFullScan:
         self._clock = clock
         self._scanned_to = START
         self._passed_by: frozenset[PassedBy] = frozenset()
+        self._found_at: dict[PassedBy, Cursor] = {}
+        self._turn = 0
 
     def restart(self) -> None:
         self._scanned_to = START
@@ -89,26 +91,39 @@ class PastFullScan:
     ) -> list[Claim]:
         """Lease what is due from `cursor` on to destinations that are not `full`.
 
-        Of what is `limited`, what there is room for is taken near the cursor. Beyond that it is left alone,
-        so that room for a few of a long backlog does not make the scan begin again before it.
+        Of what is `limited`, what there is room for is taken from where the last of it was found: room for a
+        few of a long backlog does not make the scan of all others begin again before it.
         """
         now_passed_by = passed_by(full, limited)
         if not self._passed_by.issubset(now_passed_by):
             self._scanned_to = START
         self._passed_by = now_passed_by
         onward = cursor.advanced_to(self._scanned_to)
-        near = any(each.most > 0 for each in limited)
-        if near and (claims := await self._scan(conn, places, _Around(full, limited), cursor, SCAN_MAX)):
-            return claims
-        around = _Around(full, [each._replace(most=0) for each in limited])
-        claims = []
-        if onward != cursor or not near:
+        around = _Around(full, limited)
+        claims = await self._claim_limited(conn, places, around, cursor)
+        if not claims:
             claims = await self._scan(conn, places, around, onward, SCAN_MAX)
-        if claims:
-            self._scanned_to = onward.after(claims)
-        elif onward != cursor and not near:
-            claims = await self._scan(conn, places, around, cursor, SCAN_MAX)
-        return claims or await self._scan_on(conn, places, around, onward)
+            if claims:
+                self._scanned_to = onward.after(claims)
+            elif onward != cursor:
+                claims = await self._scan(conn, places, around, cursor, SCAN_MAX)
+            claims = claims or await self._scan_on(conn, places, around, onward)
+        for name in limited:
+            if found := [claim for claim in claims if name.counts(claim)]:
+                self._found_at[name[:2]] = START.after(found)
+        return claims
+
+    async def _claim_limited(
+        self, conn: Connection, places: Places, around: _Around, cursor: Cursor
+    ) -> list[Claim]:
+        """One after the other, of what there is room for, from where the last of it was found."""
+        known = [each for each in around.limited if each.most > 0 and each[:2] in self._found_at]
+        if not known:
+            return []
+        self._turn += 1
+        name = known[self._turn % len(known)]
+        start = cursor.advanced_to(self._found_at.pop(name[:2]))
+        return await self._scan(conn, places, around, start, SCAN_MAX)
 
     async def _scan_on(
         self, conn: Connection, places: Places, around: _Around, cursor: Cursor

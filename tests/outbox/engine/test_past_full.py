@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from postroom.base.db import Connection, Pool, transaction
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
 from postroom.outbox.engine.past_full import SCAN_MAX, EmptyScanPause, PastFullScan, Places
+from postroom.outbox.limits import Room
 from postroom.outbox.model import Channel, Claim, Message
 from tests.fixtures.clock import DrivenClock
 from tests.fixtures.engine import Engine, ScriptedAdapter
@@ -118,3 +120,27 @@ async def test_a_backlog_is_scanned_once_and_what_comes_after_it_is_found(dsn: s
     assert await found() == [], "the backlog was read before"
     scan.restart()
     assert await found() == ["within.example"]
+
+
+async def test_of_two_limited_backlogs_each_is_claimed_as_far_as_there_is_room(dsn: str, pool: Pool) -> None:
+    """The second lies further behind than one scan reads."""
+    engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
+    scan = PastFullScan(channel="webhook", worker=engine.worker, clock=engine.clock)
+
+    async def found(a: int, b: int) -> dict[str, int]:
+        rooms = [Room(None, "a.example", a), Room(None, "b.example", b)]
+        async with pool.acquire() as conn:
+            claims = await scan.claim(conn, PLACES, full=[], limited=rooms, cursor=START)
+        return Counter(claim.destination for claim in claims)
+
+    await engine.publish([*to("a.example", SCAN_MAX + 100), *to("b.example", 40), *to("c.example", 5)])
+    assert await found(0, 0) == {"c.example": 5}
+    scan.restart()
+    assert await found(3, 0) == {"a.example": 3}
+    assert await found(0, 4) == {"b.example": 4}
+    for _ in range(3):
+        assert await found(0, 5) == {"b.example": 5}
+    several = [await found(3, 5) for _ in range(4)]
+    assert sum(each["a.example"] for each in several) >= 3
+    assert sum(each["b.example"] for each in several) >= 5
+    assert await found(0, 0) == {}
