@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from postroom.base.encryption_keys import parse_keys
 from postroom.base.errors import SettingsInvalid
+from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_hosts
 
 UP_ENVIRONMENT: Final = "environment"
 """The file in the state folder that holds the settings of a running `postroom up`."""
@@ -182,18 +184,23 @@ class Settings(BaseSettings):
     database_pooler: bool = False
     """PgBouncer in transaction mode stands between: nothing is kept per connection, and wake-ups are polled.
     """
+    database_unverified: bool = False
+    """In `prod`, let a database on another host be reached without `sslmode=verify-full`: where the network
+    between is yours alone, such as one of compose."""
     database_connections_max: int = Field(default=10, ge=2, le=200)
     """Connections, per process."""
     env: Environment = Environment.DEV
     """`dev` or `prod`."""
     host: str = "127.0.0.1"
     """Address on which `postroom serve` listens."""
+    dev_on_network: bool = False
+    """Let `dev` listen on an address that others reach, though it asks for less."""
     port: int = Field(default=8000, ge=0, le=65_535)
     """Port on which `postroom serve` listens."""
     state_dir: Path = Field(default_factory=_default_state_dir)
     """Local database, logs, exports."""
     metrics_token: SecretStr | None = None
-    """Bearer token of `/metrics`."""
+    """Bearer token of `/metrics`, of 16 characters at least: `openssl rand -hex 24`."""
     log_json: bool | None = None
     """One JSON object a line. Unset: in `prod` only."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -222,22 +229,56 @@ class Settings(BaseSettings):
         return self.prod if self.log_json is None else self.log_json
 
     @model_validator(mode="after")
-    def _complete_in_prod(self) -> Self:
-        if not self.prod:
-            return self
-        stripe_is_on = self.stripe.api_key or self.routes or self.handlers
-        missing = [
-            name
-            for name, absent in (
-                ("POSTROOM_DATABASE_URL", self.database_url is None),
-                ("POSTROOM_METRICS_TOKEN", self.metrics_token is None),
-                ("POSTROOM_STRIPE__WEBHOOK_SECRETS", stripe_is_on and not self.stripe.webhook_secrets),
-            )
-            if absent
+    def _nothing_open(self) -> Self:
+        faults = [
+            *secret_faults(_texts(self), needed=_needed(self), prod=self.prod),
+            *_open_doors(self),
         ]
-        if missing:
-            raise ValueError(f"needed with POSTROOM_ENV=prod: {', '.join(missing)}")
+        if faults:
+            raise ValueError("\n".join(faults))
         return self
+
+
+def _texts(settings: Settings) -> dict[str, str]:
+    """The secrets that were set, as they would stand in the environment."""
+    texts = {}
+    for name in RULES:
+        outer, _, inner = name.removeprefix("POSTROOM_").lower().partition("__")
+        model: BaseModel = getattr(settings, outer) if inner else settings
+        field = inner or outer
+        value = getattr(model, field)
+        if field in model.model_fields_set and value is not None:
+            several = value.values() if isinstance(value, dict) else value
+            secrets = several if RULES[name].several else (value,)
+            texts[name] = ",".join(
+                each if isinstance(each, str) else each.get_secret_value() for each in secrets
+            )
+    return texts
+
+
+def _needed(settings: Settings) -> set[str]:
+    """The secrets without which nothing that is on would work."""
+    needed = {DATABASE_URL, "POSTROOM_METRICS_TOKEN"}
+    if settings.stripe.api_key or settings.routes or settings.handlers:
+        needed.add("POSTROOM_STRIPE__WEBHOOK_SECRETS")
+    if settings.oidc.issuer:
+        needed.add("POSTROOM_OIDC__CLIENT_SECRET")
+    return needed
+
+
+def _open_doors(settings: Settings) -> Iterator[str]:
+    local = settings.host != "" and is_local(settings.host)
+    if not (settings.prod or settings.dev_on_network or local):
+        yield (
+            "POSTROOM_HOST: with POSTROOM_ENV=dev others on the network reach what dev leaves open; "
+            "export POSTROOM_ENV=prod, or POSTROOM_DEV_ON_NETWORK=true if you mean it"
+        )
+    if settings.prod and settings.database_url and not settings.database_unverified:
+        for host in unverified_hosts(settings.database_url.get_secret_value()):
+            yield (
+                f"{DATABASE_URL}: {host} is not local: end it with ?sslmode=verify-full&sslrootcert=FILE, "
+                "or export POSTROOM_DATABASE_UNVERIFIED=true where the network between is yours alone"
+            )
 
 
 def load_settings() -> Settings:
@@ -248,16 +289,20 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [_fault(e["loc"], e["msg"]) for e in error.errors()]
-        if os.environ.get("POSTROOM_ENV") == Environment.PROD and all(e["loc"] for e in error.errors()):
-            # pydantic looks at single fields first, and at what is missing only when they are all right.
-            needed = ["POSTROOM_DATABASE_URL", "POSTROOM_METRICS_TOKEN"]
+        faults = [fault for e in error.errors() for fault in _faults(e["loc"], e["msg"])]
+        if all(e["loc"] for e in error.errors()):
+            # pydantic looks at single fields first, and at the whole only when they are all right.
+            needed = {DATABASE_URL, "POSTROOM_METRICS_TOKEN"}
             if any(name in os.environ for name in STRIPE_IS_ON):
-                needed.append("POSTROOM_STRIPE__WEBHOOK_SECRETS")
-            faults += [f"{name}: needed with POSTROOM_ENV=prod" for name in needed if name not in os.environ]
+                needed.add("POSTROOM_STRIPE__WEBHOOK_SECRETS")
+            prod = os.environ.get("POSTROOM_ENV") == Environment.PROD
+            faults += secret_faults(os.environ, needed=needed, prod=prod)
         raise SettingsInvalid(faults) from None
 
 
-def _fault(location: tuple[int | str, ...], message: str) -> str:
-    name = "POSTROOM_" + "__".join(str(part).upper() for part in location) if location else "settings"
-    return f"{name}: {message.removeprefix('Value error, ')}"
+def _faults(location: tuple[int | str, ...], message: str) -> list[str]:
+    text = message.removeprefix("Value error, ")
+    if not location:
+        return text.splitlines()
+    name = "POSTROOM_" + "__".join(str(part).upper() for part in location)
+    return [f"{name}: {text}"]

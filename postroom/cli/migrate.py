@@ -12,7 +12,9 @@ from postroom.cli.session import open_database
 
 
 def register(application: typer.Typer) -> None:
-    @application.command(epilog=examples("POSTROOM_DATABASE_URL=postgresql://… postroom migrate"))
+    @application.command(
+        epilog=examples("POSTROOM_DATABASE_URL=postgresql://…?sslmode=verify-full postroom migrate")
+    )
     def migrate() -> None:
         """Bring the database's schema up to date with this version.
 

@@ -15,11 +15,7 @@ PROD_DRAIN_S: Final = 2.0
 
 
 def register(application: typer.Typer) -> None:
-    @application.command(
-        epilog=examples(
-            "postroom serve", "POSTROOM_HOST=0.0.0.0 POSTROOM_PORT=9000 postroom serve --drain-s 5"
-        )
-    )
+    @application.command(epilog=examples("postroom serve", "POSTROOM_PORT=9000 postroom serve --drain-s 5"))
     def serve(
         drain_s: Annotated[
             float | None,

@@ -130,7 +130,7 @@ def test_no_secret_stands_among_the_settings(monkeypatch: pytest.MonkeyPatch) ->
     secret = "hunter2-hunter2"
     for name, value in {
         "DATABASE_URL": f"postgresql://u:{secret}@h/d", "METRICS_TOKEN": secret, "EMAIL__URL": f"smtp://u:{secret}@h",
-        "STRIPE__WEBHOOK_SECRETS": f"{secret},{secret}2", "STRIPE__API_KEY": secret,
+        "STRIPE__WEBHOOK_SECRETS": f"whsec_{secret},whsec_{secret}2", "STRIPE__API_KEY": secret,
         "EXPORTS__URL": f"s3://{secret}@bucket", "EXPORTS__OPTIONS": f'{{"secret_access_key": "{secret}"}}',
     }.items():  # fmt: skip
         monkeypatch.setenv(f"POSTROOM_{name}", value)

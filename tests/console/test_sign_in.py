@@ -142,7 +142,7 @@ async def test_the_link_of_postroom_up_signs_in_once(api: Api, guest: Visitor) -
 
 
 async def test_in_prod_links_are_refused_and_cookies_are_secure(dsn: str, tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, env="prod", database_url=dsn, metrics_token="m")  # type: ignore[arg-type]
+    settings = Settings(state_dir=tmp_path, env="prod", database_url=dsn, metrics_token="m" * 16)  # type: ignore[arg-type]
     async with running_api(dsn, settings) as api, visitor(api) as somebody:
         assert (await somebody.get(await _link_path(api))).status == 404
         answer = await somebody.post("/console/sign-in", [("token", api.token)])

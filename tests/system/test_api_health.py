@@ -13,7 +13,7 @@ from postroom.base.settings import Environment, Settings
 from tests.conftest import run_sql
 from tests.fixtures.api import Api, running_api
 
-METRICS_TOKEN = "scrape-me"
+METRICS_TOKEN = "scrape-me-with-this"
 
 
 @pytest.fixture

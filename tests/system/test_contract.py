@@ -35,14 +35,14 @@ READS: Final = {
     "/v1/admin/circuits",
 }
 SETTINGS: Final = {
-    "DATABASE_URL": "postgresql://a@b/c",
+    "DATABASE_URL": "postgresql://a@b/c?sslmode=verify-full",
     "ENV": "prod",
     "HOST": "0.0.0.0",
     "PORT": "9000",
     "STATE_DIR": "/srv/postroom",
-    "METRICS_TOKEN": "mmm",
-    "STRIPE__WEBHOOK_SECRETS": "whsec_a,whsec_b",
-    "STRIPE__API_KEY": "rk_x",
+    "METRICS_TOKEN": "metrics-metrics-",
+    "STRIPE__WEBHOOK_SECRETS": "whsec_aaaaaaaaaaaaaaaaaaaa,whsec_bbbbbbbbbbbbbbbbbbbb",
+    "STRIPE__API_KEY": "rk_live_xxxxxxxx",
     "STRIPE__API_BASE": "http://127.0.0.1:12111",
     "EMAIL__URL": "smtp+starttls://user:pass@host:587",
     "EMAIL__FROM": "Billing <billing@example.com>",

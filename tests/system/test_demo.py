@@ -159,7 +159,7 @@ def test_it_is_not_for_prod(tmp_path: Path) -> None:
         "POSTROOM_STATE_DIR": str(tmp_path),
         "POSTROOM_ENV": "prod",
         "POSTROOM_DATABASE_URL": "postgresql://127.0.0.1:1/nowhere",
-        "POSTROOM_METRICS_TOKEN": "a-metrics-token",
+        "POSTROOM_METRICS_TOKEN": "a-metrics-token-for-the-demo",
     }
     done = run("postroom", "up", home=tmp_path, settings=settings)
 

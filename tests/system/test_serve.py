@@ -23,7 +23,11 @@ from tests.processes.local_postgres import wait_until
 
 LISTENING_S = 40.0
 STOPPED_S = 20.0
-PROD = {"POSTROOM_ENV": "prod", "POSTROOM_METRICS_TOKEN": "a-metrics-token", "POSTROOM_LOG_JSON": "true"}
+PROD = {
+    "POSTROOM_ENV": "prod",
+    "POSTROOM_METRICS_TOKEN": "a-metrics-token-of-prod",
+    "POSTROOM_LOG_JSON": "true",
+}
 
 Serve = Callable[..., Running]
 

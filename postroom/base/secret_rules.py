@@ -1,0 +1,116 @@
+"""What a secret in the settings must look like, decided for all of them in one place."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+PLACEHOLDER: Final = re.compile(r"(whsec_|[rs]k_(live|test)_)?(change|<|\.\.\.)|.*…", re.IGNORECASE)
+"""What stands in our examples where a secret belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRule:
+    """`in_url`: the secret is the password of a URL, which may have none."""
+
+    make: str
+    least: int = 16
+    prefix: str = ""
+    in_url: bool = False
+    several: bool = False
+
+
+DATABASE_URL: Final = "POSTROOM_DATABASE_URL"
+_PASSWORD: Final = "for a password: openssl rand -hex 24"  # noqa: S105
+RULES: Final[Mapping[str, SecretRule]] = {
+    DATABASE_URL: SecretRule(_PASSWORD, least=8, in_url=True),
+    "POSTROOM_METRICS_TOKEN": SecretRule("make one: openssl rand -hex 24"),
+    "POSTROOM_STRIPE__WEBHOOK_SECRETS": SecretRule(
+        "copy it from the endpoint in Stripe's dashboard, or: stripe listen --print-secret",
+        least=24,
+        prefix="whsec_",
+        several=True,
+    ),
+    "POSTROOM_STRIPE__API_KEY": SecretRule("make a restricted key: https://dashboard.stripe.com/apikeys"),
+    "POSTROOM_EMAIL__URL": SecretRule("the password is the mail server's", least=4, in_url=True),
+    "POSTROOM_ENCRYPTION__KEYS": SecretRule(
+        "make one: postroom encryption new-key NAME", least=46, several=True
+    ),
+    "POSTROOM_EXPORTS__OPTIONS": SecretRule("make a key of the object store", least=1, several=True),
+    "POSTROOM_OIDC__CLIENT_SECRET": SecretRule("copy it from the client at your provider"),
+}
+
+
+def secret_faults(texts: Mapping[str, str], *, needed: Collection[str], prod: bool) -> Iterator[str]:
+    """One line a fault, which names the setting and how to get a secret, and never holds a value.
+
+    Promise: placeholders and wrong beginnings are refused everywhere; missing, empty and short ones in prod.
+    """
+    for name, rule in RULES.items():
+        text = texts.get(name)
+        if prod and name in needed and not text:
+            yield f"{name}: {'needed' if text is None else 'empty'} with POSTROOM_ENV=prod; {rule.make}"
+        elif prod and text == "" and not rule.several:
+            yield f"{name}: empty; unset it, or {rule.make}"
+        elif text and (fault := _fault_of(text, rule, prod=prod)):
+            yield f"{name}: {fault}; {rule.make}"
+
+
+def _fault_of(text: str, rule: SecretRule, *, prod: bool) -> str | None:
+    parts = [part.strip() for part in text.split(",") if part.strip()] if rule.several else [text]
+    for part in parts:
+        secret = _password(part) if rule.in_url else part
+        if secret is None:
+            continue
+        if PLACEHOLDER.match(secret):
+            return "a placeholder of an example"
+        if not secret.startswith(rule.prefix):
+            return f"does not begin with {rule.prefix}"
+        if prod and len(secret) < rule.least:
+            return f"shorter than {rule.least} characters"
+    return None
+
+
+def _password(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        told = parse_qs(parts.query).get("password")
+        password = told[-1] if told else parts.password
+    except ValueError:
+        return None  # whoever opens it says what is wrong with it
+    return unquote(password) if password is not None else None
+
+
+def unverified_hosts(url: str) -> list[str]:
+    """The database's hosts that are reached over a network without `sslmode=verify-full`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return []
+    query = parse_qs(parts.query)
+    if (query.get("sslmode") or [os.environ.get("PGSSLMODE", "")])[-1] == "verify-full":
+        return []
+    named = parts.netloc.rpartition("@")[2] or (query.get("host") or [os.environ.get("PGHOST", "")])[-1]
+    return [host for each in named.split(",") if not is_local(host := _host(unquote(each)))]
+
+
+def is_local(host: str) -> bool:
+    """A socket's folder, or an address that no other machine reaches. Names are not resolved."""
+    if host in ("", "localhost") or host.startswith("/"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host(address: str) -> str:
+    """Without its port."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address if address.startswith("/") or address.count(":") > 1 else address.partition(":")[0]
