@@ -9,8 +9,8 @@ from typing import Final
 from postroom.base.clock import Clock
 from postroom.outbox.model import Claim
 
-LATE_S: Final = 0.25
-"""What is claimed so long after it was due shows a backlog."""
+LATE_S: Final = 0.5
+"""What is claimed so long after it was due shows a backlog; until then all wait for that long at most."""
 LATE_MIN: Final = 50
 CROWDING_SHARE: Final = 0.1
 """Of `LATE_MIN` late claims or more, the largest tenant crowds if it has more than this part."""
