@@ -73,12 +73,16 @@ class Paced(ScriptedAdapter):
         self.per_destination_max = 5 if self.one_for_all else 8
         self.published_at: dict[str, int] = {}
         self.passed_by: dict[str, int] = {}
+        self.stalled: str | None = None
+        self.opened = asyncio.Event()
 
     async def deliver(self, claim: Claim) -> Answer:
         if claim.key in self.published_at:
             self.passed_by[claim.key] = len(self.seen) - self.published_at[claim.key]
         self.seen.append(claim)
         await asyncio.sleep(0.005)
+        if claim.tenant == self.stalled:
+            await self.opened.wait()
         return self.answer(claim)
 
     def count(self, tenant: str) -> int:
@@ -251,3 +255,20 @@ async def test_what_only_waited_is_handed_back_when_the_channel_is_paused(dsn: s
             while await pool.fetchval("select count(*) from postroom.delivery where worker is not null"):
                 await asyncio.sleep(0.01)
     assert await pool.fetchval("select count(*) from postroom.delivery") == 5_000 - len(adapter.seen)
+
+
+async def test_who_crowds_leaves_places_to_others(dsn: str, pool: Pool) -> None:
+    """Its receivers do not answer: three quarters of the places are all that it holds."""
+    engine, adapter = await paced(dsn, pool, Channel.WEBHOOK)
+    held = "select count(*) from postroom.delivery where worker is not null and tenant = 'a'"
+    await queue(engine, "a", 20_000)
+    async with running(engine):
+        await until(lambda: any(claim.crowds for claim in adapter.seen))
+        await pass_by(engine, adapter, "b", 5)
+        adapter.stalled = "a"
+        before = len(adapter.seen)
+        for _ in range(5):
+            await pass_by(engine, adapter, "b", 3)
+            assert await pool.fetchval(held) <= adapter.concurrency_max * 3 // 4
+        assert len(adapter.seen) - before < 100, "they did answer"
+        adapter.opened.set()
