@@ -53,13 +53,16 @@ class Budget:
             return False
         return self.limit.in_flight is None or self.used < min(self.places, self.limit.in_flight)
 
-    def start_one(self) -> None:
-        """Only after `allows_one`."""
-        self.used += 1
-        self._peak = max(self._peak, self.used)
+    def start_one(self) -> bool:
+        """Only after `allows_one`. Returns: whether it takes a place, until `used` is made one less."""
         self._short_since = math.inf
         if self._starts:
             self._starts[0].count -= 1
+        if self.limit.in_flight is None:
+            return False
+        self.used += 1
+        self._peak = max(self._peak, self.used)
+        return True
 
     def due_at(self) -> float:
         """When to ask: something is wanted, or places may be returned."""

@@ -41,7 +41,7 @@ class Limiter:
         self._tenants: dict[str, Budget] = {}
         self._destinations: dict[str, Budget] = {}
         self._budgets: Collection[Budget] = ()
-        self._charged: dict[tuple[UUID, int], list[Budget]] = {}
+        self._charged: dict[tuple[UUID, int], Sequence[Budget]] = {}
         self._leased_by = worker.id
         self._wanted = asyncio.Event()
         self._leasing: asyncio.Task[None] | None = None
@@ -111,48 +111,61 @@ class Limiter:
     def take(self, destination: Destination, most: int) -> list[Claim]:
         """Take the next ones that may start now; those between them stay."""
         now = self._clock.monotonic()
+        whole = self._whole
         taken, passed_by = list[Claim](), list[Claim]()
-        while len(taken) < most and (self._whole is None or self._whole.allows_one(now)):
+        while len(taken) < most and (whole is None or whole.allows_one(now)):
             if not (found := destination.take(1)):
                 break
-            budgets = self._of(found[0])
-            if all(each.allows_one(now) for each in budgets):
-                for each in budgets:
-                    each.start_one()
-                self._charged[found[0].message_id, found[0].n] = budgets
-                taken += found
-            else:
-                passed_by += found
-        destination.put_back(passed_by)
+            [claim] = found
+            narrower = self._narrower(claim)
+            if narrower and not all(each.allows_one(now) for each in narrower):
+                passed_by.append(claim)
+                continue
+            taken.append(claim)
+            budgets = [whole, *narrower] if whole is not None else narrower
+            if charged := [each for each in budgets if each.start_one()]:
+                self._charged[claim.message_id, claim.n] = charged
+        if passed_by:
+            destination.put_back(passed_by)
         return taken
 
-    def _of(self, claim: Claim) -> list[Budget]:
+    def _narrower(self, claim: Claim) -> Sequence[Budget]:
+        """Of its tenant, and of its destination."""
+        if not self._tenants and not self._destinations:  # this is a hot path
+            return ()
         tenant, there = self._tenants.get(claim.tenant), self._destinations.get(claim.destination)
-        return [each for each in (self._whole, tenant, there) if each is not None]
+        return [each for each in (tenant, there) if each is not None]
 
     def ended(self, claims: Iterable[Claim]) -> int:
         """Free the places of what was started. Returns: how many."""
+        if not self._charged:
+            return 0
         freed = 0
         for claim in claims:
             budgets = self._charged.pop((claim.message_id, claim.n), ())
             for each in budgets:
                 each.used -= 1
-            freed += any(each.limit.in_flight is not None for each in budgets)
+            freed += bool(budgets)
         return freed
 
-    def want(self, queue: Iterable[Claim], most: int) -> None:
-        """Ask for what keeps these from starting, of which `most` could start otherwise."""
+    def want(self, destination: Destination, most: int) -> None:
+        """Ask for what keeps those from starting that wait there, of which `most` could start otherwise."""
         now = self._clock.monotonic()
-        counts: Counter[Budget] = Counter()
-        for claim in queue:
-            counts.update(each for each in self._of(claim) if not each.allows_one(now))
-        for budget, count in counts.items():
-            budget.wanted += min(count, most)
+        if self._whole is not None and not self._whole.allows_one(now):
+            self._whole.wanted += min(destination.waiting_count, most)
+        if self._tenants or self._destinations:
+            counts: Counter[Budget] = Counter()
+            for claim in destination.claims():
+                counts.update(each for each in self._narrower(claim) if not each.allows_one(now))
+            for budget, count in counts.items():
+                budget.wanted += min(count, most)
         self._wanted.set()
 
     def is_stuck(self, claim: Claim) -> bool:
         """Whether it should be handed back: others have had all of its limit for a while."""
-        return any(each.stuck for each in self._of(claim))
+        if self._whole is not None and self._whole.stuck:
+            return True
+        return any(each.stuck for each in self._narrower(claim))
 
     async def _lease_on(self, go_on: Callable[[], None]) -> None:
         while True:
