@@ -239,7 +239,7 @@ class Dispatcher:
         if not batch and destination.waiting_count and name not in self._held_up:
             self._held_up[name] = None
             free = destination.width - destination.workers + 1
-            self._limiter.want(destination, self._batch_max * free)
+            self._limiter.want(name, destination, self._batch_max * free)
         return batch
 
     def go_on(self, most: int | None = None) -> None:

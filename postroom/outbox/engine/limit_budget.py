@@ -36,10 +36,10 @@ class Budget:
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
-        self.wanted = 0
         self.used = 0
         self.places = 0
         self.stuck = False
+        self._wanted: dict[str, int] = {}
         self._peak = 0
         self._starts: deque[_Starts] = deque()
         self._ask_at = self._rest_until = -math.inf
@@ -64,19 +64,24 @@ class Budget:
         self._peak = max(self._peak, self.used)
         return True
 
+    def want(self, destination: str, count: int) -> None:
+        """So many could start there, if there were more of it; in place of what was wanted there before."""
+        self._wanted[destination] = count
+
     def due_at(self) -> float:
         """When to ask: something is wanted, or places may be returned."""
-        return min(self._ask_at if self.wanted else math.inf, self._tidy_at)
+        return min(self._ask_at if self._wanted else math.inf, self._tidy_at)
 
     def ask(self, now: float) -> Wanted:
         """What to ask for. What is still wanted after the answer must be wanted again."""
         starts = places = 0
+        wanted = sum(self._wanted.values())
         if self.limit.per_second is not None:
             left = sum(each.count for each in self._starts if each.void_at > now)
-            starts = max(0, min(self.wanted - left, max(1, int(self.limit.per_second * WORTH_S))))
+            starts = max(0, min(wanted - left, max(1, int(self.limit.per_second * WORTH_S))))
         if self.limit.in_flight is not None:
-            places = max(self.used + self.wanted, self._peak)
-        self.wanted, self._peak = 0, self.used
+            places = max(self.used + wanted, self._peak)
+        self._wanted, self._peak = {}, self.used
         return Wanted(self.limit.id, starts, places, self.used)
 
     def take(self, wanted: Wanted, given: Lease, *, asked_at: float, now: float) -> None:

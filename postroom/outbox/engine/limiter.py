@@ -148,17 +148,17 @@ class Limiter:
             freed += bool(budgets)
         return freed
 
-    def want(self, destination: Destination, most: int) -> None:
+    def want(self, name: str, destination: Destination, most: int) -> None:
         """Ask for what keeps those from starting that wait there, of which `most` could start otherwise."""
         now = self._clock.monotonic()
         if self._whole is not None and not self._whole.allows_one(now):
-            self._whole.wanted += min(destination.waiting_count, most)
+            self._whole.want(name, min(destination.waiting_count, most))
         if self._tenants or self._destinations:
             counts: Counter[Budget] = Counter()
             for claim in destination.claims():
                 counts.update(each for each in self._narrower(claim) if not each.allows_one(now))
             for budget, count in counts.items():
-                budget.wanted += min(count, most)
+                budget.want(name, min(count, most))
         self._wanted.set()
 
     def is_stuck(self, claim: Claim) -> bool:
