@@ -33,7 +33,7 @@ class Crowd:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._late: Counter[str] = Counter()
-        self._late_since = 0.0
+        self._late_since = self._all_late_at = 0.0
         self._seen: dict[str, tuple[float, int]] = {}
         self._turns = 0
 
@@ -57,17 +57,21 @@ class Crowd:
         self._late.clear()
         if count > CROWDING_SHARE * total and len(self._seen) < CROWD_MAX:
             self._seen[tenant] = now, self._turns
+            self._all_late_at = now
 
     def note_all(self, claims: Sequence[Claim], *, whole: bool) -> None:
         """What was claimed with those that crowd. `whole`: from all that is due, passing by nothing.
 
-        Of whom nothing is among it for a while, that one crowds no more; if nothing is late, nobody does.
+        Of whom nothing is among it for a while, that one crowds no more. If nothing is late, nobody does: at
+        once if it is the whole, else after `LEAVE_S`, for what is passed by may be late.
         """
-        if whole and not (claims and _is_late(claims)):
+        now = self._clock.monotonic()
+        if claims and _is_late(claims):
+            self._all_late_at = now
+        elif whole or (claims and now - self._all_late_at > LEAVE_S):
             self._seen.clear()
         if not claims:
             return
-        now = self._clock.monotonic()
         self._turns += 1
         for tenant in {claim.tenant for claim in claims} & self._seen.keys():
             self._seen[tenant] = now, self._turns

@@ -87,3 +87,20 @@ def test_one_without_anything_leaves_and_all_do_when_nothing_is_late() -> None:
     assert crowding(crowd) == ["a", "c"], "what passes by something proves nothing"
     crowd.note_all(claims(0.0, c=1), whole=True)
     assert crowding(crowd) == []
+
+
+def test_while_something_is_passed_by_nobody_crowds_after_a_while_on_time() -> None:
+    """A breaker that is open for hours must not keep a tenant behind the others for as long."""
+    clock = DrivenClock()
+    crowd = Crowd(clock)
+    crowd.note_others(claims(LATE, a=LATE_MIN))
+    clock.advance(LEAVE_S)
+    crowd.note_all(claims(LATE, a=1), whole=False)
+    clock.advance(LEAVE_S / 2)
+    crowd.note_all(claims(0.0, a=1), whole=False)
+    assert crowding(crowd) == ["a"]
+    clock.advance(LEAVE_S)
+    crowd.note_all([], whole=False)
+    assert crowding(crowd) == ["a"], "nothing was claimed, which proves nothing"
+    crowd.note_all(claims(0.0, a=1), whole=False)
+    assert crowding(crowd) == []
