@@ -85,7 +85,8 @@ class Crowd:
 
 def _is_late(claims: Sequence[Claim]) -> bool:
     """Whether the newest of first attempts, or of retries, was due long ago. `claims`: each kind in order."""
-    newest = {claim.state: claim for claim in claims}
-    return any(
-        each.claimed_s is not None and each.claimed_s - each.due_s > LATE_S for each in newest.values()
-    )
+    return _was_late(claims[-1]) or any(map(_was_late, {claim.state: claim for claim in claims}.values()))
+
+
+def _was_late(claim: Claim) -> bool:
+    return claim.claimed_s is not None and claim.claimed_s - claim.due_s > LATE_S
