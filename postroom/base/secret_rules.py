@@ -31,7 +31,7 @@ RULES: Final[Mapping[str, SecretRule]] = {
     DATABASE_URL: SecretRule(_PASSWORD, least=8, in_url=True),
     "POSTROOM_METRICS_TOKEN": SecretRule("make one: openssl rand -hex 24"),
     "POSTROOM_STRIPE__WEBHOOK_SECRETS": SecretRule(
-        "copy it from the endpoint in Stripe's dashboard, or: stripe listen --print-secret",
+        "take it from the endpoint in Stripe's dashboard, or: stripe listen --print-secret",
         least=24,
         prefix="whsec_",
         several=True,
@@ -42,7 +42,7 @@ RULES: Final[Mapping[str, SecretRule]] = {
         "make one: postroom encryption new-key NAME", least=46, several=True
     ),
     "POSTROOM_EXPORTS__OPTIONS": SecretRule("make a key of the object store", least=1, several=True),
-    "POSTROOM_OIDC__CLIENT_SECRET": SecretRule("copy it from the client at your provider"),
+    "POSTROOM_OIDC__CLIENT_SECRET": SecretRule("take it from the client at your provider"),
 }
 
 

