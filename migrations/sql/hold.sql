@@ -7,7 +7,7 @@ begin
     perform set_config('lock_timeout', '1s', true);
     for attempt in 1..30 loop
         begin
-            lock table postroom.delivery, postroom.dead_letter, postroom.endpoint, postroom.attempt
+            lock table postroom.message, postroom.delivery, postroom.dead_letter, postroom.endpoint, postroom.attempt
                 in access exclusive mode;
             exit;
         exception when lock_not_available then

@@ -51,6 +51,20 @@ begin
 end
 $$;
 
+-- Stripe's channel and the keys of what its events cause are taken by whoever keeps the events; a key that a publisher had
+-- taken would make an event or an effect a duplicate of something that never was.
+create or replace function postroom.check_reserved() returns void
+language plpgsql
+as $$
+begin
+    if not has_table_privilege(session_user, 'postroom.stripe_event', 'insert') then
+        raise insufficient_privilege using
+            message = format('%s may only publish: the channel stripe and keys that begin with stripe: are Postroom''s own',
+                session_user);
+    end if;
+end
+$$;
+
 -- The channel, or the error that names the known ones. It is inlined where it is used.
 create or replace function postroom.known_channel(channel text) returns text
 language sql immutable parallel safe
@@ -141,6 +155,8 @@ $$;
 -- than `payload_bytes_max` of its channel.
 -- Returns one row an object, in order; `published` is false where the key was known already, with a warning where the
 -- payload is another one.
+-- An ordering key orders what is due at once. What is to be delivered later goes at its time: it waits for nothing of its key,
+-- and nothing waits for it.
 -- A webhook without `url` goes to every endpoint of its tenant that listens to its type and is not disabled.
 -- Plans are made once and always by index: a session may have planned while the ledger was empty.
 create or replace function postroom.publish_many(messages jsonb)
@@ -155,6 +171,7 @@ declare
     ids uuid[];
     lock_key bigint;
     made integer;
+    locked_slots smallint[];
     timed constant boolean := messages @? '$[*] ? (@.deliver_at != null || @.expires_at != null)';
 begin
     if jsonb_typeof(messages) is distinct from 'array' then
@@ -171,15 +188,27 @@ begin
     if messages @? '$[*].payload."$" ? (@ starts with "event:")' then
         perform postroom.check_reference();
     end if;
+    if messages @? '$[*] ? (@.channel == "stripe" || @.key starts with "stripe:")' then
+        perform postroom.check_reserved();
+    end if;
     ids := postroom.uuid7s(jsonb_array_length(messages));
     -- Publishers of one ordering key follow each other, so that the order of numbers is the order
-    -- of commits. Taken in one order, so that two batches cannot wait for each other.
+    -- of commits. Taken in one order, so that two batches cannot wait for each other. Stripe's take rows that no
+    -- publisher reaches; two objects may have one row, which costs nothing while their transactions are as short as these.
     for lock_key in
         select distinct hashtextextended((m ->> 'channel') || ':' || (m ->> 'ordering_key'), 7265)
-        from jsonb_array_elements(messages) m where m ->> 'ordering_key' is not null order by 1
+        from jsonb_array_elements(messages) m
+        where m ->> 'ordering_key' is not null and m ->> 'channel' <> 'stripe' order by 1
     loop
         perform pg_advisory_xact_lock(lock_key);
     end loop;
+    if messages @? '$[*] ? (@.channel == "stripe" && @.ordering_key != null)' then
+        locked_slots := array(
+            select (hashtextextended(m ->> 'ordering_key', 7265) & 4095)::smallint
+            from jsonb_array_elements(messages) m
+            where m ->> 'channel' = 'stripe' and m ->> 'ordering_key' is not null);
+        perform from postroom.intake_lock l where l.slot = any (locked_slots) order by l.slot for no key update;
+    end if;
 
     -- A large batch most often has new keys only, nothing to fan out and no times; then plain inserts do, which take an
     -- eighth less of the whole than `on conflict`. The block is a subtransaction: small batches must not collect those.
@@ -250,7 +279,7 @@ begin
                 (message_id, n, channel, destination, endpoint_id, ordering_key, state, due_at, since, expires_at, tenant)
             select i.id, coalesce(t.n, 0), i.channel,
                 coalesce(t.endpoint_id::text, postroom.destination(i.channel, i.payload)),
-                t.endpoint_id, i.ordering_key, postroom.first_state(i.urgency),
+                t.endpoint_id, case when i.due_at <= now() then i.ordering_key end, postroom.first_state(i.urgency),
                 case when t.state = 'parked' and i.due_at <= now() then 'infinity' else i.due_at end,
                 nullif(i.due_at, now()), i.expires_at, i.tenant
             from input i
@@ -322,6 +351,9 @@ begin
             || jsonb_build_object('payload', publish.payload))) many;
         return new_id;
     end if;
+    if publish.channel = 'stripe' or starts_with(publish.key, 'stripe:') then
+        perform postroom.check_reserved();
+    end if;
     if publish.deliver_at >= '9999-01-01' then
         raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';
     end if;
@@ -375,25 +407,6 @@ $$;
 
 revoke all on schema postroom from public;
 revoke all on all functions in schema postroom from public;
-do $$
-begin
-    if not exists (select from pg_roles where rolname = 'postroom_publisher') then
-        create role postroom_publisher nologin;
-    end if;
-exception
-    when duplicate_object or unique_violation then null; -- another database of this server was faster
-    when insufficient_privilege then
-        raise warning 'role postroom_publisher is missing and may not be created here; ask an administrator to';
-end
-$$;
-do $$
-begin
-    if exists (select from pg_roles where rolname = 'postroom_publisher') then
-        grant usage on schema postroom to postroom_publisher;
-        grant execute on function postroom.publish, postroom.publish_many(jsonb) to postroom_publisher;
-    end if;
-end
-$$;
 -- Payloads are compressed by lz4, where this build of PostgreSQL has it: 17 kB of them took 340 µs to publish, and take
 -- 225. A setting of the functions, for the table's own would need a lock that publishers wait for.
 do $$

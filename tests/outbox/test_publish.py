@@ -265,16 +265,23 @@ alter table postroom.ledger_check drop column no_receiver;
 update postroom.alembic_version set version_num = '0004'"""
 
 
-async def test_an_upgrade_waits_for_no_publisher_and_none_for_it(dsn: str, pool: Pool) -> None:
-    """A caller's transaction may stay open for long; it goes on publishing when the functions are new."""
+async def test_an_upgrade_that_waits_for_a_publisher_holds_up_no_other(dsn: str, pool: Pool) -> None:
+    """A caller's transaction may stay open for long; meanwhile others publish, and so does it."""
     await pool.execute(BEFORE_RECEIVERS)
-    async with asyncio.timeout(20), transaction(pool) as conn:
-        await conn.execute(
-            "insert into postroom.message (id, channel, payload, deliveries) "
-            "values (postroom.uuid7(), 'webhook', '{}', 0)"
-        )
-        await migrate(dsn)
-        await publish(conn, Message(channel="email", payload={}))
+    waits = "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and not granted"
+    async with asyncio.timeout(60):
+        async with transaction(pool) as conn:
+            await conn.execute(
+                "insert into postroom.message (id, channel, payload, deliveries) "
+                "values (postroom.uuid7(), 'webhook', '{}', 0)"
+            )
+            upgrade = asyncio.create_task(migrate(dsn))
+            while not await conn.fetchval(waits):
+                await asyncio.sleep(0)
+            assert await pool.fetchval("select postroom.publish('email', '{}')")
+            assert not upgrade.done()
+            await publish(conn, Message(channel="email", payload={}))
+        await upgrade
     assert (await check_ledger(pool)).no_receiver == 1
 
 

@@ -122,6 +122,12 @@ async def test_bad_input_gets_a_clear_answer(api: Api, body: bytes, status: int,
     assert "Traceback" not in answer.text
 
 
+async def test_a_key_of_ours_is_refused(api: Api) -> None:
+    """What Stripe's events cause has keys that begin so; a taken one would make an effect a duplicate."""
+    answer = await api.post("/v1/events", json={**email(), "key": "stripe:self:evt_1:receipt"})
+    assert (answer.status, answer.json["field"]) == (422, "key")
+
+
 @pytest.mark.parametrize("name", ["tenant", "type"])
 @pytest.mark.parametrize("channel", ["webhook", "export"])
 async def test_a_payload_that_contradicts_what_stands_beside_it_is_refused(

@@ -17,6 +17,8 @@ from postroom.outbox.model import OUTBOUND, Adapter, Channel, Message
 EVENTS_MAX: Final = 1_000
 YEAR_MAX: Final = 9_999
 """Of `deliver_at`, as in SQL."""
+RESERVED_KEYS: Final = "stripe:"
+"""How the keys begin of what Stripe's events cause: one that was taken would make an effect a duplicate."""
 _PATH: Final = re.compile(r" - at `\$(.*)`$")
 
 Name = Annotated[str, msgspec.Meta(max_length=200)]
@@ -86,6 +88,8 @@ def _check(event: Event, adapters: Mapping[Channel, Adapter]) -> None:
     for name in ("key", "tenant", "type", "correlation_id", "ordering_key", "traceparent"):
         json.check(getattr(event, name), where=name)
     json.check(event.payload, where="payload")
+    if event.key is not None and event.key.startswith(RESERVED_KEYS):
+        raise InvalidPayload(f"keys that begin with {RESERVED_KEYS} are Postroom's own", field="key")
     if event.deliver_at is not None and event.deliver_at.year >= YEAR_MAX:
         raise InvalidPayload(f"must be before the year {YEAR_MAX}", field="deliver_at")
     if event.expires_at is not None and event.deliver_at is not None and event.expires_at <= event.deliver_at:

@@ -81,10 +81,14 @@ class Happenings:
 
 @dataclass(frozen=True, slots=True)
 class MessageStory:
-    """One message and what happened to it; at most `ROWS_MAX` rows of a kind, `CHAIN_MAX` in the chain."""
+    """One message and what happened to it; at most `ROWS_MAX` rows of a kind, `CHAIN_MAX` in the chain.
+
+    `published_by`: the database role that published it by SQL; None for Postroom's own.
+    """
 
     message: LedgerEntry
     traceparent: str | None
+    published_by: str | None
     payload: Any
     open_deliveries: tuple[OpenDelivery, ...]
     attempts: tuple[AttemptEntry, ...]
@@ -104,6 +108,7 @@ async def fetch_message(conn: Connection, message_id: UUID, *, keyring: Keyring 
     return MessageStory(
         message=entry,
         traceparent=row["traceparent"],
+        published_by=row["published_by"],
         payload=await reveal(conn, message_id, row["payload"], keyring),
         open_deliveries=happened.open_deliveries,
         attempts=happened.attempts,
