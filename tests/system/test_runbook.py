@@ -24,7 +24,7 @@ from tests.processes.local_postgres import wait_until
 
 SECRET = "whsec_" + "r" * 32
 METRICS_TOKEN = "a-metrics-token-for-the-runbook"
-WITHIN_S = 60.0
+WITHIN_S = 180.0
 SEED_METRICS = (
     "job_last_heartbeat_timestamp",
     "job_last_success_timestamp",

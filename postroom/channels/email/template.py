@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import mrml
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
 from postroom.base.sandbox import Sandbox
@@ -86,7 +86,7 @@ class Templates:
 
         Errors: `TemplateFailed`.
         """
-        if not self._folders.has(name):
+        if not _NAME.fullmatch(name):
             raise TemplateFailed(self._folders.fault_of(name))
         try:
             # All white space becomes one blank: line breaks in the data must not reach a header.
@@ -97,6 +97,14 @@ class Templates:
                 )
             text = self._fill(f"{name}.txt", data)
             html = mrml.to_html(self._fill(f"{name}.mjml", data)).content
+        except TemplateNotFound as error:
+            # Asked only now: the three files are looked for anyway.
+            fault = (
+                f"template {name}: {error.message}"
+                if self._folders.has(name)
+                else self._folders.fault_of(name)
+            )
+            raise TemplateFailed(fault) from None
         except (TemplateError, SecurityError) as error:
             raise TemplateFailed(f"template {name}: {self._where(error)}{error.message}") from None
         except MemoryError:
