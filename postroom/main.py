@@ -33,6 +33,8 @@ from postroom.wiring import Services
 
 STRIPE_PATH = "/v1/stripe/webhook"
 EVENTS_PATH = "/v1/events"
+ANONYMOUS_FORMS = ("/console/sign-in", "/console/theme")
+FORM_BYTES_MAX = 16_384
 
 
 def create_app(*, services: Services, more_routes: Sequence[BaseRoute] = ()) -> Starlette:
@@ -62,7 +64,11 @@ def create_app(*, services: Services, more_routes: Sequence[BaseRoute] = ()) -> 
             Middleware(RequestScope, metrics=context.http_metrics),
             Middleware(
                 BodyLimit,
-                limits={STRIPE_PATH: services.settings.stripe.body_bytes_max, EVENTS_PATH: BODY_BYTES_MAX},
+                limits={
+                    STRIPE_PATH: services.settings.stripe.body_bytes_max,
+                    EVENTS_PATH: BODY_BYTES_MAX,
+                    **dict.fromkeys(ANONYMOUS_FORMS, FORM_BYTES_MAX),
+                },
             ),
         ],
         exception_handlers=error_handlers(),

@@ -197,6 +197,9 @@ class Settings(BaseSettings):
     """Let `dev` listen on an address that others reach, though it asks for less."""
     port: int = Field(default=8000, ge=0, le=65_535)
     """Port on which `postroom serve` listens."""
+    http_connections_max: int = Field(default=1_000, ge=10, le=100_000)
+    """Connections to `postroom serve`. One more closes the one that has kept us waiting longest, or gets 503.
+    """
     state_dir: Path = Field(default_factory=_default_state_dir)
     """Local database, logs, exports."""
     metrics_token: SecretStr | None = None

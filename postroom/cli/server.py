@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -16,12 +18,14 @@ from postroom.base.migrate import migrate
 from postroom.base.settings import Settings
 from postroom.health.readiness import CheckStatus, Readiness
 from postroom.main import create_app
-from postroom.overrides.uvicorn_protocol import JoinedHttpProtocol
+from postroom.overrides.uvicorn_limits import BoundedHttpProtocol, Connections
 from postroom.wiring import open_services
 
 log = get_logger(__name__)
 
 STOP_WITHIN_S: Final = 10
+OTHER_FILES_MAX: Final = 512
+"""Connections to PostgreSQL and receivers, logs, templates."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -70,9 +74,14 @@ async def serve_http(settings: Settings, dsn: str, *, drain_s: float, listener_f
             readiness: Readiness = application.state.context.readiness
             if settings.prod:
                 await _look_at_schema(readiness)
+            connections = Connections(
+                connections_max=settings.http_connections_max,
+                on_refused=application.state.context.http_metrics.connection_refused,
+            )
+            _allow_files(settings.http_connections_max + OTHER_FILES_MAX)
             config = uvicorn.Config(
                 application,
-                http=JoinedHttpProtocol,
+                http=partial(BoundedHttpProtocol, bounds=connections),  # type: ignore[arg-type]  # called only
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -93,3 +102,13 @@ async def _look_at_schema(readiness: Readiness) -> None:
     check = report.checks["migrations"]
     if check.status is not CheckStatus.OK:
         log.error("http.not_ready", detail=check.detail, command="postroom migrate")
+
+
+def _allow_files(count: int) -> None:
+    """Every connection is an open file, and 1,024 is what many systems give unless asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < count:
+        log.warning("http.few_files", open_files_max=allowed, wanted=count, remedy="raise ulimit -n")

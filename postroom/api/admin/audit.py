@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from postroom.admin import audit
 from postroom.admin.audit import AuditEntry
-from postroom.api.admin.callers import Reader
+from postroom.api.admin.callers import GuardedRoute, Reader
 from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page
 
-router = APIRouter(prefix="/v1/admin/audit", tags=["audit"])
+router = APIRouter(prefix="/v1/admin/audit", tags=["audit"], route_class=GuardedRoute)
 
 Text = Annotated[str | None, Field(max_length=200)]
 

@@ -1,16 +1,32 @@
-"""Callers by what they may do: the dependency that an admin route names."""
+"""Callers by what they may do: the dependency that an admin route names, and who is let in at all."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends
-from starlette.requests import HTTPConnection
+from fastapi.routing import APIRoute
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from postroom.admin.audit import Actor
 from postroom.admin.tokens import Scope
-from postroom.api.auth import admit, bearer
+from postroom.api.auth import Gate, admit, bearer
+
+
+class GuardedRoute(APIRoute):
+    """Asks for a token before the body is read: dependencies, which ask for its scope, are solved after."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            gate: Gate = request.app.state.gate
+            await gate.identify(request)
+            return await handle(request)
+
+        return guarded
 
 
 def _require(scope: Scope) -> Callable[..., Awaitable[Actor]]:

@@ -7,12 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from postroom.admin import channels
 from postroom.admin.channels import REASON_LENGTH_MAX
-from postroom.api.admin.callers import ChannelHolder, Reader
+from postroom.api.admin.callers import ChannelHolder, GuardedRoute, Reader
 from postroom.api.context import ContextDependency
 from postroom.outbox import pauses
 from postroom.outbox.pauses import ChannelStatus
 
-router = APIRouter(prefix="/v1/admin/channels", tags=["channels"])
+router = APIRouter(prefix="/v1/admin/channels", tags=["channels"], route_class=GuardedRoute)
 
 
 class ChannelList(BaseModel):

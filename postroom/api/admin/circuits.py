@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from postroom.admin import circuits
 from postroom.admin.circuits import NAME_LENGTH_MAX, REASON_LENGTH_MAX, Force
-from postroom.api.admin.callers import CircuitHolder, Reader
+from postroom.api.admin.callers import CircuitHolder, GuardedRoute, Reader
 from postroom.api.context import ContextDependency
 from postroom.resilience import store
 from postroom.resilience.store import Circuit
 
-router = APIRouter(prefix="/v1/admin/circuits", tags=["circuits"])
+router = APIRouter(prefix="/v1/admin/circuits", tags=["circuits"], route_class=GuardedRoute)
 
 
 class CircuitList(BaseModel):

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from postroom.api.admin.callers import Reader
+from postroom.api.admin.callers import GuardedRoute, Reader
 from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page
 from postroom.base.errors import InvalidInput
@@ -16,7 +16,7 @@ from postroom.outbox.ledger import dead_letters as ledger
 from postroom.outbox.ledger.dead_letters import DeadLetter, DeadLetterCount, DeadLetterFilter, DeadLetterGroup
 from postroom.outbox.model import OUTBOUND, Cause, Channel
 
-router = APIRouter(prefix="/v1/admin", tags=["dead letters"])
+router = APIRouter(prefix="/v1/admin", tags=["dead letters"], route_class=GuardedRoute)
 
 COUNTED_MAX: Final = 100_000
 

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from postroom.admin import endpoints as actions
-from postroom.api.admin.callers import EndpointWriter, Reader, Replayer
+from postroom.api.admin.callers import EndpointWriter, GuardedRoute, Reader, Replayer
 from postroom.api.context import Context, ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
 from postroom.outbox.ledger.recovery import PACE_DEFAULT, PACE_MAX, Only, Recovery
 
-router = APIRouter(prefix="/v1/admin/endpoints", tags=["endpoints"])
+router = APIRouter(prefix="/v1/admin/endpoints", tags=["endpoints"], route_class=GuardedRoute)
 
 Types = Annotated[list[str], Field(min_length=1, max_length=100)]
 

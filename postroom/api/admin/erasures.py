@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from postroom.admin import erasure
 from postroom.admin.erasure import ADDRESS_LENGTH_MAX, START, ErasureReport
-from postroom.api.admin.callers import Eraser
+from postroom.api.admin.callers import Eraser, GuardedRoute
 from postroom.api.context import ContextDependency
 
-router = APIRouter(prefix="/v1/admin/erasures", tags=["erasures"])
+router = APIRouter(prefix="/v1/admin/erasures", tags=["erasures"], route_class=GuardedRoute)
 
 TIME_MAX_S: Final = 20.0
 

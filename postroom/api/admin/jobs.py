@@ -6,12 +6,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from postroom.admin import jobs
-from postroom.api.admin.callers import JobStarter, Reader
+from postroom.api.admin.callers import GuardedRoute, JobStarter, Reader
 from postroom.api.context import ContextDependency
 from postroom.worker import store
 from postroom.worker.model import JobStatus
 
-router = APIRouter(prefix="/v1/admin/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/admin/jobs", tags=["jobs"], route_class=GuardedRoute)
 
 
 class JobList(BaseModel):

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from postroom.admin import limits
 from postroom.admin.channels import REASON_LENGTH_MAX
-from postroom.api.admin.callers import ChannelHolder, Reader
+from postroom.api.admin.callers import ChannelHolder, GuardedRoute, Reader
 from postroom.api.context import ContextDependency
 from postroom.outbox.limits import LimitStatus, list_limits
 
-router = APIRouter(prefix="/v1/admin/limits", tags=["channels"])
+router = APIRouter(prefix="/v1/admin/limits", tags=["channels"], route_class=GuardedRoute)
 
 
 class LimitList(BaseModel):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from postroom.admin import messages
-from postroom.api.admin.callers import Canceller, Reader, Replayer
+from postroom.api.admin.callers import Canceller, GuardedRoute, Reader, Replayer
 from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page
 from postroom.outbox.ledger import messages as ledger
@@ -18,7 +18,7 @@ from postroom.outbox.ledger.messages import LedgerEntry, LedgerFilter, Status
 from postroom.outbox.ledger.story import AttemptEntry, MessageStory
 from postroom.outbox.model import Channel
 
-router = APIRouter(prefix="/v1/admin/outbox", tags=["outbox"])
+router = APIRouter(prefix="/v1/admin/outbox", tags=["outbox"], route_class=GuardedRoute)
 
 Text = Annotated[str | None, Field(max_length=500)]
 

@@ -10,14 +10,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from postroom.admin import replay
-from postroom.api.admin.callers import Replayer
+from postroom.api.admin.callers import GuardedRoute, Replayer
 from postroom.api.admin.dead_letters import DeadLetterTerms
 from postroom.api.context import ContextDependency
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import REPLAYED_MAX, DeadLetterSample, fetch_dry_run
 from postroom.outbox.ledger.replay import Replayed as Started
 
-router = APIRouter(prefix="/v1/admin/outbox", tags=["replay"])
+router = APIRouter(prefix="/v1/admin/outbox", tags=["replay"], route_class=GuardedRoute)
 
 REPLAYED_DEFAULT: Final = 1_000
 

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from postroom.admin import suppressions as actions
-from postroom.api.admin.callers import Reader, SuppressionWriter
+from postroom.api.admin.callers import GuardedRoute, Reader, SuppressionWriter
 from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from postroom.channels.email import suppressions
 from postroom.channels.email.suppressions import ADDRESS_LENGTH_MAX, REASON_LENGTH_MAX, Suppression
 
-router = APIRouter(prefix="/v1/admin/suppressions", tags=["suppressions"])
+router = APIRouter(prefix="/v1/admin/suppressions", tags=["suppressions"], route_class=GuardedRoute)
 
 Address = Annotated[str, Field(min_length=3, max_length=ADDRESS_LENGTH_MAX)]
 

@@ -10,10 +10,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from postroom.admin import tokens
 from postroom.admin.tokens import NAME_LENGTH_MAX, Scope, Token
-from postroom.api.admin.callers import Reader, TokenWriter
+from postroom.api.admin.callers import GuardedRoute, Reader, TokenWriter
 from postroom.api.context import ContextDependency
 
-router = APIRouter(prefix="/v1/admin/tokens", tags=["tokens"])
+router = APIRouter(prefix="/v1/admin/tokens", tags=["tokens"], route_class=GuardedRoute)
 
 
 class TokenView(BaseModel):

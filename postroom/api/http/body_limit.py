@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -9,12 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from postroom.api.http.problem import problem_response
-from postroom.base.errors import PostroomError, TooLarge
+from postroom.base.errors import PostroomError, TooLarge, Unavailable
 from postroom.resilience.time_limit import TimeLimit
 
 DEFAULT_BYTES_MAX: Final = 1_048_576
 STALL_S: Final = 15.0
+TOTAL_S: Final = 30.0
+HELD_BYTES_MAX: Final = 256 * 1_048_576
+"""Of all bodies together that come in pieces. Whole ones of up to 64 KiB are not held back by it."""
 ANNOUNCED_DIGITS_MAX: Final = 18
+RETRY_AFTER_S: Final = 5
+TOO_SLOW: Final = f"the body did not arrive within {TOTAL_S:g} s, or nothing of it for {STALL_S:g} s"
 
 
 class PackedBody(PostroomError):
@@ -24,7 +31,10 @@ class PackedBody(PostroomError):
 
 
 class BodyLimit:
-    """Refuses an announced size at once and counts what streams in; a sender that stalls is cut off.
+    """Refuses an announced size at once and counts what streams in.
+
+    A sender is cut off that sends nothing for `STALL_S` or is not done after `TOTAL_S`. While bodies that are
+    being received hold `HELD_BYTES_MAX`, further ones that come in pieces get 503.
 
     A compressed body is refused unread: a kilobyte of it may unpack to a gigabyte.
 
@@ -36,6 +46,7 @@ class BodyLimit:
         self._app = app
         self._limits = limits
         self._stall = TimeLimit(STALL_S)
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,26 +61,41 @@ class BodyLimit:
             response.headers["Connection"] = "close"  # what the sender still sends must not become a request
             await response(scope, receive, send)
             return
-        taken = 0
+        taken = held = 0
         complete = False
+        ends_s = 0.0
 
         async def receive_within() -> Message:
-            nonlocal taken, complete
+            nonlocal taken, held, complete, ends_s
             if complete:  # from here on it only waits for the client to leave
                 return await receive()
             try:
-                with self._stall:
-                    message = await receive()
+                if not ends_s:
+                    ends_s = time.monotonic() + TOTAL_S
+                    with self._stall:
+                        message = await receive()
+                else:
+                    async with asyncio.timeout(min(STALL_S, ends_s - time.monotonic())):
+                        message = await receive()
             except TimeoutError:
-                raise HTTPException(408, f"nothing arrived for {STALL_S:g} s") from None
+                raise HTTPException(408, TOO_SLOW) from None
             if message["type"] == "http.request":
-                taken += len(message.get("body", b""))
+                length = len(message.get("body", b""))
+                taken += length
                 complete = not message.get("more_body", False)
                 if taken > bytes_max:
                     raise HTTPException(413, text)
+                if held or not complete:
+                    held += length
+                    self._held += length
+                    if self._held > HELD_BYTES_MAX:
+                        raise Unavailable("too much is being received at once", retry_after_s=RETRY_AFTER_S)
             return message
 
-        await self._app(scope, receive_within, send)
+        try:
+            await self._app(scope, receive_within, send)
+        finally:
+            self._held -= held
 
 
 def _refusal(headers: Iterable[tuple[bytes, bytes]], bytes_max: int, text: str) -> PostroomError | None:

@@ -14,6 +14,8 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from postroom.overrides.uvicorn_limits import REFUSALS, Refusal
+
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 COUNTED_FROM_0: Final = {
     "/v1/stripe/webhook": ("200", "400", "413", "500", "503"),
@@ -48,6 +50,14 @@ class HttpMetrics:
             buckets=BUCKETS_S,
             registry=self.registry,
         )
+        self._refused = Counter(
+            "postroom_http_connections_refused",
+            "Connections cut before their request or in the middle of its answer, by why.",
+            ["why"],
+            registry=self.registry,
+        )
+        for why in REFUSALS:
+            self._refused.labels(why)
         # Found by their labels once, not at every request. As bounded as the labels, which hold enumerations.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._in_progress = Gauge(
@@ -56,6 +66,9 @@ class HttpMetrics:
 
     def started(self) -> None:
         self._in_progress.inc()
+
+    def connection_refused(self, why: Refusal) -> None:
+        self._refused.labels(why).inc()
 
     def ended(self, *, method: str, route: str, status: int, duration_s: float) -> None:
         """`route` is the template, never the path itself: labels hold enumerations only."""

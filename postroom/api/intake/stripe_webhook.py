@@ -63,7 +63,7 @@ class StripeWebhook:
                 announced = value
         if announced is not None and announced.isdigit() and int(announced) > self._bytes_max:
             raise self._too_large()
-        body = await self._read(receive)
+        body = await self._read(receive) if signature else b""  # unsigned, it is refused unread
         with arrival_span(f"POST {scope['path']}", traceparent) as traceparent:
             return await self._ingest.receive(body, signature, traceparent)
 
