@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,8 @@ UP_ENVIRONMENT: Final = "environment"
 
 STRIPE_IS_ON: Final = ("POSTROOM_STRIPE__API_KEY", "POSTROOM_ROUTES", "POSTROOM_HANDLERS")
 """Each of these alone says that Stripe's events are awaited."""
+
+_KEY_MODE: Final = re.compile(r"[a-z]+(?:_org)?_(live|test)_")
 
 
 class Environment(StrEnum):
@@ -43,13 +46,25 @@ class StripeSettings(BaseModel):
     api_base: str = "https://api.stripe.com"
     """Another address of the API."""
     livemode: bool | None = None
-    """With `true`, test events are stored and never acted on."""
+    """Whether this installation is live. Events of the other mode are stored and never acted on. Unset: what the
+    API key says. In `prod` one of the two must say it."""
     tolerance_s: int = Field(default=300, ge=1, le=86_400)
     """How old, or how far in the future, a signature may be."""
     body_bytes_max: int = Field(default=1_048_576, ge=1_024)
     """A larger body is answered 413."""
     timeout_s: float = Field(default=10.0, gt=0, le=80)
     """Limit of one call to the API."""
+
+    @property
+    def live(self) -> bool | None:
+        """Which mode's events are acted on; None, which `prod` refuses: those of both."""
+        return self.key_live if self.livemode is None else self.livemode
+
+    @property
+    def key_live(self) -> bool | None:
+        """The mode that the API key is of (`sk_live_…`, `rk_test_…`); None where it does not say."""
+        named = _KEY_MODE.match(self.api_key.get_secret_value()) if self.api_key else None
+        return named[1] == "live" if named else None
 
     @field_validator("webhook_secrets", mode="before")
     @classmethod
@@ -236,6 +251,7 @@ class Settings(BaseSettings):
         faults = [
             *secret_faults(_texts(self), needed=_needed(self), prod=self.prod),
             *_open_doors(self),
+            *_mode_faults(self),
         ]
         if faults:
             raise ValueError("\n".join(faults))
@@ -282,6 +298,22 @@ def _open_doors(settings: Settings) -> Iterator[str]:
                 f"{DATABASE_URL}: {host} is not local: end it with ?sslmode=verify-full&sslrootcert=FILE, "
                 "or export POSTROOM_DATABASE_UNVERIFIED=true where the network between is yours alone"
             )
+
+
+def _mode_faults(settings: Settings) -> Iterator[str]:
+    """An installation that does not know its mode acts on test events as if they were money."""
+    stripe = settings.stripe
+    if settings.prod and stripe.webhook_secrets and stripe.live is None:
+        yield (
+            "POSTROOM_STRIPE__LIVEMODE: needed with POSTROOM_ENV=prod where POSTROOM_STRIPE__API_KEY does not tell "
+            "the mode (sk_live_…, rk_test_…); export true, or false to act on test events"
+        )
+    if stripe.livemode is not None and stripe.key_live is not None and stripe.livemode != stripe.key_live:
+        mode = "live" if stripe.key_live else "test"
+        yield (
+            f"POSTROOM_STRIPE__API_KEY: a key of {mode} mode contradicts POSTROOM_STRIPE__LIVEMODE: "
+            "export a key of the other mode, or leave LIVEMODE unset"
+        )
 
 
 def load_settings() -> Settings:

@@ -69,6 +69,56 @@ def test_prod_without_stripe_needs_no_secret_of_it(monkeypatch: pytest.MonkeyPat
     assert load_settings().prod
 
 
+@pytest.mark.parametrize(
+    ("key", "livemode", "live"),
+    [
+        ("sk_live_", None, True),
+        ("rk_live_", None, True),
+        ("sk_test_", None, False),
+        ("rk_test_", None, False),
+        ("sk_org_live_", None, True),
+        ("sk_live_", "true", True),
+        (None, "true", True),
+        (None, "false", False),
+    ],
+)
+def test_the_mode_is_the_api_keys_or_set(
+    monkeypatch: pytest.MonkeyPatch, key: str | None, livemode: str | None, live: bool
+) -> None:
+    in_prod_with_stripe(monkeypatch, key, livemode)
+    assert load_settings().stripe.live is live
+
+
+@pytest.mark.parametrize(
+    ("key", "livemode", "name"),
+    [
+        (None, None, "POSTROOM_STRIPE__LIVEMODE: needed"),
+        ("key_of_somebody_", None, "POSTROOM_STRIPE__LIVEMODE: needed"),
+        ("sk_test_", "true", "POSTROOM_STRIPE__API_KEY: a key of test mode"),
+        ("rk_live_", "false", "POSTROOM_STRIPE__API_KEY: a key of live mode"),
+    ],
+)
+def test_prod_is_of_one_mode(
+    monkeypatch: pytest.MonkeyPatch, key: str | None, livemode: str | None, name: str
+) -> None:
+    in_prod_with_stripe(monkeypatch, key, livemode)
+    with pytest.raises(SettingsInvalid) as refused:
+        load_settings()
+    [fault] = refused.value.faults
+    assert fault.startswith(name)
+
+
+def in_prod_with_stripe(monkeypatch: pytest.MonkeyPatch, key: str | None, livemode: str | None) -> None:
+    monkeypatch.setenv("POSTROOM_ENV", "prod")
+    monkeypatch.setenv("POSTROOM_DATABASE_URL", SECRET)
+    monkeypatch.setenv("POSTROOM_METRICS_TOKEN", "m" * 16)
+    monkeypatch.setenv("POSTROOM_STRIPE__WEBHOOK_SECRETS", "whsec_" + "a1" * 16)
+    if key is not None:
+        monkeypatch.setenv("POSTROOM_STRIPE__API_KEY", key + "b2" * 12)
+    if livemode is not None:
+        monkeypatch.setenv("POSTROOM_STRIPE__LIVEMODE", livemode)
+
+
 def test_a_name_that_is_no_setting_is_found_with_the_one_that_was_meant() -> None:
     environment = {
         "POSTROOM_EMAIL__FORM": "a@example.com",

@@ -49,6 +49,7 @@ class Scene:
             "POSTROOM_STATE_DIR": str(home),
             "POSTROOM_METRICS_TOKEN": METRICS_TOKEN,
             "POSTROOM_STRIPE__WEBHOOK_SECRETS": SECRET,
+            "POSTROOM_STRIPE__LIVEMODE": "false",
             "POSTROOM_PORT": "0",
             "POSTROOM_EMAIL__ATTEMPTS_MAX": "1",
         }

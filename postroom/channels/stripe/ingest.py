@@ -173,5 +173,5 @@ class Ingest:
 
 
 def quarantined(event: Event, settings: StripeSettings) -> bool:
-    """Whether this is a test event on a live installation, which is kept and never acted on."""
-    return settings.livemode is True and event.livemode is False
+    """Whether this is an event of the mode that this installation is not of: it is kept and never acted on."""
+    return None not in (settings.live, event.livemode) and settings.live != event.livemode
