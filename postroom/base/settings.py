@@ -46,8 +46,8 @@ class StripeSettings(BaseModel):
     api_base: str = "https://api.stripe.com"
     """Another address of the API."""
     livemode: bool | None = None
-    """Whether this installation is live. Events of the other mode are stored and never acted on. Unset: what the
-    API key says. In `prod` one of the two must say it."""
+    """Whether this installation is live. Events of the other mode are stored and never acted on. Unset: what
+    the API key says. In `prod` one of the two must say it."""
     tolerance_s: int = Field(default=300, ge=1, le=86_400)
     """How old, or how far in the future, a signature may be."""
     body_bytes_max: int = Field(default=1_048_576, ge=1_024)
@@ -305,8 +305,8 @@ def _mode_faults(settings: Settings) -> Iterator[str]:
     stripe = settings.stripe
     if settings.prod and stripe.webhook_secrets and stripe.live is None:
         yield (
-            "POSTROOM_STRIPE__LIVEMODE: needed with POSTROOM_ENV=prod where POSTROOM_STRIPE__API_KEY does not tell "
-            "the mode (sk_live_…, rk_test_…); export true, or false to act on test events"
+            "POSTROOM_STRIPE__LIVEMODE: needed with POSTROOM_ENV=prod where POSTROOM_STRIPE__API_KEY does "
+            "not tell the mode (sk_live_…, rk_test_…); export true, or false to act on test events"
         )
     if stripe.livemode is not None and stripe.key_live is not None and stripe.livemode != stripe.key_live:
         mode = "live" if stripe.key_live else "test"

@@ -27,10 +27,30 @@ class Fault(StrEnum):
     SERVER_ERROR = "server_error"
     RATE_LIMITED = "rate_limited"
     UNAUTHORIZED = "unauthorized"
+    WRONG_MODE = "wrong_mode"
+    NO_ACCESS = "no_access"
     HANG = "hang"
 
 
-_STATUS: Final = {Fault.SERVER_ERROR: 500, Fault.RATE_LIMITED: 429, Fault.UNAUTHORIZED: 401}
+_STATUS: Final = {
+    Fault.SERVER_ERROR: 500,
+    Fault.RATE_LIMITED: 429,
+    Fault.UNAUTHORIZED: 401,
+    Fault.WRONG_MODE: 404,
+    Fault.NO_ACCESS: 404,
+}
+_SAYS: Final[dict[Fault, dict[str, str]]] = {
+    Fault.WRONG_MODE: {
+        "code": "resource_missing",
+        "message": "No such object: 'x_1'; a similar object exists in live mode, but a test mode key was "
+        "used to make this request.",
+    },
+    Fault.NO_ACCESS: {
+        "code": "account_invalid",
+        "message": "The provided key 'sk_***1234' does not have access to account 'acct_1' (or that account "
+        "does not exist). Application access may have been revoked.",
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +165,8 @@ class StripeStandIn:
         headers = {"Retry-After": str(self.trouble.retry_after_s)} if fault is Fault.RATE_LIMITED else {}
         if fault is Fault.SERVER_ERROR:
             headers["Stripe-Should-Retry"] = "false"
-        error = {"type": "api_error", "message": f"the stand-in was told to answer {fault}"}
+        said = _SAYS.get(fault, {"message": f"the stand-in was told to answer {fault}"})
+        error = {"type": "invalid_request_error" if fault in _SAYS else "api_error", **said}
         return web.json_response({"error": error}, status=_STATUS[fault], headers=headers)
 
     async def _put(self, request: web.Request) -> web.Response:

@@ -146,7 +146,9 @@ def address(running: Running) -> tuple[str, int]:
 
 def test_an_event_is_named_on_the_one_line_of_its_request(serve: Serve) -> None:
     secret = "whsec_of_the_line"
-    running = serve(POSTROOM_LOG_JSON="true", POSTROOM_STRIPE__WEBHOOK_SECRETS=secret, POSTROOM_STRIPE__LIVEMODE="true")
+    running = serve(
+        POSTROOM_LOG_JSON="true", POSTROOM_STRIPE__WEBHOOK_SECRETS=secret, POSTROOM_STRIPE__LIVEMODE="true"
+    )
     body = encode(snapshot_event("invoice.paid", {"id": "in_1", "object": "invoice"}, event_id="evt_line"))
     url = "http://{}:{}/v1/stripe/webhook".format(*address(running))
     asked = urllib.request.Request(url, body, {**signed(body, secret), "X-Request-Id": "of-the-line"})

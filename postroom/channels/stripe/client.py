@@ -104,7 +104,7 @@ class StripeApi:
             data = await self._get(url, {}, _options(event))
         except StripeError as error:
             if error.http_status == 404:
-                return Gone()
+                return _gone_unless_hidden(error, event)
             return _failed(error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Failed(f"Stripe's API did not answer: {type(error).__name__}")
@@ -152,6 +152,24 @@ def _options(event: Event) -> dict[str, str]:
     if event.api_version is not None and not event.thin:
         options["stripe_version"] = event.api_version
     return options
+
+
+def _gone_unless_hidden(error: StripeError, event: Event) -> Gone | Failed:
+    """Whether a 404 means that the object is gone, or only that this key does not reach it.
+
+    Told by the text, for some endpoints give no code for what is gone. It is never shown: it has parts of
+    the key.
+    """
+    text = (error.user_message or "").lower()
+    if "similar object exists in" in text:
+        reason = "POSTROOM_STRIPE__API_KEY is of the wrong mode: Stripe has this object in the other one"
+    elif error.code == "account_invalid" or "access to account" in text:
+        reason = f"POSTROOM_STRIPE__API_KEY has no access to account {event.account or event.account_key}"
+    elif "unrecognized request url" in text:
+        reason = f"Stripe's API has no address for objects of type {event.object_type}"
+    else:
+        return Gone()
+    return Failed(f"{reason}; mend that, then replay", 404)
 
 
 def _failed(error: StripeError) -> Failed:

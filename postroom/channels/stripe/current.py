@@ -9,7 +9,7 @@ from postroom.channels.stripe.client import Current, Failed, Gone, StripeApi
 from postroom.channels.stripe.effects import Plan
 from postroom.channels.stripe.event import Event
 from postroom.channels.stripe.store import MirrorState
-from postroom.outbox.model import Cause, Deferred, RetryLater, Wait
+from postroom.outbox.model import Cause, Deferred, Rejected, RetryLater, Wait
 from postroom.resilience.breaker import CircuitState, Trip
 from postroom.resilience.circuits import Circuits
 
@@ -48,7 +48,7 @@ class CurrentObjects:
     def configured(self) -> bool:
         return self._api.configured
 
-    async def fetch(self, event: Event) -> Current | Gone | RetryLater | Deferred:
+    async def fetch(self, event: Event) -> Current | Gone | RetryLater | Rejected | Deferred:
         wait_s = await self._circuits.admit(CIRCUIT)
         if wait_s is not None:
             return Deferred(Wait.CIRCUIT_OPEN, "the breaker stripe is open", after_s=wait_s)
@@ -61,13 +61,18 @@ class CurrentObjects:
     async def close(self) -> None:
         await self._api.close()
 
-    async def _after_failure(self, failed: Failed) -> RetryLater | Deferred:
-        """An outage spends no attempt once the breaker knows of it, the trial's own included."""
+    async def _after_failure(self, failed: Failed) -> RetryLater | Rejected | Deferred:
+        """An outage spends no attempt once the breaker knows of it, the trial's own included.
+
+        What this key will never find is a dead letter at once: somebody is told.
+        """
         if failed.status == 401:
             reason = "Stripe refused POSTROOM_STRIPE__API_KEY (HTTP 401)"
             await self._circuits.record(CIRCUIT, Trip.NOW, reason)
         elif failed.our_fault:
             await self._circuits.record(CIRCUIT, None)
+            if failed.status == 404:
+                return Rejected(failed.reason, code="404", cause=Cause.OURS)
             return RetryLater(failed.reason, code=str(failed.status), cause=Cause.OURS, trip=Trip.NO)
         else:
             reason = failed.reason

@@ -173,5 +173,5 @@ class Ingest:
 
 
 def quarantined(event: Event, settings: StripeSettings) -> bool:
-    """Whether this is an event of the mode that this installation is not of: it is kept and never acted on."""
+    """Whether this event is of the mode that this installation is not of: kept, and never acted on."""
     return None not in (settings.live, event.livemode) and settings.live != event.livemode

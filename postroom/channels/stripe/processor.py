@@ -130,7 +130,7 @@ class StripeAdapter:
                 async with self._fetching:
                     as_of = self._clock.now()
                     answer = await self._current.fetch(event)
-                if isinstance(answer, RetryLater | Deferred):
+                if isinstance(answer, RetryLater | Rejected | Deferred):
                     return answer
                 fetched = answer
             elif event.thin:

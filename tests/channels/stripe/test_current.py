@@ -12,7 +12,7 @@ from postroom.base.db import Pool
 from postroom.channels.stripe.processor import FETCHES_MAX
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import API_VERSION, snapshot_event, thin_event
-from postroom.outbox.model import Cause, Deferred, RetryLater, Settled, Wait
+from postroom.outbox.model import Cause, Deferred, Rejected, RetryLater, Settled, Wait
 from tests.fixtures.stripe import Scene
 
 ROUTES = """
@@ -118,6 +118,28 @@ async def test_what_is_gone_goes_on_with_its_snapshot(scene: Scene, stand_in: St
     mirror = await scene.mirror("prod_1")
     assert mirror["deleted"]
     assert mirror["data"]["name"] == "last"
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [(Fault.WRONG_MODE, "of the wrong mode"), (Fault.NO_ACCESS, "no access to account acct_1")],
+)
+async def test_what_our_key_does_not_reach_is_a_dead_letter_and_not_deleted(
+    scene: Scene, stand_in: StripeStandIn, fault: Fault, says: str
+) -> None:
+    await scene.process(snapshot_event("product.updated", product("last"), account="acct_1", created=5))
+    stand_in.fail(fault)
+    [answer] = await scene.process(
+        snapshot_event("product.created", product("then"), account="acct_1", created=6)
+    )
+    assert isinstance(answer, Rejected)
+    assert answer.cause is Cause.OURS
+    assert says in answer.reason
+    assert "POSTROOM_STRIPE__API_KEY" in answer.reason
+    assert "sk_" not in answer.reason
+    assert not (await scene.mirror("prod_1"))["deleted"]
+    assert await scene.pool.fetchval("select count(*) from postroom.dead_letter") == 1
+    assert await scene.pool.fetchval("select state from postroom.circuit where name = 'stripe'") == "closed"
 
 
 async def test_an_outage_opens_the_breaker_and_every_event_waits_and_none_fails(
