@@ -13,7 +13,7 @@ from postroom.api.context import context_of
 from postroom.base.clock import Clock
 from postroom.base.errors import NotAllowed, NotAuthenticated, PostroomError, TooManyFailures
 from postroom.base.log import get_logger, remove_secrets
-from postroom.base.rate_limit import RateLimiter
+from postroom.base.rate_limit import FailureLimit, RateLimiter
 
 log = get_logger(__name__)
 
@@ -26,7 +26,7 @@ bearer = HTTPBearer(auto_error=False, description="A token from `postroom token 
 
 
 class Gate:
-    """Checks bearer tokens. Failures are limited per client address, and so are their audit rows.
+    """Checks bearer tokens. Failures are limited per client address and per token, and so are audit rows.
 
     Beyond the limit a token that was good a moment ago still passes, so that one broken client
     behind a shared address does not lock out its neighbours.
@@ -39,8 +39,8 @@ class Gate:
         failures_max: int = FAILURES_MAX,
         audited_refusals_max: int = AUDITED_REFUSALS_MAX,
     ) -> None:
-        """Both are limits a minute: for each client, and for each reason of a refusal."""
-        self._failed_tokens = RateLimiter(clock=clock, count_max=failures_max)
+        """Both are limits a minute: for each client and each token, and for each reason of a refusal."""
+        self._failed_tokens = FailureLimit(clock=clock, count_max=failures_max)
         self._audited_refusals = RateLimiter(clock=clock, count_max=audited_refusals_max)
 
     async def admit(self, connection: HTTPConnection, scope: Scope) -> Actor:
@@ -59,12 +59,12 @@ class Gate:
         if text is None:
             await self._audit(connection, "absent")
             raise NotAuthenticated("send `Authorization: Bearer pr_…`; `postroom token create` makes one")
-        wait_s = self._failed_tokens.wait_s(client)
+        wait_s = self._failed_tokens.wait_s(client, text)
         if wait_s and not context.verifier.knows(text):
             raise TooManyFailures("wait before trying again", retry_after_s=wait_s)
         token = await context.verifier.verify(text)
         if token is None:
-            self._failed_tokens.record(client)
+            self._failed_tokens.record(client, text)
             await self._audit(connection, "unknown", well_formed=well_formed(text))
             raise NotAuthenticated("this token is unknown, expired or revoked")
         return token

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from typing import Final
 
 from postroom.base.clock import Clock
+from postroom.base.networks import neighbourhood
 
 WINDOW_S: Final = 60.0
 NAMES_MAX: Final = 10_000
@@ -43,3 +45,31 @@ class RateLimiter:
         if now_s - started_s >= WINDOW_S:
             return now_s, 0
         return started_s, count
+
+
+class FailureLimit:
+    """Failed sign-ins in a minute, by where they come from and by the secret that was tried.
+
+    Of a secret only a part of its hash is kept.
+    """
+
+    def __init__(self, *, clock: Clock, count_max: int) -> None:
+        self._by_client = RateLimiter(clock=clock, count_max=count_max)
+        self._by_secret = RateLimiter(clock=clock, count_max=count_max)
+        self._any = False
+
+    def wait_s(self, client: str, secret: str) -> int:
+        """Seconds until this client may try this secret; 0 when it is now."""
+        if not self._any:
+            return 0
+        by_client = self._by_client.wait_s(neighbourhood(client))
+        return max(by_client, self._by_secret.wait_s(_fingerprint(secret)))
+
+    def record(self, client: str, secret: str) -> None:
+        self._any = True
+        self._by_client.record(neighbourhood(client))
+        self._by_secret.record(_fingerprint(secret))
+
+
+def _fingerprint(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()[:16]

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from postroom.base.encryption_keys import parse_keys
 from postroom.base.errors import SettingsInvalid
+from postroom.base.networks import Network, parse_proxies
 from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_hosts
 
 UP_ENVIRONMENT: Final = "environment"
@@ -215,6 +216,9 @@ class Settings(BaseSettings):
     http_connections_max: int = Field(default=1_000, ge=10, le=100_000)
     """Connections to `postroom serve`. One more closes the one that has kept us waiting longest, or gets 503.
     """
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Addresses and CIDRs of your proxies, comma-separated; from nobody else are `X-Forwarded-For` and
+    `X-Forwarded-Proto` believed. Unset, all who come through a proxy are one address."""
     state_dir: Path = Field(default_factory=_default_state_dir)
     """Local database, logs, exports."""
     metrics_token: SecretStr | None = None
@@ -236,6 +240,11 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     oidc: OidcSettings = OidcSettings()
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _parse_proxies(cls, value: object) -> object:
+        return parse_proxies(value) if isinstance(value, str) else value
 
     @property
     def prod(self) -> bool:

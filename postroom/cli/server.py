@@ -10,11 +10,13 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
+from starlette.applications import Starlette
 
 from postroom.base import garbage
 from postroom.base.listener import BACKLOG, listen
 from postroom.base.log import get_logger
 from postroom.base.migrate import migrate
+from postroom.base.networks import as_seen
 from postroom.base.settings import Settings
 from postroom.health.readiness import CheckStatus, Readiness
 from postroom.main import create_app
@@ -74,26 +76,34 @@ async def serve_http(settings: Settings, dsn: str, *, drain_s: float, listener_f
             readiness: Readiness = application.state.context.readiness
             if settings.prod:
                 await _look_at_schema(readiness)
-            connections = Connections(
-                connections_max=settings.http_connections_max,
-                on_refused=application.state.context.http_metrics.connection_refused,
-            )
             _allow_files(settings.http_connections_max + OTHER_FILES_MAX)
-            config = uvicorn.Config(
-                application,
-                http=partial(BoundedHttpProtocol, bounds=connections),  # type: ignore[arg-type]  # called only
-                ws="none",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                backlog=BACKLOG,
-                timeout_graceful_shutdown=STOP_WITHIN_S,
-            )
+            config = http_config(application, settings)
             garbage.search_less()
             host, port = listener.getsockname()[:2]
             log.info("http.listening", host=host, port=port)
             await DrainingServer(config, readiness=readiness, drain_s=drain_s).serve([listener])
             log.info("http.stopped")
+
+
+def http_config(application: Starlette, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application, everywhere."""
+    connections = Connections(
+        connections_max=settings.http_connections_max,
+        on_refused=application.state.context.http_metrics.connection_refused,
+    )
+    return uvicorn.Config(
+        application,
+        http=partial(BoundedHttpProtocol, bounds=connections),  # type: ignore[arg-type]  # called only
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Its own default believes whoever is on this machine, and what FORWARDED_ALLOW_IPS says.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=as_seen(settings.trusted_proxies),
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+    )
 
 
 async def _look_at_schema(readiness: Readiness) -> None:

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from postroom.admin import tokens as actions
-from postroom.admin.tokens import Scope, Token, list_tokens
+from postroom.admin.tokens import Scope, Token, list_tokens, parse_scopes
 from postroom.base.ids import parse_uuid
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
+from postroom.console.access.sign_in_link import create_sign_in_link
 
 group = typer.Typer(help="Access tokens of the HTTP API.", no_args_is_help=True)
 
@@ -72,6 +73,33 @@ def revoke(token_id: Annotated[str, typer.Argument(help="The id that `token list
     identity = parse_uuid(token_id, field="TOKEN_ID")
     revoked = in_transaction(lambda s: actions.revoke(s.conn, identity, actor=s.actor))
     print(f"Revoked {revoked.name}.")
+
+
+@group.command(
+    epilog=examples(
+        "postroom token sign-in-link",
+        "postroom token sign-in-link --scope admin:read --url https://postroom.example.com",
+    )
+)
+def sign_in_link(
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What it may do; repeat it for more. Everything unless told.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Where your browser finds the API; else localhost and POSTROOM_PORT.")
+    ] = None,
+) -> None:
+    """Print a link that signs in to the console, once and within ten minutes: a way in when it is locked.
+
+    In prod the console is signed in to over https, or on localhost (an ssh tunnel, `kubectl port-forward`).
+    """
+    scopes = parse_scopes(scope) if scope else tuple(Scope)
+
+    async def work(session: Session) -> str:
+        base_url = url or f"http://localhost:{session.settings.port}"
+        return await create_sign_in_link(session.conn, base_url, scopes, actor=session.actor)
+
+    print(in_transaction(work))
 
 
 def _state(token: Token) -> str:

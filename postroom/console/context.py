@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from postroom.admin.request_context import RequestContext
-from postroom.base.rate_limit import RateLimiter
+from postroom.base.rate_limit import FailureLimit
 from postroom.console.view.rates import RateMeter
 
 
@@ -16,5 +16,5 @@ class Console(RequestContext):
     `gauges` counts less far than that of the metrics: a person who waits for a page needs no more.
     """
 
-    failed_sign_ins: RateLimiter
+    failed_sign_ins: FailureLimit
     rates: RateMeter

@@ -14,7 +14,7 @@ from postroom.admin.tokens import Scope
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.base.errors import NotFound
-from postroom.base.rate_limit import RateLimiter
+from postroom.base.rate_limit import FailureLimit
 from postroom.base.settings import Settings
 from postroom.console.access.oidc import OidcClient
 from postroom.console.access.oidc_sign_in import OidcSignIn
@@ -122,7 +122,7 @@ def console_routes(
         gauges=gauges,
         readiness=readiness,
         verifier=verifier,
-        failed_sign_ins=RateLimiter(clock=clock, count_max=FAILURES_MAX),
+        failed_sign_ins=FailureLimit(clock=clock, count_max=FAILURES_MAX),
         rates=RateMeter(clock=clock),
     )
     files = static_files()

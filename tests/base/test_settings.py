@@ -140,3 +140,32 @@ def test_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTROOM_EMAIL__URL", "smtp://user:hunter2@host")
     settings = load_settings()
     assert "hunter2" not in repr(settings) + str(settings.model_dump())
+
+
+def test_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTROOM_TRUSTED_PROXIES", " 10.0.0.0/8, 192.0.2.7,, fd00::/8 ")
+    assert [str(each) for each in load_settings().trusted_proxies] == [
+        "10.0.0.0/8",
+        "192.0.2.7/32",
+        "fd00::/8",
+    ]
+    monkeypatch.setenv("POSTROOM_TRUSTED_PROXIES", "")
+    assert load_settings().trusted_proxies == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("*", "no limit on an address holds"),
+        ("10.0.0.1, 0.0.0.0/0", "no limit on an address holds"),
+        ("::/0", "no limit on an address holds"),
+        ("10.0.0.1/8", "entry 1 is no address and no CIDR"),
+        ("10.0.0.1, proxy.internal", "entry 2 is no address and no CIDR"),
+    ],
+)
+def test_proxies_that_let_everybody_lie_are_refused(
+    monkeypatch: pytest.MonkeyPatch, text: str, why: str
+) -> None:
+    monkeypatch.setenv("POSTROOM_TRUSTED_PROXIES", text)
+    with pytest.raises(SettingsInvalid, match=why):
+        load_settings()

@@ -12,7 +12,7 @@ from postroom.base.db import transaction
 from postroom.base.settings import Settings
 from postroom.console.access.sign_in import safe_place
 from postroom.console.access.sign_in_link import create_sign_in_link
-from tests.console.http import Visitor, visitor
+from tests.console.http import FORM, Visitor, visitor
 from tests.fixtures.api import Api, running_api
 
 
@@ -26,6 +26,10 @@ async def api(dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 async def guest(api: Api) -> AsyncIterator[Visitor]:
     async with visitor(api) as somebody:
         yield somebody
+
+
+def prod_settings(dsn: str, tmp_path: Path) -> Settings:
+    return Settings(state_dir=tmp_path, env="prod", database_url=dsn, metrics_token="m" * 16)  # type: ignore[arg-type]
 
 
 async def _link_path(api: Api) -> str:
@@ -141,13 +145,78 @@ async def test_the_link_of_postroom_up_signs_in_once(api: Api, guest: Visitor) -
         assert (await second.get("/console/jobs")).status == 303
 
 
-async def test_in_prod_links_are_refused_and_cookies_are_secure(dsn: str, tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, env="prod", database_url=dsn, metrics_token="m" * 16)  # type: ignore[arg-type]
+async def test_a_locked_console_has_a_way_in(dsn: str, tmp_path: Path) -> None:
+    settings = prod_settings(dsn, tmp_path)
     async with running_api(dsn, settings) as api, visitor(api) as somebody:
-        assert (await somebody.get(await _link_path(api))).status == 404
+        for number in range(10):
+            assert (await somebody.sign_in(f"pr_wrong{number}")).status == 401
+        locked = await somebody.sign_in(api.token)
+        assert locked.status == 429
+        assert "postroom token sign-in-link" in locked.text
+        answer = await somebody.get(await _link_path(api))
+        assert (answer.status, answer.headers["Location"]) == (303, "/console")
+        trail = await api.services.pool.fetch(
+            "select action, detail ->> 'link' as link from postroom.audit order by id"
+        )
+        made, used = trail
+        assert (made["action"], used["action"]) == ("console.sign_in_link", "console.sign_in")
+        assert made["link"] == used["link"]
+
+
+async def test_a_token_that_was_good_a_moment_ago_gets_in_past_the_failures_of_others(
+    api: Api, guest: Visitor
+) -> None:
+    assert (await api.get("/v1/admin/tokens")).status == 200
+    for number in range(11):
+        await guest.sign_in(f"pr_wrong{number}")
+    assert (await guest.sign_in(api.token)).status == 303
+
+
+async def test_in_prod_cookies_are_secure(dsn: str, tmp_path: Path) -> None:
+    async with running_api(dsn, prod_settings(dsn, tmp_path)) as api, visitor(api) as somebody:
         answer = await somebody.post("/console/sign-in", [("token", api.token)])
         assert answer.headers["Set-Cookie"].startswith("__Host-postroom=")
         assert "Secure" in answer.headers["Set-Cookie"]
+
+
+def forwarded(*addresses: str) -> dict[str, str]:
+    return {**FORM, "X-Forwarded-For": ", ".join(addresses)}
+
+
+async def test_behind_a_trusted_proxy_each_caller_is_one(dsn: str, tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, trusted_proxies="127.0.0.1,10.0.0.0/8")  # type: ignore[arg-type]
+    async with running_api(dsn, settings) as api, visitor(api) as somebody:
+        for number in range(10):
+            # What stands to the left, anybody may have written.
+            somebody.headers = forwarded(f"198.51.100.{number}", "203.0.113.1", "10.1.2.3")
+            assert (await somebody.sign_in(f"pr_wrong{number}")).status == 401
+        assert (await somebody.sign_in("pr_wrong")).status == 429
+        somebody.headers = forwarded("203.0.113.2")
+        assert (await somebody.sign_in(api.token)).status == 303
+
+
+async def test_nobody_else_says_where_a_caller_is_from(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    for trusted in ("", "10.0.0.0/8"):
+        settings = Settings(state_dir=tmp_path, trusted_proxies=trusted)  # type: ignore[arg-type]
+        async with running_api(dsn, settings) as api, visitor(api) as somebody:
+            for number in range(10):
+                somebody.headers = forwarded(f"198.51.100.{number}")
+                assert (await somebody.sign_in(f"pr_wrong{number}")).status == 401
+            assert (await somebody.sign_in("pr_wrong")).status == 429
+
+
+async def test_one_token_is_limited_from_wherever_it_is_tried(dsn: str, tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, trusted_proxies="127.0.0.1")  # type: ignore[arg-type]
+    async with running_api(dsn, settings) as api, visitor(api) as somebody:
+        for number in range(10):
+            somebody.headers = forwarded(f"198.51.100.{number}")
+            assert (await somebody.sign_in("pr_leaked_long_ago")).status == 401
+        somebody.headers = forwarded("198.51.100.10")
+        assert (await somebody.sign_in("pr_leaked_long_ago")).status == 429
+        assert (await somebody.sign_in(api.token)).status == 303
 
 
 async def test_every_answer_forbids_what_is_not_ours(api: Api, guest: Visitor) -> None:

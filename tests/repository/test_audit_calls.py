@@ -8,7 +8,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "postroom"
 FACES = ("api", "console", "cli", "jobs", "dev")
 # Whether somebody gets in is decided at the door itself.
-DOORS = {"api/auth.py", "console/access/oidc_sign_in.py", "console/access/sign_in.py"}
+DOORS = {"api/auth.py"} | {
+    f"console/access/{name}.py" for name in ("oidc_sign_in", "sign_in", "sign_in_link")
+}
 
 
 def writes_the_trail(path: Path) -> bool:

@@ -226,6 +226,18 @@ async def test_a_token_works_until_it_is_revoked_and_both_are_audited(cli: Cli, 
     assert await audited(pool) == [(ACTOR, "token.revoke"), (ACTOR, "token.create")]
 
 
+async def test_a_sign_in_link_is_printed_alone_and_kept_as_a_hash(cli: Cli, pool: Pool) -> None:
+    options = ("--scope", "admin:read", "--url", "https://postroom.example.com/")
+    printed = await asyncio.to_thread(cli, "token", "sign-in-link", *options)
+    place, _, code = printed.out.strip().partition("?code=")
+    assert (printed.code, place) == (0, "https://postroom.example.com/console/enter")
+    kept = await pool.fetchrow("select hash, scopes from postroom.sign_in_link where expires_at > now()")
+    assert kept is not None
+    assert (kept["hash"], kept["scopes"]) == (hash_token(code), ["admin:read"])
+    assert await audited(pool) == [(ACTOR, "console.sign_in_link")]
+    assert (await asyncio.to_thread(cli, "token", "sign-in-link", "--scope", "nonsense")).code == 2
+
+
 @pytest.mark.parametrize("command", ["jobs", "endpoint"])
 def test_a_group_of_the_contract_lists_by_itself(cli: Cli, command: str) -> None:
     bare, listed = cli(command), cli(command, "list")

@@ -94,6 +94,11 @@ async def take_link_code(conn: Connection, code: str) -> frozenset[str]:
     return frozenset(scopes)
 
 
+def link_name(code: str) -> str:
+    """By which the audit trail connects who made a link with what was done through it."""
+    return _hash(code[:SECRET_LENGTH_MAX]).hex()[:12]
+
+
 def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
 
