@@ -38,15 +38,19 @@ def money(amount: object, currency: object) -> str:
 def date(value: object, form: str | None = None) -> str:
     """Seconds since 1970 or ISO 8601 text, as a day in UTC: `23 November 2026`; `form` is strftime's.
 
+    A text without a time zone is taken for UTC.
+
     Errors: `ValueError` when the value is neither.
     """
     _check_defined(value)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("date needs seconds since 1970 or an ISO 8601 text")  # noqa: TRY004 - as above
     try:
-        moment = (
-            datetime.fromisoformat(value) if isinstance(value, str) else datetime.fromtimestamp(value, UTC)
-        )
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        else:
+            moment = datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
         raise ValueError("date needs seconds since 1970 or an ISO 8601 text") from None
     return moment.strftime(form) if form else f"{moment.day} {moment:%B %Y}"

@@ -20,6 +20,7 @@ from jinja2.exceptions import SecurityError
 
 from postroom.base.sandbox import Sandbox
 from postroom.channels.email import filters
+from postroom.channels.email.bill import bill
 
 SHIPPED = Path(__file__).parent / "templates"
 KINDS = ("subject", "txt", "mjml")
@@ -71,15 +72,8 @@ class Templates:
 
     def __init__(self, folders: TemplateFolders) -> None:
         self._folders = folders
-        self._jinja = Sandbox(
-            loader=FileSystemLoader(folders.folders),
-            undefined=StrictUndefined,
-            autoescape=lambda name: name is not None and name.endswith(".mjml"),
-            trim_blocks=True,
-            lstrip_blocks=True,
-            cache_size=200,
-        )
-        self._jinja.filters.update(money=filters.money, date=filters.date)
+        # What decides is where a file is put, not its name: a text that HTML includes is escaped there.
+        self._text, self._html = (_environment(folders, escape=escape) for escape in (False, True))
 
     def render(self, name: str, data: Mapping[str, Any]) -> Rendered:
         """Fill one template. `data` is there as `data`, and each of its entries by its own name.
@@ -90,13 +84,13 @@ class Templates:
             raise TemplateFailed(self._folders.fault_of(name))
         try:
             # All white space becomes one blank: line breaks in the data must not reach a header.
-            subject = " ".join(self._fill(f"{name}.subject", data).split())
+            subject = " ".join(self._fill(self._text, f"{name}.subject", data).split())
             if not 0 < len(subject) <= SUBJECT_CHARACTERS_MAX:
                 raise TemplateFailed(
                     f"template {name}: the subject has {len(subject)} characters, not 1 to 500"
                 )
-            text = self._fill(f"{name}.txt", data)
-            html = mrml.to_html(self._fill(f"{name}.mjml", data)).content
+            text = self._fill(self._text, f"{name}.txt", data)
+            html = mrml.to_html(self._fill(self._html, f"{name}.mjml", data)).content
         except TemplateNotFound as error:
             # Asked only now: the three files are looked for anyway.
             fault = (
@@ -115,11 +109,11 @@ class Templates:
             raise TemplateFailed(f"template {name}: {self._where(error)}{str(error)[:300]}") from None
         return Rendered(subject, text, html)
 
-    def _fill(self, file: str, data: Mapping[str, Any]) -> str:
+    def _fill(self, jinja: Sandbox, file: str, data: Mapping[str, Any]) -> str:
         """Errors: `TemplateFailed` as soon as the output grows past the limit."""
         parts: list[str] = []
         size = 0
-        for part in self._jinja.get_template(file).generate({**data, "data": data}):
+        for part in jinja.get_template(file).generate({**data, "data": data}):
             size += len(part)
             if size > OUTPUT_CHARACTERS_MAX:
                 raise TemplateFailed(f"template {file}: is longer than {OUTPUT_CHARACTERS_MAX} characters")
@@ -135,3 +129,16 @@ class Templates:
             if path.parent in self._folders.folders and path.suffix != ".py":
                 return f"{path.name}, line {frame.lineno}: "
         return ""
+
+
+def _environment(folders: TemplateFolders, *, escape: bool) -> Sandbox:
+    jinja = Sandbox(
+        loader=FileSystemLoader(folders.folders),
+        undefined=StrictUndefined,
+        autoescape=escape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        cache_size=200,
+    )
+    jinja.filters.update(money=filters.money, date=filters.date, bill=bill)
+    return jinja

@@ -19,7 +19,9 @@ INVOICE: dict[str, Any] = {
         "account_name": "Shop & Sons",
         "amount_due": 129_950,
         "amount_paid": 129_950,
-        "created": 1_700_000_000,
+        "amount_remaining": 129_950,
+        "created": 1_690_000_000,
+        "status_transitions": {"paid_at": 1_700_000_000},
         "currency": "eur",
         "customer_name": "Ann <b>bold</b>",
         "hosted_invoice_url": "https://invoice.example/i/1?a=1&b=2",
@@ -56,7 +58,7 @@ WELCOME: dict[str, Any] = {"object": {"object": "customer", "name": "Ann", "emai
 SHIPPED = [
     ("receipt", INVOICE, ["€1,299.50", "14 November 2023", "A-17"]),
     ("payment_failed", INVOICE, ["€1,299.50", "https://invoice.example/i/1?a=1&b=2", "20 November 2023"]),
-    ("subscription_changed", SUBSCRIPTION, ["will end on 14 November 2023", "¥900 per month", "Plan"]),
+    ("subscription_changed", SUBSCRIPTION, ["will end on 14 November 2023", "¥900 each per month", "Plan"]),
     ("welcome", WELCOME, ["ready"]),
 ]
 
@@ -100,7 +102,11 @@ def test_payment_failed_has_the_link_to_pay_as_a_link(shipped: Templates) -> Non
     ("status", "says"),
     [
         ("canceled", "has ended"),
-        ("past_due", "a payment is open"),
+        ("past_due", "A payment for your subscription is overdue"),
+        ("unpaid", "is unpaid"),
+        ("trialing", "is in its trial."),
+        ("incomplete", "as soon as its first payment"),
+        ("incomplete_expired", "did not start"),
         ("paused", "is paused"),
         ("active", "updated"),
     ],
@@ -111,10 +117,58 @@ def test_subscription_changed_says_where_it_stands(shipped: Templates, status: s
     assert says in mail.html
 
 
+@pytest.mark.parametrize(
+    ("recurring", "says"),
+    [
+        ({"interval": "month", "interval_count": 3}, "Pro: €90.00 every 3 months\n"),
+        ({"interval": "year", "interval_count": 1}, "Pro: €90.00 per year\n"),
+        ({"interval": "month", "usage_type": "metered"}, "Pro: €90.00 per unit per month\n"),
+        (None, "Pro: €90.00\n"),
+    ],
+)
+def test_a_price_says_for_how_long_it_is(
+    shipped: Templates, recurring: dict[str, Any] | None, says: str
+) -> None:
+    price = {"nickname": "Pro", "unit_amount": 9_000, "currency": "eur", "recurring": recurring}
+    mail = shipped.render(
+        "subscription_changed",
+        {"object": {"status": "active", "items": {"data": [{"quantity": 1, "price": price}]}}},
+    )
+    assert says in mail.text
+    assert says.partition(": ")[2].strip() in mail.html
+
+
+def test_the_end_of_a_subscription_is_found_where_newer_versions_have_it(shipped: Templates) -> None:
+    item = {"current_period_end": 1_700_000_000, "price": {"unit_amount": None}}
+    ends = {"status": "past_due", "cancel_at_period_end": True, "items": {"data": [item]}}
+    mail = shipped.render("subscription_changed", {"object": ends})
+    assert mail.subject == "Your subscription will end"
+    assert "is overdue.\nYour subscription will end on 14 November 2023." in mail.text
+
+
+def test_what_is_still_open_is_what_payment_failed_asks_for(shipped: Templates) -> None:
+    invoice = INVOICE["object"] | {"amount_due": 10_000, "amount_remaining": 4_000}
+    mail = shipped.render("payment_failed", {"object": invoice})
+    assert "€40.00" in mail.text
+    assert "€100.00" not in mail.text + mail.html
+
+
+def test_a_text_that_html_includes_is_escaped_there_and_only_there(tmp_path: Path) -> None:
+    (tmp_path / "_greeting.txt").write_text("Dear {{ name }}")
+    write(tmp_path, "own", txt='{% include "_greeting.txt" %}')
+    (tmp_path / "own.mjml").write_text(
+        '{% extends "_layout.mjml" %}{% block title %}x{% endblock %}'
+        '{% block body %}<mj-text>{% include "_greeting.txt" %}</mj-text>{% endblock %}'
+    )
+    mail = Templates(TemplateFolders(tmp_path)).render("own", {"name": "<i>Ann</i>"})
+    assert mail.text == "Dear <i>Ann</i>"
+    assert "Dear &lt;i&gt;Ann&lt;/i&gt;" in mail.html
+
+
 def test_what_stripe_leaves_out_is_named(shipped: Templates) -> None:
     with pytest.raises(
         TemplateFailed,
-        match=r"^template receipt: receipt\.txt, line 3: 'dict object' has no attribute 'currency'$",
+        match=r"^template receipt: _receipt\.txt, line 3: 'dict object' has no attribute 'currency'$",
     ):
         shipped.render("receipt", {"object": {"amount_paid": 1}})
 
@@ -275,6 +329,8 @@ def test_money_that_is_none(amount: object, currency: object) -> None:
 def test_dates() -> None:
     assert date(0) == "1 January 1970"
     assert date("2026-05-04T10:00:00Z") == "4 May 2026"
+    assert date("2026-05-04T23:30:00-05:00") == "5 May 2026"
+    assert date("2026-05-04T23:30:00") == date("2026-05-04") == "4 May 2026"
     assert date(0, "%Y-%m-%d") == "1970-01-01"
     for wrong in (None, "soon", 10**18, True):
         with pytest.raises(ValueError, match="date needs"):

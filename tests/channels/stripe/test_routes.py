@@ -14,6 +14,7 @@ from postroom.channels.stripe.event import parse
 from postroom.channels.stripe.routes import Draft, RouteFailed, Routes
 from postroom.channels.stripe.routes_file import load_routes
 from postroom.channels.stripe.transaction import Origin
+from postroom.dev.environment import DEMO_ROUTES
 from postroom.dev.stripe_events import snapshot_event
 
 DESIGN = """
@@ -113,6 +114,21 @@ def test_nobody_to_send_to_fails_by_name_unless_optional(tmp_path: Path) -> None
         drafts(routes(tmp_path, DESIGN), nobody)
     optional = routes(tmp_path, DESIGN.replace("email   =", "optional = true\nemail ="))
     assert [draft.channel for draft in drafts(optional, nobody)] == ["webhook", "export"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "channels"),
+    [
+        ({}, ["email", "webhook", "export"]),
+        ({"customer_email": None}, ["webhook", "export"]),
+        ({"amount_paid": 0}, ["webhook", "export"]),  # a trial
+    ],
+)
+def test_the_starter_routes_send_no_receipt_to_nobody_or_for_nothing(
+    changes: dict[str, Any], channels: list[str]
+) -> None:
+    loaded = load_routes(DEMO_ROUTES, checks={})
+    assert [draft.channel for draft in drafts(loaded, INVOICE | changes)] == channels
 
 
 @pytest.mark.parametrize(
