@@ -7,11 +7,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from pydantic import SecretStr
+from yarl import URL
 
 from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection
 from postroom.base.errors import Conflict
-from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks import deployment_secret, endpoints, store
+from postroom.channels.webhooks.address import Private
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret, EndpointState
 from postroom.channels.webhooks.payload import check_payload
 from postroom.outbox.ledger import recovery
@@ -28,7 +30,8 @@ async def create(
     types: Sequence[str] = ("*",),
     description: str = "",
     secret: SecretStr | None = None,
-    allow_private: bool = False,
+    allow_private: Private = False,
+    allow_http: bool = True,
     actor: Actor,
 ) -> EndpointSecret:
     """See `endpoints.create_endpoint`."""
@@ -40,6 +43,7 @@ async def create(
         description=description,
         secret=secret,
         allow_private=allow_private,
+        allow_http=allow_http,
     )
     await _record(conn, actor, "create", made.endpoint)
     return made
@@ -52,12 +56,19 @@ async def update(
     url: str | None = None,
     types: Sequence[str] | None = None,
     description: str | None = None,
-    allow_private: bool = False,
+    allow_private: Private = False,
+    allow_http: bool = True,
     actor: Actor,
 ) -> Endpoint:
     """See `endpoints.update_endpoint`."""
     updated = await endpoints.update_endpoint(
-        conn, endpoint_id, url=url, types=types, description=description, allow_private=allow_private
+        conn,
+        endpoint_id,
+        url=url,
+        types=types,
+        description=description,
+        allow_private=allow_private,
+        allow_http=allow_http,
     )
     given = {"url": url, "types": types, "description": description}
     changed = [name for name, value in given.items() if value is not None]
@@ -66,11 +77,17 @@ async def update(
 
 
 async def rotate_secret(
-    conn: Connection, endpoint_id: UUID, *, secret: SecretStr | None = None, actor: Actor
+    conn: Connection,
+    endpoint_id: UUID,
+    *,
+    secret: SecretStr | None = None,
+    overlap_s: float = endpoints.OVERLAP_S,
+    actor: Actor,
 ) -> EndpointSecret:
     """See `endpoints.rotate_secret`."""
-    made = await endpoints.rotate_secret(conn, endpoint_id, secret=secret)
-    await _record(conn, actor, "rotate", made.endpoint)
+    made = await endpoints.rotate_secret(conn, endpoint_id, secret=secret, overlap_s=overlap_s)
+    chosen = {} if overlap_s == endpoints.OVERLAP_S else {"overlap_s": overlap_s}
+    await _record(conn, actor, "rotate", made.endpoint, **chosen)
     return made
 
 
@@ -145,6 +162,26 @@ async def ping(
     message_id = await endpoints.insert_ping(conn, endpoint_id, type_=event_type, data=data)
     await _record(conn, actor, "ping", endpoint, type=event_type, message=str(message_id))
     return message_id
+
+
+async def show_url_secret(conn: Connection, url: URL, *, actor: Actor) -> SecretStr:
+    """What a receiver verifies with that is named by urls of payloads. Who has looked is in the trail."""
+    secrets = await deployment_secret.fetch_or_create_secrets(conn)
+    await record(conn, actor, "url_secret.show", deployment_secret.origin_of(url))
+    return secrets.of(url)[0]
+
+
+async def rotate_url_secret(conn: Connection, url: URL, *, overlap_s: float, actor: Actor) -> SecretStr:
+    """See `deployment_secret.rotate`."""
+    secret = await deployment_secret.rotate(conn, url, overlap_s=overlap_s)
+    await record(conn, actor, "url_secret.rotate", deployment_secret.origin_of(url), overlap_s=overlap_s)
+    return secret
+
+
+async def end_shared_secret(conn: Connection, *, actor: Actor) -> None:
+    """Webhooks to urls are signed by their origin's own secrets only, from now on."""
+    await store.end_shared_secret(conn)
+    await record(conn, actor, "url_secret.end_shared")
 
 
 async def _record(conn: Connection, actor: Actor, done: str, endpoint: Endpoint, **detail: object) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -104,7 +105,14 @@ class WebhookSettings(BaseModel):
     """Webhooks out."""
 
     allow_private: bool = False
-    """Let webhooks go to private addresses. Then nothing protects your network from tenants' urls."""
+    """Let webhooks go to every private address. Then nothing protects your network from them."""
+    allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Private networks that webhooks may go to, comma-separated: `10.20.0.0/16,fd00:1::/64`."""
+    allow_http: bool | None = None
+    """Let webhooks go to `http://`, where anybody on the way reads them. Unset: in `dev` only."""
+    identify: bool = True
+    """Send `postroom-correlation-id`, `traceparent` and our name in `user-agent`. `false` where receivers
+    are strangers."""
     connections_per_host: int = Field(default=20, ge=1, le=1_000)
     """In flight to one receiver, per process."""
     timeout_s: float = Field(default=15.0, gt=0, le=120)
@@ -121,10 +129,21 @@ class WebhookSettings(BaseModel):
     parked_max_days: float = Field(default=30.0, gt=0, le=3_650)
     """What waits for a parked endpoint dies after so long, with the cause `expired`."""
 
-    @field_validator("steps_s", mode="before")
+    @property
+    def private(self) -> bool | tuple[IPv4Network | IPv6Network, ...]:
+        """Which private addresses webhooks may go to: all, none, or those of some networks."""
+        return self.allow_private or self.allow_networks or False
+
+    @property
+    def http(self) -> bool:
+        return self.allow_http is not False
+
+    @field_validator("steps_s", "allow_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return value.split(",") if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
 
 
 class ExportSettings(BaseModel):
@@ -264,6 +283,8 @@ class Settings(BaseSettings):
         ]
         if faults:
             raise ValueError("\n".join(faults))
+        if self.prod and self.webhook.allow_http is None:
+            self.webhook = self.webhook.model_copy(update={"allow_http": False})
         return self
 
 

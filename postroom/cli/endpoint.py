@@ -8,11 +8,13 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import typer
+from pydantic import SecretStr
 
 from postroom.admin import endpoints as actions
 from postroom.base.ids import parse_uuid
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
+from postroom.channels.webhooks.url import parse_url
 from postroom.cli.output import JsonFlag, cell, confirm, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
 from postroom.cli.times import HINT, parse_moment, parse_since
@@ -23,6 +25,9 @@ LISTED_MAX: Final = 100
 group = typer.Typer(help="Tenants' endpoints for webhooks.", invoke_without_command=True)
 
 EndpointId = Annotated[str, typer.Argument(help="The id that `endpoint list` shows.", metavar="ID")]
+OverlapHours = Annotated[
+    float, typer.Option(min=0, max=720, help="The old secret signs too for so long; 0 where it has leaked.")
+]
 Types = Annotated[
     list[str] | None, typer.Option("--type", help="invoice.paid, invoice.* or *; repeat it for more.")
 ]
@@ -55,7 +60,8 @@ def create(
             url=url,
             types=tuple(type_ or ("*",)),
             description=description,
-            allow_private=s.settings.webhook.allow_private,
+            allow_private=s.settings.webhook.private,
+            allow_http=s.settings.webhook.http,
             actor=s.actor,
         )
     )
@@ -110,7 +116,8 @@ def update(
             url=url,
             types=type_,
             description=description,
-            allow_private=s.settings.webhook.allow_private,
+            allow_private=s.settings.webhook.private,
+            allow_http=s.settings.webhook.http,
             actor=s.actor,
         )
     )
@@ -118,11 +125,42 @@ def update(
 
 
 @group.command()
-def rotate(endpoint_id: EndpointId, as_json: JsonFlag = False) -> None:
-    """Sign with a new secret; the old one signs too for 24 h. The new one is printed once."""
-    identity = _identity(endpoint_id)
-    made = in_transaction(lambda s: actions.rotate_secret(s.conn, identity, actor=s.actor))
+def rotate(endpoint_id: EndpointId, overlap_hours: OverlapHours = 24.0, as_json: JsonFlag = False) -> None:
+    """Sign with a new secret; the old one signs too for 24 h unless told. The new one is printed once."""
+    identity, overlap_s = _identity(endpoint_id), overlap_hours * 3_600
+    made = in_transaction(
+        lambda s: actions.rotate_secret(s.conn, identity, overlap_s=overlap_s, actor=s.actor)
+    )
     _show_secret(made, as_json)
+
+
+@group.command(
+    epilog=examples("postroom endpoint url-secret https://hooks.example.com --rotate --overlap-hours 0")
+)
+def url_secret(
+    url: Annotated[str, typer.Argument(help="A url that payloads name; its origin counts.")],
+    rotate_: Annotated[bool, typer.Option("--rotate", help="Make a new one first.")] = False,
+    overlap_hours: OverlapHours = 24.0,
+) -> None:
+    """Print the secret that signs webhooks to urls of this origin, which belong to no endpoint."""
+
+    async def work(session: Session) -> SecretStr:
+        webhook = session.settings.webhook
+        parsed = parse_url(url, allow_private=webhook.private, allow_http=webhook.http)
+        if not rotate_:
+            return await actions.show_url_secret(session.conn, parsed, actor=session.actor)
+        overlap_s = overlap_hours * 3_600
+        return await actions.rotate_url_secret(session.conn, parsed, overlap_s=overlap_s, actor=session.actor)
+
+    print(in_transaction(work).get_secret_value())
+
+
+@group.command()
+def end_shared_secret(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Stop signing webhooks to urls with the one secret that all their receivers knew before the upgrade."""
+    confirm("Receivers that have not taken their own secret will refuse what is sent. End it?", yes=yes)
+    in_transaction(lambda s: actions.end_shared_secret(s.conn, actor=s.actor))
+    print("Ended.")
 
 
 @group.command(epilog=examples("postroom endpoint park ID --reason 'migration until Monday'"))

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from yarl import URL
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
@@ -119,13 +120,14 @@ async def test_after_a_rotation_both_secrets_verify(
     assert len(receiver.received[0].headers["webhook-signature"].split(" ")) == 2
 
 
-async def test_a_direct_url_is_signed_with_the_secret_of_the_deployment(
+async def test_a_direct_url_is_signed_with_the_secret_of_its_origin(
     pool: Pool, receiver: Receiver, adapter: WebhookAdapter
 ) -> None:
     [claim] = await claims(pool, to_url(receiver.url("/ok")))
     async with transaction(pool) as conn:
         receiver.secrets = [
-            s.get_secret_value() for s in await deployment_secret.fetch_or_create_secrets(conn)
+            s.get_secret_value()
+            for s in (await deployment_secret.fetch_or_create_secrets(conn)).of(URL(receiver.url()))
         ]
     assert isinstance(await adapter.deliver(claim), Delivered)
     assert receiver.received[0].valid

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from postroom.admin import endpoints as actions
 from postroom.api.admin.callers import EndpointWriter, GuardedRoute, Reader, Replayer
-from postroom.api.context import Context, ContextDependency
+from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
@@ -95,9 +95,12 @@ class Recovered(BaseModel):
 
 
 class Rotation(BaseModel):
+    """`overlap_s`: for so long the present secret signs too; 0 where it has leaked."""
+
     model_config = ConfigDict(extra="forbid")
 
     secret: SecretStr | None = None
+    overlap_s: float = endpoints.OVERLAP_S
 
 
 class EndpointWithSecret(BaseModel):
@@ -144,7 +147,8 @@ async def create_endpoint(
             types=body.types,
             description=body.description,
             secret=body.secret,
-            allow_private=_allow_private(context),
+            allow_private=context.settings.webhook.private,
+            allow_http=context.settings.webhook.http,
             actor=caller,
         )
     return _with_secret(created)
@@ -172,7 +176,8 @@ async def update_endpoint(
             url=body.url,
             types=body.types,
             description=body.description,
-            allow_private=_allow_private(context),
+            allow_private=context.settings.webhook.private,
+            allow_http=context.settings.webhook.http,
             actor=caller,
         )
 
@@ -245,14 +250,12 @@ async def rotate_secret(
     context: ContextDependency,
     caller: EndpointWriter,
 ) -> EndpointWithSecret:
-    """A new signing secret; for 24 h the old one signs too."""
+    """A new signing secret; for `overlap_s` (24 h unless told) the old one signs too."""
     async with context.transaction() as conn:
-        rotated = await actions.rotate_secret(conn, endpoint_id, secret=body.secret, actor=caller)
+        rotated = await actions.rotate_secret(
+            conn, endpoint_id, secret=body.secret, overlap_s=body.overlap_s, actor=caller
+        )
     return _with_secret(rotated)
-
-
-def _allow_private(context: Context) -> bool:
-    return context.settings.webhook.allow_private
 
 
 def _with_secret(made: EndpointSecret) -> EndpointWithSecret:

@@ -20,7 +20,14 @@ from postroom.base.log import get_logger
 from postroom.base.settings import WebhookSettings
 from postroom.base.tracing import read_traceparent
 from postroom.channels.webhooks.answer import PRIVATE, judge_answer, judge_failure
-from postroom.channels.webhooks.client import CONNECT_TIMEOUT_S, PrivateAddress, PublicResolver, open_session
+from postroom.channels.webhooks.client import (
+    ANONYMOUS,
+    CONNECT_TIMEOUT_S,
+    USER_AGENT,
+    PrivateAddress,
+    PublicResolver,
+    open_session,
+)
 from postroom.channels.webhooks.endpoint_cache import EndpointCache
 from postroom.channels.webhooks.endpoint_health import EndpointHealth
 from postroom.channels.webhooks.host_slots import CONNECTION_WITHIN_S, HostSlots
@@ -93,9 +100,10 @@ class WebhookAdapter:
 
     async def start(self) -> None:
         if self._resolver is None:
-            self._resolver = PublicResolver(allow_private=self._settings.allow_private)
+            self._resolver = PublicResolver(allow_private=self._settings.private)
         self._session = open_session(
-            allow_private=self._settings.allow_private,
+            allow_private=self._settings.private,
+            user_agent=USER_AGENT if self._settings.identify else ANONYMOUS,
             connect_timeout_s=min(CONNECT_TIMEOUT_S, self._settings.timeout_s),
             connections_max=self.concurrency_max,
             connections_per_host=self.per_destination_max,
@@ -111,7 +119,7 @@ class WebhookAdapter:
             await self._resolver.close()
 
     def check(self, payload: dict[str, Any]) -> None:
-        check_payload(payload, allow_private=self._settings.allow_private)
+        check_payload(payload, allow_private=self._settings.private, allow_http=self._settings.http)
 
     async def deliver(self, claim: Claim) -> Answer:
         """One attempt. Errors: one of `DATABASE_AWAY` when the endpoint cannot be looked up."""
@@ -122,7 +130,7 @@ class WebhookAdapter:
                 return Rejected("endpoint was deleted", cause=Cause.OURS)
             if target.state is not EndpointState.ENABLED:
                 return Deferred(Wait.PARKED, f"the endpoint is {target.state}")
-            url = parse_url(target.url, allow_private=self._settings.allow_private)
+            url = self._parsed(target.url)
         except PrivateUrl:
             return PRIVATE
         except InvalidPayload as error:
@@ -140,10 +148,16 @@ class WebhookAdapter:
             return await self._endpoints.find(claim.endpoint_id)
         if payload.url is None:
             raise InvalidPayload("there is neither a tenant with endpoints nor a url", field="url")
-        return Target(payload.url, await self._endpoints.deployment_secrets())
+        secrets = await self._endpoints.deployment_secrets()
+        return Target(payload.url, secrets.of(self._parsed(payload.url)))
+
+    def _parsed(self, url: str) -> URL:
+        return parse_url(url, allow_private=self._settings.private, allow_http=self._settings.http)
 
     def _headers(self, claim: Claim, target: Target, body: bytes) -> dict[str, str]:
         headers = signed_headers(claim.message_id, body, at=self._clock.now(), keys=target.secrets)
+        if not self._settings.identify:
+            return headers
         if claim.correlation_id:
             plain = _PLAIN.fullmatch(claim.correlation_id)
             headers["postroom-correlation-id"] = (

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import TypeAlias
+
+Private: TypeAlias = bool | tuple[IPv4Network | IPv6Network, ...]
+"""Which addresses besides public ones: none, all, or those of some networks."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _UNICAST = IPv6Network("2000::/3")
@@ -41,6 +45,15 @@ def is_public(text: str) -> bool:
     if isinstance(address, IPv6Address):
         return _is_public_v6(address)
     return _is_public_v4(address)
+
+
+def is_allowed(text: str, private: Private) -> bool:
+    """Whether this literal address may be connected to. Errors: `ValueError` when it is none."""
+    if is_public(text) or private is True:
+        return True
+    address = ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return private is not False and any((mapped or address) in network for network in private)
 
 
 def _is_public_v4(address: IPv4Address) -> bool:

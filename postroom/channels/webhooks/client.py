@@ -17,13 +17,15 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from postroom.base.version import VERSION
-from postroom.channels.webhooks.address import is_public
+from postroom.channels.webhooks.address import Private, is_allowed
 from postroom.overrides.aiohttp_connector import REST_S, QuietConnector
 
 CONNECT_TIMEOUT_S = 5.0
 # Below the 5 s after which common receivers (Node) close an idle connection under our hands.
 KEEPALIVE_S = 4.0
 RESOLVER_THREADS_MAX = 32
+USER_AGENT = f"Postroom/{VERSION}"
+ANONYMOUS = "webhooks"
 
 
 class PrivateAddress(Exception):
@@ -43,7 +45,7 @@ class PublicResolver(AbstractResolver):
     Own threads, because one name server that does not answer must not hold up the process.
     """
 
-    def __init__(self, *, allow_private: bool, look_up: LookUp = socket.getaddrinfo) -> None:
+    def __init__(self, *, allow_private: Private, look_up: LookUp = socket.getaddrinfo) -> None:
         self._allow_private = allow_private
         self._look_up = look_up
         self._threads = ThreadPoolExecutor(RESOLVER_THREADS_MAX, thread_name_prefix="webhook-dns")
@@ -56,7 +58,7 @@ class PublicResolver(AbstractResolver):
             self._threads, lambda: self._look_up(host, port, family=family, type=socket.SOCK_STREAM)
         )
         addresses = [(kind, str(address[0])) for kind, _, _, _, address in found]
-        allowed = [pair for pair in addresses if self._allow_private or is_public(pair[1])]
+        allowed = [pair for pair in addresses if is_allowed(pair[1], self._allow_private)]
         if addresses and not allowed:
             raise PrivateAddress(host)
         return [
@@ -77,12 +79,13 @@ class PublicResolver(AbstractResolver):
 
 def open_session(
     *,
-    allow_private: bool,
+    allow_private: Private,
     connect_timeout_s: float,
     connections_max: int,
     connections_per_host: int,
     resolver: AbstractResolver,
     rest_s: float = REST_S,
+    user_agent: str = USER_AGENT,
 ) -> aiohttp.ClientSession:
     """A session that keeps no cookies, reads no proxy settings and unpacks nothing.
 
@@ -91,7 +94,7 @@ def open_session(
     """
 
     def open_socket(info: aiohttp.AddrInfoType) -> socket.socket:
-        if not allow_private and not is_public(str(info[4][0])):
+        if not is_allowed(str(info[4][0]), allow_private):
             raise PrivateAddress(str(info[4][0]))
         return socket.socket(info[0], info[1], info[2])
 
@@ -109,7 +112,7 @@ def open_session(
         auto_decompress=False,
         trust_env=False,
         headers={
-            "user-agent": f"Postroom/{VERSION}",
+            "user-agent": user_agent,
             "content-type": "application/json",
             # Packed answers would have to be unpacked to be read, and some unpack to gigabytes.
             "accept-encoding": "identity",

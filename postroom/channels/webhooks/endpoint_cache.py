@@ -6,12 +6,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from uuid import UUID
 
-from pydantic import SecretStr
-
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.channels.webhooks import store
-from postroom.channels.webhooks.deployment_secret import fetch_or_create_secrets
+from postroom.channels.webhooks.deployment_secret import DeploymentSecrets, fetch_or_create_secrets
 from postroom.channels.webhooks.model import Target
 from postroom.resilience.batcher import Batcher
 
@@ -30,7 +28,7 @@ class EndpointCache:
         self._pool = pool
         self._clock = clock
         self._known: OrderedDict[UUID, tuple[float, Target | None]] = OrderedDict()
-        self._deployment: tuple[float, tuple[SecretStr, ...]] | None = None
+        self._deployment: tuple[float, DeploymentSecrets] | None = None
         self._lookups: Batcher[UUID, Target | None] = Batcher(self._load, flushers_max=2)
 
     async def find(self, endpoint_id: UUID) -> Target | None:
@@ -40,7 +38,7 @@ class EndpointCache:
             return known[1]
         return await self._lookups.submit(endpoint_id)
 
-    async def deployment_secrets(self) -> tuple[SecretStr, ...]:
+    async def deployment_secrets(self) -> DeploymentSecrets:
         """What signs deliveries to a url of the payload."""
         if self._deployment is None or self._deployment[0] <= self._clock.monotonic():
             async with self._pool.acquire() as conn:

@@ -18,12 +18,14 @@ from postroom.base import json
 from postroom.base.db import Connection
 from postroom.base.errors import Conflict, InvalidInput, NotFound
 from postroom.channels.webhooks import store
+from postroom.channels.webhooks.address import Private
 from postroom.channels.webhooks.model import ENDPOINTS_PER_TENANT_MAX, Endpoint, EndpointSecret
 from postroom.channels.webhooks.payload import TENANT_CHARACTERS_MAX
 from postroom.channels.webhooks.signing import decode_secret, generate_secret
 from postroom.channels.webhooks.url import parse_url
 
 OVERLAP_S = 24 * 3_600.0
+OVERLAP_MAX_S = 30 * 24 * 3_600.0
 PAGE_MAX = 1_000
 RELEASE_BATCH_MAX = 10_000
 STRAGGLERS_EVERY_S = 2.0
@@ -42,7 +44,8 @@ async def create_endpoint(
     types: Sequence[str] = ("*",),
     description: str = "",
     secret: SecretStr | None = None,
-    allow_private: bool = False,
+    allow_private: Private = False,
+    allow_http: bool = True,
 ) -> EndpointSecret:
     """Register a receiver; without `secret` a new one is made.
 
@@ -56,7 +59,7 @@ async def create_endpoint(
     endpoint_id = await store.insert_endpoint(
         conn,
         tenant=tenant,
-        url=str(parse_url(url, allow_private=allow_private)),
+        url=str(parse_url(url, allow_private=allow_private, allow_http=allow_http)),
         types=check_types(types),
         description=_check_description(description),
         secret=secret,
@@ -88,7 +91,8 @@ async def update_endpoint(
     url: str | None = None,
     types: Sequence[str] | None = None,
     description: str | None = None,
-    allow_private: bool = False,
+    allow_private: Private = False,
+    allow_http: bool = True,
 ) -> Endpoint:
     """Change what is given. What was published before keeps its fan-out, but goes to the new url.
 
@@ -97,7 +101,7 @@ async def update_endpoint(
     await store.update_endpoint(
         conn,
         endpoint_id,
-        url=None if url is None else str(parse_url(url, allow_private=allow_private)),
+        url=None if url is None else str(parse_url(url, allow_private=allow_private, allow_http=allow_http)),
         types=None if types is None else check_types(types),
         description=None if description is None else _check_description(description),
     )
@@ -105,16 +109,17 @@ async def update_endpoint(
 
 
 async def rotate_secret(
-    conn: Connection, endpoint_id: UUID, *, secret: SecretStr | None = None
+    conn: Connection, endpoint_id: UUID, *, secret: SecretStr | None = None, overlap_s: float = OVERLAP_S
 ) -> EndpointSecret:
-    """Sign with a new secret and, for 24 h, with the present one too.
+    """Sign with a new secret and, for `overlap_s`, with the present one too: 0 where that one has leaked.
 
     A secret that was still in its own overlap ends at once: only two sign at a time.
-    Errors: `InvalidInput` for an imported secret, `NotFound`.
+    Errors: `InvalidInput` for an imported secret or an overlap of more than 30 days, `NotFound`.
     """
+    check_overlap(overlap_s)
     secret = generate_secret() if secret is None else secret
     decode_secret(secret)
-    await store.rotate_secret(conn, endpoint_id, secret=secret, overlap_s=OVERLAP_S)
+    await store.rotate_secret(conn, endpoint_id, secret=secret, overlap_s=overlap_s)
     return EndpointSecret(await fetch_endpoint(conn, endpoint_id), secret)
 
 
@@ -172,6 +177,12 @@ async def unpark_stragglers(conn: Connection, *, batch_max: int = RELEASE_BATCH_
     endpoint parked and committed after the resume. Returns: how many.
     """
     return await store.release_stragglers(conn, batch_max=batch_max, every_s=STRAGGLERS_EVERY_S)
+
+
+def check_overlap(overlap_s: float) -> None:
+    """How long a secret that was rotated goes on signing. Errors: `InvalidInput`."""
+    if not 0 <= overlap_s <= OVERLAP_MAX_S:
+        raise InvalidInput("the overlap has 0 to 2,592,000 seconds (30 days)", field="overlap_s")
 
 
 def check_types(types: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import msgspec
 
 from postroom.base import json
 from postroom.base.errors import InvalidInput, InvalidPayload
+from postroom.channels.webhooks.address import Private
 from postroom.channels.webhooks.url import parse_url
 
 DATA_BYTES_MAX = 256 * 1024
@@ -41,14 +42,15 @@ _decode = msgspec.json.Decoder(Payload).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def check_payload(payload: dict[str, Any], *, allow_private: bool) -> None:
+def check_payload(payload: dict[str, Any], *, allow_private: Private, allow_http: bool = True) -> None:
     """Refuse at publish time what could never be sent. Errors: `InvalidPayload` naming the field."""
     if unknown := sorted(payload.keys() - _FIELDS):
         raise InvalidPayload(
             f"unknown field {unknown[0]}; a webhook has tenant or url, type, data", field=unknown[0]
         )
     if payload.get("url") is not None:
-        parse_url(payload["url"], allow_private=allow_private)
+        parse_url(payload["url"], allow_private=allow_private, allow_http=allow_http)
+        _check_no_tenant(payload.get("tenant"))
     _check_tenant(payload.get("tenant"), needed=payload.get("url") is None)
     check_type(payload.get("type"))
     if "data" not in payload:
@@ -80,6 +82,8 @@ def read_payload(text: str, *, tenant: str, type_: str) -> Payload:
         raise InvalidPayload("the payload is no object with a text as url", field="payload") from None
     if payload.data == _NOTHING:
         raise InvalidPayload("data is missing", field="data")
+    if payload.url is not None:
+        _check_no_tenant(tenant)
     _check_same("tenant", payload.tenant, tenant)
     _check_same("type", payload.type, type_)
     check_type(type_)
@@ -100,6 +104,16 @@ def _check_tenant(value: object, *, needed: bool) -> None:
     if not isinstance(value, str) or not 1 <= len(value) <= TENANT_CHARACTERS_MAX:
         raise InvalidPayload(
             "tenant must be a text of 1 to 200 characters, unless there is a url", field="tenant"
+        )
+
+
+def _check_no_tenant(tenant: object) -> None:
+    """With a url, the tenant's endpoints, their secrets, types and state would be passed by unseen."""
+    if tenant:
+        raise InvalidPayload(
+            "names a tenant and a url: leave out url to reach the tenant's endpoints, "
+            "or tenant to post to the url",
+            field="tenant",
         )
 
 

@@ -36,7 +36,9 @@ _RELEASE_STRAGGLERS = query(__package__, "release_stragglers")
 _PING = query(__package__, "insert_ping")
 _INSERT_SIGNING_SECRET = query(__package__, "insert_signing_secret")
 _FETCH_SIGNING_SECRETS = query(__package__, "fetch_signing_secrets")
-_ROTATE_SIGNING_SECRET = query(__package__, "rotate_signing_secret")
+_LIST_SIGNING_ORIGINS = query(__package__, "list_signing_origins")
+_ROTATE_SIGNING_ORIGIN = query(__package__, "rotate_signing_origin")
+_END_SHARED_SECRET = query(__package__, "end_shared_secret")
 
 
 def _endpoint(row: Record) -> Endpoint:
@@ -156,13 +158,25 @@ async def insert_signing_secret(conn: Connection, secret: SecretStr) -> None:
     await conn.execute(_INSERT_SIGNING_SECRET, secret.get_secret_value())
 
 
-async def fetch_signing_secrets(conn: Connection) -> tuple[SecretStr, ...]:
-    """The deployment's own, the current one first; empty before the first use."""
-    return _secrets(await conn.fetchval(_FETCH_SIGNING_SECRETS) or ())
+async def fetch_signing_secrets(conn: Connection) -> tuple[tuple[SecretStr, ...], bool] | None:
+    """The deployment's own, current one first, and whether they sign themselves; None before first use."""
+    row = await conn.fetchrow(_FETCH_SIGNING_SECRETS)
+    return None if row is None else (_secrets(row["secrets"]), row["shared"])
 
 
-async def rotate_signing_secret(conn: Connection, secret: SecretStr, *, overlap_s: float) -> None:
-    await conn.execute(_ROTATE_SIGNING_SECRET, secret.get_secret_value(), overlap_s)
+async def list_signing_origins(conn: Connection) -> dict[str, tuple[int, bool]]:
+    """Whose secret was rotated: how often, and whether the one before signs, too."""
+    rows = await conn.fetch(_LIST_SIGNING_ORIGINS)
+    return {row["origin"]: (row["generation"], row["overlapping"]) for row in rows}
+
+
+async def rotate_signing_origin(conn: Connection, origin: str, *, overlap_s: float) -> None:
+    await conn.execute(_ROTATE_SIGNING_ORIGIN, origin, overlap_s)
+
+
+async def end_shared_secret(conn: Connection) -> None:
+    """From now on the deployment's own secret signs nothing itself."""
+    await conn.execute(_END_SHARED_SECRET)
 
 
 async def _wake_for(conn: Connection, released: int) -> int:

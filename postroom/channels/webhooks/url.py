@@ -9,7 +9,7 @@ from ipaddress import AddressValueError, IPv4Address
 from yarl import URL
 
 from postroom.base.errors import InvalidPayload
-from postroom.channels.webhooks.address import is_public
+from postroom.channels.webhooks.address import Private, is_allowed
 
 URL_CHARACTERS_MAX = 2_000
 URLS_KEPT_MAX = 2_000
@@ -22,18 +22,18 @@ class PrivateUrl(InvalidPayload):
     """The url names a private address outright."""
 
 
-def parse_url(text: object, *, allow_private: bool) -> URL:
+def parse_url(text: object, *, allow_private: Private, allow_http: bool = True) -> URL:
     """Check a receiver's url. Never looks a name up: that happens at each connection.
 
     Errors: `InvalidPayload` for field `url`; `PrivateUrl` for an address that is not public.
     """
     if not isinstance(text, str) or not text:
         raise _fault("must be a text such as https://example.com/hooks")
-    return _parse(text, allow_private)
+    return _parse(text, allow_private, allow_http)
 
 
 @lru_cache(maxsize=URLS_KEPT_MAX)  # a receiver's url is asked about at each delivery
-def _parse(text: str, allow_private: bool) -> URL:
+def _parse(text: str, allow_private: Private, allow_http: bool) -> URL:
     if len(text) > URL_CHARACTERS_MAX:
         raise _fault(f"must have at most {URL_CHARACTERS_MAX} characters")
     if _UNPRINTABLE.search(text) or "\\" in text:
@@ -44,6 +44,8 @@ def _parse(text: str, allow_private: bool) -> URL:
         raise _fault("is no valid url") from None
     if url.scheme not in ("http", "https"):
         raise _fault("must start with http:// or https://")
+    if url.scheme == "http" and not allow_http:
+        raise _fault("must start with https://, unless POSTROOM_WEBHOOK__ALLOW_HTTP=true is set")
     if url.raw_user is not None or url.raw_password is not None:
         raise _fault("must not hold a user name or password")
     _check_host(url.raw_host or "", allow_private=allow_private)
@@ -51,7 +53,7 @@ def _parse(text: str, allow_private: bool) -> URL:
     return url.with_fragment(None)
 
 
-def _check_host(host: str, *, allow_private: bool) -> None:
+def _check_host(host: str, *, allow_private: Private) -> None:
     if ":" in host:
         _check_address(host, allow_private=allow_private)
         return
@@ -66,20 +68,20 @@ def _check_host(host: str, *, allow_private: bool) -> None:
         _check_address(host, allow_private=allow_private)
 
 
-def _check_address(host: str, *, allow_private: bool) -> None:
+def _check_address(host: str, *, allow_private: Private) -> None:
     try:
-        public = is_public(host.replace("%25", "%"))
+        allowed = is_allowed(host.replace("%25", "%"), allow_private)
     except ValueError:
         raise _fault("names no valid host") from None
-    if not public and not allow_private:
+    if not allowed:
         raise PrivateUrl("url names a private address", field="url")
 
 
-def _check_port(url: URL, *, allow_private: bool) -> None:
+def _check_port(url: URL, *, allow_private: Private) -> None:
     port = url.port or 0
     if port == 0:
         raise _fault("must name a port above 0, or none")
-    if port < 1_024 and port not in (80, 443) and not allow_private:
+    if port < 1_024 and port not in (80, 443) and allow_private is not True:
         raise _fault("names a port that belongs to another protocol: use 80, 443 or 1024 and above")
 
 

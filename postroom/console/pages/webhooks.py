@@ -59,7 +59,8 @@ async def create(request: PageRequest, form: Form) -> Response:
             url=field(form, "url"),
             types=field(form, "types", "*").replace(",", " ").split() or ["*"],
             description=field(form, "description"),
-            allow_private=request.console.settings.webhook.allow_private,
+            allow_private=request.console.settings.webhook.private,
+            allow_http=request.console.settings.webhook.http,
             actor=request.actor,
         )
     return await _endpoint_page(request, made.endpoint.id, made=made)

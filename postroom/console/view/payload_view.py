@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from yarl import URL
+
 from postroom.base import json
 from postroom.base.db import Connection
 from postroom.base.errors import InvalidPayload, NotFound
@@ -43,7 +45,8 @@ async def curl_command(
     message = story.message
     payload = read_payload(json.encode(story.payload), tenant=message.tenant, type_=message.type)
     if payload.url is not None:
-        url, secrets = payload.url, await deployment_secret.fetch_or_create_secrets(conn)
+        found = await deployment_secret.fetch_or_create_secrets(conn)
+        url, secrets = payload.url, found.of(URL(payload.url))
     elif endpoint_id is not None:
         targets = await fetch_targets(conn, [endpoint_id])
         if endpoint_id not in targets:
