@@ -21,6 +21,7 @@ PROD: Final = {
     "DATABASE_URL": "postgresql://p:hidden-password@127.0.0.1/p",
     "METRICS_TOKEN": "m" * 16,
     "STRIPE__WEBHOOK_SECRETS": WHSEC,
+    "STRIPE__LIVEMODE": "true",
 }
 
 
