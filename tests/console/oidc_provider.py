@@ -15,6 +15,7 @@ from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+ADA = {"email": "ada@example.com", "email_verified": True}
 CLIENT_ID, CLIENT_SECRET = "postroom", "client-secret"
 
 
@@ -23,13 +24,19 @@ class Provider:
     """Lets everybody in at once, as `claims` say. What is in `wrong` replaces what would be right."""
 
     url: str = ""
-    claims: dict[str, Any] = field(default_factory=lambda: {"sub": "1", "email": "ada@example.com"})
+    claims: dict[str, Any] = field(default_factory=lambda: {"sub": "1", **ADA})
     wrong: dict[str, Any] = field(default_factory=dict)
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "k1"}))
     signing_key: RSAKey | None = None
     asked: dict[str, dict[str, str]] = field(default_factory=dict)
+    discoveries: int = 0
+    exchanges: int = 0
+    down: bool = False
 
     async def discovery(self, _: web.Request) -> web.Response:
+        self.discoveries += 1
+        if self.down:
+            raise web.HTTPServiceUnavailable
         return web.json_response(
             {
                 "issuer": self.url,
@@ -46,6 +53,7 @@ class Provider:
         raise web.HTTPFound(f"{asked['redirect_uri']}?code={code}&state={asked['state']}")
 
     async def token(self, request: web.Request) -> web.Response:
+        self.exchanges += 1
         form = await request.post()
         asked = self.asked.pop(str(form["code"]), None)  # a code is good once
         login = base64.b64decode(request.headers.get("Authorization", "").removeprefix("Basic ")).decode()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from joserfc.jwk import RSAKey
 from playwright.async_api import Browser, expect
 from pydantic import SecretStr
+from yarl import URL
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.settings import OidcSettings, Settings
-from postroom.console.access.oidc import OidcClient
+from postroom.console.access.oidc import Handshake, OidcClient
+from postroom.console.access.oidc_sign_in import ARRIVALS_MAX, COOKIE
 from tests.console.browser import opened
 from tests.console.http import Visitor, visitor
 from tests.console.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, running_provider
@@ -74,6 +78,9 @@ async def test_somebody_of_a_known_group_is_let_in_with_its_scopes(api: Api, bro
         {"iss": "https://another.example"},
         {"exp": int(time.time()) - 3_600},
         {"nonce": None},
+        {"aud": [CLIENT_ID, "another"]},
+        {"aud": [CLIENT_ID, "another"], "azp": "another"},
+        {"azp": "another"},
     ],
 )
 async def test_a_token_that_is_not_for_us_lets_nobody_in(
@@ -110,3 +117,43 @@ def test_scopes_that_do_not_exist_are_refused_at_start(api: Api) -> None:
         OidcClient(settings, clock=api.services.clock)
     with pytest.raises(SettingsInvalid):
         OidcClient(OidcSettings(issuer="https://x.example"), clock=api.services.clock)
+
+
+async def test_a_token_for_several_that_names_us_is_believed(provider: Provider, guest: Visitor) -> None:
+    provider.wrong = {"aud": [CLIENT_ID, "another"], "azp": CLIENT_ID}
+    assert (await _through(guest)).status == 200
+
+
+@pytest.mark.parametrize("verified", [False, None, "true"])
+async def test_an_address_that_the_provider_has_not_proved_is_nobodys_name(
+    api: Api, provider: Provider, guest: Visitor, verified: object
+) -> None:
+    provider.wrong = {"email_verified": verified}
+    assert (await _through(guest)).status == 200
+    assert await api.services.pool.fetchval("select actor from postroom.console_session") == "oidc:1"
+
+
+async def test_a_sign_in_that_we_did_not_start_costs_no_request(
+    api: Api, provider: Provider, guest: Visitor
+) -> None:
+    forged = msgspec.json.encode(Handshake("s", "n", "v", "/console", time.time())).hex()
+    for cookie in ("", forged, f"{forged}.{'0' * 64}", "é.é"):
+        guest.client.cookie_jar.update_cookies({COOKIE: cookie}, api.client._build_url("/"))
+        assert (await guest.get("/console/oidc/return?code=c&state=s")).status == 401
+    assert (provider.discoveries, provider.exchanges) == (0, 0)
+
+
+async def test_returns_are_limited(provider: Provider, guest: Visitor) -> None:
+    there = await guest.get("/console/oidc/start")
+    state = URL(there.headers["Location"]).query["state"]
+    for _ in range(ARRIVALS_MAX):
+        assert (await guest.get(f"/console/oidc/return?code=c&state={state}")).status == 503
+    assert (await guest.get(f"/console/oidc/return?code=c&state={state}")).status == 429
+    assert provider.exchanges == ARRIVALS_MAX
+
+
+async def test_a_provider_that_is_down_is_asked_once_for_all(provider: Provider, guest: Visitor) -> None:
+    provider.down = True
+    answers = await asyncio.gather(*(guest.get("/console/oidc/start") for _ in range(20)))
+    assert {answer.status for answer in answers} == {503}
+    assert provider.discoveries == 1

@@ -26,6 +26,8 @@ from postroom.base.settings import OidcSettings
 TIMEOUT_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 262_144
 DISCOVERY_S: Final = 3_600.0
+FAILED_DISCOVERY_S: Final = 5.0
+HANDSHAKE_S: Final = 600
 LEEWAY_S: Final = 60
 ALGORITHMS: Final = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 PROVIDER_SCOPES: Final = "openid profile email"
@@ -38,6 +40,7 @@ class Handshake(msgspec.Struct, frozen=True):
     nonce: str
     verifier: str
     place: str
+    started_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,16 @@ class OidcClient:
         self._clock = clock
         self._issuer = (settings.issuer or "").rstrip("/")
         self._found: tuple[float, dict[str, Any]] | None = None
+        self._failed_s = float("-inf")
+        self._discovering = asyncio.Lock()
+        secret = settings.client_secret.get_secret_value().encode()
+        self._handshake_key = hmac.digest(secret, b"postroom console handshake", "sha256")
 
     async def leave(self, *, redirect_url: str, place: str) -> tuple[str, Handshake]:
         """Where to send the browser, and what it is to bring back. Errors: `Unavailable`."""
         provider = await self._discover()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        made = Handshake(state, nonce, verifier, place)
+        made = Handshake(state, nonce, verifier, place, self._clock.now().timestamp())
         asked = {
             "client_id": self._settings.client_id,
             "response_type": "code",
@@ -83,6 +90,23 @@ class OidcClient:
             "code_challenge_method": "S256",
         }
         return str(URL(provider["authorization_endpoint"]).update_query(asked)), made
+
+    def seal(self, made: Handshake) -> str:
+        """What a cookie keeps; every process with the same client secret can open it."""
+        text = msgspec.json.encode(made).hex()
+        return f"{text}.{self._proof(text)}"
+
+    def open(self, cookie: str) -> Handshake:
+        """The handshake that we sealed lately. Errors: `NotAuthenticated`; nobody else's costs a request."""
+        text, _, proof = cookie.partition(".")
+        if hmac.compare_digest(proof.encode(), self._proof(text).encode()):
+            kept = msgspec.json.decode(bytes.fromhex(text), type=Handshake)
+            if self._clock.now().timestamp() - kept.started_s <= HANDSHAKE_S:
+                return kept
+        raise NotAuthenticated("this sign-in is too old, or began in another browser: start again")
+
+    def _proof(self, text: str) -> str:
+        return hmac.digest(self._handshake_key, text.encode(), "sha256").hex()
 
     async def arrive(self, *, code: str, state: str, kept: Handshake, redirect_url: str) -> Person:
         """Who came back. Errors: `NotAuthenticated`, `NotAllowed`, `Unavailable`."""
@@ -122,13 +146,17 @@ class OidcClient:
             raise NotAuthenticated(
                 f"the provider's answer is not to be believed: {type(error).__name__}"
             ) from None
-        return dict(token.claims)
+        claims = dict(token.claims)
+        if not _is_for(claims, self._settings.client_id):
+            raise NotAuthenticated("the provider's answer was made for another client")
+        return claims
 
     def _person(self, claims: dict[str, Any]) -> Person:
         value = claims.get(self._settings.claim, [])
         groups = {str(group) for group in (value if isinstance(value, list) else [value])} | {"*"}
         scopes = {scope for group in groups for scope in self._settings.scopes.get(group, ())}
-        name = str(claims.get("email") or claims["sub"])
+        # An address that the provider has not proved may be anybody's.
+        name = str((claims.get("email_verified") is True and claims.get("email")) or claims["sub"])
         if Scope.ADMIN_READ not in scopes:
             raise NotAllowed(f"{name[:100]} is nobody who may read here")
         return Person(f"oidc:{name}"[:300], frozenset(scopes))
@@ -140,14 +168,20 @@ class OidcClient:
         return "Basic " + base64.b64encode(pair.encode()).decode()
 
     async def _discover(self) -> dict[str, Any]:
-        now_s = self._clock.monotonic()
-        if self._found is None or now_s - self._found[0] > DISCOVERY_S:
+        """Asked once for all who wait, and not again right after a failure: strangers can start a sign-in."""
+        async with self._discovering:
+            now_s = self._clock.monotonic()
+            if self._found is not None and now_s - self._found[0] <= DISCOVERY_S:
+                return self._found[1]
+            if now_s - self._failed_s < FAILED_DISCOVERY_S:
+                raise Unavailable("the provider could not be asked a moment ago")
+            self._failed_s = now_s
             found = await self._ask(f"{self._issuer}/.well-known/openid-configuration")
             named = {"authorization_endpoint", "token_endpoint", "jwks_uri"} <= found.keys()
             if not named or str(found.get("issuer", "")).rstrip("/") != self._issuer:
                 raise Unavailable("the provider's discovery document is not that of POSTROOM_OIDC__ISSUER")
-            self._found = (now_s, found)
-        return self._found[1]
+            self._found, self._failed_s = (now_s, found), float("-inf")
+            return found
 
     async def _ask(self, url: str, *, form: dict[str, str] | None = None) -> dict[str, Any]:
         """A JSON object from the provider; with a form as this client. Errors: `Unavailable`."""
@@ -172,3 +206,10 @@ def _challenge(verifier: str) -> str:
     """What the provider is shown of the verifier (RFC 7636, 4.2)."""
     digest = hashlib.sha256(verifier.encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _is_for(claims: dict[str, Any], client_id: str) -> bool:
+    """OpenID Connect Core 3.1.3.7, 4 and 5: with several audiences it names the one it was made for."""
+    audience, party = claims.get("aud"), claims.get("azp")
+    several = isinstance(audience, list) and len(audience) > 1
+    return party == client_id or (party is None and not several)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from postroom.admin.audit import record
-from postroom.base.errors import NotAuthenticated
-from postroom.console.access.oidc import Handshake, OidcClient
+from postroom.base.errors import NotAuthenticated, TooManyFailures
+from postroom.base.networks import neighbourhood
+from postroom.base.rate_limit import RateLimiter
+from postroom.console.access.oidc import HANDSHAKE_S, OidcClient
 from postroom.console.access.sessions import open_session
 from postroom.console.access.sign_in import SignIn, safe_place, set_session_cookie
 from postroom.console.page_request import PageFactory, actor_of, common_values, secure
 from postroom.console.view.templates import render
 
 COOKIE: Final = "postroom_oidc"
-HANDSHAKE_S: Final = 600
+ARRIVALS_MAX: Final = 60
+"""A minute and address, good ones too: behind it a whole office may sign in."""
 ANSWER_LENGTH_MAX: Final = 4_000
 
 
@@ -28,6 +30,7 @@ class OidcSignIn:
         self._page_factory = page_factory
         self._client = client
         self._console = page_factory.console
+        self._arrivals = RateLimiter(clock=self._console.clock, count_max=ARRIVALS_MAX)
         sign_in.oidc = True
 
     async def start(self, request: Request) -> Response:
@@ -36,17 +39,20 @@ class OidcSignIn:
         response = RedirectResponse(address, status_code=303)
         # Lax: the browser comes back from another site, and must bring this along.
         response.set_cookie(
-            COOKIE, msgspec.json.encode(made).hex(), max_age=HANDSHAKE_S, path="/console/oidc",
+            COOKIE, self._client.seal(made), max_age=HANDSHAKE_S, path="/console/oidc",
             secure=secure(self._console, request), httponly=True, samesite="lax",
         )  # fmt: skip
         return response
 
     async def finish(self, request: Request) -> Response:
         """A page, not a redirect: on one that began at another site no strict cookie would be sent."""
-        kept = _handshake(request)
+        kept = self._client.open(request.cookies.get(COOKIE, ""))
         code, state = (request.query_params.get(name, "")[:ANSWER_LENGTH_MAX] for name in ("code", "state"))
         if not code:
             raise NotAuthenticated("the provider let nobody in")
+        address = request.client.host if request.client else "unknown"
+        if not self._arrivals.record(neighbourhood(address)):
+            raise TooManyFailures("wait a minute before trying again", retry_after_s=60)
         person = await self._client.arrive(
             code=code, state=state, kept=kept, redirect_url=self._redirect_url(request)
         )
@@ -62,10 +68,3 @@ class OidcSignIn:
     def _redirect_url(self, request: Request) -> str:
         chosen = self._console.settings.oidc.redirect_url
         return chosen or f"{request.url.scheme}://{request.url.netloc}/console/oidc/return"
-
-
-def _handshake(request: Request) -> Handshake:
-    try:
-        return msgspec.json.decode(bytes.fromhex(request.cookies.get(COOKIE, "")), type=Handshake)
-    except (ValueError, msgspec.MsgspecError):
-        raise NotAuthenticated("this sign-in is too old, or began in another browser: start again") from None
