@@ -57,7 +57,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         """Whose event it is, where the object says so."""
         if self.object_type == "customer":
             return self.object_id
-        return _expandable(self.object.get("customer"))
+        return reference(self.object.get("customer"))
 
     @property
     def rank(self) -> int:
@@ -66,8 +66,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def says_deleted(self) -> bool:
-        """Whether the object itself is gone; a deleted subscription, for one, stays readable."""
-        return self.object_type is not None and self.type == f"{self.object_type}.deleted"
+        """Whether the object itself is gone. A deleted subscription has only ended, and stays readable."""
+        return self.rank == 2 and self.object_type != "subscription"
 
     def with_object(self, current: dict[str, Any]) -> Event:
         return msgspec.structs.replace(self, object=current)
@@ -185,7 +185,7 @@ def _text(value: object) -> str | None:
     return value[:TEXT_MAX] if isinstance(value, str) and value else None
 
 
-def _expandable(value: object) -> str | None:
+def reference(value: object) -> str | None:
     """Stripe shows a reference as an id, or as the object itself where it was expanded."""
     return _text(value.get("id") if isinstance(value, dict) else value)
 

@@ -15,7 +15,7 @@ from typing import Final
 from postroom.base.errors import SettingsInvalid
 from postroom.channels.stripe.event import Event
 from postroom.channels.stripe.transaction import Transaction
-from postroom.channels.stripe.types import fault_in, matches
+from postroom.channels.stripe.types import fault_in, fetch_fault_in, matches
 
 MODULE: Final = "postroom_handlers"
 
@@ -102,6 +102,8 @@ def load_handlers(path: Path) -> Registry:
 def _faults(handler: Handler, path: Path) -> list[str]:
     where = f"{path}:{handler.function.__code__.co_firstlineno}" if _is_plain(handler) else str(path)
     faults = [fault_in(pattern, unlisted=handler.unlisted) for pattern in handler.patterns]
+    if handler.fetch:
+        faults += [fetch_fault_in(pattern, unlisted=handler.unlisted) for pattern in handler.patterns]
     if not handler.patterns:
         faults.append('on() names no event type, as in @on("invoice.paid")')
     if not inspect.iscoroutinefunction(handler.function):

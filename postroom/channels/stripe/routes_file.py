@@ -14,7 +14,7 @@ from jinja2 import TemplateSyntaxError
 from postroom.base.errors import InvalidPayload, SettingsInvalid
 from postroom.channels.stripe.expressions import compile_value, is_expression
 from postroom.channels.stripe.routes import DEFAULTS, EMAIL_DATA, RECIPIENTS, Effect, Route, Routes
-from postroom.channels.stripe.types import fault_in
+from postroom.channels.stripe.types import fault_in, fetch_fault_in
 from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import OUTBOUND, Channel
 
@@ -172,7 +172,11 @@ class _Reader:
             self._fault(self._line(nth, fault_key), fault)
 
     def _effect_faults(self, table: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        urgency = table.get("urgency")
+        on, urgency = table.get("on"), table.get("urgency")
+        if isinstance(on, str) and table.get("fetch") is True:
+            fault = fetch_fault_in(on, unlisted=table.get("unlisted") is True)
+            if fault is not None:
+                yield "fetch", fault
         if isinstance(urgency, str) and urgency not in list(Urgency):
             yield "urgency", f"'urgency' is one of {', '.join(Urgency)}"
         for channel in OUTBOUND:

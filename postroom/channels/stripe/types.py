@@ -7,7 +7,18 @@ import re
 from functools import cache
 from typing import Final, get_args
 
+from postroom.channels.stripe.address import object_classes, retrievable
+
 THIN_PREFIXES: Final = ("v1.", "v2.")
+
+SUBJECTS: Final = {
+    "account.external_account": "bank_account",
+    "application_fee.refund": "fee_refund",
+    "billing.alert.triggered": "billing.alert_triggered",
+    "invoice.upcoming": "invoice, which has no id yet",
+    "source.transaction": "source_transaction",
+}
+"""What events are about whose names say something else."""
 
 _PATTERN = re.compile(r"\*|[a-z0-9_]+(\.[a-z0-9_]+)*(\.\*)?")
 
@@ -26,6 +37,32 @@ def matches(pattern: str, event_type: str) -> bool:
     if pattern.endswith(".*"):
         return event_type.startswith(pattern[:-1])
     return pattern in ("*", event_type)
+
+
+def subject(event_type: str) -> str | None:
+    """The type of object that a known event type is about, as its name says: `customer.tax_id.updated`."""
+    if event_type in SUBJECTS:
+        return SUBJECTS[event_type]
+    named = event_type.rpartition(".")[0]
+    while named:
+        if named in SUBJECTS:
+            return SUBJECTS[named]
+        for name in (named, named.replace("issuing_", "issuing.", 1), named.rpartition(".")[2]):
+            if name in object_classes():
+                return name
+        named = named.rpartition(".")[0]
+    return None
+
+
+def fetch_fault_in(pattern: str, *, unlisted: bool = False) -> str | None:
+    """Why nothing that a pattern means can be fetched; None where something can, or nobody knows."""
+    if unlisted or pattern.startswith(THIN_PREFIXES):
+        return None
+    subjects = {subject(known) for known in known_types() if matches(pattern, known)}
+    if not subjects or any(retrievable(each or "") for each in subjects):
+        return None
+    told = ", ".join(sorted(each or "unknown" for each in subjects))
+    return f"'fetch' cannot be had for '{pattern}': Stripe retrieves no object of type {told}"
 
 
 def fault_in(pattern: str, *, unlisted: bool = False) -> str | None:

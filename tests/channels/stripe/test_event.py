@@ -56,6 +56,50 @@ def test_a_thin_event_cannot_send_the_api_key_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(
+    ("object", "path"),
+    [
+        ({"object": "tax_id", "id": "txi_1", "customer": "cus_1"}, "/v1/tax_ids/txi_1"),
+        ({"object": "account", "id": "acct_1"}, "/v1/accounts/acct_1"),
+        ({"object": "coupon", "id": "25% off/all"}, "/v1/coupons/25%25%20off%2Fall"),
+        ({"object": "issuing.token", "id": "t_1"}, "/v1/issuing/tokens/t_1"),
+        ({"object": "card", "id": "card_1", "customer": "cus_1"}, "/v1/customers/cus_1/sources/card_1"),
+        (
+            {"object": "bank_account", "id": "ba_1", "account": {"id": "acct_1"}, "customer": None},
+            "/v1/accounts/acct_1/external_accounts/ba_1",
+        ),
+        ({"object": "person", "id": "p_1", "account": "acct_1"}, "/v1/accounts/acct_1/persons/p_1"),
+        ({"object": "fee_refund", "id": "fr_1", "fee": "fee_1"}, "/v1/application_fees/fee_1/refunds/fr_1"),
+        ({"object": "card", "id": "card_1"}, None),
+        ({"object": "person", "id": "p_1"}, None),
+        ({"object": "discount", "id": "di_1"}, None),
+        ({"object": "balance"}, None),
+        ({"object": "of.tomorrow", "id": "x_1"}, None),
+    ],
+)
+def test_an_object_is_retrieved_where_stripes_library_retrieves_it(
+    object: dict[str, Any], path: str | None
+) -> None:
+    assert address(parse(snapshot_event("some.updated", object))) == path
+
+
+@pytest.mark.parametrize(
+    ("type", "object_type", "deleted"),
+    [
+        ("customer.deleted", "customer", True),
+        ("customer.tax_id.deleted", "tax_id", True),
+        ("customer.source.deleted", "card", True),
+        ("customer.discount.deleted", "discount", True),
+        ("account.external_account.deleted", "bank_account", True),
+        ("customer.subscription.deleted", "subscription", False),
+        ("customer.tax_id.updated", "tax_id", False),
+    ],
+)
+def test_a_deletion_is_one_whatever_stands_before_it(type: str, object_type: str, deleted: bool) -> None:
+    event = parse(snapshot_event(type, {"id": "x_1", "object": object_type}))
+    assert event.says_deleted is deleted
+
+
+@pytest.mark.parametrize(
     "raw",
     [b"", b"{", b"[]", b"null", b'"text"', b"1", b"\xff\xfe", b"{'id': 1}", b"[" * 5_000 + b"]" * 5_000],
 )

@@ -62,6 +62,10 @@ def test_handlers_are_found_by_event_type(tmp_path: Path) -> None:
             GOOD + "\n@on('invoice.paid', name='receipt')\nasync def g(event, tx): ...\n",
             "'receipt' is used by 2",
         ),
+        (
+            'from postroom import on\n@on("balance.available", fetch=True)\nasync def f(event, tx): ...',
+            "'fetch' cannot be had for 'balance.available'",
+        ),
     ],
 )
 def test_a_fault_is_refused_with_its_place(tmp_path: Path, text: str, expected: str) -> None:

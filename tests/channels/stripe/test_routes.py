@@ -193,6 +193,37 @@ def test_an_event_type_that_is_not_known_is_refused(tmp_path: Path, on: str, exp
     assert "routes.toml:3: " in told
 
 
+@pytest.mark.parametrize(
+    ("on", "object_type"),
+    [
+        ("balance.available", "balance"),
+        ("invoice.upcoming", "invoice, which has no id yet"),
+        ("entitlements.active_entitlement_summary.updated", "entitlements.active_entitlement_summary"),
+        ("customer.discount.*", "discount"),
+        ("billing.alert.triggered", "billing.alert_triggered"),
+    ],
+)
+def test_what_cannot_be_fetched_is_refused_and_named(tmp_path: Path, on: str, object_type: str) -> None:
+    told = faults(tmp_path, f'[[route]]\nexport = {{ dataset = "d" }}\non = "{on}"\nfetch = true\n')
+    assert told.endswith(f"routes.toml:4: 'fetch' cannot be had for '{on}': {NOTHING} {object_type}")
+
+
+NOTHING = "Stripe retrieves no object of type"
+
+
+@pytest.mark.parametrize(
+    "on",
+    [
+        *("*", "customer.*", "customer.tax_id.updated", "account.external_account.created"),
+        *("capability.updated", "issuing_token.updated", "charge.dispute.closed", "invoice_payment.paid"),
+        *("v1.billing.meter.no_meter_found", "sigma.scheduled_query_run.created"),
+    ],
+)
+def test_what_can_be_fetched_is_taken(tmp_path: Path, on: str) -> None:
+    text = f'[[route]]\non = "{on}"\nfetch = true\nexport = {{ dataset = "d" }}'
+    assert routes(tmp_path, text).routes[0].fetch
+
+
 def test_a_type_newer_than_this_release_can_be_named(tmp_path: Path) -> None:
     text = '[[route]]\non = "invoice.dreamt"\nunlisted = true\nexport = { dataset = "d" }'
     assert len(drafts(routes(tmp_path, text), type="invoice.dreamt")) == 1
