@@ -261,7 +261,7 @@ async def test_three_ways_to_publish_mean_one_thing(api: Api, dsn: str, tmp_path
     ids = {await publish(first), *[await publish(way) for way in WAYS if way != first]}
     [row] = await pool.fetch(
         "select m.id::text, m.channel, m.payload #>> '{}' as payload, m.key, m.tenant, m.type, "
-        "m.correlation_id, d.ordering_key, d.due_at as deliver_at, d.expires_at from postroom.message m "
+        "m.correlation_id, m.ordering_key, d.due_at as deliver_at, d.expires_at from postroom.message m "
         "join postroom.delivery d on d.message_id = m.id"
     )
     assert ids == {row["id"]}
