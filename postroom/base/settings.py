@@ -80,7 +80,7 @@ class EmailSettings(BaseModel):
     """Emails out. Without `POSTROOM_EMAIL__URL` they wait as deferred, and `postroom doctor` says so."""
 
     url: SecretStr | None = None
-    """`smtp://`, `smtps://` or `smtp+starttls://user:password@host:port`. Unset: emails wait."""
+    """`smtp://` (no login), `smtps://` or `smtp+starttls://user:password@host:port`. Unset: emails wait."""
     sender: str = Field(default="Postroom <postroom@localhost>", alias="from")
     """The sender."""
     templates_dir: Path | None = None

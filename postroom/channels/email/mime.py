@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from uuid import UUID
 from postroom.channels.email.payload import Email
 
 _LINE_MAX = 78
+_WORD = re.compile(r" *[^ ]+ *$| *[^ ]+")
 
 
 class _Policy(EmailPolicy):
@@ -107,15 +109,32 @@ def build(email: Email, content: Content, *, sender: Address, stamp: Stamp) -> E
         message["Reply-To"] = _listed(email.reply_to)
     message["Subject"] = content.subject
     message["Date"] = format_datetime(stamp.date)
-    message["Message-ID"] = stamp.header(sender.domain)
+    message["Message-ID"] = _kept("Message-ID", stamp.header(sender.domain))
     message["X-Postroom-Id"] = str(stamp.message_id)
     if stamp.correlation_id:
         # A caller's own id may hold anything: what no header can hold is shown as a question mark.
-        message["X-Correlation-Id"] = "".join(c if " " <= c <= "~" else "?" for c in stamp.correlation_id)
+        shown = "".join(c if " " <= c <= "~" else "?" for c in stamp.correlation_id)
+        message["X-Correlation-Id"] = _kept("X-Correlation-Id", shown)
     for name, value in email.headers:
-        message[name] = value
+        message[name] = _kept(name, value)
+    if "Auto-Submitted" not in message:
+        # So that nobody's absence notice answers it (RFC 3834).
+        message["Auto-Submitted"] = "auto-generated"
     _fill(message, email, content)
     return message
+
+
+def _kept(name: str, value: str) -> str:
+    """A value of ASCII as it stands, folded at its spaces. The library takes any header that it does not know
+    for a text and encodes what is long, which no reader of `List-Unsubscribe` or `References` decodes."""
+    if _is_plain(name, value) or not value.isascii():
+        return value
+    lines = [f"{name}:"]
+    for word in _WORD.findall(f" {value}"):
+        if len(lines[-1]) + len(word) > _LINE_MAX and not lines[-1].endswith(":"):
+            lines.append("")
+        lines[-1] += word
+    return _Lines("\n".join(lines)[len(name) + 2 :])
 
 
 def _listed(*addresses: Address) -> _Lines:

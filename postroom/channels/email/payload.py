@@ -29,6 +29,8 @@ _HEADER_ALLOWED = re.compile(
     r"|In-Reply-To|References|Auto-Submitted|Precedence|Feedback-ID",
     re.IGNORECASE,
 )
+# Those in which words may be encoded (RFC 2047). The others are read as they stand.
+_HEADER_OF_WORDS = re.compile(r"X-.*|List-Id", re.IGNORECASE)
 _HEADER_OURS = frozenset({"x-postroom-id", "x-correlation-id"})
 _CONTENT_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.IGNORECASE)
 _WRONG_TYPE_PATH = re.compile(r"(.*) - at `\$\.?(.*)`$", re.DOTALL)
@@ -166,6 +168,8 @@ def _headers(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
             )
         if len(value) > HEADER_CHARACTERS_MAX:
             raise InvalidPayload(f"longer than {HEADER_CHARACTERS_MAX} characters", field=f"headers.{name}")
+        if not value.isascii() and not _HEADER_OF_WORDS.fullmatch(name):
+            raise InvalidPayload("only ASCII can stand here", field=f"headers.{name}")
         seen.add(lower)
         yield name, refuse_line_breaks(value, field=f"headers.{name}")
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from postroom.base.errors import SettingsInvalid
+from postroom.base.secret_rules import is_local
 
 FORMS = "smtp://host:port, smtps://host:port or smtp+starttls://user:password@host:port"
 
@@ -52,6 +53,11 @@ def parse_target(url: SecretStr, *, tls_ca: Path | None) -> Target:
     password = SecretStr(unquote(parts.password)) if parts.password is not None else None
     if (username is None) != (password is None):
         raise _fault("a user needs a password, and a password a user")
+    if username is not None and tls is Tls.NONE and not is_local(host):
+        raise _fault(
+            "over smtp:// the password would go unencrypted; write smtp+starttls://user:password@host:587 or "
+            "smtps://user:password@host:465 (smtp:// with a login is for this machine only)"
+        )
     return Target(host, port or _DEFAULT_PORT[tls], tls, username, password, _context(tls, tls_ca))
 
 

@@ -62,6 +62,47 @@ def test_a_long_subject_is_folded() -> None:
     assert max(map(len, raw.split(b"\r\n"))) <= 78
 
 
+URL = "https://shop.example/leave/" + "t" * 200
+LONG = {
+    "List-Unsubscribe": (f"<{URL}>, <mailto:leave@shop.example?subject={'s' * 60}>",
+                         f"<{URL}>,\r\n <mailto:leave@shop.example?subject={'s' * 60}>"),
+    "List-Unsubscribe-Post": ("List-Unsubscribe=One-Click", "List-Unsubscribe=One-Click"),
+    "In-Reply-To": (f"<{'m' * 90}@shop.example>", f"<{'m' * 90}@shop.example>"),
+    "References": (" ".join(f"<{'m' * 40}{n}@shop.example>" for n in range(3)),
+                   "\r\n ".join(f"<{'m' * 40}{n}@shop.example>" for n in range(3))),
+    "X-Own": ("one  two " + "w" * 70, "one  two\r\n " + "w" * 70),
+}  # fmt: skip
+
+
+def test_a_structured_header_is_folded_at_its_spaces_and_never_encoded() -> None:
+    email = plain(headers={name: value for name, (value, _) in LONG.items()})
+    message = mime.build(email, Content("x", "y", None), sender=SENDER, stamp=STAMP)
+    raw = mime.to_bytes(message, utf8=False)
+    for name, (_, folded) in LONG.items():
+        assert f"\r\n{name}: {folded}\r\n".encode() in raw
+    assert b"=?" not in raw
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=900))
+@example("x" * 900)
+@example("  " + "x" * 80 + "  ")
+def test_what_is_ascii_comes_out_as_it_went_in(value: str) -> None:
+    stamp = Stamp(UUID(int=7), 0, value, datetime(2026, 1, 2, tzinfo=UTC))
+    email = plain(headers={"References": value})
+    raw = mime.to_bytes(mime.build(email, Content("x", "y", None), sender=SENDER, stamp=stamp), utf8=False)
+    unfolded = raw.replace(b"\r\n ", b" ")
+    for name in ("References", "X-Correlation-Id"):
+        assert f"\r\n{name}: {value}\r\n".encode() in unfolded
+    head = raw.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert not [line for line in head if not line.strip() or len(line) > 998]
+
+
+def test_a_mail_says_that_no_person_wrote_it_unless_told_otherwise() -> None:
+    assert written(plain(), Content("x", "y", None)).get_all("Auto-Submitted") == ["auto-generated"]
+    own = written(plain(headers={"auto-submitted": "no"}), Content("x", "y", None))
+    assert own.get_all("Auto-Submitted") == ["no"]
+
+
 @given(LINES)
 @example('" eve@x.example, ' + "x" * 90)
 @example('é", eve@x.example, ' + "x" * 90)

@@ -56,6 +56,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"headers": {"X-Postroom-Id": "1"}}, "headers.X-Postroom-Id"),
     ({"headers": {"X-A": "1", "x-a": "2"}}, "headers.x-a"),
     ({"headers": {"X-A": "x" * 901}}, "headers.X-A"),
+    ({"headers": {"List-Unsubscribe": "<https://x.example/é>"}}, "headers.List-Unsubscribe"),
     (attachment(filename="a\r\nX: y"), "attachments[0].filename"),
     (attachment(filename="../a"), "attachments[0].filename"),
     (attachment(content_type="text"), "attachments[0].content_type"),
@@ -141,6 +142,20 @@ def test_urls(url: str, tls: Tls, port: int) -> None:
         assert target.password == SecretStr("p/q:")
     if target.context is not None:
         assert target.context.check_hostname
+
+
+@pytest.mark.parametrize("host", ["mail.example", "10.0.0.7", "mail.example:2525"])
+def test_a_login_is_refused_where_it_would_go_unencrypted(host: str) -> None:
+    with pytest.raises(
+        SettingsInvalid, match=r"write smtp\+starttls://user:password@host:587 or smtps://"
+    ) as refused:
+        parse_target(SecretStr(f"smtp://u:hunter2@{host}"), tls_ca=None)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]:25", "localhost:2525"])
+def test_a_login_on_this_machine_needs_no_encryption(host: str) -> None:
+    assert parse_target(SecretStr(f"smtp://u:p@{host}"), tls_ca=None).username == "u"
 
 
 @pytest.mark.parametrize(
