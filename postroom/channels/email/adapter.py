@@ -44,6 +44,8 @@ from postroom.resilience.batcher import Batcher
 
 _BASE64_GROWTH = 1.4
 _SPARE_S = 15.0
+NAMED_MAX = 5
+REASON_SHOWN = 60
 CLAIMED_AHEAD = 8
 """So many mails are held for each connection, so that a claim is worth its query."""
 
@@ -52,10 +54,14 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Who is still to be mailed: addresses, and their positions in the payload's own list."""
+    """Who is still to be mailed: addresses, and their positions in the payload's own list.
+
+    `left_out` says who else is suppressed, with masked addresses; it goes into the attempt's detail.
+    """
 
     addresses: tuple[str, ...]
     positions: tuple[int, ...]
+    left_out: str = ""
 
 
 class EmailAdapter:
@@ -146,8 +152,8 @@ class EmailAdapter:
         try:
             receipt = await self._send(self._connections, envelope, body)
         except SmtpFailed as failed:
-            return outcome_of(failed.error, failed.phase)
-        return await self._taken(claim, wanted, receipt)
+            return _noting(wanted.left_out, outcome_of(failed.error, failed.phase))
+        return _noting(wanted.left_out, await self._taken(claim, wanted, receipt))
 
     async def prove_login(self) -> None:
         """Open a fresh connection, log in, say NOOP. Errors: `Unavailable` with what is wrong."""
@@ -178,7 +184,9 @@ class EmailAdapter:
         out = {each.recipient for each in excluded}
         positions = tuple(index for index in range(len(everyone)) if index not in out)
         if positions:
-            return _Wanted(tuple(everyone[index] for index in positions), positions)
+            return _Wanted(
+                tuple(everyone[index] for index in positions), positions, _left_out(everyone, excluded)
+            )
         if any(each.reason is None for each in excluded):
             return Delivered(detail="everyone else had it from an earlier attempt")
         return Suppressed(f"every recipient is suppressed: {excluded[0].reason}")
@@ -209,7 +217,7 @@ class EmailAdapter:
                 if not failed.stale:  # a server that ends a session after so many mails has refused nothing
                     raise
 
-    async def _taken(self, claim: Claim, wanted: _Wanted, receipt: Receipt) -> Answer:
+    async def _taken(self, claim: Claim, wanted: _Wanted, receipt: Receipt) -> Delivered | Failure:
         """The mail is out. Whoever was refused keeps the message alive, for them alone."""
         if not receipt.refused:
             return Delivered(str(receipt.code), address.mask(receipt.answer)[:DETAIL_CHARACTERS_MAX])
@@ -235,3 +243,28 @@ class EmailAdapter:
 
 def _of_the_rest(failure: Failure) -> Failure:
     return replace(failure, reason=f"some recipients of several: {failure.reason}")
+
+
+def _left_out(everyone: Sequence[str], excluded: Sequence[Excluded]) -> str:
+    """The first five by name, or fewer where they are long."""
+    named = [
+        f"{address.mask(everyone[each.recipient])} ({each.reason[:REASON_SHOWN]})"
+        for each in excluded
+        if each.reason is not None
+    ]
+    if not named:
+        return ""
+    shown = ", ".join(named[:NAMED_MAX]) + (
+        f", and {len(named) - NAMED_MAX} more" if named[NAMED_MAX:] else ""
+    )
+    return address.mask(f"suppressed and left out, {len(named)} of {len(everyone)}: {shown}")
+
+
+def _noting(left_out: str, answer: Delivered | Failure) -> Delivered | Failure:
+    if not left_out:
+        return answer
+    said, note = answer.detail or "", left_out[: DETAIL_CHARACTERS_MAX // 2]
+    detail = f"{said[: DETAIL_CHARACTERS_MAX - len(note) - 2]}; {note}".removeprefix("; ")
+    if isinstance(answer, Delivered):
+        return Delivered(answer.code, detail)
+    return replace(answer, detail=detail)
