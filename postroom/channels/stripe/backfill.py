@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from postroom.resilience.circuits import Circuits
 
 log = get_logger(__name__)
 
-BATCH_MAX: Final = 1_000
+PAGES_KEPT: Final = 10
 SAMPLE_MAX: Final = 10
 RETRY_S: Final = 1.0
 
@@ -95,7 +96,7 @@ class Backfill:
         told: Told = lambda _: None,
         waits: Waits = lambda _reason, _s: None,
     ) -> Backfilled:
-        """Take in what is missing, oldest first within each 1,000.
+        """Take in what is missing, oldest first. Our own account's id means what no account means.
 
         An outage of Stripe is waited for, up to `wait_s` for one page. `told` hears how far it is after
         each batch, `waits` why and for how many seconds it waits.
@@ -103,6 +104,8 @@ class Backfill:
         `Unavailable` when Stripe or the database is away. What was taken before stays.
         """
         self.check()
+        if query.account is not None and query.account == await self._own_account():
+            query = replace(query, account=None)
         done = Backfilled()
         async for batch in self._batches(query, wait_s, waits):
             done = _added(done, await self._take_missing(batch, query.account, dry_run=dry_run))
@@ -113,15 +116,34 @@ class Backfill:
     async def _batches(
         self, query: EventQuery, wait_s: float, waits: Waits
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        batch: list[dict[str, Any]] = []
-        more, after = True, None
-        while more:
-            page = await self._page(query, after, wait_s, waits)
-            batch.extend(page.events)
-            more, after = page.more, page.events[-1]["id"] if page.events else None
-            if batch and (not more or len(batch) >= BATCH_MAX):
-                yield batch
-                batch = []
+        """Oldest first, while Stripe lists the newest first: the pages in between are asked for twice.
+
+        The first one is kept, for the list grows before it.
+        """
+        newest = page = await self._page(query, None, wait_s, waits)
+        places, oldest = list[str](), deque[EventPage](maxlen=PAGES_KEPT)
+        while page.more:
+            places.append(page.events[-1]["id"])
+            page = await self._page(query, places[-1], wait_s, waits)
+            oldest.append(page)
+        for place in reversed(places):
+            page = oldest.pop() if oldest else await self._page(query, place, wait_s, waits)
+            yield list(page.events)
+        yield list(newest.events)
+
+    async def _own_account(self) -> str | None:
+        """None where this key may not ask. Errors: `Unavailable`."""
+        answer: str | Failed = Failed("the breaker stripe is open")
+        if await self._circuits.admit(CIRCUIT) is None:
+            answer = await self._api.fetch_own_account()
+            lost = isinstance(answer, Failed) and not answer.our_fault
+            await self._circuits.record(CIRCUIT, Trip.STRIKE if lost else None)
+        if isinstance(answer, str):
+            return answer
+        if not answer.our_fault:
+            raise Unavailable(f"Stripe did not say which account is our own: {answer.reason}")
+        log.warning("stripe.own_account_unknown", reason=answer.reason)
+        return None
 
     async def _page(self, query: EventQuery, after: str | None, wait_s: float, waits: Waits) -> EventPage:
         """The page once Stripe gives it."""
@@ -178,7 +200,7 @@ def _added(one: Backfilled, other: Backfilled) -> Backfilled:
         duplicates=one.duplicates + other.duplicates,
         missing=one.missing + other.missing,
         taken=one.taken + other.taken,
-        sample=(*one.sample, *reversed(other.sample))[:SAMPLE_MAX],
+        sample=(*reversed(other.sample), *one.sample)[:SAMPLE_MAX],
     )
 
 

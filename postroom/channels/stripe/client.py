@@ -110,6 +110,15 @@ class StripeApi:
             return Failed(f"Stripe's API did not answer: {type(error).__name__}")
         return Gone() if data.get("deleted") is True else Current(data)
 
+    async def fetch_own_account(self) -> str | Failed:
+        """The id of the account that the key is of."""
+        try:
+            return str((await self._get("/v1/account", {}, {}))["id"])
+        except StripeError as error:
+            return _failed(error)
+        except (aiohttp.ClientError, OSError, ValueError, KeyError) as error:
+            return Failed(f"Stripe's API did not answer: {type(error).__name__}")
+
     async def list_events(self, query: EventQuery, *, after: str | None = None) -> EventPage | Failed:
         """One page, newest first. `after`: the last event id of the page before. Stripe keeps 30 days."""
         created = {"gte": int(query.since.timestamp())}

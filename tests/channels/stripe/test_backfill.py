@@ -85,6 +85,33 @@ async def test_a_part_of_it_by_type_and_time(scene: Scene, backfill: Backfill) -
     assert [row["type"] for row in types] == ["price.updated"]
 
 
+async def test_the_oldest_come_first_though_the_list_grows_meanwhile(
+    scene: Scene, stand_in: StripeStandIn, backfill: Backfill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postroom.channels.stripe.backfill.PAGES_KEPT", 1)
+    for n in range(150):
+        stand_in.add_event(snapshot_event("price.updated", {"id": "p", "object": "price"}, created=2_000 + n))
+    listed = [event["id"] for event in stand_in.events]
+
+    def grow(_: Backfilled) -> None:
+        stand_in.add_event(snapshot_event("price.updated", {"id": "p", "object": "price"}, created=5_000))
+
+    assert counts(await backfill.run(since(at(0)), told=grow)) == (400, 0, 400, 400)
+    rows = await scene.pool.fetch("select event_id from postroom.stripe_event order by message_id")
+    assert [row["event_id"] for row in rows] == listed
+
+
+async def test_our_own_account_by_its_id_books_nothing_twice(
+    scene: Scene, stand_in: StripeStandIn, backfill: Backfill
+) -> None:
+    stand_in.put({"id": "acct_own", "object": "account"}, path="/v1/account")
+    await backfill.run(since(at(0)))
+    own = EventQuery(since=at(0), account="acct_own")
+    assert counts(await backfill.run(own)) == (250, 250, 0, 0)
+    accounts = await scene.pool.fetch("select distinct account from postroom.stripe_event")
+    assert [row["account"] for row in accounts] == ["self"]
+
+
 @pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.RATE_LIMITED])
 async def test_an_outage_in_the_middle_opens_the_breaker_and_is_waited_for(
     scene: Scene, stand_in: StripeStandIn, backfill: Backfill, circuits: Circuits, fault: Fault
@@ -104,12 +131,12 @@ async def test_an_outage_that_stays_ends_it_and_a_second_run_goes_on(
 ) -> None:
     for n in range(900):
         stand_in.add_event(snapshot_event("price.updated", {"id": "price_1", "object": "price"}, created=n))
-    stand_in.fail(Fault.SERVER_ERROR, after=10)
+    stand_in.fail(Fault.SERVER_ERROR, after=12)
     with pytest.raises(Unavailable, match="HTTP 500"):
         await backfill.run(since(at(0)), wait_s=0.5)
-    assert await scene.pool.fetchval(SOURCES) == 1_000
+    assert await scene.pool.fetchval(SOURCES) == 950
     stand_in.recover()
-    assert counts(await backfill.run(since(at(0)))) == (1_150, 1_000, 150, 150)
+    assert counts(await backfill.run(since(at(0)))) == (1_150, 950, 200, 200)
 
 
 async def test_while_a_person_holds_the_breaker_open_nothing_is_asked(
