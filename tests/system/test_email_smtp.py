@@ -368,8 +368,7 @@ async def test_suppressed_addresses_are_left_out_and_a_mail_to_nobody_else_is_no
     await pool.execute("insert into postroom.suppression values ('ann@example.com', 'asked us to stop')")
     both = await adapter.deliver(await claim_of({**MAIL, "to": ["Ann@Example.com", "bob@example.com"]}))
     assert isinstance(both, Delivered)
-    assert both.detail is not None
-    assert both.detail.endswith("; suppressed and left out, 1 of 2: A***@example.com (asked us to stop)")
+    assert "; suppressed and left out, 1 of 2: A***@example.com (asked us to stop)" in str(both.detail)
     assert mailbox.mails[0].recipients == ("bob@example.com",)
     only = await adapter.deliver(await claim_of())
     assert only == Suppressed("every recipient is suppressed: asked us to stop")
