@@ -89,14 +89,14 @@ async def test_the_oldest_come_first_though_the_list_grows_meanwhile(
     scene: Scene, stand_in: StripeStandIn, backfill: Backfill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("postroom.channels.stripe.backfill.PAGES_KEPT", 1)
-    for n in range(150):
+    for n in range(950):
         stand_in.add_event(snapshot_event("price.updated", {"id": "p", "object": "price"}, created=2_000 + n))
     listed = [event["id"] for event in stand_in.events]
 
     def grow(_: Backfilled) -> None:
         stand_in.add_event(snapshot_event("price.updated", {"id": "p", "object": "price"}, created=5_000))
 
-    assert counts(await backfill.run(since(at(0)), told=grow)) == (400, 0, 400, 400)
+    assert counts(await backfill.run(since(at(0)), told=grow)) == (1_200, 0, 1_200, 1_200)
     rows = await scene.pool.fetch("select event_id from postroom.stripe_event order by message_id")
     assert [row["event_id"] for row in rows] == listed
 
