@@ -14,7 +14,7 @@ create table if not exists postroom.claim_batch (
         toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_cost_delay = 0);
 -- Some 8 kB of ids for a claim of 500, which no compression makes much smaller.
 alter table postroom.claim_batch alter column message_ids set storage external;
-create index if not exists claim_batch_worker on postroom.claim_batch (worker, channel, claimed_at);
+create index if not exists claim_batch_worker on postroom.claim_batch (worker, channel, id);
 
 -- Null for nearly all. Else a worker has died while it held the delivery, and from then on each start is written down
 -- before it is made: the number of the claim under which that was last done; 0: not yet.

@@ -7,8 +7,8 @@ begin
     perform set_config('lock_timeout', '1s', true);
     for attempt in 1..30 loop
         begin
-            lock table postroom.message, postroom.delivery, postroom.dead_letter, postroom.endpoint, postroom.attempt
-                in access exclusive mode;
+            lock table postroom.message, postroom.delivery, postroom.dead_letter, postroom.endpoint, postroom.attempt,
+                postroom.replay_run in access exclusive mode;
             exit;
         exception when lock_not_available then
             if attempt = 30 then

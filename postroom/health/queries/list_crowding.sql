@@ -19,4 +19,5 @@ from late l join of_all a using (channel)
 where l.tenant is not null
 group by l.channel, l.tenant, a.count
 having count(*) > $5::float8 * a.count and a.count >= $6
+    and (l.tenant <> '' or count(*) < a.count) -- where nobody names tenants, nobody waits for one
 order by l.channel, count(*) desc

@@ -43,7 +43,9 @@ class Budget:
         self._peak = 0
         self._starts: deque[_Starts] = deque()
         self._ask_at = self._rest_until = -math.inf
-        self._tidy_at = self._short_since = math.inf
+        self._short_since = math.inf
+        # At once: what this worker had before, and could not return, goes back.
+        self._tidy_at = math.inf if limit.in_flight is None else -math.inf
 
     def allows_one(self, now: float) -> bool:
         """Whether one more may start."""
@@ -81,8 +83,12 @@ class Budget:
             starts = max(0, min(wanted - left, max(1, int(self.limit.per_second * WORTH_S))))
         if self.limit.in_flight is not None:
             places = max(self.used + wanted, self._peak)
+            # Until the answer more may start in the places that are kept: they count as used.
+            self.places = min(self.places, places, self.limit.in_flight)
+            if self.places <= 0:
+                starts = 0  # without a place they would go void
         self._wanted, self._peak = {}, self.used
-        return Wanted(self.limit.id, starts, places, self.used)
+        return Wanted(self.limit.id, starts, places, max(self.used, self.places))
 
     def take(self, wanted: Wanted, given: Lease, *, asked_at: float, now: float) -> None:
         """Keep what was given, and see when to ask again if that was too little."""

@@ -41,7 +41,7 @@ class Limiter:
         self._tenants: dict[str, Budget] = {}
         self._destinations: dict[str, Budget] = {}
         self._budgets: Collection[Budget] = ()
-        self._charged: dict[tuple[UUID, int], Sequence[Budget]] = {}
+        self._charged: dict[tuple[UUID, int, int], Sequence[Budget]] = {}
         self._leased_by = worker.id
         self._wanted = asyncio.Event()
         self._leasing: asyncio.Task[None] | None = None
@@ -90,6 +90,7 @@ class Limiter:
         whole = [self._whole] if self._whole else []
         self._budgets = [*whole, *self._tenants.values(), *self._destinations.values()]
         self.holds_back = False
+        self._wanted.set()
         return True
 
     def room(self, destinations: Mapping[str, Destination], free: int) -> tuple[int, list[Room]]:
@@ -124,7 +125,7 @@ class Limiter:
             taken.append(claim)
             budgets = [whole, *narrower] if whole is not None else narrower
             if charged := [each for each in budgets if each.start_one()]:
-                self._charged[claim.message_id, claim.n] = charged
+                self._charged[claim.message_id, claim.n, claim.claim_no] = charged
         if passed_by:
             destination.put_back(passed_by)
         return taken
@@ -142,7 +143,7 @@ class Limiter:
             return 0
         freed = 0
         for claim in claims:
-            budgets = self._charged.pop((claim.message_id, claim.n), ())
+            budgets = self._charged.pop((claim.message_id, claim.n, claim.claim_no), ())
             for each in budgets:
                 each.used -= 1
             freed += bool(budgets)

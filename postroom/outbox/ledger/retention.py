@@ -27,6 +27,7 @@ _PRUNE_STRAY_ATTEMPTS = query(__package__, "prune_stray_attempts")
 _EMPTY_PAYLOADS = query(__package__, "empty_payloads")
 _EMPTY_KEPT_PAYLOADS = query(__package__, "empty_kept_payloads")
 _DISCARD_LETTERS = query(__package__, "discard_letters")
+_IS_ANY_SENT_AGAIN = query(__package__, "is_any_sent_again")
 _PRUNE_MESSAGES = query(__package__, "prune_messages")
 
 PARTITION_DAYS_AHEAD = 7
@@ -54,15 +55,18 @@ def retention_job(
     """
     prunes = (
         _by_age(_PRUNE_STRAY_ATTEMPTS, keep.attempt_days),
-        _by_age(_EMPTY_PAYLOADS, keep.delivered_payload_days),
-        _by_age(_EMPTY_KEPT_PAYLOADS, KEPT_LOOKED_AT_DAYS),
+        _emptying(_EMPTY_PAYLOADS, keep.delivered_payload_days),
+        _emptying(_EMPTY_KEPT_PAYLOADS, KEPT_LOOKED_AT_DAYS),
         _by_age(_DISCARD_LETTERS, keep.dead_payload_days),
         *extras,
     )
 
     async def batch(prune: Prune) -> tuple[int, bool]:
-        async with transaction(pool) as conn:
-            count = await prune(conn, BATCH_MAX)
+        try:
+            async with transaction(pool) as conn:
+                count = await prune(conn, BATCH_MAX)
+        except _SentAgain:
+            return 0, False
         return count, count >= BATCH_MAX
 
     async def run(context: JobContext) -> int:
@@ -92,6 +96,20 @@ def _by_age(sql: str, days: int) -> Prune:
     async def prune(conn: Connection, limit: int) -> int:
         count: int = await conn.fetchval(sql, days, limit)
         return count
+
+    return prune
+
+
+class _SentAgain(Exception):
+    """Somebody sends one of the batch again: all of it is left to the next run, which sees that."""
+
+
+def _emptying(sql: str, days: int) -> Prune:
+    async def prune(conn: Connection, limit: int) -> int:
+        found = await fetch_one(conn, sql, days, limit)
+        if found["emptied"] and await conn.fetchval(_IS_ANY_SENT_AGAIN, found["emptied"]):
+            raise _SentAgain
+        return int(found["looked"])
 
     return prune
 

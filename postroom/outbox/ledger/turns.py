@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
 from postroom.base.clock import Clock
+from postroom.base.db import DATABASE_FAILURES
 
 Sweep = Callable[[], Awaitable[tuple[int, bool]]]
 """Does one batch. Returns: how much it did, and whether there may be more."""
@@ -24,14 +25,19 @@ async def take_turns(
     Promise: no sweep waits for another one to end, and batches take at most `share` of the time.
     `rest`: waits so many seconds; returns whether to go on.
     Does not promise that all is done: what is left is the next call's.
-    Returns: how much was done.
+    Returns: how much was done. Errors: the database's, the first one, after all others had their turns.
     """
     waiting, total = deque(sweeps), 0
+    failures: list[Exception] = []
     ends_at = clock.monotonic() + within_s
     while waiting:
         sweep = waiting.popleft()
         started_at = clock.monotonic()
-        count, more = await sweep()
+        try:
+            count, more = await sweep()
+        except DATABASE_FAILURES as error:
+            failures.append(error)
+            continue
         total += count
         if not more:
             continue
@@ -40,4 +46,6 @@ async def take_turns(
         pause_s = (now - started_at) * (1 / share - 1)
         if now + pause_s >= ends_at or not await rest(pause_s):
             break
+    if failures:
+        raise failures[0]
     return total

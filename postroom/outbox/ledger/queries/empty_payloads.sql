@@ -3,7 +3,7 @@
 -- its size. A message's time is the start of its transaction, so that an older one may come after a younger one.
 -- An event is asked for one by one whether an effect of it needs it. What is needed is noted, and emptied by
 -- `empty_kept_payloads`. An empty payload has at most 8 bytes.
--- $1 days, $2 batch. Returns how many messages were looked at.
+-- $1 days, $2 batch. Returns how many messages were looked at, and which were emptied.
 with mark as (
     select swept_upto from postroom.retention_mark for update
 ), next as materialized (
@@ -24,6 +24,7 @@ with mark as (
 ), emptied as (
     update postroom.message m set payload = '{}' from old
     where m.id = old.id and old.is_full and not old.needed
+    returning m.id
 ), kept as (
     insert into postroom.payload_kept (message_id) select id from old where needed on conflict do nothing
 ), moved as (
@@ -31,4 +32,4 @@ with mark as (
     set swept_upto = (select id from old order by id desc limit 1)
     where exists (select from old)
 )
-select count(*) from old
+select count(*) as looked, (select array_agg(id) from emptied) as emptied from old

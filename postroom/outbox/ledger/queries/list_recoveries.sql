@@ -11,8 +11,8 @@ where r.next_id is not null and r.state = 'running' and e.state = 'enabled'
     and $1 > (
         select count(*)
         from (
-            select i.message_id, i.n from postroom.replay_item i
-            where i.run_id = r.id order by i.message_id desc, i.n desc limit $1
-        ) newest
-        join postroom.delivery d on d.message_id = newest.message_id and d.n = newest.n)
+            select from postroom.replay_item i
+            join postroom.delivery d on d.message_id = i.message_id and d.n = i.n
+            where i.run_id = r.id and i.state = 'released' limit $1
+        ) waiting)
 order by r.id
