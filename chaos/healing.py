@@ -16,7 +16,7 @@ ACTOR: Final = "chaos"
 LETTERS_MAX: Final = 1_000
 HURRY: Final = (
     "update postroom.delivery set due_at = now()"
-    " where state = 'retry' and worker is null and due_at > now() and due_at < 'infinity'",
+    " where last_reason is not null and worker is null and due_at > now() and due_at < 'infinity'",
     "update postroom.circuit set retry_at = now() where retry_at > now() and not forced",
 )
 OPEN: Final = "select count(*) from postroom.delivery"
@@ -27,7 +27,10 @@ WAITS: Final = (
 
 
 async def hurry(pool: Pool) -> None:
-    """Make due what waits to be tried again, and let breakers try: minutes become seconds."""
+    """Make due what was tried or put off, and let breakers try: minutes become seconds.
+
+    A first attempt, too, is put off for up to six minutes by a breaker that has opened many times in a row.
+    """
     async with transaction(pool) as conn:
         for statement in HURRY:
             await conn.execute(statement)
