@@ -111,7 +111,7 @@ async def test_an_upgrade_keeps_callers_and_their_rights(dsn: str, pool: Pool) -
 
 
 async def test_an_upgrade_beside_a_long_transaction_keeps_no_publisher_waiting(dsn: str, pool: Pool) -> None:
-    """It needs the deliveries for a moment; whoever came behind it would wait for as long as it does."""
+    """It needs the ledger for a moment; whoever came behind it would wait for as long as it does."""
     await pool.execute(BEFORE)
     async with transaction(pool) as long:
         await long.execute(
@@ -122,7 +122,7 @@ async def test_an_upgrade_beside_a_long_transaction_keeps_no_publisher_waiting(d
         upgrade = asyncio.create_task(migrate(dsn))
         async with asyncio.timeout(20):
             while not await pool.fetchval(
-                "select count(*) from pg_locks where relation = 'postroom.delivery'::regclass and not granted"
+                "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and not granted"
             ):
                 await asyncio.sleep(0.01)
         async with pool.acquire() as conn, asyncio.timeout(5):

@@ -199,16 +199,16 @@ async def test_a_name_too_long_in_a_payload_costs_nobody_the_transaction(
 
 
 CONTRADICTIONS = [
-    {"tenant": "b", "type": "order.paid", "data": {}},
-    {"tenant": "a", "type": "order.gone", "data": {}},
-    {"type": "order.gone", "data": {}, "url": "https://example.com"},
+    ({"tenant": "b", "type": "order.paid", "data": {}}, "another"),
+    ({"tenant": "a", "type": "order.gone", "data": {}}, "another"),
+    ({"type": "order.paid", "data": {}, "url": "https://example.com"}, "a tenant and a url"),
 ]
 
 
-@pytest.mark.parametrize("payload", CONTRADICTIONS)
+@pytest.mark.parametrize(("payload", "fault"), CONTRADICTIONS)
 @pytest.mark.parametrize("keyring", [NO_KEYS, KEYRING], ids=["plain", "encrypted"])
 async def test_a_payload_that_contradicts_its_parameters_is_sent_to_nobody(
-    pool: Pool, payload: dict[str, Any], keyring: Keyring
+    pool: Pool, payload: dict[str, Any], fault: str, keyring: Keyring
 ) -> None:
     """The transaction goes on; the first attempt ends it as a dead letter with the reason."""
     for tenant in ("a", "b"):
@@ -229,7 +229,7 @@ async def test_a_payload_that_contradicts_its_parameters_is_sent_to_nobody(
     assert claimed.endpoint_id is None
     assert (claimed.tenant, claimed.type) == ("a", "order.paid")
     text = open_payload(claimed.message_id, claimed.payload, KEYRING)
-    with pytest.raises(InvalidPayload, match="another"):
+    with pytest.raises(InvalidPayload, match=fault):
         read_payload(text, tenant=claimed.tenant, type_=claimed.type)
 
 

@@ -123,7 +123,7 @@ async def publish_claim(pool: Pool) -> Claim:
         type=row["type"],
         tenant=row["tenant"],
         payload=row["payload"],
-        created_at=row["created_at"],
+        created_s=row["created_at"].timestamp(),
     )
 
 

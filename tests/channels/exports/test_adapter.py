@@ -70,7 +70,7 @@ async def publish_claims(pool: Pool, payloads: Sequence[object]) -> list[Claim]:
         published = await publish_many(conn, messages)
         rows = await conn.fetch(
             """select m.id as message_id, d.destination, d.seq, m.channel, m.type, m.tenant,
-                   m.payload::text as payload, m.created_at
+                   m.payload::text as payload, date_part('epoch', m.created_at) as created_s
                from postroom.message m join postroom.delivery d on d.message_id = m.id
                where m.id = any ($1::uuid[])""",
             [p.id for p in published],
