@@ -26,8 +26,9 @@ class Crowd:
     """The tenants that crowd a lane, in the order in which they came to be seen.
 
     Promise: one more after each `LATE_MIN` late claims that went around those of before, until what is
-    claimed around them is on time or belongs to many; none where nothing is late. Does not promise: to tell
-    apart many small tenants that are too much together; those wait for each other.
+    claimed around them is on time or belongs to many; none where nothing is late, and none where no tenant
+    was ever named, for then nobody waits for another. Does not promise: to tell apart many small tenants
+    that are too much together; those wait for each other.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -36,6 +37,7 @@ class Crowd:
         self._late_since = self._all_late_at = 0.0
         self._seen: dict[str, tuple[float, int]] = {}
         self._turns = 0
+        self._named = False
 
     @property
     def tenants(self) -> tuple[str, ...]:
@@ -43,7 +45,8 @@ class Crowd:
 
     def note_others(self, claims: Sequence[Claim]) -> None:
         """What was claimed around all that crowd."""
-        if not (claims and _is_late(claims)):
+        self._named = self._named or any(claim.tenant for claim in claims)
+        if not (self._named and claims and _is_late(claims)):
             self._late.clear()
             return
         now = self._clock.monotonic()

@@ -44,6 +44,15 @@ def test_the_largest_of_what_is_late_crowds_and_then_the_next_one() -> None:
     assert crowding(crowd) == ["a", "c"]
 
 
+def test_nobody_crowds_where_no_tenant_was_ever_named() -> None:
+    crowd = Crowd(DrivenClock())
+    crowd.note_others(claims(LATE, "pending", **{"": 2 * LATE_MIN}))
+    assert crowding(crowd) == []
+    crowd.note_others(claims(0.0, b=1))
+    crowd.note_others(claims(LATE, "pending", **{"": LATE_MIN}))
+    assert crowding(crowd) == [""]
+
+
 def test_nobody_crowds_what_is_on_time() -> None:
     crowd = Crowd(DrivenClock())
     crowd.note_others(claims(LATE, a=LATE_MIN - 1))
