@@ -10,7 +10,15 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from postroom.base.encryption_keys import parse_keys
@@ -140,10 +148,10 @@ class WebhookSettings(BaseModel):
 
     @field_validator("steps_s", "allow_networks", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+    def _split(cls, value: object, info: ValidationInfo) -> object:
+        if value == "" and info.field_name == "allow_networks":
+            return ()
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 class ExportSettings(BaseModel):

@@ -94,10 +94,12 @@ def served(dsn: str, tmp_path: Path) -> Iterator[Served]:
 
 
 def _call(served: Served, case: Any, caller: str, known: UUID | None) -> Any:
-    """One call. `known` stands in for the ids of the path, so that some of them are found."""
+    """One call. `known` stands in for the path's ids, and `email` for its channel, so that some are found."""
     for name in case.path_parameters or {}:
         if known is not None and name.endswith("id"):
             case.path_parameters[name] = str(known)
+        elif known is not None and name == "channel":
+            case.path_parameters[name] = "email"
     token = served.tokens[caller]
     # What the case itself says of a caller does not count: this test is about known ones.
     case.headers = {
