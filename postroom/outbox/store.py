@@ -209,10 +209,9 @@ async def mark_started(conn: Connection, claims: Sequence[Claim]) -> set[tuple[U
     return {(row[0], row[1]) for row in rows}
 
 
-async def forget_claims(conn: Connection, *, channel: str, batches: Sequence[tuple[int, int]]) -> None:
-    """Forget claims of which everything has ended. `batches`: worker and id of each."""
-    workers, ids = {worker for worker, _ in batches}, [id_ for _, id_ in batches]
-    await conn.execute(_FORGET_CLAIMS, channel, list(workers), ids)
+async def forget_claims(conn: Connection, batch_ids: Sequence[int]) -> None:
+    """Forget claims of which everything has ended."""
+    await conn.execute(_FORGET_CLAIMS, batch_ids)
 
 
 async def hand_back(

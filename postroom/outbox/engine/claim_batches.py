@@ -30,7 +30,7 @@ class ClaimBatches:
         self._channel = channel
         self._clock = clock
         self._open: dict[int | None, int] = {}
-        self._ended: list[tuple[int, int]] = []
+        self._ended: list[int] = []
         self._forgot_at = float("-inf")
 
     def began(self, claims: Sequence[Claim]) -> None:
@@ -46,7 +46,7 @@ class ClaimBatches:
             self._open[batch_id] = open_count - 1
         else:
             del self._open[batch_id]
-            self._ended.append((claim.worker, batch_id))
+            self._ended.append(batch_id)
 
     async def forget_now_and_then(self) -> None:
         """Errors: the database's."""
@@ -67,4 +67,4 @@ class ClaimBatches:
         self._forgot_at = self._clock.monotonic()
         ended, self._ended = self._ended, []
         async with self._pool.acquire() as conn:
-            await store.forget_claims(conn, channel=self._channel, batches=ended)
+            await store.forget_claims(conn, ended)
