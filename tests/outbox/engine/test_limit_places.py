@@ -1,4 +1,4 @@
-"""A place that is given back while it is being taken."""
+"""Places of a limit: none is given to two, none is lost, and who has none takes no starts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import asyncio
 from postroom.base.db import Pool
 from postroom.outbox.controls import Controls
 from postroom.outbox.engine.destination import Destination
+from postroom.outbox.engine.limit_budget import Budget
 from postroom.outbox.engine.limiter import Limiter
+from postroom.outbox.limits import Lease, Limit
 from tests.fixtures.engine import Engine, ScriptedAdapter
 from tests.outbox.engine.test_limits import emails, limit
 
@@ -61,3 +63,42 @@ async def test_what_starts_while_a_lease_is_under_way_counts(dsn: str, pool: Poo
     await a.close()
     await b.close()
     assert in_flight <= 10, f"2 + {len(more)} + {len(others)}"
+
+
+async def test_a_delivery_that_is_started_twice_gives_back_both_places(dsn: str, pool: Pool) -> None:
+    one = await Engine(dsn, pool, ScriptedAdapter()).start()
+    two = await Engine(dsn, pool, ScriptedAdapter()).start()
+    await limit(pool, in_flight=2)
+    await one.publish(emails(1))
+    limiter = Limiter(pool=pool, worker=one.worker, clock=one.clock)
+    limiter.set(await Controls(pool=pool, clock=one.clock).limits("email"))
+    [budget] = limiter._budgets
+    there = destination()
+    there.add((await one.claim())[0])
+    wanted = budget.ask(0.0)
+    budget.take(wanted, Lease(budget.limit.id, 0, 2, None), asked_at=0.0, now=0.0)
+    first = limiter.take(there, 1)
+    # Stopped and taken for dead: another one frees it, and this one, under a new id, claims it again.
+    await pool.execute(
+        "update postroom.worker set beat_at = now() - interval '1 minute' where id = $1", one.worker.id
+    )
+    assert await two.rescuer.rescue() == 1
+    await one.worker.register()
+    there.add((await one.claim())[0])
+    second = limiter.take(there, 1)
+    assert len(first) == len(second) == 1
+    assert budget.used == 2
+    limiter.ended(first)
+    limiter.ended(second)
+    assert budget.used == 0
+
+
+def test_who_has_no_place_asks_for_no_start() -> None:
+    """It would go void, and nobody else could use it."""
+    budget = Budget(Limit(1, None, None, per_second=10.0, in_flight=2))
+    budget.want("email", 5)
+    asked = budget.ask(0.0)
+    assert (asked.starts, asked.places) == (0, 5)
+    budget.take(asked, Lease(1, 0, 2, None), asked_at=0.0, now=0.0)
+    budget.want("email", 5)
+    assert budget.ask(1.0).starts > 0

@@ -11,11 +11,13 @@ import pytest
 
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import InvalidInput
+from postroom.base.settings import RetentionSettings
 from postroom.channels.webhooks import endpoints
 from postroom.outbox.ledger import recovery, replay_runs
 from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.ledger.recovery import Found, Only, Recovery, look, recovery_job
 from postroom.outbox.ledger.resend import resend
+from postroom.outbox.ledger.retention import retention_job
 from postroom.outbox.ledger.story import list_attempts
 from postroom.outbox.model import Answer, Channel, Delivered, Message, Rejected
 from postroom.outbox.store import cancel_message
@@ -284,3 +286,62 @@ async def test_what_has_an_order_goes_behind_what_waits_under_its_key(webhooks: 
     await drain(webhooks)
 
     assert [each.message_id for each in webhooks.adapter.seen] == newer + missed
+
+
+async def test_what_has_died_again_does_not_hide_what_waits(
+    webhooks: Engine,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery, "WAITING_MAX", 5)
+    monkeypatch.setattr(recovery, "SCANNED_MAX", 4)
+    await webhooks.publish([order("order.lost") for _ in range(40)])  # nobody listens to these
+    one = await endpoint(pool, "order.paid")
+    webhooks.adapter.answer = lambda _: Rejected("no")
+    await webhooks.publish([order() for _ in range(6)])
+    await webhooks.drain()
+    await pool.execute("update postroom.endpoint set types = '{*}' where id = $1", one)
+    await start(pool, all_of(one), pace_per_s=3.0)
+    assert await carry_on(pool) == 6  # what failed, which dies again
+    assert await drain(webhooks) == 6
+    for _ in range(5):  # its receiver is down: nothing of it goes out
+        await carry_on(pool)
+    assert await pool.fetchval("select count(*) from postroom.delivery") <= 5 + 6, (
+        "it takes no more while so many wait"
+    )
+
+
+async def test_items_that_are_done_are_forgotten_behind_those_that_have_died_again(
+    webhooks: Engine,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery, "SCANNED_MAX", 4)
+    webhooks.adapter.answer = lambda claim: Rejected("no") if claim.type == "order.lost" else Delivered()
+    await webhooks.publish([order("order.lost") for _ in range(8)])
+    await webhooks.publish([order() for _ in range(60)])
+    one = await endpoint(pool)
+    await start(pool, all_of(one), pace_per_s=4.0)
+    for _ in range(12):
+        await carry_on(pool)
+        await drain(webhooks)
+    assert await pool.fetchval("select count(*) from postroom.replay_item") < 8 + 2 * 8
+
+
+async def test_what_is_being_recovered_keeps_its_payload(webhooks: Engine, pool: Pool) -> None:
+    """Retention decides by what it saw before it waited for the recovery's lock."""
+    await webhooks.publish([order()])
+    await pool.execute("update postroom.message set created_at = created_at - interval '2 days'")
+    late = await endpoint(pool)
+    run_id = await start(pool, all_of(late))
+    async with transaction(pool) as conn:
+        assert (await recovery.carry_on(conn, run_id))[0] == 1
+        job = retention_job(pool=pool, keep=RetentionSettings(delivered_payload_days=1))
+        sweep = asyncio.ensure_future(job.run(JobContext(once=True)))
+        async with asyncio.timeout(5):
+            while not sweep.done() and not await pool.fetchval(
+                "select count(*) from pg_locks where not granted"
+            ):
+                await asyncio.sleep(0.01)
+    await sweep
+    assert await pool.fetchval("select payload <> '{}' from postroom.message")
