@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from postroom.base.clock import Clock
-from postroom.base.db import DATABASE_FAILURES, Pool
+from postroom.base.db import DATABASE_FAILURES
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
-from postroom.outbox.engine.past_full import EmptyScanPause, PastFullScan, Places, passed_by
+from postroom.outbox.engine.around import Around
+from postroom.outbox.engine.past_full import EmptyScanPause, PastFullScan, Places
 from postroom.outbox.engine.put_off import PutOff
+from postroom.outbox.engine.queue import Queue
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace, Restarts
-from postroom.outbox.lanes import NORMAL, RETRY_STATES, Lane
-from postroom.outbox.limits import Room
+from postroom.outbox.lanes import RETRY_STATES
 from postroom.outbox.model import Claim
 from postroom.outbox.store import OrderedBy
-from postroom.worker.heartbeat import Worker
 
 CLAIM_MAX: Final = 500
 BLOCKED_SCAN_MAX: Final = 5_000
@@ -33,46 +32,23 @@ class Claimer:
     Where much waits for its ordering keys, the cursor passes it by: reading all of it takes 8 µs each.
     """
 
-    def __init__(
-        self,
-        *,
-        pool: Pool,
-        worker: Worker,
-        channel: str,
-        clock: Clock,
-        restart_pace: RestartPace = DEFAULT_PACE,
-        lane: Lane = NORMAL,
-    ) -> None:
-        self._pool = pool
-        self._worker = worker
-        self._channel = channel
-        self._lane = lane
-        self._clock = clock
+    def __init__(self, queue: Queue, *, restart_pace: RestartPace = DEFAULT_PACE) -> None:
+        self._queue = queue
         self._pace = restart_pace
-        self._restarts = Restarts(clock=clock, pace=restart_pace)
-        self._past_full = PastFullScan(channel=channel, lane=lane, worker=worker, clock=clock)
-        self._pause = EmptyScanPause(clock)
-        self._put_off = PutOff(pool=pool, channel=channel, lane=lane, clock=clock)
+        self._restarts = Restarts(clock=queue.clock, pace=restart_pace)
+        self._past_full = PastFullScan(queue)
+        self._pause = EmptyScanPause(queue.clock)
+        self._put_off = PutOff(queue)
         self._cursor = START
         self._retries_are_due = True
         self._much_is_blocked = False
         self._count_again_at = 0.0
 
-    async def claim(
-        self,
-        free: int,
-        *,
-        full: Sequence[str] = (),
-        silent: Sequence[str] = (),
-        closed: Mapping[str, float] | None = None,
-        limited: Sequence[Room] = (),
-        ended: Sequence[OrderedBy] = (),
-    ) -> list[Claim]:
-        """At most `free` deliveries, none to a destination in `full`; empty when nothing else is due.
+    async def claim(self, free: int, around: Around, *, ended: Sequence[OrderedBy] = ()) -> list[Claim]:
+        """At most `free` deliveries; empty when nothing else is due.
 
-        What is due to `closed` destinations is put off for so many seconds, and what is due to `silent`
-        ones where it hides everything else. Of what is `limited`, about so many as there is room for.
-        `ended`: at most `free`; what waited for these comes first.
+        What is due to closed destinations is put off, and what is due to silent ones where it hides
+        everything else. `ended`: at most `free`; what waited for these comes first.
         """
         wanted = min(CLAIM_MAX, free)
         if wanted <= 0:
@@ -83,14 +59,16 @@ class Claimer:
             return claims
         if self._restarts.overdue:
             self._restart()
-        if full or limited:
-            await self._put_off.closed(closed or {})
-            return claims + await self._claim_past_full(wanted, full, silent, limited)
+        if around.full or around.limited:
+            await self._put_off.closed(around.closed)
+            return claims + await self._claim_past_full(wanted, around)
         return claims + await self._claim_due(wanted)
 
     async def _claim_behind(self, ended: Sequence[OrderedBy]) -> list[Claim]:
-        async with self._pool.acquire() as conn:
-            return await store.claim_behind(conn, channel=self._channel, worker=self._worker.id, ended=ended)
+        async with self._queue.pool.acquire() as conn:
+            return await store.claim_behind(
+                conn, channel=self._queue.channel, worker=self._queue.worker.id, ended=ended
+            )
 
     async def _claim_due(self, wanted: int) -> list[Claim]:
         claims = await self._claim_from_cursor(wanted)
@@ -105,9 +83,9 @@ class Claimer:
         # Before the claim: what is published in the meantime must not be passed by.
         blocked_end = await self._blocked_end() if self._much_is_blocked else cursor
         places = self._places(wanted)
-        began_at = self._clock.monotonic()
+        began_at = self._queue.clock.monotonic()
         claims = await self._claim(places)
-        took_s = self._clock.monotonic() - began_at
+        took_s = self._queue.clock.monotonic() - began_at
         retry_count = len([claim for claim in claims if claim.state in RETRY_STATES])
         self._retries_are_due = retry_count > 0
         no_more_first = len(claims) - retry_count < places.first_max
@@ -125,15 +103,15 @@ class Claimer:
         return claims
 
     async def _claim(self, places: Places) -> list[Claim]:
-        async with self._pool.acquire() as conn:
+        async with self._queue.pool.acquire() as conn:
             return await store.claim_due(
                 conn,
-                channel=self._channel,
-                worker=self._worker.id,
+                channel=self._queue.channel,
+                worker=self._queue.worker.id,
                 first_max=places.first_max,
                 retry_max=places.retry_max,
                 cursor=self._cursor,
-                lane=self._lane,
+                lane=self._queue.lane,
             )
 
     async def _much_is_due(self, *, claimed: bool) -> bool:
@@ -141,29 +119,32 @@ class Claimer:
 
         Not asked again for a moment where it was not so: on a busy machine every claim is slow.
         """
-        if self._clock.monotonic() < self._count_again_at:
+        if self._queue.clock.monotonic() < self._count_again_at:
             return False
         most = self._pace.blocked_min
         try:
-            async with self._pool.acquire() as conn:
-                much = await store.count_due(conn, channel=self._channel, lane=self._lane, most=most) >= most
+            async with self._queue.pool.acquire() as conn:
+                much = (
+                    await store.count_due(conn, channel=self._queue.channel, lane=self._queue.lane, most=most)
+                    >= most
+                )
         except DATABASE_FAILURES:
             if not claimed:
                 raise
             return False
         if not much:
-            self._count_again_at = self._clock.monotonic() + COUNT_EVERY_S
+            self._count_again_at = self._queue.clock.monotonic() + COUNT_EVERY_S
         return much
 
     async def _blocked_end(self) -> Cursor:
         """Where what is due now ends, or as far towards it as one claim may scan."""
         cursor = self._cursor
-        async with self._pool.acquire() as conn:
+        async with self._queue.pool.acquire() as conn:
             for _ in range(BLOCKED_SCANS_MAX):
                 cursor, more = await store.fetch_scan_end(
                     conn,
-                    channel=self._channel,
-                    lane=self._lane,
+                    channel=self._queue.channel,
+                    lane=self._queue.lane,
                     cursor=cursor,
                     scan_max=BLOCKED_SCAN_MAX,
                 )
@@ -171,22 +152,18 @@ class Claimer:
                     break
         return cursor
 
-    async def _claim_past_full(
-        self, wanted: int, full: Sequence[str], silent: Sequence[str], limited: Sequence[Room]
-    ) -> list[Claim]:
+    async def _claim_past_full(self, wanted: int, around: Around) -> list[Claim]:
         """The cursor stays, for it would pass over what is left alone."""
-        shut = passed_by(full, [each for each in limited if each.most <= 0])
+        shut = around.shut
         if shut and self._pause.holds(shut):
             return []
-        began_at = self._clock.monotonic()
-        async with self._pool.acquire() as conn:
+        began_at = self._queue.clock.monotonic()
+        async with self._queue.pool.acquire() as conn:
             places = self._places(wanted)
-            claims = await self._past_full.claim(
-                conn, places, full=full, limited=limited, cursor=self._cursor
-            )
+            claims = await self._past_full.claim(conn, places, around, self._cursor)
             if shut and not claims:
-                self._pause.begin(shut, scan_s=self._clock.monotonic() - began_at)
-                await self._put_off.silent(conn, silent)
+                self._pause.begin(shut, scan_s=self._queue.clock.monotonic() - began_at)
+                await self._put_off.silent(conn, around.silent)
         return claims
 
     def _places(self, wanted: int) -> Places:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.outbox import store
+from postroom.outbox.engine.around import ANYTHING, Around
 from postroom.outbox.engine.claimer import CLAIM_MAX
+from postroom.outbox.engine.queue import Queue
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.share import Share
 from postroom.outbox.engine.tenant_claims import TenantClaims
 from postroom.outbox.lanes import LANES, Urgency
-from postroom.outbox.limits import Room, without
 from postroom.outbox.model import Claim
 from postroom.outbox.store import OrderedBy
 from postroom.worker.heartbeat import Worker
@@ -48,9 +49,7 @@ class LaneClaims:
         self._channel = channel
         self._clock = clock
         self._claimers = {
-            urgency: TenantClaims(
-                pool=pool, worker=worker, channel=channel, clock=clock, restart_pace=restart_pace, lane=lane
-            )
+            urgency: TenantClaims(Queue(pool, worker, channel, clock, lane), restart_pace=restart_pace)
             for urgency, lane in LANES.items()
         }
         self._shares = {
@@ -62,31 +61,22 @@ class LaneClaims:
         self._looked_at = float("-inf")
 
     async def claim(
-        self,
-        free: int,
-        *,
-        bulk_free: int,
-        full: Sequence[str] = (),
-        silent: Sequence[str] = (),
-        closed: Mapping[str, float] | None = None,
-        limited: Sequence[Room] = (),
-        ended: Sequence[OrderedBy] = (),
+        self, free: int, around: Around = ANYTHING, *, bulk_free: int, ended: Sequence[OrderedBy] = ()
     ) -> list[Claim]:
         """At most `free` deliveries, the urgent ones first, bulk last; empty when nothing is due.
 
-        `bulk_free`: how many of them may be bulk, or of tenants that crowd a lane and leave room. The others
-        as in `Claimer.claim`.
+        `bulk_free`: how many of them may be bulk, or of tenants that crowd a lane and leave room. `ended` as
+        in `Claimer.claim`.
         """
         free = min(CLAIM_MAX, free)
         if free <= 0:
             return []
-        around = _Around(bulk_free, full, silent, closed, limited)
         if self._found_some and self._clock.monotonic() - self._looked_at >= LOOK_EVERY_S:
             await self._look()
         if self._busy:
             claims = await self._shared(free, bulk_free, around, ended)
         else:
-            claims = await self._claimers[Urgency.NORMAL].claim(free, **around._asdict(), ended=ended)
+            claims = await self._claimers[Urgency.NORMAL].claim(free, around, room=bulk_free, ended=ended)
             if not claims:
                 # Only now: to the message that wakes a sleeper it would add its time.
                 await self._look()
@@ -111,46 +101,41 @@ class LaneClaims:
             )
 
     async def _shared(
-        self, free: int, bulk_free: int, around: _Around, ended: Sequence[OrderedBy]
+        self, free: int, bulk_free: int, around: Around, ended: Sequence[OrderedBy]
     ) -> list[Claim]:
         urgent_max = min(self._shares[Urgency.URGENT].of(free), free - len(ended))
-        claims = await self._take(Urgency.URGENT, urgent_max, around)
+        claims = await self._take(Urgency.URGENT, urgent_max, around, room=bulk_free)
         self._shares[Urgency.URGENT].took(len(claims))
-        around = around.after(claims)
+        around, room = around.after(claims), bulk_free - _crowding(claims)
         bulk_busy = bulk_free > 0 and Urgency.BULK in self._busy
         bulk_share = self._shares[Urgency.BULK].of(free - len(claims)) if bulk_busy else 0
-        normal_max = max(free - len(claims) - min(bulk_share, bulk_free), len(ended))
-        normal = await self._claimers[Urgency.NORMAL].claim(normal_max, **around._asdict(), ended=ended)
+        normal_max = max(free - len(claims) - min(bulk_share, room), len(ended))
+        normal = await self._claimers[Urgency.NORMAL].claim(normal_max, around, room=room, ended=ended)
         claims += normal
-        around = around.after(normal)
+        around, room = around.after(normal), room - _crowding(normal)
         if normal_max and _exhausted(normal, normal_max):
-            claims += await self._take(Urgency.URGENT, free - len(claims), around)
+            more = await self._take(Urgency.URGENT, free - len(claims), around, room=room)
+            claims += more
+            around, room = around.after(more), room - _crowding(more)
             bulk_share = free - len(claims)
-        bulk_free -= sum(claim.crowds for claim in claims)
-        bulk = await self._take(Urgency.BULK, min(bulk_share, bulk_free, free - len(claims)), around)
+        bulk_max = min(bulk_share, room, free - len(claims))
+        bulk = await self._take(Urgency.BULK, bulk_max, around, room=room)
         self._shares[Urgency.BULK].took(len(bulk))
         return claims + bulk
 
-    async def _take(self, urgency: Urgency, wanted: int, around: _Around) -> list[Claim]:
+    async def _take(self, urgency: Urgency, wanted: int, around: Around, *, room: int) -> list[Claim]:
         if wanted <= 0 or urgency not in self._busy:
             return []
-        claims = await self._claimers[urgency].claim(wanted, **around._asdict())
+        claims = await self._claimers[urgency].claim(wanted, around, room=room)
         if _exhausted(claims, wanted):
             self._busy.discard(urgency)  # until the next look
         return claims
 
 
+def _crowding(claims: Sequence[Claim]) -> int:
+    return sum(claim.crowds for claim in claims)
+
+
 def _exhausted(claims: Sequence[Claim], wanted: int) -> bool:
     """Whether a lane has no more; up to half of the places are kept for retries, also where none is due."""
     return not claims or len(claims) < wanted // 2
-
-
-class _Around(NamedTuple):
-    room: int
-    full: Sequence[str]
-    silent: Sequence[str]
-    closed: Mapping[str, float] | None
-    limited: Sequence[Room]
-
-    def after(self, claims: Sequence[Claim]) -> _Around:
-        return self._replace(limited=without(self.limited, claims))

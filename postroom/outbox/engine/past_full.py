@@ -9,10 +9,9 @@ from postroom.base.clock import Clock
 from postroom.base.db import Connection
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
-from postroom.outbox.lanes import NORMAL, Lane
-from postroom.outbox.limits import Room
+from postroom.outbox.engine.around import Around, PassedBy
+from postroom.outbox.engine.queue import Queue
 from postroom.outbox.model import Claim
-from postroom.worker.heartbeat import Worker
 
 SCAN_MAX: Final = 1_000
 """How many due deliveries of each kind the usual scan reads."""
@@ -24,10 +23,6 @@ PAUSE_MIN_S: Final = 0.05
 PAUSE_MAX_S: Final = 1.0
 PAUSE_SCANS: Final = 4
 """An empty scan is followed by a pause of so many times what it took."""
-
-
-PassedBy = tuple[str | None, str | None]
-"""A tenant, or a destination."""
 
 
 class Places(NamedTuple):
@@ -43,11 +38,6 @@ class Places(NamedTuple):
         return cls(max(1, wanted - retry_max), retry_max)
 
 
-def passed_by(full: Sequence[str], limited: Sequence[Room]) -> frozenset[PassedBy]:
-    """What a scan leaves alone: destinations, and what limits have no room for."""
-    return frozenset([(None, name) for name in full] + [each[:2] for each in limited])
-
-
 class PastFullScan:
     """Scans past what is due to full destinations, and what limits have no room for.
 
@@ -57,21 +47,10 @@ class PastFullScan:
     late. Does not promise: what appears deep within the backlog; that is found after `restart`.
     """
 
-    def __init__(
-        self,
-        *,
-        channel: str,
-        worker: Worker,
-        clock: Clock,
-        lane: Lane = NORMAL,
-        tenants: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, queue: Queue, *, tenants: Sequence[str] = ()) -> None:
         """`tenants`: what is due for these is passed by, too."""
+        self._queue = queue
         self._tenants = tenants
-        self._lane = lane
-        self._channel = channel
-        self._worker = worker
-        self._clock = clock
         self._scanned_to = START
         self._passed_by: frozenset[PassedBy] = frozenset()
         self._found_at: dict[PassedBy, Cursor] = {}
@@ -80,26 +59,16 @@ class PastFullScan:
     def restart(self) -> None:
         self._scanned_to = START
 
-    async def claim(
-        self,
-        conn: Connection,
-        places: Places,
-        *,
-        full: Sequence[str],
-        cursor: Cursor,
-        limited: Sequence[Room] = (),
-    ) -> list[Claim]:
-        """Lease what is due from `cursor` on to destinations that are not `full`.
+    async def claim(self, conn: Connection, places: Places, around: Around, cursor: Cursor) -> list[Claim]:
+        """Lease what is due from `cursor` on.
 
         Of what is `limited`, what there is room for is taken from where the last of it was found: room for a
         few of a long backlog does not make the scan of all others begin again before it.
         """
-        now_passed_by = passed_by(full, limited)
-        if not self._passed_by.issubset(now_passed_by):
+        if not self._passed_by.issubset(around.passed_by):
             self._scanned_to = START
-        self._passed_by = now_passed_by
+        self._passed_by = around.passed_by
         onward = cursor.advanced_to(self._scanned_to)
-        around = _Around(full, limited)
         claims = await self._claim_limited(conn, places, around, cursor)
         if not claims:
             claims = await self._scan(conn, places, around, onward, SCAN_MAX)
@@ -108,13 +77,13 @@ class PastFullScan:
             elif onward != cursor:
                 claims = await self._scan(conn, places, around, cursor, SCAN_MAX)
             claims = claims or await self._scan_on(conn, places, around, onward)
-        for name in limited:
+        for name in around.limited:
             if found := [claim for claim in claims if name.counts(claim)]:
                 self._found_at[name[:2]] = START.after(found)
         return claims
 
     async def _claim_limited(
-        self, conn: Connection, places: Places, around: _Around, cursor: Cursor
+        self, conn: Connection, places: Places, around: Around, cursor: Cursor
     ) -> list[Claim]:
         """One after the other, of what there is room for, from where the last of it was found."""
         known = [each for each in around.limited if each.most > 0 and each[:2] in self._found_at]
@@ -125,45 +94,59 @@ class PastFullScan:
         start = cursor.advanced_to(self._found_at.pop(name[:2]))
         return await self._scan(conn, places, around, start, SCAN_MAX)
 
-    async def _scan_on(
-        self, conn: Connection, places: Places, around: _Around, cursor: Cursor
-    ) -> list[Claim]:
+    async def _scan_on(self, conn: Connection, places: Places, around: Around, cursor: Cursor) -> list[Claim]:
         claims: list[Claim] = []
-        began_at = self._clock.monotonic()
+        clock = self._queue.clock
+        began_at = clock.monotonic()
         for _ in range(LONG_SCANS_MAX):
             end, more = await store.fetch_scan_end(
-                conn, channel=self._channel, lane=self._lane, cursor=cursor, scan_max=LONG_SCAN_MAX
+                conn,
+                channel=self._queue.channel,
+                lane=self._queue.lane,
+                cursor=cursor,
+                scan_max=LONG_SCAN_MAX,
             )
             claims = await self._scan(conn, places, around, cursor, LONG_SCAN_MAX)
             if claims:
                 break
             cursor = end
-            if not more or self._clock.monotonic() - began_at > LONG_SCANS_S:
+            if not more or clock.monotonic() - began_at > LONG_SCANS_S:
                 break
         self._scanned_to = cursor.after(claims)
         return claims
 
     async def _scan(
-        self, conn: Connection, places: Places, around: _Around, cursor: Cursor, scan_max: int
+        self, conn: Connection, places: Places, around: Around, cursor: Cursor, scan_max: int
     ) -> list[Claim]:
-        return await store.claim_around(
-            conn,
-            channel=self._channel,
-            worker=self._worker.id,
-            first_max=places.first_max,
-            retry_max=places.retry_max,
-            cursor=cursor,
-            full=around.full,
-            limited=around.limited,
-            scan_max=scan_max,
-            lane=self._lane,
-            tenants=self._tenants,
+        return await scan(
+            conn, self._queue, places, around, cursor=cursor, scan_max=scan_max, tenants=self._tenants
         )
 
 
-class _Around(NamedTuple):
-    full: Sequence[str]
-    limited: Sequence[Room]
+async def scan(
+    conn: Connection,
+    queue: Queue,
+    places: Places,
+    around: Around,
+    *,
+    cursor: Cursor,
+    scan_max: int,
+    tenants: Sequence[str],
+) -> list[Claim]:
+    """Lease what is among the next `scan_max` of each kind and may be claimed."""
+    return await store.claim_around(
+        conn,
+        channel=queue.channel,
+        worker=queue.worker.id,
+        first_max=places.first_max,
+        retry_max=places.retry_max,
+        cursor=cursor,
+        full=around.full,
+        limited=around.limited,
+        scan_max=scan_max,
+        lane=queue.lane,
+        tenants=tenants,
+    )
 
 
 class EmptyScanPause:

@@ -12,6 +12,7 @@ from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox import store
 from postroom.outbox.controls import REFRESH_S, Controls
+from postroom.outbox.engine.around import Around
 from postroom.outbox.engine.attempts import Attempts
 from postroom.outbox.engine.claim_batches import ClaimBatches
 from postroom.outbox.engine.claimer import CLAIM_MAX
@@ -202,11 +203,8 @@ class Relay:
         try:
             claims = await lanes.claim(
                 free,
+                Around(full=[*full, *closed], silent=silent, closed=closed, limited=limited),
                 bulk_free=dispatcher.bulk_places_free,
-                full=[*full, *closed],
-                silent=silent,
-                closed=closed,
-                limited=limited,
                 ended=[each for each in ended if each[1] not in closed],
             )
         except DATABASE_FAILURES:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from postroom.base.clock import Clock
 from postroom.base.db import Connection
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
-from postroom.outbox.engine.past_full import PAUSE_SCANS, PastFullScan, Places
-from postroom.outbox.lanes import RETRY_STATES, Lane
-from postroom.outbox.limits import Room
+from postroom.outbox.engine.around import Around
+from postroom.outbox.engine.past_full import PAUSE_SCANS, PastFullScan, Places, scan
+from postroom.outbox.engine.queue import Queue
+from postroom.outbox.lanes import RETRY_STATES
 from postroom.outbox.model import Claim
-from postroom.worker.heartbeat import Worker
 
 LOOK_EVERY_S: Final = 0.1
 BEGIN_AGO_S: Final = 0.5
@@ -35,15 +34,10 @@ class TenantScan:
     between the two.
     """
 
-    def __init__(
-        self, *, channel: str, lane: Lane, worker: Worker, clock: Clock, tenants: Sequence[str]
-    ) -> None:
+    def __init__(self, queue: Queue, tenants: Sequence[str]) -> None:
         self.tenants = tenants
-        self._channel = channel
-        self._lane = lane
-        self._worker = worker
-        self._clock = clock
-        self._new = PastFullScan(channel=channel, lane=lane, worker=worker, clock=clock, tenants=tenants)
+        self._queue = queue
+        self._new = PastFullScan(queue, tenants=tenants)
         self._new_from: Cursor | None = None
         self._began_at = 0.0
         self._look_at = float("-inf")
@@ -51,34 +45,30 @@ class TenantScan:
         self._walk_at = float("-inf")
         self._retries_are_due = True
 
-    async def claim(
-        self, conn: Connection, wanted: int, *, full: Sequence[str], limited: Sequence[Room] = ()
-    ) -> list[Claim]:
+    async def claim(self, conn: Connection, wanted: int, around: Around) -> list[Claim]:
         """Lease about `wanted` at most; what was published lately comes first."""
         if wanted <= 0:
             return []
         places = Places.of(wanted, retries_are_due=self._retries_are_due)
-        claims = await self._claim_new(conn, places, full, limited)
-        claims = claims or await self._claim_walking(conn, places, full, limited)
+        claims = await self._claim_new(conn, places, around)
+        claims = claims or await self._claim_walking(conn, places, around)
         self._retries_are_due = any(claim.state in RETRY_STATES for claim in claims)
         return claims
 
-    async def _claim_new(
-        self, conn: Connection, places: Places, full: Sequence[str], limited: Sequence[Room]
-    ) -> list[Claim]:
-        began_at = self._clock.monotonic()
+    async def _claim_new(self, conn: Connection, places: Places, around: Around) -> list[Claim]:
+        began_at = self._queue.clock.monotonic()
         if began_at < self._look_at:
             return []
-        cursor = await self._beginning(conn, passes_by=bool(full or limited))
-        claims = await self._new.claim(conn, places, full=full, limited=limited, cursor=cursor)
+        cursor = await self._beginning(conn, passes_by=bool(around.passed_by))
+        claims = await self._new.claim(conn, places, around, cursor)
         if not claims:
-            now = self._clock.monotonic()
+            now = self._queue.clock.monotonic()
             self._look_at = now + max(LOOK_EVERY_S, PAUSE_SCANS * (now - began_at))
         return claims
 
     async def _beginning(self, conn: Connection, *, passes_by: bool) -> Cursor:
         """Where what is new begins; it stays while something behind it is passed by, for that has no room."""
-        now = self._clock.monotonic()
+        now = self._queue.clock.monotonic()
         again_s = AGAIN_FULL_S if passes_by else AGAIN_S
         if self._new_from is None or now - self._began_at > again_s:
             ago_s = BEGIN_AGO_S if self._new_from is None else AGAIN_S
@@ -87,33 +77,31 @@ class TenantScan:
             self._new.restart()
         return self._new_from
 
-    async def _claim_walking(
-        self, conn: Connection, places: Places, full: Sequence[str], limited: Sequence[Room]
-    ) -> list[Claim]:
-        began_at = self._clock.monotonic()
+    async def _claim_walking(self, conn: Connection, places: Places, around: Around) -> list[Claim]:
+        began_at = self._queue.clock.monotonic()
         if began_at < self._walk_at:
             return []
         # Before the claim: what is published in the meantime must not be passed by.
         end, more = await store.fetch_scan_end(
-            conn, channel=self._channel, lane=self._lane, cursor=self._walked_to, scan_max=STEP_MAX
-        )
-        claims = await store.claim_around(
             conn,
-            channel=self._channel,
-            worker=self._worker.id,
-            first_max=places.first_max,
-            retry_max=places.retry_max,
+            channel=self._queue.channel,
+            lane=self._queue.lane,
             cursor=self._walked_to,
-            full=full,
-            tenants=self.tenants,
-            limited=limited,
             scan_max=STEP_MAX,
-            lane=self._lane,
+        )
+        claims = await scan(
+            conn,
+            self._queue,
+            places,
+            around,
+            cursor=self._walked_to,
+            scan_max=STEP_MAX,
+            tenants=self.tenants,
         )
         if claims:
             self._walked_to = self._walked_to.after(claims)
             return claims
-        now = self._clock.monotonic()
+        now = self._queue.clock.monotonic()
         self._walked_to = end if more else START
         self._walk_at = now + max(STEP_PAUSE * (now - began_at), 0.0 if more else WALK_EVERY_S)
         return []

@@ -11,7 +11,9 @@ import pytest
 from postroom.base.db import Connection, Pool, transaction
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
+from postroom.outbox.engine.around import Around
 from postroom.outbox.engine.past_full import SCAN_MAX, EmptyScanPause, PastFullScan, Places
+from postroom.outbox.engine.queue import Queue
 from postroom.outbox.limits import Room
 from postroom.outbox.model import Channel, Claim, Message
 from tests.fixtures.clock import DrivenClock
@@ -61,8 +63,8 @@ async def test_two_runners_share_what_is_due_beside_a_full_destination(dsn: str,
     await engine.publish([*to("full.example", 5), *to("open.example", 40)])
 
     async def claimed(conn: Connection) -> set[UUID]:
-        scan = PastFullScan(channel="webhook", worker=engine.worker, clock=engine.clock)
-        claims = await scan.claim(conn, PLACES, full=["full.example"], cursor=START)
+        scan = PastFullScan(Queue(engine.pool, engine.worker, "webhook", engine.clock))
+        claims = await scan.claim(conn, PLACES, Around(["full.example"]), START)
         return {claim.message_id for claim in claims}
 
     async with transaction(pool) as first, transaction(pool) as second:
@@ -75,7 +77,7 @@ async def test_what_was_claimed_beside_a_full_destination_is_not_read_again(
 ) -> None:
     """While a breaker is open, all that was delivered meanwhile would lie in front of each claim."""
     engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
-    scan = PastFullScan(channel="webhook", worker=engine.worker, clock=engine.clock)
+    scan = PastFullScan(Queue(engine.pool, engine.worker, "webhook", engine.clock))
     begun: list[Cursor] = []
     claim_around = store.claim_around
 
@@ -87,7 +89,7 @@ async def test_what_was_claimed_beside_a_full_destination_is_not_read_again(
 
     async def found(*full: str) -> list[str]:
         async with pool.acquire() as conn:
-            claims = await scan.claim(conn, PLACES, full=full, cursor=START)
+            claims = await scan.claim(conn, PLACES, Around(full), START)
         return [claim.destination for claim in claims]
 
     await engine.publish([*to("full.example", 5), *to("open.example", 40)])
@@ -102,11 +104,11 @@ async def test_what_was_claimed_beside_a_full_destination_is_not_read_again(
 
 async def test_a_backlog_is_scanned_once_and_what_comes_after_it_is_found(dsn: str, pool: Pool) -> None:
     engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
-    scan = PastFullScan(channel="webhook", worker=engine.worker, clock=engine.clock)
+    scan = PastFullScan(Queue(engine.pool, engine.worker, "webhook", engine.clock))
 
     async def found() -> list[str]:
         async with pool.acquire() as conn:
-            claims = await scan.claim(conn, PLACES, full=["full.example"], cursor=START)
+            claims = await scan.claim(conn, PLACES, Around(["full.example"]), START)
         return [claim.destination for claim in claims]
 
     await engine.publish(to("full.example", SCAN_MAX + 100))
@@ -125,12 +127,12 @@ async def test_a_backlog_is_scanned_once_and_what_comes_after_it_is_found(dsn: s
 async def test_of_two_limited_backlogs_each_is_claimed_as_far_as_there_is_room(dsn: str, pool: Pool) -> None:
     """The second lies further behind than one scan reads."""
     engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
-    scan = PastFullScan(channel="webhook", worker=engine.worker, clock=engine.clock)
+    scan = PastFullScan(Queue(engine.pool, engine.worker, "webhook", engine.clock))
 
     async def found(a: int, b: int) -> dict[str, int]:
         rooms = [Room(None, "a.example", a), Room(None, "b.example", b)]
         async with pool.acquire() as conn:
-            claims = await scan.claim(conn, PLACES, full=[], limited=rooms, cursor=START)
+            claims = await scan.claim(conn, PLACES, Around(limited=rooms), START)
         return Counter(claim.destination for claim in claims)
 
     await engine.publish([*to("a.example", SCAN_MAX + 100), *to("b.example", 40), *to("c.example", 5)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from postroom.base.db import Pool
 from postroom.outbox.engine.put_off import CLOSED_EVERY_S, CLOSED_MAX_S, SCAN_MAX, PutOff
+from postroom.outbox.engine.queue import Queue
 from postroom.outbox.model import Channel, Message
 from tests.fixtures.clock import DrivenClock
 from tests.fixtures.engine import Engine, ScriptedAdapter
@@ -16,7 +17,7 @@ async def engine_with(dsn: str, pool: Pool, count: int) -> tuple[Engine, PutOff,
     payload = {"url": "https://a.example/", "type": "t"}
     await engine.publish(Message(channel="webhook", payload=payload) for _ in range(count))
     clock = DrivenClock()
-    return engine, PutOff(pool=pool, channel="webhook", clock=clock), clock
+    return engine, PutOff(Queue(pool, engine.worker, "webhook", clock)), clock
 
 
 async def test_a_closed_destination_is_put_off_but_not_for_as_long_as_its_breaker_says(
