@@ -167,3 +167,19 @@ async def test_every_way_to_publish_puts_it_into_its_lane(pool: Pool) -> None:
     await pool.execute(MANY, 100)  # with plain inserts
     rows = await pool.fetch("select state, count(*) from postroom.delivery group by 1")
     assert dict(rows) == {"pending_urgent": 101, "pending_bulk": 102, "pending": 202}
+
+
+async def test_a_tenant_that_crowds_two_lanes_leaves_room_in_both_together(engine: Engine) -> None:
+    for urgency in (Urgency.URGENT, Urgency.NORMAL):
+        await engine.publish(email(tenant="a", urgency=urgency) for _ in range(1_000))
+    await engine.pool.execute("update postroom.delivery set due_at = now() - interval '1 minute'")
+    lanes = claims_of(engine)
+    crowding: set[str] = set()
+    async with asyncio.timeout(10):
+        while len(crowding) < 2:
+            await engine.publish([email(tenant="b", urgency=Urgency.URGENT), email(tenant="b")])
+            await asyncio.sleep(0.05)  # how often it looks what else waits
+            crowding |= {claim.state for claim in await lanes.claim(20, bulk_free=20) if claim.crowds}
+    for _ in range(5):
+        claims = await lanes.claim(40, bulk_free=10)
+        assert sum(claim.crowds for claim in claims) <= 10
