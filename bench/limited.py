@@ -9,7 +9,7 @@ from bench.engine import open_engine, publish
 from bench.report import Report
 from bench.stage import Stage
 from postroom.base.db import transaction
-from postroom.outbox.limits import remove_limit, set_limit
+from postroom.outbox.limits import LimitKey, remove_limit, set_limit
 
 COUNT: Final = 40_000
 TURNS: Final = 2
@@ -33,13 +33,11 @@ async def measure_limited(stage: Stage, report: Report, *, rounds: int) -> None:
 async def _drain_s(dsn: str, prefix: str, *, limited: bool) -> float:
     async with open_engine(dsn) as engine:
         async with transaction(engine.pool) as conn:
-            await remove_limit(conn, channel="email", tenant=None, destination=None)
+            await remove_limit(conn, LimitKey("email"))
             if limited:
                 await set_limit(
                     conn,
-                    channel="email",
-                    tenant=None,
-                    destination=None,
+                    LimitKey("email"),
                     per_second=float(FAR_ABOVE),
                     in_flight=FAR_ABOVE,
                     reason="measured",

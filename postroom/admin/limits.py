@@ -9,6 +9,7 @@ from postroom.admin.channels import REASON_LENGTH_MAX, check_name
 from postroom.base.db import Connection
 from postroom.base.errors import InvalidInput, NotFound
 from postroom.outbox import limits
+from postroom.outbox.limits import LimitKey
 
 COUNT_MAX: Final = 200
 """Each claim compares what it finds with those that have little room."""
@@ -19,62 +20,52 @@ MOST: Final = 1_000_000
 
 async def set_limit(
     conn: Connection,
-    channel: str,
+    key: LimitKey,
     *,
-    tenant: str | None = None,
-    destination: str | None = None,
     per_second: float | None = None,
     in_flight: int | None = None,
     reason: str = "",
     actor: Actor,
 ) -> None:
-    """Limit a channel, one tenant on it or one destination, all runners together; replaces one for the same.
+    """Limit all of a channel, one tenant on it or one destination, all runners together.
 
-    From a second after the commit on, for what is started then. Errors: `NotFound` naming the channels;
-    `InvalidInput` naming the field. Transaction: the caller's.
+    It replaces one for the same. From a second after the commit on, for what is started then. Errors:
+    `NotFound` naming the channels; `InvalidInput` naming the field. Transaction: the caller's.
     """
-    check_name(channel)
-    _check(tenant, destination, per_second, in_flight)
-    if await limits.count_others(conn, channel=channel, tenant=tenant, destination=destination) >= COUNT_MAX:
+    check_name(key.channel)
+    _check_key(key)
+    _check_most(per_second, in_flight)
+    if await limits.count_others(conn, key) >= COUNT_MAX:
         raise InvalidInput(f"there are {COUNT_MAX} limits already; remove one first", field="channel")
     reason = reason[:REASON_LENGTH_MAX] or f"set by {actor.name}"
-    scope = {"tenant": tenant, "destination": destination}
     await limits.set_limit(
-        conn,
-        channel=channel,
-        **scope,
-        per_second=per_second,
-        in_flight=in_flight,
-        reason=reason,
-        set_by=actor.name,
+        conn, key, per_second=per_second, in_flight=in_flight, reason=reason, set_by=actor.name
     )
-    detail = {**scope, "per_second": per_second, "in_flight": in_flight}
-    await record(conn, actor, "limit.set", channel, **detail, reason=reason)
+    detail = {**_narrowed(key), "per_second": per_second, "in_flight": in_flight}
+    await record(conn, actor, "limit.set", key.channel, **detail, reason=reason)
 
 
-async def remove_limit(
-    conn: Connection,
-    channel: str,
-    *,
-    tenant: str | None = None,
-    destination: str | None = None,
-    actor: Actor,
-) -> None:
+async def remove_limit(conn: Connection, key: LimitKey, *, actor: Actor) -> None:
     """End a limit. Errors: `NotFound`. Transaction: the caller's."""
-    check_name(channel)
-    if not await limits.remove_limit(conn, channel=channel, tenant=tenant, destination=destination):
+    check_name(key.channel)
+    if not await limits.remove_limit(conn, key):
         raise NotFound("there is no such limit; those that are: postroom limit list")
-    await record(conn, actor, "limit.remove", channel, tenant=tenant, destination=destination)
+    await record(conn, actor, "limit.remove", key.channel, **_narrowed(key))
 
 
-def _check(
-    tenant: str | None, destination: str | None, per_second: float | None, in_flight: int | None
-) -> None:
-    if tenant is not None and destination is not None:
+def _narrowed(key: LimitKey) -> dict[str, str | None]:
+    return {"tenant": key.tenant, "destination": key.destination}
+
+
+def _check_key(key: LimitKey) -> None:
+    if key.tenant is not None and key.destination is not None:
         raise InvalidInput("a limit is for a tenant or for a destination, not for both", field="destination")
-    for field, name in (("tenant", tenant), ("destination", destination)):
+    for field, name in _narrowed(key).items():
         if name is not None and not 0 < len(name) <= NAME_LENGTH_MAX:
             raise InvalidInput(f"{field} has 1 to {NAME_LENGTH_MAX} characters", field=field)
+
+
+def _check_most(per_second: float | None, in_flight: int | None) -> None:
     if per_second is None and in_flight is None:
         raise InvalidInput("say how many a second, how many in flight, or both", field="per_second")
     if per_second is not None and not PER_SECOND_MIN <= per_second <= MOST:

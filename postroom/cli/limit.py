@@ -9,7 +9,7 @@ import typer
 from postroom.admin import limits as actions
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import in_session, in_transaction
-from postroom.outbox.limits import list_limits
+from postroom.outbox.limits import LimitKey, list_limits
 from postroom.outbox.model import Channel
 
 group = typer.Typer(
@@ -73,9 +73,7 @@ def set_(
     in_transaction(
         lambda s: actions.set_limit(
             s.conn,
-            channel,
-            tenant=tenant,
-            destination=destination,
+            LimitKey(channel, tenant, destination),
             per_second=per_second,
             in_flight=in_flight,
             reason=reason,
@@ -88,7 +86,6 @@ def set_(
 @group.command(epilog=examples("postroom limit remove --channel webhook --tenant acme"))
 def remove(channel: ChannelName, tenant: Tenant = None, destination: Destination = None) -> None:
     """End a limit; what waited for it goes out."""
-    in_transaction(
-        lambda s: actions.remove_limit(s.conn, channel, tenant=tenant, destination=destination, actor=s.actor)
-    )
+    key = LimitKey(channel, tenant, destination)
+    in_transaction(lambda s: actions.remove_limit(s.conn, key, actor=s.actor))
     print(f"{channel}: that limit is gone.")

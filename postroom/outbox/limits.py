@@ -22,6 +22,14 @@ PILE_S: Final = 0.2
 """What nobody starts is kept for so long, but two starts at least."""
 
 
+class LimitKey(NamedTuple):
+    """What a limit is for: all of a channel, or of it one tenant or one destination."""
+
+    channel: str
+    tenant: str | None = None
+    destination: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One limit, as the runners keep it: starts a second, deliveries in flight, or both.
@@ -126,30 +134,25 @@ async def lease(conn: Connection, *, worker: int, wanted: Sequence[Wanted]) -> l
 
 async def set_limit(
     conn: Connection,
+    key: LimitKey,
     *,
-    channel: str,
-    tenant: str | None,
-    destination: str | None,
-    per_second: float | None,
-    in_flight: int | None,
+    per_second: float | None = None,
+    in_flight: int | None = None,
     reason: str,
     set_by: str,
 ) -> None:
     """Set one, in place of another one for the same."""
-    scope = (channel, tenant, destination)
-    await conn.execute(_SET, *scope, per_second, in_flight, reason, set_by)
+    await conn.execute(_SET, *key, per_second, in_flight, reason, set_by)
 
 
-async def remove_limit(
-    conn: Connection, *, channel: str, tenant: str | None, destination: str | None
-) -> bool:
+async def remove_limit(conn: Connection, key: LimitKey) -> bool:
     """Returns: whether there was one."""
-    return await conn.fetchval(_REMOVE, channel, tenant, destination) is not None
+    return await conn.fetchval(_REMOVE, *key) is not None
 
 
-async def count_others(conn: Connection, *, channel: str, tenant: str | None, destination: str | None) -> int:
+async def count_others(conn: Connection, key: LimitKey) -> int:
     """How many limits there are for anything else."""
-    count: int = await conn.fetchval(_COUNT_OTHERS, channel, tenant, destination)
+    count: int = await conn.fetchval(_COUNT_OTHERS, *key)
     return count
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from postroom.admin.tokens import Scope, insert_token
@@ -12,11 +12,10 @@ from postroom.channels.webhooks import endpoints
 from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay_runs import pause_run, start_run
-from postroom.outbox.limits import set_limit
+from postroom.outbox.limits import LimitKey, set_limit
 from tests.factories.outcomes import DELIVER
 from tests.fixtures.stripe import Scene
 
-LIMIT: Final[dict[str, Any]] = dict.fromkeys(("tenant", "destination", "per_second", "in_flight"))
 URL: Final = "https://acme.example/hooks"
 MAIL: Final = """
 select postroom.publish('email', '{"to": "ann@example.com", "subject": "s", "text": "t"}',
@@ -93,6 +92,6 @@ async def suppressed(pool: Pool, _folder: Path) -> str:
 
 async def limited(pool: Pool, _folder: Path) -> str:
     async with transaction(pool) as conn:
-        wanted = {**LIMIT, "destination": "invoices", "in_flight": 1}
-        await set_limit(conn, channel="export", **wanted, reason="r", set_by="ada")
+        key = LimitKey("export", destination="invoices")
+        await set_limit(conn, key, in_flight=1, reason="r", set_by="ada")
     return ""

@@ -17,7 +17,6 @@ from postroom.base.db import Pool
 from postroom.base.settings import Settings
 from postroom.console.routes import ACTIONS as CONSOLE_ACTIONS
 from tests.admin.subjects import (
-    LIMIT,
     URL,
     dead_letter,
     delivered,
@@ -236,7 +235,13 @@ ACTIONS: Final = (
     ),
     Action(
         "limit.set",
-        detail={**LIMIT, "tenant": "acme", "per_second": 50.0, "reason": "agreed"},
+        detail={
+            "tenant": "acme",
+            "destination": None,
+            "per_second": 50.0,
+            "in_flight": None,
+            "reason": "agreed",
+        },
         subject="webhook",
         api=(
             "POST",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from postroom.base.db import Pool, open_pool, transaction
-from postroom.outbox.limits import PILE_S, Wanted, lease, set_limit
+from postroom.outbox.limits import PILE_S, LimitKey, Wanted, lease, set_limit
 from tests.conftest import on_database
 from tests.simulation.postgres import create_database
 
@@ -70,9 +70,7 @@ class LimitMachine(RuleBasedStateMachine):
             async with transaction(self.pool) as conn:
                 await set_limit(
                     conn,
-                    channel="email",
-                    tenant=None,
-                    destination=None,
+                    LimitKey("email"),
                     per_second=per_second,
                     in_flight=in_flight,
                     reason="simulated",

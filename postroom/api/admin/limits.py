@@ -9,7 +9,7 @@ from postroom.admin import limits
 from postroom.admin.channels import REASON_LENGTH_MAX
 from postroom.api.admin.callers import ChannelHolder, GuardedRoute, Reader
 from postroom.api.context import ContextDependency
-from postroom.outbox.limits import LimitStatus, list_limits
+from postroom.outbox.limits import LimitKey, LimitStatus, list_limits
 
 router = APIRouter(prefix="/v1/admin/limits", tags=["channels"], route_class=GuardedRoute)
 
@@ -26,6 +26,10 @@ class LimitScope(BaseModel):
     channel: str
     tenant: str | None = None
     destination: str | None = None
+
+    @property
+    def key(self) -> LimitKey:
+        return LimitKey(self.channel, self.tenant, self.destination)
 
 
 class LimitWanted(LimitScope):
@@ -58,22 +62,18 @@ async def set_limit(body: LimitWanted, context: ContextDependency, caller: Chann
     async with context.transaction() as conn:
         await limits.set_limit(
             conn,
-            body.channel,
-            tenant=body.tenant,
-            destination=body.destination,
+            body.key,
             per_second=body.per_second,
             in_flight=body.in_flight,
             reason=body.reason,
             actor=caller,
         )
-    return LimitChanged(channel=body.channel, tenant=body.tenant, destination=body.destination, limited=True)
+    return LimitChanged(**body.key._asdict(), limited=True)
 
 
 @router.post("/remove")
 async def remove_limit(body: LimitScope, context: ContextDependency, caller: ChannelHolder) -> LimitChanged:
     """End a limit; what waited for it goes out. 404 where there is none."""
     async with context.transaction() as conn:
-        await limits.remove_limit(
-            conn, body.channel, tenant=body.tenant, destination=body.destination, actor=caller
-        )
-    return LimitChanged(channel=body.channel, tenant=body.tenant, destination=body.destination, limited=False)
+        await limits.remove_limit(conn, body.key, actor=caller)
+    return LimitChanged(**body.key._asdict(), limited=False)

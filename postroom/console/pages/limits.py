@@ -9,36 +9,33 @@ from postroom.base.errors import InvalidInput
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
 from postroom.console.pages.channels import PLACE
+from postroom.outbox.limits import LimitKey
 
 
 async def set_limit(request: PageRequest, form: Form) -> Response:
-    channel = field(form, "channel")
+    key = _key(form)
     per_second, in_flight = _number(form, "per_second"), _number(form, "in_flight")
     async with request.console.transaction() as conn:
         await limits.set_limit(
             conn,
-            channel,
-            tenant=field(form, "tenant") or None,
-            destination=field(form, "destination") or None,
+            key,
             per_second=per_second,
             in_flight=int(in_flight) if in_flight is not None else None,
             reason=field(form, "reason"),
             actor=request.actor,
         )
-    return request.back(PLACE, f"{channel} is limited.")
+    return request.back(PLACE, f"{key.channel} is limited.")
 
 
 async def remove_limit(request: PageRequest, form: Form) -> Response:
-    channel = field(form, "channel")
+    key = _key(form)
     async with request.console.transaction() as conn:
-        await limits.remove_limit(
-            conn,
-            channel,
-            tenant=field(form, "tenant") or None,
-            destination=field(form, "destination") or None,
-            actor=request.actor,
-        )
-    return request.back(PLACE, f"That limit of {channel} is gone.")
+        await limits.remove_limit(conn, key, actor=request.actor)
+    return request.back(PLACE, f"That limit of {key.channel} is gone.")
+
+
+def _key(form: Form) -> LimitKey:
+    return LimitKey(field(form, "channel"), field(form, "tenant") or None, field(form, "destination") or None)
 
 
 def _number(form: Form, name: str) -> float | None:

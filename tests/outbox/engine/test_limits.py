@@ -20,6 +20,7 @@ from postroom.outbox.engine.limit_budget import VOID_S
 from postroom.outbox.limits import (
     PILE_S,
     Lease,
+    LimitKey,
     LimitStatus,
     Wanted,
     lease,
@@ -105,9 +106,9 @@ async def killed(process: Process) -> None:
 
 
 async def limit(pool: Pool, **wanted: Any) -> None:
-    columns = dict.fromkeys(("tenant", "destination", "per_second", "in_flight"))
+    key = LimitKey("email", wanted.pop("tenant", None), wanted.pop("destination", None))
     async with transaction(pool) as conn:
-        await set_limit(conn, channel="email", reason="r", set_by="ada", **{**columns, **wanted})
+        await set_limit(conn, key, reason="r", set_by="ada", **wanted)
 
 
 def emails(count: int, tenant: str | None = None) -> list[Message]:
@@ -235,8 +236,8 @@ async def test_a_limit_that_is_removed_holds_nothing_up_any_more(pool: Pool, eng
             await asyncio.sleep(0.02)
     assert len(engine.adapter.seen) <= 2
     async with transaction(pool) as conn:
-        assert await remove_limit(conn, channel="email", tenant=None, destination=None)
-        assert not await remove_limit(conn, channel="email", tenant=None, destination=None)
+        assert await remove_limit(conn, LimitKey("email"))
+        assert not await remove_limit(conn, LimitKey("email"))
     async with asyncio.timeout(10):
         await running
     assert len(engine.adapter.seen) == 40
@@ -331,8 +332,8 @@ async def test_a_lowered_limit_gives_out_no_place_before_enough_has_ended(pool: 
 
 
 async def test_one_for_all_one_for_a_tenant_and_one_for_a_destination_may_stand_together(pool: Pool) -> None:
-    for scope in ({}, {"tenant": "a"}, {"destination": "a"}, {"tenant": "b"}, {"tenant": "a"}):
-        await limit(pool, **scope, per_second=5.0)
+    for wanted in ({}, {"tenant": "a"}, {"destination": "a"}, {"tenant": "b"}, {"tenant": "a"}):
+        await limit(pool, **wanted, per_second=5.0)
     found = await list_limits_of(pool)
     assert [(each.tenant, each.destination) for each in found] == [
         (None, None), (None, "a"), ("a", None), ("b", None),
