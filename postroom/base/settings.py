@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -114,7 +113,7 @@ class WebhookSettings(BaseModel):
 
     allow_private: bool = False
     """Let webhooks go to every private address. Then nothing protects your network from them."""
-    allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()
     """Private networks that webhooks may go to, comma-separated: `10.20.0.0/16,fd00:1::/64`."""
     allow_http: bool | None = None
     """Let webhooks go to `http://`, where anybody on the way reads them. Unset: in `dev` only."""
@@ -138,7 +137,7 @@ class WebhookSettings(BaseModel):
     """What waits for a parked endpoint dies after so long, with the cause `expired`."""
 
     @property
-    def private(self) -> bool | tuple[IPv4Network | IPv6Network, ...]:
+    def private(self) -> bool | tuple[Network, ...]:
         """Which private addresses webhooks may go to: all, none, or those of some networks."""
         return self.allow_private or self.allow_networks or False
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from postroom.base import json
-from postroom.base.db import Connection, Pool, fetch_one, query, transaction
+from postroom.base.db import Connection, Pool, Record, fetch_one, query, transaction
 from postroom.base.errors import InvalidInput
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import fetch_dry_run, replay_dead_letters
@@ -197,35 +197,42 @@ async def carry_on(conn: Connection, run_id: UUID, *, sent: int = 0) -> tuple[in
     if run is None or left <= 0:
         return 0, False
     wanted = Recovery.read(json.decode(run["wanted"]))
-    pace: float = run["pace_per_s"]
     await conn.execute(_FORGET_DONE, run_id, 2 * SCANNED_MAX)
-
-    async def replay(letters: DeadLetterFilter, limit: int, before: int) -> int:
-        replayed = await replay_dead_letters(
-            conn,
-            letters,
-            actor=run["actor"],
-            limit=limit,
-            pace_per_s=pace,
-            after_s=before / pace,
-            run_id=run_id,
-        )
-        return replayed.count
-
     count = 0
     if wanted.only is not Only.MISSING:
-        count = await replay(wanted.letters(), left, sent)
-        left -= count
-    if not left:
+        count = await _replay(conn, run, wanted.letters(), limit=left, before=sent)
+    if count >= left:
         return count, False
     if run["next_id"] == run["until_id"]:
         await conn.execute(_END, run_id)
         return count, False
-    walk = (wanted.endpoint_id, run["next_id"], run["until_id"], SCANNED_MAX, left)
-    missing = await fetch_one(conn, FIND, *walk)
-    ids = missing["message_ids"]
-    await conn.execute(_BURY, wanted.endpoint_id, ids, MISSING, REASON, run_id, missing["next_id"])
+    ids = await _bury_missing(conn, run, wanted.endpoint_id, limit=left - count)
     if ids:
         buried = DeadLetterFilter(fingerprint=MISSING, message_ids=tuple(ids))
-        count += await replay(buried, len(ids), sent + count)
+        count += await _replay(conn, run, buried, limit=len(ids), before=sent + count)
     return count, True
+
+
+async def _replay(
+    conn: Connection, run: Record, letters: DeadLetterFilter, *, limit: int, before: int
+) -> int:
+    pace: float = run["pace_per_s"]
+    replayed = await replay_dead_letters(
+        conn,
+        letters,
+        actor=run["actor"],
+        limit=limit,
+        pace_per_s=pace,
+        after_s=before / pace,
+        run_id=run["id"],
+    )
+    return replayed.count
+
+
+async def _bury_missing(conn: Connection, run: Record, endpoint_id: UUID, *, limit: int) -> list[UUID]:
+    """One part of the walk. Returns: the messages that were missing, dead letters now."""
+    walk = (endpoint_id, run["next_id"], run["until_id"], SCANNED_MAX, limit)
+    missing = await fetch_one(conn, FIND, *walk)
+    ids: list[UUID] = missing["message_ids"]
+    await conn.execute(_BURY, endpoint_id, ids, MISSING, REASON, run["id"], missing["next_id"])
+    return ids
