@@ -9,13 +9,14 @@ PYTHON ?= python3
 VENV := .venv
 AUDIT := $(VENV)/audit
 DOCS := $(VENV)/docs
+SBOM := $(VENV)/sbom
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 PYTEST_ARGS ?= -n 2 --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help setup run demo test check bench chaos drill audit docs reference ci lock dist
+.PHONY: help setup run demo test check bench chaos drill audit sbom docs reference ci lock dist
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -73,6 +74,14 @@ audit: setup ## ask an advisory service about every locked dependency; needs the
 	@for lock in runtime dev; do \
 	  $(AUDIT)/bin/pip-audit --strict --requirement locks/$$lock.lock --require-hashes --disable-pip --progress-spinner off; done
 
+sbom: setup ## what the service is made of, from locks/runtime.lock, as CycloneDX in dist/postroom.cdx.json
+	@test -x $(SBOM)/bin/cyclonedx-py || $(BIN)/uv venv --quiet $(SBOM)
+	@$(BIN)/uv pip install --quiet --python $(SBOM)/bin/python --require-hashes -r locks/sbom.lock
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore::UserWarning $(SBOM)/bin/cyclonedx-py requirements locks/runtime.lock --pyproject pyproject.toml --output-reproducible \
+	  --validate --output-file dist/postroom.cdx.json
+	@echo "dist/postroom.cdx.json"
+
 docs: $(DOCS)/.stamp ## the documents as a site in site/: strict, links checked
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --clean
 	@echo "site/index.html"
@@ -85,10 +94,11 @@ $(DOCS)/.stamp: $(STAMP) locks/docs.lock
 reference: setup ## docs/reference made anew from the code
 	@$(BIN)/python -m docs.generator
 
-ci: ## what .ci/run calls: setup, check, docs, test, drill
+ci: ## what .ci/run calls: setup, check, docs, sbom, test, drill
 	@$(MAKE) setup
 	@$(MAKE) check
 	@$(MAKE) docs
+	@$(MAKE) sbom
 	@$(MAKE) test
 	@$(MAKE) drill
 
@@ -98,6 +108,7 @@ lock: setup ## resolve the dependencies anew and write locks/
 	@printf '%s\n' uv hatchling | $(LOCK) - --output-file locks/bootstrap.lock
 	@$(LOCK) --group docs --output-file locks/docs.lock
 	@printf '%s\n' pip-audit | $(LOCK) - --output-file locks/audit.lock
+	@printf '%s\n' cyclonedx-bom | $(LOCK) - --output-file locks/sbom.lock
 
 dist: setup ## wheel and source archive in dist/: the same bytes from the same source
 	@rm -rf dist

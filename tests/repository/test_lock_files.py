@@ -13,7 +13,7 @@ HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 
 
 def test_there_are_locks_for_each_environment() -> None:
-    assert [path.stem for path in LOCKS] == ["audit", "bootstrap", "dev", "docs", "runtime"]
+    assert [path.stem for path in LOCKS] == ["audit", "bootstrap", "dev", "docs", "runtime", "sbom"]
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain, repeat
-from typing import Any
 
 import aiohttp
 import pytest
@@ -16,6 +15,7 @@ from postroom.base.errors import InvalidPayload
 from postroom.channels.webhooks.client import PrivateAddress, PublicResolver, open_session
 from postroom.channels.webhooks.url import parse_url
 from postroom.dev.receiver import Receiver
+from tests.fixtures.names import Names
 
 # Each is a way to write, or to hide, an address inside. `{port}` is where a receiver listens.
 FORMS = [
@@ -130,14 +130,8 @@ async def test_a_name_that_changes_after_it_was_checked_does_not_get_in(receiver
 
 
 async def test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_connected() -> None:
-    asked: list[str] = []
-
-    def look_up(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
-        asked.append(host)
-        address = "192.0.2.1" if len(asked) == 1 else "127.0.0.1"
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
-
-    resolver = PublicResolver(allow_private=True, look_up=look_up)
+    names = Rebinding("192.0.2.1", "127.0.0.1")
+    resolver = PublicResolver(allow_private=True, names=names)
     session = open_session(
         allow_private=True,
         connect_timeout_s=0.3,
@@ -150,7 +144,7 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_connecte
             async with asyncio.timeout(0.3):
                 await session.post("http://hooks.example:8080/ok", allow_redirects=False)
     await resolver.close()
-    assert asked == ["hooks.example"]
+    assert names.asked == 1
 
 
 @pytest.mark.parametrize(
@@ -158,14 +152,8 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_connecte
 )
 async def test_even_a_client_that_followed_redirects_could_not_get_in(where: str, receiver: Receiver) -> None:
     """The adapter follows none (test_a_redirect_is_never_followed); the socket would refuse it too."""
-    hops = 0
-
-    def open_for_first(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
-        nonlocal hops
-        hops += 1
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-
-    resolver = PublicResolver(allow_private=False, look_up=open_for_first)
+    names = Names("127.0.0.1")
+    resolver = PublicResolver(allow_private=False, names=names)
     session = open_session(
         allow_private=False, connect_timeout_s=3, connections_max=2, connections_per_host=2, resolver=resolver
     )
@@ -175,5 +163,5 @@ async def test_even_a_client_that_followed_redirects_could_not_get_in(where: str
             async with asyncio.timeout(3):
                 await session.post(f"http://hooks.example:{receiver.port}/redirect?to={target}")
     await resolver.close()
-    assert hops == 1
+    assert names.asked == ["hooks.example"]
     assert not receiver.received

@@ -39,6 +39,7 @@ from postroom.outbox.model import (
 )
 from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
+from tests.fixtures.names import Names
 
 OPEN = WebhookSettings(allow_private=True, timeout_s=5.0)
 GUARDED = WebhookSettings(allow_private=False, timeout_s=5.0)
@@ -302,14 +303,7 @@ async def test_other_forms_of_an_address_are_never_reached(pool: Pool, receiver:
 
 def resolving(*addresses: str) -> PublicResolver:
     """Knows one answer for every name."""
-
-    def look_up(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
-        return [
-            (socket.AF_INET6 if ":" in a else socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port))
-            for a in addresses
-        ]
-
-    return PublicResolver(allow_private=False, look_up=look_up)
+    return PublicResolver(allow_private=False, names=Names(*addresses))
 
 
 @pytest.mark.parametrize(
@@ -332,10 +326,7 @@ async def test_of_a_mixed_answer_only_the_public_addresses_are_used() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "hooks.example"])
 async def test_the_socket_itself_refuses_what_a_resolver_let_through(receiver: Receiver, host: str) -> None:
-    def look_up(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-
-    careless = PublicResolver(allow_private=True, look_up=look_up)
+    careless = PublicResolver(allow_private=True, names=Names("127.0.0.1"))
     session = open_session(
         allow_private=False, connect_timeout_s=5, connections_max=2, connections_per_host=2, resolver=careless
     )

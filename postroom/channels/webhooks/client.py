@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -23,7 +21,10 @@ from postroom.overrides.aiohttp_connector import REST_S, QuietConnector
 CONNECT_TIMEOUT_S = 5.0
 # Below the 5 s after which common receivers (Node) close an idle connection under our hands.
 KEEPALIVE_S = 4.0
-RESOLVER_THREADS_MAX = 32
+ASK_AGAIN_S: Final = 1.5
+TRIES: Final = 3
+LOOK_UP_S: Final = 5.0
+"""For a name, all name servers, tries and search domains together."""
 USER_AGENT = f"Postroom/{VERSION}"
 ANONYMOUS = "webhooks"
 
@@ -35,46 +36,35 @@ class PrivateAddress(Exception):
     """
 
 
-LookUp = Callable[..., Sequence[tuple[Any, Any, Any, Any, Any]]]
-"""`socket.getaddrinfo`, or what a test has in its place."""
-
-
 class PublicResolver(AbstractResolver):
-    """Looks names up in threads of its own and leaves out private addresses.
+    """Looks names up and leaves out private addresses.
 
-    Own threads, because one name server that does not answer must not hold up the process.
+    Promise: a name server that does not answer for some names holds up no other name: a question under way
+    takes no thread, and ends after `LOOK_UP_S`. Does not promise: what the machine knows by other ways than
+    `/etc/resolv.conf` and `/etc/hosts` (ADR 19). Needs a running loop.
     """
 
-    def __init__(self, *, allow_private: Private, look_up: LookUp = socket.getaddrinfo) -> None:
+    def __init__(self, *, allow_private: Private, names: AbstractResolver | None = None) -> None:
+        """`names`: who is asked instead of the machine's name servers; what it answers is checked, too."""
         self._allow_private = allow_private
-        self._look_up = look_up
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS_MAX, thread_name_prefix="webhook-dns")
+        self._names = names or aiohttp.AsyncResolver(timeout=ASK_AGAIN_S, tries=TRIES)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Errors: `OSError` when the name has no address, `PrivateAddress` when it has only private ones."""
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: self._look_up(host, port, family=family, type=socket.SOCK_STREAM)
-        )
-        addresses = [(kind, str(address[0])) for kind, _, _, _, address in found]
-        allowed = [pair for pair in addresses if is_allowed(pair[1], self._allow_private)]
-        if addresses and not allowed:
+        """Errors: `OSError` for a name without an address in time, `PrivateAddress` for only private ones."""
+        try:
+            async with asyncio.timeout(LOOK_UP_S):
+                found = await self._names.resolve(host, port, family)
+        except TimeoutError:
+            raise OSError(None, f"no answer from a name server within {LOOK_UP_S:g} s") from None
+        allowed = [each for each in found if is_allowed(each["host"], self._allow_private)]
+        if found and not allowed:
             raise PrivateAddress(host)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=kind,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for kind, address in allowed
-        ]
+        return allowed
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._names.close()
 
 
 def open_session(
