@@ -12,6 +12,7 @@ from drill.certificate import write_certificate
 from drill.scenario import Scenario, Scene
 from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import connect, transaction
+from postroom.encryption.keyring import new_key
 
 RETENTION_RUNS: Final = (
     "select requested_at is not null or worker is not null from postroom.job where name = 'retention'"
@@ -58,6 +59,13 @@ async def token_variables(scene: Scene) -> Mapping[str, str]:
     return {"OLD_ID": await scene.installation.pool.fetchval(query)}
 
 
+async def forget_the_runner(scene: Scene) -> None:
+    """A colleague sets a key and restarts the API only."""
+    scene.installation.set("POSTROOM_ENCRYPTION__KEYS", new_key("drill"))
+    await scene.installation.restart("api")
+    await scene.installation.wait_ready()
+
+
 async def age_certificate(scene: Scene) -> None:
     write_certificate(_new_certificate(scene), ends_at=datetime.now(UTC) + timedelta(days=365))
     write_certificate(scene.installation.certificate, ends_at=datetime.now(UTC) + timedelta(days=3))
@@ -100,5 +108,14 @@ SCENARIOS = (
         alerts=("CertificateExpiresSoon",),
         break_it=age_certificate,
         variables=certificate_variables,
+    ),
+    Scenario(
+        name="key-not-everywhere",
+        fault="a key is set, and the runner is not restarted",
+        alerts=("EncryptionKeyMissing",),
+        break_it=forget_the_runner,
+        also=frozenset({"PostroomDown", "WebhookAcceptanceBudgetBurn", "StripeEffectsBudgetBurn"}),
+        labels={"EncryptionKeyMissing": {"channel": "stripe"}},
+        alone=True,
     ),
 )

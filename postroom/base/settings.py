@@ -185,7 +185,7 @@ class EncryptionSettings(BaseModel):
     """Encryption of payloads at rest."""
 
     keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """`name:base64` of 32 bytes each, comma-separated; `postroom encryption new-key NAME` makes one. The
+    """`name:v2:base64` of 32 bytes each, comma-separated; `postroom encryption new-key NAME` makes one. The
     first one encrypts, all decrypt. Every process needs the same."""
 
     @field_validator("keys", mode="before")

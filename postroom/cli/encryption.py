@@ -20,7 +20,7 @@ group = typer.Typer(help=f"Payloads encrypted at rest ({SETTING}).", no_args_is_
     "new-key",
     epilog=examples(
         "postroom encryption new-key 2025a",
-        f'export {SETTING}="$(postroom encryption new-key 2025b),$OLD_KEYS"',
+        f'export {SETTING}="$OLD_KEYS,$(postroom encryption new-key 2025b)"',
     ),
 )
 def create(
@@ -55,7 +55,7 @@ def status(as_json: JsonFlag = False) -> None:
     epilog=examples(
         "postroom encryption rotate",
         "postroom encryption rotate --pace 500 --json",
-        "(to change keys: put the new one first, restart everything, rotate, then take the old one out)",
+        "(to change keys: docs/how-to/rotate-secrets.md)",
     )
 )
 def rotate(

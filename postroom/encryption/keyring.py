@@ -1,4 +1,4 @@
-"""Payloads at rest: AES-256-GCM under named keys. The first key encrypts, every key opens."""
+"""Encryption at rest: AES-256-GCM under named keys. The first key encrypts, every key opens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from postroom.base.encryption_keys import KEY_BYTES, KEY_NAME, SETTING, parse_keys
+from postroom.base.encryption_keys import DERIVES, KEY_BYTES, KEY_NAME, SETTING, NamedKey, parse_keys
 from postroom.base.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "sealed:1:"
 NONCE_BYTES: Final = 12
 _PSEUDONYM: Final = b"postroom pseudonym 1"
+_ENCRYPTS: Final = b"postroom encrypts "
 
 
 class Unreadable(InvalidInput):
@@ -29,39 +30,63 @@ class Unreadable(InvalidInput):
     title = "An encrypted payload cannot be opened"
 
 
+class KeyMissing(Unreadable):
+    """Its key is not here. Another process may have it, or this one soon: during a rotation, that is so."""
+
+
+class _Key:
+    """One named key, and what is made of it."""
+
+    def __init__(self, key: NamedKey) -> None:
+        # Imported late: who has no keys need not load a library for them.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self.name, self._secret, self.derives = key
+        self._cipher_of = AESGCM
+        self._shared = None if key.derives else AESGCM(key.secret)
+        self.pseudonym_key = hmac.digest(key.secret, _PSEUDONYM, hashlib.sha256)
+
+    def cipher(self, about: bytes) -> AESGCM:
+        """Its own for whatever it is about, so that no key encrypts more than a few texts."""
+        return self._shared or self._cipher_of(self.derived(_ENCRYPTS + about))
+
+    def derived(self, info: bytes) -> bytes:
+        """32 bytes by HKDF-Expand (RFC 5869), of which that is the first block: the key is random already."""
+        return hmac.digest(self._secret, info + b"\x01", hashlib.sha256)
+
+
 class Keyring:
     """Encrypts and opens. Without keys it encrypts nothing, and opening says which key is missing.
 
     A sealed text is `sealed:1:<key>:<base64 of nonce, ciphertext and tag>`. `about` names what it belongs
     to and is authenticated with it: moved to another row, it does not open.
-    Does not promise: one key encrypts at most 4 billion times (random nonces of 96 bits).
+    Does not promise: a key that does not derive encrypts at most 4 billion times (random nonces of 96 bits).
     """
 
-    def __init__(self, keys: Sequence[tuple[str, bytes]] = ()) -> None:
-        self.names = tuple(name for name, _ in keys)
+    def __init__(self, keys: Sequence[NamedKey] = ()) -> None:
+        self._keys = {key.name: _Key(key) for key in keys}
+        self.names = tuple(self._keys)
         self.current = self.names[0] if keys else None
-        self._ciphers = _ciphers(keys)
-        self._pseudonym_keys = [hmac.digest(key, _PSEUDONYM, hashlib.sha256) for _, key in keys]
 
     def encrypt(self, plain: bytes, *, about: str) -> str:
         """Needs a key; ask `current` first."""
         if self.current is None:
             raise RuntimeError("sealing needs a key")
-        nonce = os.urandom(NONCE_BYTES)
-        encrypted = self._ciphers[self.current].encrypt(nonce, plain, about.encode())
+        nonce, bound = os.urandom(NONCE_BYTES), about.encode()
+        encrypted = self._keys[self.current].cipher(bound).encrypt(nonce, plain, bound)
         return f"{PREFIX}{self.current}:{base64.b64encode(nonce + encrypted).decode()}"
 
     def open(self, encrypted: str, *, about: str) -> bytes:
-        """Errors: `Unreadable` for a missing key, another key of that name, or a text that was changed."""
+        """Errors: `KeyMissing`; `Unreadable` for another key of that name, or a text that was changed."""
         from cryptography.exceptions import InvalidTag
 
         name, _, text = encrypted.removeprefix(PREFIX).partition(":")
-        cipher = self._ciphers.get(name)
-        if cipher is None:
-            raise Unreadable(f"it is encrypted with the key {name[:32]!r}, which is not in {SETTING}")
+        key, bound = self._keys.get(name), about.encode()
+        if key is None:
+            raise KeyMissing(f"it is encrypted with the key {name[:32]!r}, which is not in {SETTING}")
         try:
             held = base64.b64decode(text, validate=True)
-            return cipher.decrypt(held[:NONCE_BYTES], held[NONCE_BYTES:], about.encode())
+            return key.cipher(bound).decrypt(held[:NONCE_BYTES], held[NONCE_BYTES:], bound)
         except (InvalidTag, ValueError):
             raise Unreadable(
                 f"the key {name!r} does not open it: another key once had this name, or it was changed"
@@ -69,11 +94,11 @@ class Keyring:
 
     def pseudonym(self, text: str) -> str:
         """Stands for a text in an index: the same for the same text and key, and tells nothing else."""
-        return _pseudonym(self._pseudonym_keys[0], text)
+        return self.pseudonyms(text)[0]
 
     def pseudonyms(self, text: str) -> list[str]:
         """What the text is called under each key."""
-        return [_pseudonym(key, text) for key in self._pseudonym_keys]
+        return [_pseudonym(key.pseudonym_key, text) for key in self._keys.values()]
 
 
 def keyring_of(keys: Iterable[SecretStr]) -> Keyring:
@@ -85,16 +110,7 @@ def new_key(name: str) -> str:
     """A key for the setting. Errors: `InvalidInput` for a name that the setting would refuse."""
     if not KEY_NAME.fullmatch(name):
         raise InvalidInput("a key's name has 1 to 32 of a-z, 0-9, _ and -", field="name")
-    return f"{name}:{base64.b64encode(os.urandom(KEY_BYTES)).decode()}"
-
-
-def _ciphers(keys: Sequence[tuple[str, bytes]]) -> dict[str, AESGCM]:
-    if not keys:
-        return {}
-    # Imported late: who has no keys need not load a library for them.
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    return {name: AESGCM(key) for name, key in keys}
+    return f"{name}:{DERIVES}:{base64.b64encode(os.urandom(KEY_BYTES)).decode()}"
 
 
 def _pseudonym(key: bytes, text: str) -> str:

@@ -209,8 +209,8 @@ async def _keys(conn: Connection, keyring: Keyring) -> list[Finding]:
         error(
             "encryption",
             f"{count} waiting or dead messages are encrypted with the key {key!r}, not in {SETTING}; "
-            "add it, then replay what died of it",
-            "postroom replay --cause ours --dry-run",
+            "give it to every process, and what waits goes out",
+            "postroom encryption status",
         )
         for key, count in (await _missing_keys(conn, keyring)).items()
     ]

@@ -15,9 +15,9 @@ import msgspec
 
 from postroom.base import json
 from postroom.base.db import Connection, Record, query
-from postroom.encryption.keyring import PREFIX, Keyring, Unreadable
+from postroom.encryption.keyring import PREFIX, KeyMissing, Keyring, Unreadable
 from postroom.encryption.tables import EncryptedTable
-from postroom.outbox.model import Answer, Cause, Channel, Claim, Message, Rejected, Try
+from postroom.outbox.model import Answer, Cause, Channel, Claim, Deferred, Message, Rejected, Try, Wait
 
 _STORE: Final = query(__package__, "store_payloads")
 
@@ -28,6 +28,8 @@ UNREADABLE: Final = "$unreadable"
 RESERVED: Final = f'{{"{SEALED}": "'
 """How the text of a payload begins that is encrypted, or refers to an event (`references`)."""
 _BEGINNING: Final = f'{{"{SEALED}": "{PREFIX}'
+KEY_WAIT_MIN_S: Final = 5.0
+KEY_WAIT_MAX_S: Final = 300.0
 _ORIGIN: Final = re.compile(r"([A-Za-z]+://)(?:[^/@?#]*@)?([^/?#]+)")
 
 
@@ -102,7 +104,7 @@ def open_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
 
 
 async def try_opened(claims: Sequence[Claim], keyring: Keyring, attempt: Try) -> Sequence[Answer]:
-    """Hand on what can be opened; the rest is dead at once, by our own fault. One answer each, in order.
+    """Hand on what can be opened; see `unreadable` for the rest. One answer each, in order.
 
     Neither the adapter nor a breaker hears of what could not be opened.
     """
@@ -113,10 +115,22 @@ async def try_opened(claims: Sequence[Claim], keyring: Keyring, attempt: Try) ->
             text = open_payload(claim.message_id, claim.payload, keyring)
             opened[place] = msgspec.structs.replace(claim, payload=text)
         except Unreadable as error:
-            answers[place] = Rejected(error.detail, code=error.code, cause=Cause.OURS)
+            answers[place] = unreadable(error, claim)
     if opened:
         answers.update(zip(opened, await attempt(list(opened.values())), strict=True))
     return [answers[place] for place in range(len(claims))]
+
+
+def unreadable(error: Unreadable, claim: Claim) -> Answer:
+    """What becomes of a delivery that cannot be opened here. One whose key is missing waits: while a key is
+    given to one process after the other, the next one has it. Else it is dead at once, by our own fault."""
+    if not isinstance(error, KeyMissing):
+        return Rejected(error.detail, code=error.code, cause=Cause.OURS)
+    # A tenth of its age: soon where a key has just been made, and seldom where a whole queue waits for one.
+    age_s = (claim.claimed_s or claim.created_s) - claim.created_s
+    return Deferred(
+        Wait.KEY_MISSING, error.detail, after_s=min(max(age_s / 10, KEY_WAIT_MIN_S), KEY_WAIT_MAX_S)
+    )
 
 
 def _where_to(channel: str, payload: dict[str, Any]) -> dict[str, str]:

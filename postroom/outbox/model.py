@@ -43,6 +43,7 @@ class Wait(StrEnum):
     PARKED = "parked"
     NOT_CONFIGURED = "not_configured"
     DATABASE_AWAY = "database_away"
+    KEY_MISSING = "key_missing"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

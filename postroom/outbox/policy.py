@@ -38,6 +38,7 @@ DEFERRAL_S: Final = {
     Wait.DESTINATION_FULL: 1.0,
     Wait.NOT_CONFIGURED: 30.0,
     Wait.DATABASE_AWAY: 1.0,
+    Wait.KEY_MISSING: 5.0,
     Wait.PARKED: float("inf"),
 }
 

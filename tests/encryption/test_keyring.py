@@ -5,14 +5,24 @@ from __future__ import annotations
 import base64
 
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from postroom.base.encryption_keys import parse_keys
+from postroom.base.encryption_keys import NamedKey, parse_keys
 from postroom.base.errors import InvalidInput, SettingsInvalid
 from postroom.base.settings import load_settings
-from postroom.encryption.keyring import NO_KEYS, Keyring, Unreadable, keyring_of, new_key
+from postroom.encryption.keyring import NO_KEYS, KeyMissing, Keyring, Unreadable, keyring_of, new_key
 
 A, B = b"a" * 32, b"b" * 32
 SETTING = "POSTROOM_ENCRYPTION__KEYS"
+
+both_forms = pytest.mark.parametrize("derives", [False, True])
+
+
+def ring(secret: bytes, derives: bool) -> Keyring:
+    return Keyring([NamedKey("k", secret, derives)])
 
 
 def changed(encrypted: str, place: int) -> str:
@@ -24,50 +34,81 @@ def changed(encrypted: str, place: int) -> str:
 
 
 def test_the_first_key_seals_and_every_key_opens() -> None:
-    old = Keyring([("old", A)])
-    both = Keyring([("new", B), ("old", A)])
+    old = Keyring([NamedKey("old", A, derives=False)])
+    both = Keyring([NamedKey("new", B), NamedKey("old", A, derives=False)])
     encrypted = old.encrypt(b"x", about="message:1")
     assert both.open(encrypted, about="message:1") == b"x"
     assert both.encrypt(b"x", about="message:1").startswith("sealed:1:new:")
 
 
-def test_two_seals_of_one_text_have_nothing_in_common() -> None:
-    keyring = Keyring([("k", A)])
+@both_forms
+def test_two_seals_of_one_text_have_nothing_in_common(derives: bool) -> None:
+    keyring = ring(A, derives)
     one, two = (keyring.encrypt(b"x" * 40, about="m") for _ in range(2))
     assert one[12:60] != two[12:60]
 
 
+@both_forms
 @pytest.mark.parametrize("place", [0, 11, 12, 15, -1])
-def test_a_changed_bit_does_not_open(place: int) -> None:
-    keyring = Keyring([("k", A)])
+def test_a_changed_bit_does_not_open(place: int, derives: bool) -> None:
+    keyring = ring(A, derives)
     with pytest.raises(Unreadable, match="'k' does not open it"):
         keyring.open(changed(keyring.encrypt(b"hello", about="m"), place), about="m")
 
 
-def test_what_was_moved_to_another_message_does_not_open() -> None:
-    keyring = Keyring([("k", A)])
+@both_forms
+def test_what_was_moved_to_another_message_does_not_open(derives: bool) -> None:
+    keyring = ring(A, derives)
     with pytest.raises(Unreadable):
         keyring.open(keyring.encrypt(b"hello", about="message:1"), about="message:2")
 
 
+@both_forms
 @pytest.mark.parametrize(
     "text", ["sealed:1:k:", "sealed:1:k:%%%", "sealed:1:k:AAAA", "sealed:1:", "sealed:1:k"]
 )
-def test_a_text_that_never_was_one_does_not_open(text: str) -> None:
+def test_a_text_that_never_was_one_does_not_open(text: str, derives: bool) -> None:
     with pytest.raises(Unreadable):
-        Keyring([("k", A)]).open(text, about="m")
+        ring(A, derives).open(text, about="m")
 
 
-def test_another_key_of_the_same_name_and_a_missing_one_are_told_apart() -> None:
-    encrypted = Keyring([("k", A)]).encrypt(b"hello", about="m")
+@both_forms
+def test_another_key_of_the_same_name_and_a_missing_one_are_told_apart(derives: bool) -> None:
+    encrypted = ring(A, derives).encrypt(b"hello", about="m")
     with pytest.raises(Unreadable, match="another key once had this name"):
-        Keyring([("k", B)]).open(encrypted, about="m")
-    with pytest.raises(Unreadable, match=f"'k', which is not in {SETTING}"):
+        ring(B, derives).open(encrypted, about="m")
+    with pytest.raises(KeyMissing, match=f"'k', which is not in {SETTING}"):
         NO_KEYS.open(encrypted, about="m")
 
 
+def test_each_message_has_a_key_of_its_own_as_hkdf_derives_it() -> None:
+    encrypted = ring(A, derives=True).encrypt(b"hello", about="message:1")
+    held = base64.b64decode(encrypted.rpartition(":")[2])
+
+    def opened(key: bytes) -> bytes:
+        return AESGCM(key).decrypt(held[:12], held[12:], b"message:1")
+
+    def derived(about: bytes) -> bytes:
+        return HKDFExpand(SHA256(), 32, b"postroom encrypts " + about).derive(A)
+
+    assert opened(derived(b"message:1")) == b"hello"
+    for other in (derived(b"message:2"), A):
+        with pytest.raises(InvalidTag):
+            opened(other)
+
+
+def test_what_a_key_of_before_encrypted_opens_and_the_same_bytes_as_a_new_one_do_not() -> None:
+    """As the version before wrote it: under the key itself."""
+    nonce = b"n" * 12
+    held = nonce + AESGCM(A).encrypt(nonce, b"hello", b"message:1")
+    encrypted = f"sealed:1:k:{base64.b64encode(held).decode()}"
+    assert ring(A, derives=False).open(encrypted, about="message:1") == b"hello"
+    with pytest.raises(Unreadable, match="another key once had this name"):
+        ring(A, derives=True).open(encrypted, about="message:1")
+
+
 def test_a_pseudonym_is_the_same_for_one_address_in_any_case_and_another_under_another_key() -> None:
-    keyring = Keyring([("new", B), ("old", A)])
+    keyring = Keyring([NamedKey("new", B), NamedKey("old", A, derives=False)])
     assert keyring.pseudonym("Ada@Example.com") == keyring.pseudonym("ada@example.com")
     assert len({*keyring.pseudonyms("ada@example.com"), *keyring.pseudonyms("bob@example.com")}) == 4
     assert NO_KEYS.pseudonyms("ada@example.com") == []
@@ -107,4 +148,9 @@ def test_a_fault_in_the_setting_is_named_at_start_without_its_value(
 
 def test_keys_stand_in_the_order_of_the_setting() -> None:
     texts = [f"{name}:{base64.b64encode(A).decode()}" for name in ("z", "a")]
-    assert [name for name, _ in parse_keys(texts)] == ["z", "a"]
+    assert [key.name for key in parse_keys(texts)] == ["z", "a"]
+
+
+def test_a_key_says_by_its_form_whether_others_are_derived_from_it() -> None:
+    old, new = parse_keys([f"old:{base64.b64encode(A).decode()}", new_key("new")])
+    assert (old.derives, new.derives) == (False, True)

@@ -18,6 +18,7 @@ from tests.monitoring.promtool import (
     run_case,
 )
 
+KEYLESS: Final = 'postroom_attempts_total{channel="email",outcome="key_missing",instance="a"}'
 UP: Final = {'up{job="postroom",instance="a"}': "1x90"}
 
 
@@ -117,6 +118,22 @@ CASES: Final = (
         1,
         {FAILING: "0x5 3x9"},
     ),
+    Case("EncryptionKeyMissing", FIRES, "fires when they wait", "16m", 1, {KEYLESS: "0x9 0+2x40"}),
+    Case("EncryptionKeyMissing", QUIET, "not for those of a moment", "12m", 0, {KEYLESS: "0x9 0+2x40"}),
+    Case("EncryptionKeyMissing", QUIET, "not for those of before", "40m", 0, {KEYLESS: "7x90"}),
+    Case("EncryptionKeyMissing", QUIET, "ends when the key is there", "40m", 0, {KEYLESS: "0+2x20 42x40"}),
+    Case(
+        "EncryptionKeyMissing",
+        REPLAY,
+        "fires when what was replayed waits",
+        "30m",
+        1,
+        {KEYLESS: "7x20 8+1x20"},
+    ),
+    Case(
+        "EncryptionKeyMissing", RESTART, "not after a restart", "30m", 0, {KEYLESS: "7x20 stale stale 7x40"}
+    ),
+    Case("EncryptionKeyMissing", ABSENT, "not when data is absent", "30m", 0, UP),
     *threshold_cases(
         "CircuitOpenLong",
         'circuit_state{circuit="email",instance="a"}',

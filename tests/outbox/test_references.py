@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from postroom.base import json
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
+from postroom.base.encryption_keys import NamedKey
 from postroom.base.settings import RetentionSettings
 from postroom.channels.exports.model import Group
 from postroom.channels.exports.store import insert_files, list_memberships, list_records
@@ -175,7 +176,7 @@ async def test_beside_a_process_of_another_version_everything_is_repeated(pool: 
 
 
 async def test_under_encryption_everything_is_repeated(pool: Pool) -> None:
-    keyring = Keyring([("first", b"k" * 32)])
+    keyring = Keyring([NamedKey("first", b"k" * 32)])
     assert not await Sources(pool=pool, clock=SystemClock(), keyring=keyring).understood()
     assert await Sources(pool=pool, clock=SystemClock()).understood()
 

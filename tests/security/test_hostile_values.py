@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postroom.base import json
+from postroom.base.encryption_keys import NamedKey
 from postroom.base.errors import InvalidInput
 from postroom.base.tracing import read_traceparent
 from postroom.channels.email.template import (
@@ -251,7 +252,7 @@ def test_no_webhook_payload_breaks_the_check_and_what_passes_can_be_sent(payload
     st.text(max_size=60) | st.text(alphabet="sealed:1:kAB+/=", max_size=80).map(lambda t: "sealed:1:k:" + t)
 )
 def test_no_text_opens_without_having_been_sealed(text: str) -> None:
-    keyring = Keyring([("k", b"k" * 32)])
+    keyring = Keyring([NamedKey("k", b"k" * 32)])
     with pytest.raises(Unreadable):
         keyring.open(text, about="message:1")
     payload = msgspec.json.encode({"$": text}).decode().replace('"$":', '"$": ')

@@ -17,7 +17,7 @@ from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
 from postroom.channels.exports.gather import Batch, sort_claims
 from postroom.channels.exports.model import ExportFile, ExportRecord, Stored, check_payload
 from postroom.channels.exports.storage import Storage, open_storage
-from postroom.encryption.keyring import NO_KEYS, Keyring, Unreadable
+from postroom.encryption.keyring import NO_KEYS, KeyMissing, Keyring, Unreadable
 from postroom.outbox.model import (
     Answer,
     Cause,
@@ -126,8 +126,7 @@ class ExportAdapter:
                 async with self._pool.acquire() as conn:
                     records = await store.list_records(conn, file_id=file.id, keyring=self._keyring)
             except Unreadable as error:
-                reason = f"another record of its file: {error.detail}"
-                return Rejected(reason, code=error.code, cause=Cause.OURS)
+                return _unreadable(error)
             try:
                 stored = await self._write(file, records)
             except STORAGE_ERRORS as error:
@@ -169,3 +168,11 @@ def _answer_or_raise(answer: Answer | BaseException) -> Answer:
     if isinstance(answer, BaseException):
         raise answer
     return answer
+
+
+def _unreadable(error: Unreadable) -> Answer:
+    """Another record of its file cannot be opened here."""
+    reason = f"another record of its file: {error.detail}"
+    if isinstance(error, KeyMissing):
+        return Deferred(Wait.KEY_MISSING, reason)
+    return Rejected(reason, code=error.code, cause=Cause.OURS)

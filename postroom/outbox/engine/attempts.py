@@ -9,8 +9,8 @@ from postroom.base.db import DATABASE_AWAY, DATABASE_FAILURES
 from postroom.base.errors import InvalidInput
 from postroom.base.log import get_logger
 from postroom.base.tracing import attempt_span, is_on
-from postroom.encryption.keyring import NO_KEYS, Keyring
-from postroom.outbox.encryption import RESERVED, try_opened
+from postroom.encryption.keyring import NO_KEYS, Keyring, Unreadable
+from postroom.outbox.encryption import RESERVED, try_opened, unreadable
 from postroom.outbox.engine.sources import Sources
 from postroom.outbox.engine.watched_starts import WatchedStarts
 from postroom.outbox.model import (
@@ -123,6 +123,8 @@ class Attempts:
                 return await self._asked(claims)
         except TimeoutError:
             return [Unknown(f"no answer within {self._adapter.timeout_s:g} s")] * len(claims)
+        except Unreadable as error:  # not its payload: a secret that the adapter needs
+            answer = unreadable(error, claims[0])
         except InvalidInput as error:
             answer = Rejected(error.detail, code=error.code, cause=Cause.OURS)
         except DATABASE_AWAY as error:

@@ -12,7 +12,7 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Pool, query
 from postroom.base.version import VERSION
 from postroom.encryption.keyring import NO_KEYS, Keyring, Unreadable
-from postroom.outbox.encryption import is_encrypted_payload
+from postroom.outbox.encryption import is_encrypted_payload, unreadable
 from postroom.outbox.model import Answer, Cause, Claim, Rejected, Try, database_away
 from postroom.outbox.references import GONE, Source, complete, fetch_sources, source_of
 
@@ -70,7 +70,7 @@ class Sources:
         try:
             sources = await self._find({each for claim in claims if (each := source_of(claim.payload))})
         except Unreadable as error:
-            return [Rejected(error.detail, code=error.code, cause=Cause.OURS)] * len(claims)
+            return [unreadable(error, claim) for claim in claims]
         except DATABASE_AWAY as error:
             return [database_away(error)] * len(claims)
         whole = [_completed(claim, sources) for claim in claims]
