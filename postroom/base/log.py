@@ -28,6 +28,7 @@ _SECRET_VALUE = re.compile(
 )
 # Whatever matches has one of them, and to look for them is ten times cheaper.
 _SECRET_MARKS = ("whsec_", "k_live_", "k_test_", "pr_", "://", "passw", "\ndetail:  ")
+_NO_TEXT = frozenset({type(None), bool, int, float})
 MASK = "[removed]"
 _TALKATIVE = ("alembic", "uvicorn")  # what they say at INFO, our own events say better
 
@@ -37,13 +38,13 @@ def remove_secrets(text: str) -> str:
 
     Rows are what PostgreSQL's errors repeat of them in their detail.
     """
-    folded = text.casefold()
-    for mark in _SECRET_MARKS:
-        if mark in folded:
-            break
-    else:
+    if not _may_hold_secret(text):
         return text
     return _SECRET_VALUE.sub(lambda found: (found[1] or found[2] or "") + MASK, text)
+
+
+def _may_hold_secret(text: str) -> bool:
+    return any(map(text.casefold().__contains__, _SECRET_MARKS))
 
 
 @lru_cache(maxsize=1_024)
@@ -51,7 +52,16 @@ def _names_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
+@lru_cache(maxsize=1_024)
+def _name_secrets(names: tuple[str, ...]) -> bool:
+    return any(_names_secret(name) for name in names)
+
+
 def _scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    texts = [value for value in event.values() if type(value) not in _NO_TEXT]
+    with suppress(TypeError):  # something else is among them
+        if not _name_secrets(tuple(event)) and not _may_hold_secret("\0".join(texts)):
+            return event  # nearly always, at a third of the time that a look at each takes
     for name, value in event.items():
         if not name.startswith("_"):  # the log's own
             event[name] = _scrubbed("" if name == "event" else name, value)

@@ -39,6 +39,26 @@ async def test_what_arrives_during_a_flush_goes_out_together() -> None:
     assert len(flush.batches) <= 3
 
 
+async def test_after_several_the_next_flush_gathers() -> None:
+    flush = Flusher()
+    batcher = Batcher(flush, gather_s=0.05)
+    first = [asyncio.create_task(batcher.submit(item)) for item in range(2)]
+    await asyncio.gather(*first)  # now it waits for more
+    late = []
+    for item in range(2, 5):
+        late.append(asyncio.create_task(batcher.submit(item)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*late)
+    assert flush.batches == [[0, 1], [2, 3, 4]]
+
+
+async def test_one_alone_is_followed_at_once() -> None:
+    batcher = Batcher(Flusher(), gather_s=600.0)
+    async with asyncio.timeout(5):
+        assert await batcher.submit(1) == 10
+        assert await batcher.submit(2) == 20
+
+
 async def test_a_bad_item_fails_alone() -> None:
     batcher = Batcher(Flusher())
     good, bad = await asyncio.gather(batcher.submit(1), batcher.submit(-1), return_exceptions=True)

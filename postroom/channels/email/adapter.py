@@ -15,7 +15,7 @@ from postroom.base.errors import InvalidInput, InvalidPayload, SettingsInvalid, 
 from postroom.base.log import get_logger
 from postroom.base.settings import EmailSettings
 from postroom.channels.email import address, mime, payload, store
-from postroom.channels.email.connections import Connections
+from postroom.channels.email.connections import PLACE_WITHIN_S, Connections, NoPlace
 from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
 from postroom.channels.email.payload import Email
@@ -48,6 +48,10 @@ NAMED_MAX = 5
 REASON_SHOWN = 60
 CLAIMED_AHEAD = 8
 """So many mails are held for each connection, so that a claim is worth its query."""
+PREPARED_AHEAD = 3
+"""So many are under way for each, one of them on the wire: look-ups and renderings have several to share."""
+GATHER_S = 0.004
+_BUSY = Deferred(Wait.DESTINATION_FULL, "every connection to the mail server is taken")
 
 log = get_logger(__name__)
 
@@ -86,15 +90,15 @@ class EmailAdapter:
         if settings.templates_dir is not None and not settings.templates_dir.is_dir():
             raise SettingsInvalid(["POSTROOM_EMAIL__TEMPLATES_DIR: no such folder"])
         self._folders = TemplateFolders(settings.templates_dir)
-        self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up)
-        self._renderer = Renderer(templates_dir=settings.templates_dir)
+        self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up, gather_s=GATHER_S)
+        self._renderer = Renderer(templates_dir=settings.templates_dir, gather_s=GATHER_S)
         self._connections = self._connect_later()
         self.concurrency_max = CLAIMED_AHEAD * settings.connections_max
-        self.per_destination_max = settings.connections_max
+        self.per_destination_max = PREPARED_AHEAD * settings.connections_max
         largest_s = settings.attachments_bytes_max * _BASE64_GROWTH / BODY_BYTES_PER_S
-        # Rendering may wait for others, then all before the body, then the body; each keeps its own limit.
-        rendering_s = START_S + RENDER_S * settings.connections_max
-        self.timeout_s = rendering_s + settings.timeout_s * 2 + largest_s + _SPARE_S
+        # Rendering, a place, all before the body, and the body: each may wait, and has its own limit.
+        rendering_s = START_S + RENDER_S * self.per_destination_max
+        self.timeout_s = rendering_s + PLACE_WITHIN_S + settings.timeout_s * 2 + largest_s + _SPARE_S
 
     def _connect_later(self) -> Connections | None:
         if self._settings.url is None:
@@ -151,6 +155,8 @@ class EmailAdapter:
         envelope = Envelope(self._sender.addr_spec, wanted.addresses, utf8)
         try:
             receipt = await self._send(self._connections, envelope, body)
+        except NoPlace:
+            return _BUSY
         except SmtpFailed as failed:
             return _noting(wanted.left_out, outcome_of(failed.error, failed.phase))
         return _noting(wanted.left_out, await self._taken(claim, wanted, receipt))
@@ -208,14 +214,15 @@ class EmailAdapter:
         return mime.to_bytes(message, utf8=utf8), utf8
 
     async def _send(self, connections: Connections, envelope: Envelope, body: bytes) -> Receipt:
-        deadline, timeout_s = self._deadline(), self._settings.timeout_s
-        while True:
-            try:
-                async with connections.take(deadline) as session:
-                    return await send(session, envelope, body, deadline=deadline, timeout_s=timeout_s)
-            except SmtpFailed as failed:
-                if not failed.stale:  # a server that ends a session after so many mails has refused nothing
-                    raise
+        async with connections.place():
+            deadline, timeout_s = self._deadline(), self._settings.timeout_s
+            while True:
+                try:
+                    async with connections.take(deadline) as session:
+                        return await send(session, envelope, body, deadline=deadline, timeout_s=timeout_s)
+                except SmtpFailed as failed:
+                    if not failed.stale:  # a server that ends a session after so many mails refused nothing
+                        raise
 
     async def _taken(self, claim: Claim, wanted: _Wanted, receipt: Receipt) -> Delivered | Failure:
         """The mail is out. Whoever was refused keeps the message alive, for them alone."""

@@ -20,6 +20,11 @@ CHECK_S = 5.0
 RESTED_S = 1.0
 """A connection that has rested for longer may be gone, and is asked first."""
 QUIT_S = 1.0
+PLACE_WITHIN_S = 5.0
+
+
+class NoPlace(Exception):
+    """Every connection is taken. Nothing was begun."""
 
 
 @dataclass(slots=True)
@@ -35,43 +40,55 @@ class Connections:
 
     A connection is checked with RSET before it serves another mail where it has rested or the last mail was
     not taken. It ends after 100 mails, after 30 s without work, or with the first failure that leaves the
-    session out of step.
+    session out of step. Each mail has a `place` first: a wait for the mails of others is never taken for
+    silence of the server.
     """
 
     def __init__(self, target: Target, *, hostname: str, connections_max: int, timeout_s: float) -> None:
         self._target = target
         self._hostname = hostname
         self._timeout_s = timeout_s
-        self._free = asyncio.Semaphore(connections_max)
+        self._places = asyncio.Semaphore(connections_max)
         self._idle: list[_Line] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._quitting: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def take(self, deadline: float) -> AsyncIterator[SmtpSession]:
-        """Lend a session that has said EHLO and logged in.
-
-        `deadline` (running loop's time) bounds waiting and connecting. Errors: `SmtpFailed`.
-        """
-        async with step(Phase.CONNECT, deadline):
-            await self._free.acquire()
-        try:
-            line = await self._ready(deadline)
+    async def place(self) -> AsyncIterator[None]:
+        """One of the `connections_max` places. Errors: `NoPlace` if none is free within `PLACE_WITHIN_S`."""
+        if self._places.locked():
             try:
-                yield line.session
-            except SmtpFailed as failed:
-                line.unfinished = True
-                in_step = _in_step(failed.error)
-                failed.stale = line.mails > 0 and failed.phase is Phase.SENDER and not in_step
-                self._end_mail(line, clean=in_step)
-                raise
-            except BaseException:
-                self._end_mail(line, clean=False)
-                raise
-            line.unfinished = False
-            self._end_mail(line, clean=True)
+                async with asyncio.timeout(PLACE_WITHIN_S):
+                    await self._places.acquire()
+            except TimeoutError:
+                raise NoPlace from None
+        else:
+            await self._places.acquire()  # does not wait
+        try:
+            yield
         finally:
-            self._free.release()
+            self._places.release()
+
+    @asynccontextmanager
+    async def take(self, deadline: float) -> AsyncIterator[SmtpSession]:
+        """Lend a session that has said EHLO and logged in, to who has a place.
+
+        `deadline` (running loop's time) bounds connecting. Errors: `SmtpFailed`.
+        """
+        line = await self._ready(deadline)
+        try:
+            yield line.session
+        except SmtpFailed as failed:
+            line.unfinished = True
+            in_step = _in_step(failed.error)
+            failed.stale = line.mails > 0 and failed.phase is Phase.SENDER and not in_step
+            self._end_mail(line, clean=in_step)
+            raise
+        except BaseException:
+            self._end_mail(line, clean=False)
+            raise
+        line.unfinished = False
+        self._end_mail(line, clean=True)
 
     async def open(self, deadline: float) -> SmtpSession:
         """A new session outside the set; the caller closes it. Errors: `SmtpFailed`."""

@@ -49,6 +49,7 @@ def serve(source: BinaryIO, sink: BinaryIO, templates: Templates) -> None:
     while len(head := source.read(4)) == 4:
         jobs = msgspec.msgpack.decode(source.read(int.from_bytes(head, "big")), type=list[Job])
         signal.alarm(JOB_S_MAX)
+        templates.next_batch()
         results = [render(templates, job) for job in jobs]
         signal.alarm(0)
         _write(sink, results)

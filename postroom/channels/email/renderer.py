@@ -32,11 +32,14 @@ class Renderer:
     first rendering.
     """
 
-    def __init__(self, *, templates_dir: Path | None, render_s: float = RENDER_S) -> None:
+    def __init__(
+        self, *, templates_dir: Path | None, render_s: float = RENDER_S, gather_s: float = 0.0
+    ) -> None:
+        """`gather_s` as in `Batcher`."""
         self._templates_dir = templates_dir
         self._render_s = render_s
         self._process: Process | None = None
-        self._waiting: Batcher[Job, Rendered] = Batcher(self._render, batch_max=BATCH_MAX)
+        self._waiting: Batcher[Job, Rendered] = Batcher(self._render, batch_max=BATCH_MAX, gather_s=gather_s)
 
     async def render(self, template: str, data: dict[str, Any]) -> Rendered:
         """Errors: `TemplateFailed`, its own fault; `Unavailable` when no process can be started."""

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mrml
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
 from jinja2.exceptions import SecurityError
 
 from postroom.base.sandbox import Sandbox
@@ -67,13 +74,38 @@ class TemplateFolders:
         return sorted(name for name in found if self.has(name))
 
 
+class _Loader(FileSystemLoader):
+    """Asks the disk once a batch whether a file is as it was; one mail alone would ask nine times."""
+
+    batch = 0
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, path, is_current = super().get_source(environment, template)
+        seen_in = self.batch
+
+        def is_current_in_batch() -> bool:
+            nonlocal seen_in
+            if seen_in != self.batch:
+                if not is_current():
+                    return False
+                seen_in = self.batch
+            return True
+
+        return source, path, is_current_in_batch
+
+
 class Templates:
     """Renders in this process and thread: a template can hang it, which is why `Renderer` has a process."""
 
     def __init__(self, folders: TemplateFolders) -> None:
         self._folders = folders
+        self._loader = _Loader(folders.folders)
         # What decides is where a file is put, not its name: a text that HTML includes is escaped there.
-        self._text, self._html = (_environment(folders, escape=escape) for escape in (False, True))
+        self._text, self._html = (_environment(self._loader, escape=escape) for escape in (False, True))
+
+    def next_batch(self) -> None:
+        """From now on files are looked at again."""
+        self._loader.batch += 1
 
     def render(self, name: str, data: Mapping[str, Any]) -> Rendered:
         """Fill one template. `data` is there as `data`, and each of its entries by its own name.
@@ -131,9 +163,9 @@ class Templates:
         return ""
 
 
-def _environment(folders: TemplateFolders, *, escape: bool) -> Sandbox:
+def _environment(loader: FileSystemLoader, *, escape: bool) -> Sandbox:
     jinja = Sandbox(
-        loader=FileSystemLoader(folders.folders),
+        loader=loader,
         undefined=StrictUndefined,
         autoescape=escape,
         trim_blocks=True,

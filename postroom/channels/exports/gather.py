@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from postroom.base.errors import InvalidInput
-from postroom.channels.exports.model import FILE_BYTES_MAX, Group, check_payload
+from postroom.channels.exports.model import DATASET, FILE_BYTES_MAX, RECORD_BYTES_MAX, Group, check_payload
 from postroom.outbox.model import Claim, Rejected, rejected_payload
 
 
@@ -49,8 +52,27 @@ def sort_claims(claims: Sequence[Claim]) -> Batch:
     batch = Batch()
     for claim in claims:
         try:
-            batch.records[claim.message_id] = check_payload(claim.body())
-            batch.sizes_bytes[claim.message_id] = len(claim.payload.encode())
+            size_bytes = len(claim.payload.encode())
+            batch.records[claim.message_id] = _fit(claim, size_bytes) or check_payload(claim.body())
+            batch.sizes_bytes[claim.message_id] = size_bytes
         except InvalidInput as error:
             batch.rejected[claim.message_id] = rejected_payload(error)
     return batch
+
+
+class _Payload(msgspec.Struct):
+    dataset: str
+    record: msgspec.Raw
+
+
+_decode: Final = msgspec.json.Decoder(_Payload).decode
+
+
+def _fit(claim: Claim, size_bytes: int) -> str | None:
+    """The dataset of what can plainly be exported; None where a closer look must say what is wrong."""
+    try:
+        read = _decode(claim.payload)
+    except msgspec.MsgspecError:
+        return None
+    fits = size_bytes <= RECORD_BYTES_MAX and bytes(read.record).startswith(b"{")
+    return read.dataset if fits and DATASET.fullmatch(read.dataset) else None

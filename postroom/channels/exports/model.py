@@ -15,7 +15,7 @@ RECORD_BYTES_MAX: Final = 262_144
 FILE_BYTES_MAX: Final = 67_108_864
 """Of one file before compression: what is held in memory at once."""
 
-_DATASET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+DATASET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def check_payload(payload: dict[str, Any]) -> str:
     lower case letters, digits, `_` and `-`, at most 63, and starts with a letter or a digit.
     """
     dataset = payload.get("dataset")
-    if not isinstance(dataset, str) or _DATASET.fullmatch(dataset) is None:
+    if not isinstance(dataset, str) or DATASET.fullmatch(dataset) is None:
         raise InvalidPayload(
             "dataset must be 1 to 63 of a-z, 0-9, _ and -, and start with a letter or a digit",
             field="dataset",

@@ -34,7 +34,7 @@ from postroom.worker.wakeup import POLL_S, Wakeup
 BUSY_MIN: Final = 50
 """A claim of so many shows a busy queue, where publishers must not be made to notify."""
 FIRST_WAIT_S: Final = 0.002
-GATHER_S: Final = 0.01
+GATHER_S: Final = 0.02
 STREAM_MIN: Final = 8
 """With so many under way, a few at a time are claimed every `GATHER_S`. One alone does not wait: somebody
 may publish the next one when it has gone."""

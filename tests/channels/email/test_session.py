@@ -11,7 +11,7 @@ from aiosmtplib import SMTPRecipientsRefused, SMTPResponseException, SMTPSenderR
 from pydantic import SecretStr
 
 from postroom.channels.email import session as sessions
-from postroom.channels.email.connections import Connections
+from postroom.channels.email.connections import Connections, NoPlace
 from postroom.channels.email.outcomes import Phase
 from postroom.channels.email.session import SmtpSession
 from postroom.channels.email.smtp import SmtpFailed
@@ -58,6 +58,20 @@ async def fails(session: SmtpSession, *to: str) -> SmtpFailed:
     with pytest.raises(SmtpFailed) as failed:
         await mail(session, *to)
     return failed.value
+
+
+async def test_a_wait_for_a_place_is_no_failure_of_the_server(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = Connections(target(mailbox.port), hostname="shop.example", connections_max=1, timeout_s=5.0)
+    monkeypatch.setattr("postroom.channels.email.connections.PLACE_WITHIN_S", 0.05)
+    async with connections.place():
+        with pytest.raises(NoPlace):
+            async with connections.place():
+                pass
+    async with connections.place(), connections.take(deadline()) as session:
+        assert session.usable
+    await connections.close()
 
 
 async def test_mails_follow_each_other_and_dots_arrive(mailbox: Mailbox) -> None:
