@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -47,19 +48,17 @@ async def writes(event, tx):
 async def refused(event, tx):
     await tx.publish(channel="email", payload={"to": event.object["email"]}, tenant="t" * 201)
 
-running = 0
-
 @on("charge.succeeded")
-async def counts(event, tx):
-    global running
-    running += 1
-    await asyncio.sleep(0.02)
-    await tx.publish(channel="export", payload={"dataset": "d", "record": {"running": running}})
-    running -= 1
+async def holds(event, tx):
+    await tx.conn.execute("select pg_advisory_xact_lock_shared(17)")
 
 @on("charge.failed")
 async def waits(event, tx):
     await asyncio.sleep(60)
+"""
+HELD = """
+select count(*) from pg_locks where locktype = 'advisory' and objid = 17 and not granted
+    and database = (select oid from pg_database where datname = current_database())
 """
 INVOICE = {"id": "in_1", "object": "invoice", "customer": "cus_1", "customer_email": "a@example.com"}
 CUSTOMER = {"id": "cus_1", "object": "customer", "email": "a@example.com"}
@@ -264,9 +263,18 @@ async def test_an_event_around_every_object_stripe_has_is_processed(pool: Pool, 
 async def test_handlers_leave_connections_to_the_others(scene: Scene) -> None:
     for number in range(20):
         await scene.receive(snapshot_event("charge.succeeded", {"id": f"ch_{number}", "object": "charge"}))
-    answers = await asyncio.gather(*(scene.deliver(claim) for claim in await scene.claim()))
-    assert answers == [Settled()] * 20
-    assert max(sent["record"]["running"] for sent in await scene.sent()) == processor.HANDLING_MAX
+    claims = await scene.claim()
+    async with asyncio.timeout(30), scene.pool.acquire() as gate:
+        await gate.execute("select pg_advisory_lock(17)")
+        delivering = [asyncio.create_task(scene.deliver(claim)) for claim in claims]
+        while await gate.fetchval(HELD) < processor.HANDLING_MAX:
+            await asyncio.sleep(0)
+        async with AsyncExitStack() as others:
+            for _ in range(scene.pool.get_max_size() - processor.HANDLING_MAX - 1):
+                await others.enter_async_context(scene.pool.acquire())  # behind every handler that asked
+            assert await gate.fetchval(HELD) == processor.HANDLING_MAX
+        await gate.execute("select pg_advisory_unlock(17)")
+        assert await asyncio.gather(*delivering) == [Settled()] * 20
 
 
 async def test_a_handler_that_does_not_end_is_cut_and_named(
