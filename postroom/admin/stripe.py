@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from postroom.admin.audit import Actor, record
@@ -24,6 +25,7 @@ async def backfill(
     missed: Backfill,
     query: EventQuery,
     *,
+    effects_since: datetime | None = None,
     transactions: Transactions,
     wait_s: float,
     told: Told,
@@ -39,6 +41,7 @@ async def backfill(
         "until": query.until.isoformat() if query.until else None,
         "type": query.type,
         "account": query.account,
+        "effects_since": effects_since.isoformat() if effects_since else None,
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     done = Backfilled()
@@ -49,14 +52,14 @@ async def backfill(
         told(now)
 
     async def ended(**reason: str) -> None:
-        counts = {"listed": done.listed, "duplicates": done.duplicates, "taken": done.taken}
+        counts = {name: getattr(done, name) for name in ("listed", "duplicates", "taken", "effects")}
         async with transactions() as conn:
             await record(conn, actor, "stripe.backfill_ended", **wanted, **reason, **counts)
 
     async with transactions() as conn:
         await record(conn, actor, "stripe.backfill", **wanted)
     try:
-        done = await missed.run(query, wait_s=wait_s, told=keep, waits=waits)
+        done = await missed.run(query, effects_since=effects_since, wait_s=wait_s, told=keep, waits=waits)
     except (Unavailable, Refused) as error:
         await ended(reason=error.detail)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -14,9 +15,9 @@ from postroom.base.errors import PostroomError, Unavailable
 from postroom.base.ids import parse_uuid
 from postroom.channels.stripe.backfill import Backfilled, Refused
 from postroom.channels.stripe.client import EventQuery
-from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
+from postroom.cli.output import JsonFlag, confirm, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
-from postroom.cli.times import HINT, parse_since
+from postroom.cli.times import HINT, parse_moment, parse_since
 from postroom.encryption.keyring import keyring_of
 
 KEPT: Final = timedelta(days=30)
@@ -29,6 +30,7 @@ _EXAMPLES: Final = examples(
     "postroom stripe backfill --since 3d --dry-run",
     "postroom stripe backfill --since 2026-05-01T12:00:00Z --until 1h",
     "postroom stripe backfill --since 3d --type 'invoice.*'",
+    "postroom stripe backfill --since 3d --effects",
 )
 
 
@@ -57,25 +59,38 @@ def backfill(
             min=0, max=86_400, help="How long to wait for Stripe while it is unavailable, in seconds."
         ),
     ] = 600.0,
+    effects: Annotated[
+        bool, typer.Option("--effects", help="Cause what routes and handlers say. Looks and asks first.")
+    ] = False,
+    age_max: Annotated[
+        str, typer.Option(help=f"With --effects: what is older causes nothing. {HINT.capitalize()}.")
+    ] = "3d",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Fetch what Stripe could not deliver. Known events are skipped; it can be run again at any time.
 
+    By default it fills the mirror and the ledger and causes nothing: no mail, no webhook, no export. That is
+    caught up on by --effects, by postroom stripe reprocess, and when Stripe sends such an event after all.
+
     Stripe lists the snapshot events of 30 days. Needs POSTROOM_STRIPE__API_KEY with the right to read events.
     """
-    query = _query(since, until, type_, account)
-    done = in_session(lambda session: _run(session, query, dry_run=dry_run, wait_s=wait_s))
+    wanted = Wanted(_query(since, until, type_, account), parse_moment(age_max) if effects else None, wait_s)
+    if dry_run or (effects and not yes):
+        _show(in_session(lambda session: _run(session, wanted, dry_run=True)), as_json=as_json and dry_run)
+        if dry_run:
+            return
+        confirm(
+            "Take it in, with its effects?", yes=False, otherwise="add --yes, or look first with --dry-run"
+        )
+    done = in_session(lambda session: _run(session, wanted, dry_run=False))
     if as_json:
         print_json(done)
         return
-    if dry_run:
-        print_table(
-            ("EVENT", "TYPE", "OBJECT", "CREATED"),
-            ((m.event_id, m.type, m.object_id, m.created) for m in done.sample),
-            empty="Nothing is missing.",
-        )
     print(_told(done))
+    if done.taken > done.effects:
+        print(f"{done.taken - done.effects} of them filled the mirror and caused nothing; see --effects.")
 
 
 @group.command(epilog=_AGAIN_EXAMPLES)
@@ -99,6 +114,28 @@ def reprocess(
     print(f"On its way once more, as message {again}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a backfill was asked for."""
+
+    query: EventQuery
+    effects_since: datetime | None
+    wait_s: float
+
+
+def _show(found: Backfilled, *, as_json: bool) -> None:
+    """After a dry run."""
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("EVENT", "TYPE", "OBJECT", "CREATED"),
+        ((m.event_id, m.type, m.object_id, m.created) for m in found.sample),
+        empty="Nothing is missing.",
+    )
+    print(_told(found))
+
+
 def _query(since: str, until: str | None, type_: str | None, account: str | None) -> EventQuery:
     begins, ends = parse_since(since), parse_since(until)
     now = datetime.now(UTC)
@@ -109,7 +146,7 @@ def _query(since: str, until: str | None, type_: str | None, account: str | None
     return EventQuery(since=begins, until=ends, type=type_, account=account)
 
 
-async def _run(session: Session, query: EventQuery, *, dry_run: bool, wait_s: float) -> Backfilled:
+async def _run(session: Session, wanted: Wanted, *, dry_run: bool) -> Backfilled:
     # Imported late: all channels are behind it, which no other command should pay for.
     from postroom.wiring import open_backfill
 
@@ -127,12 +164,20 @@ async def _run(session: Session, query: EventQuery, *, dry_run: bool, wait_s: fl
             opened.check()
             try:
                 if dry_run:
-                    return await opened.run(query, dry_run=True, wait_s=wait_s, told=told, waits=waits)
+                    return await opened.run(
+                        wanted.query,
+                        effects_since=wanted.effects_since,
+                        dry_run=True,
+                        wait_s=wanted.wait_s,
+                        told=told,
+                        waits=waits,
+                    )
                 return await actions.backfill(
                     opened,
-                    query,
+                    wanted.query,
+                    effects_since=wanted.effects_since,
                     transactions=session.change,
-                    wait_s=wait_s,
+                    wait_s=wanted.wait_s,
                     told=told,
                     waits=waits,
                     actor=session.actor,
@@ -156,7 +201,8 @@ def _waits(progress: Progress) -> Callable[[str, float], None]:
 
 
 def _told(done: Backfilled) -> str:
+    effects = f" ({done.effects} with effects)" if done.effects else ""
     return (
-        f"{done.listed} listed by Stripe, {done.duplicates} known already, {done.missing} missing, "
+        f"{done.listed} listed by Stripe, {done.duplicates} known already, {done.missing} missing{effects}, "
         f"{done.taken} taken in."
     )

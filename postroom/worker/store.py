@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from postroom.base.db import Connection, Record, query
+from postroom.base.version import VERSION
 from postroom.worker.model import JOB_NAMES, RUNNER, JobStatus
 
 _RUNS = query(__package__, "list_job_runs")
@@ -27,6 +28,7 @@ _LIST_JOBS = query(__package__, "list_jobs")
 _REQUEST_JOB = query(__package__, "mark_job_requested")
 _NOTIFY_RUNNER = query(__package__, "notify_runner")
 _PAUSE_JOB = query(__package__, "pause_job")
+_LIST_OTHER_VERSIONS = query(__package__, "list_other_versions")
 _PRUNE_JOB_RUNS = query(__package__, "prune_job_runs")
 
 ERROR_MAX = 1_000
@@ -44,6 +46,11 @@ async def mark_beat(conn: Connection, *, worker: int, jobs: Sequence[str]) -> bo
 
 async def delete_worker(conn: Connection, *, worker: int) -> None:
     await conn.execute(_DELETE_WORKER, worker)
+
+
+async def list_other_versions(conn: Connection) -> list[str]:
+    """The versions of processes at work that are not of ours."""
+    return [row["version"] for row in await conn.fetch(_LIST_OTHER_VERSIONS, VERSION)]
 
 
 async def list_dead(conn: Connection, *, ttl_s: float) -> list[int]:

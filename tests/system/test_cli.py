@@ -274,9 +274,16 @@ async def test_what_was_missed_is_taken_in_through_an_outage_and_audited(cli: Cl
 
         again = await asyncio.to_thread(cli, *command[:-1], **key)
         assert again.out == "150 listed by Stripe, 150 known already, 0 missing, 0 taken in.\n"
+
+        acting = (*command, "--effects", "--age-max", "90m")
+        unasked = await asyncio.to_thread(cli, *acting[:4], *acting[5:], **key)
+        assert (unasked.code, "150 missing (150 with effects), 0 taken in" in unasked.out) == (2, True)
+        assert "nobody is there to ask: add --yes" in unasked.err
+        acted = await asyncio.to_thread(cli, *acting, "--yes", **key)
+        assert (acted.json["taken"], acted.json["effects"]) == (150, 150)
     finally:
         await stripe.stop()
-    assert await audited(pool) == [(ACTOR, "stripe.backfill_ended"), (ACTOR, "stripe.backfill")] * 3
+    assert await audited(pool) == [(ACTOR, "stripe.backfill_ended"), (ACTOR, "stripe.backfill")] * 4
 
 
 async def test_an_endpoint_from_creation_to_deletion(cli: Cli, pool: Pool) -> None:

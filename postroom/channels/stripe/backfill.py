@@ -22,6 +22,7 @@ from postroom.channels.stripe.event import OWN_ACCOUNT, Event, decode, parse
 from postroom.channels.stripe.ingest import Arrival, Ingest
 from postroom.resilience.breaker import Trip
 from postroom.resilience.circuits import Circuits
+from postroom.worker.store import list_other_versions
 
 log = get_logger(__name__)
 
@@ -52,13 +53,15 @@ class Missed:
 class Backfilled:
     """`listed`: what Stripe has; `duplicates`: known here; `missing`: not known; `taken`: booked now.
 
-    `taken` is 0 after a dry run. `sample`: some of what was missing.
+    `taken` is 0 after a dry run. `effects`: how many of the missing cause what routes and handlers say; what
+    only filled the mirror before is missing to them. `sample`: some of what was missing.
     """
 
     listed: int = 0
     duplicates: int = 0
     missing: int = 0
     taken: int = 0
+    effects: int = 0
     sample: tuple[Missed, ...] = ()
 
 
@@ -69,7 +72,8 @@ Waits = Callable[[str, float], None]
 class Backfill:
     """Reads Stripe's list of events behind the breaker `stripe` and takes in what is missing.
 
-    Promise: what is known already is left alone; it can be stopped and run again at any time.
+    Promise: what is known already is left alone; it can be stopped and run again at any time. What it takes
+    in fills the mirror and causes nothing, unless that is asked for.
     Does not promise: Stripe lists snapshot events of the last 30 days, and no thin events.
     """
 
@@ -91,6 +95,7 @@ class Backfill:
         self,
         query: EventQuery,
         *,
+        effects_since: datetime | None = None,
         dry_run: bool = False,
         wait_s: float = 600.0,
         told: Told = lambda _: None,
@@ -98,17 +103,23 @@ class Backfill:
     ) -> Backfilled:
         """Take in what is missing, oldest first. Our own account's id means what no account means.
 
+        `effects_since`: what was created then or later causes what routes and handlers say.
         An outage of Stripe is waited for, up to `wait_s` for one page. `told` hears how far it is after
         each batch, `waits` why and for how many seconds it waits.
         Errors: `InvalidInput` without an API key; `Refused` when Stripe does not accept it;
-        `Unavailable` when Stripe or the database is away. What was taken before stays.
+        `Unavailable` when Stripe or the database is away, and while processes of another version are at work,
+        which might act on what should cause nothing. What was taken before stays.
         """
         self.check()
+        if not dry_run:
+            await self._check_versions()
         if query.account is not None and query.account == await self._own_account():
             query = replace(query, account=None)
         done = Backfilled()
         async for batch in self._batches(query, wait_s, waits):
-            done = _added(done, await self._take_missing(batch, query.account, dry_run=dry_run))
+            done = _added(
+                done, await self._take_missing(batch, query.account, effects_since, dry_run=dry_run)
+            )
             told(done)
         log.info("stripe.backfilled", since=query.since.isoformat(), listed=done.listed, taken=done.taken)
         return done
@@ -130,6 +141,13 @@ class Backfill:
             page = oldest.pop() if oldest else await self._page(query, place, wait_s, waits)
             yield list(page.events)
         yield list(newest.events)
+
+    async def _check_versions(self) -> None:
+        async with self._pool.acquire() as conn:
+            others = await list_other_versions(conn)
+        if others:
+            told = ", ".join(others)
+            raise Unavailable(f"processes of another version ({told}) are at work: end the upgrade first")
 
     async def _own_account(self) -> str | None:
         """None where this key may not ask. Errors: `Unavailable`."""
@@ -173,14 +191,19 @@ class Backfill:
             raise Refused(failed.reason)
 
     async def _take_missing(
-        self, listed: Sequence[dict[str, Any]], account: str | None, *, dry_run: bool
+        self,
+        listed: Sequence[dict[str, Any]],
+        account: str | None,
+        effects_since: datetime | None,
+        *,
+        dry_run: bool,
     ) -> Backfilled:
-        arrivals = [_arrival(event, account) for event in reversed(listed)]
+        arrivals = [_arrival(event, account, effects_since) for event in reversed(listed)]
         async with self._pool.acquire() as conn:
             known = await store.list_known(
                 conn, account=account or OWN_ACCOUNT, event_ids=[a.event.id for a in arrivals]
             )
-        missing = [arrival for arrival in arrivals if arrival.event.id not in known]
+        missing = [each for each in arrivals if known.get(each.event.id) not in (True, each.effects)]
         received = (
             [] if dry_run else await asyncio.gather(*(self._ingest.take(arrival) for arrival in missing))
         )
@@ -190,6 +213,7 @@ class Backfill:
             duplicates=len(arrivals) - len(missing) + late,
             missing=len(missing) - late,
             taken=len(received) - late,
+            effects=sum(each.effects for each in missing),
             sample=tuple(_missed(arrival.event) for arrival in missing[-SAMPLE_MAX:]),
         )
 
@@ -200,6 +224,7 @@ def _added(one: Backfilled, other: Backfilled) -> Backfilled:
         duplicates=one.duplicates + other.duplicates,
         missing=one.missing + other.missing,
         taken=one.taken + other.taken,
+        effects=one.effects + other.effects,
         sample=(*reversed(other.sample), *one.sample)[:SAMPLE_MAX],
     )
 
@@ -208,7 +233,10 @@ def _missed(event: Event) -> Missed:
     return Missed(event.id, event.type, event.object_id, event.created)
 
 
-def _arrival(listed: dict[str, Any], account: str | None) -> Arrival:
+def _arrival(listed: dict[str, Any], account: str | None, effects_since: datetime | None) -> Arrival:
     """A listed event as the webhook would have brought it; the list leaves the account out."""
     raw = msgspec.json.encode(listed if account is None else {**listed, "account": account})
-    return Arrival(parse(decode(raw)), raw, secret=None)
+    event = parse(decode(raw))
+    return Arrival(
+        event, raw, secret=None, effects=effects_since is not None and event.created >= effects_since
+    )

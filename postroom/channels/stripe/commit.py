@@ -133,7 +133,7 @@ class Commits:
             for work in works:
                 if work.acts:
                     await work.plan.run_handlers(conn, work.seen, work.origin)
-            await store.mark_events(conn, [(work.event, work.state) for work in works])
+            await store.mark_events(conn, [(work.claim.message_id, work.state) for work in works])
             await self._settle(conn, works)
         for work in works:
             _log(work)

@@ -28,8 +28,8 @@ class EffectFailed(Exception):
 class Plan:
     """The routes and handlers that an event type is for."""
 
-    routes: Sequence[Route]
-    handlers: Sequence[Handler]
+    routes: Sequence[Route] = ()
+    handlers: Sequence[Handler] = ()
 
     @property
     def empty(self) -> bool:
@@ -48,6 +48,9 @@ class Plan:
         """Errors: `EffectFailed`; the caller rolls back."""
         for handler in self.handlers:
             await run_handler(handler, Transaction(conn, event, origin, handler.name))
+
+
+NO_EFFECTS: Final = Plan()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from postroom.base.log import get_logger
 from postroom.base.settings import StripeSettings
 from postroom.channels.stripe import store
 from postroom.channels.stripe.event import Event, decode, parse
-from postroom.channels.stripe.message import message_of
+from postroom.channels.stripe.message import message_of, mirror_message
 from postroom.channels.stripe.signature import SignatureVerifier
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.publish import Published, publish_many
@@ -41,19 +41,24 @@ class Received(msgspec.Struct, frozen=True, gc=False):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """One event on its way into the ledger. `secret`: the fingerprint that matched; None: a backfill."""
+    """One event on its way into the ledger. `secret`: the fingerprint that matched; None: a backfill.
+
+    `effects`: False for one that only fills the mirror.
+    """
 
     event: Event
     raw: bytes
     secret: str | None
     traceparent: str | None = None
+    effects: bool = True
 
 
 class Ingest:
     """Takes events in, many in one commit.
 
     Promise: what it answered for is committed: the message, its delivery and the raw body.
-    One event that cannot be stored never fails the ones beside it.
+    One event that cannot be stored never fails the ones beside it. What only filled the mirror may come in
+    once more with its effects, by Stripe's own retry for one.
     Does not promise: it processes nothing.
     """
 
@@ -152,8 +157,11 @@ class Ingest:
 
     def _row(self, arrival: Arrival) -> store.EventRow:
         event = arrival.event
-        message = message_of(event, traceparent=arrival.traceparent)
-        return store.EventRow(event, message, self._state(event), arrival.secret, arrival.raw)
+        message = mirror_message(event)
+        if arrival.effects:
+            message = message_of(event, traceparent=arrival.traceparent)
+        state = self._state(event)
+        return store.EventRow(event, message, state, arrival.secret, arrival.effects, arrival.raw)
 
     def _state(self, event: Event) -> store.EventState:
         if quarantined(event, self._settings):

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from postroom.channels.stripe.event import Event
+from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import Channel, Message
 
 _AFTER: Final = ":after:"
+_MIRRORED: Final = ":mirrored"
 
 
 def key_after(event: Event, message_id: UUID) -> str:
@@ -19,6 +23,16 @@ def key_after(event: Event, message_id: UUID) -> str:
 def is_again(key: str | None) -> bool:
     """Whether the message with this key is an event that is processed again."""
     return key is not None and _AFTER in key
+
+
+def is_mirrored_only(key: str | None) -> bool:
+    """Whether the message with this key is an event that causes nothing, as far as it went in by this one."""
+    return key is not None and key.endswith(_MIRRORED)
+
+
+def mirror_message(event: Event) -> Message:
+    """An event that only fills the mirror: its own key stays free for the one that causes something."""
+    return msgspec.structs.replace(message_of(event, key=f"{event.key}{_MIRRORED}"), urgency=Urgency.BULK)
 
 
 def message_of(

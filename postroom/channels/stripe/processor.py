@@ -16,10 +16,10 @@ from postroom.base.settings import StripeSettings
 from postroom.channels.stripe import store
 from postroom.channels.stripe.commit import Commits, Work
 from postroom.channels.stripe.current import CurrentObjects, needs_current
-from postroom.channels.stripe.effects import EffectFailed, Effects, Plan
+from postroom.channels.stripe.effects import NO_EFFECTS, EffectFailed, Effects, Plan
 from postroom.channels.stripe.event import Event, parse
 from postroom.channels.stripe.ingest import quarantined
-from postroom.channels.stripe.message import is_again
+from postroom.channels.stripe.message import is_again, is_mirrored_only
 from postroom.channels.stripe.store import EventState, MirrorState
 from postroom.channels.stripe.transaction import Origin, key_prefix
 from postroom.encryption.keyring import NO_KEYS, Keyring
@@ -30,6 +30,7 @@ from postroom.outbox.model import (
     Channel,
     Claim,
     Deferred,
+    Delivered,
     Rejected,
     RetryLater,
     Settled,
@@ -121,8 +122,10 @@ class StripeAdapter:
         started_s = self._clock.monotonic()
         mirror = await self._mirror_states.submit(event)
         if mirror is None or mirror.message_id != claim.message_id:
+            if is_mirrored_only(claim.key):
+                return Delivered(detail="came in once more meanwhile")
             return Rejected("no such event came in through the webhook", cause=Cause.OURS)
-        plan = self._effects.plan(event.type)
+        plan = self._effects.plan(event.type) if mirror.effects else NO_EFFECTS
         state = self._state(event, plan)
         as_of, fetched = event.created, None
         if state is not EventState.QUARANTINED and needs_current(event, mirror, plan):

@@ -50,6 +50,7 @@ class EventRow(msgspec.Struct, frozen=True):
     message: Message
     state: EventState
     secret: str | None
+    effects: bool
     raw: bytes
 
 
@@ -58,6 +59,7 @@ class Kept:
     """What is kept of an event (None: retention was there), and where its message stands."""
 
     raw: bytes | None
+    effects: bool
     correlation_id: str
     waits: bool
     dead: bool
@@ -68,7 +70,7 @@ class MirrorState:
     """An event that was received, and what the mirror has of its object, if anything."""
 
     message_id: UUID
-    state: EventState
+    effects: bool
     as_of: datetime | None
     mirrored_event_id: str | None
     fetched: bool | None
@@ -102,7 +104,7 @@ async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int
 
 
 async def insert_events(conn: Connection, rows: Sequence[tuple[EventRow, UUID]], keyring: Keyring) -> None:
-    """Keep events beside their messages, encrypted; one that is known already stays as it is."""
+    """Keep events beside their messages, encrypted; what is known stays, unless it only filled the mirror."""
     await conn.execute(
         _INSERT_EVENTS,
         [message_id for _, message_id in rows],
@@ -126,6 +128,7 @@ def _columns(rows: Sequence[EventRow]) -> list[list[Any]]:
         [e.thin for e in events],
         [e.created for e in events],
         [row.secret for row in rows],
+        [row.effects for row in rows],
     ]
 
 
@@ -150,8 +153,8 @@ async def fetch_mirror_states(conn: Connection, events: Sequence[Event]) -> list
     )
     found: list[MirrorState | None] = [None] * len(events)
     for row in rows:
-        place, message_id, state, as_of, mirrored_event_id, fetched = row
-        found[place - 1] = MirrorState(message_id, EventState(state), as_of, mirrored_event_id, fetched)
+        place, *state = row
+        found[place - 1] = MirrorState(*state)
     return found
 
 
@@ -180,18 +183,13 @@ async def mark_deleted(conn: Connection, *, event: Event, as_of: datetime) -> No
     await conn.execute(_MARK_DELETED, event.account_key, event.object_id, as_of)
 
 
-async def mark_events(conn: Connection, ended: Sequence[tuple[Event, EventState]]) -> None:
-    await conn.execute(
-        _MARK_EVENTS,
-        [event.account_key for event, _ in ended],
-        [event.id for event, _ in ended],
-        [state for _, state in ended],
-    )
+async def mark_events(conn: Connection, ended: Sequence[tuple[UUID, EventState]]) -> None:
+    await conn.execute(_MARK_EVENTS, [message_id for message_id, _ in ended], [state for _, state in ended])
 
 
-async def list_known(conn: Connection, *, account: str, event_ids: Sequence[str]) -> set[str]:
-    """Which of these have been received."""
-    return {row["event_id"] for row in await conn.fetch(_LIST_KNOWN, account, event_ids)}
+async def list_known(conn: Connection, *, account: str, event_ids: Sequence[str]) -> dict[str, bool]:
+    """Which of these have been received, and whether with their effects."""
+    return {row["event_id"]: row["effects"] for row in await conn.fetch(_LIST_KNOWN, account, event_ids)}
 
 
 async def list_sent(conn: Connection, *, correlation_id: str, key_prefix: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
--- Write down how the processing of events ended. $1 accounts, $2 event ids, $3 states
+-- Write down how the processing of events ended, unless they go by another message now. $1 message ids, $2 states
 update postroom.stripe_event e set state = i.state, settled_at = now()
-from unnest($1::text[], $2::text[], $3::text[]) as i(account, event_id, state)
-where e.account = i.account and e.event_id = i.event_id
+from unnest($1::uuid[], $2::text[]) as i(message_id, state)
+where e.message_id = i.message_id
