@@ -152,20 +152,28 @@ def _upgrade(connection: SyncConnection) -> None:
     command.upgrade(config, "head")
 
 
-async def migrate(dsn: str) -> None:
+async def migrate(dsn: str) -> str:
     """Upgrade to `head` in one transaction; several callers at once follow each other.
+
+    A schema that is ahead of this code is left as it is, as in a rolling deploy.
 
     Indexes of large tables are made before it and dropped after it, beside publishers that go on. Both wait
     for transactions that are open by then, and are taken up again by the next call if they are cut off.
     A role `postroom_publisher` that was made since the last time may publish from then on.
-    Errors: what the driver raises; nothing is changed then, but for indexes.
+    Returns: the revision that the schema is at. Errors: what the driver raises; nothing is changed then, but for
+    indexes.
     """
+    schema = read_schema()
     async with _alone(dsn):
         conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
         try:
+            revision = await fetch_revision(conn)
+            if revision is not None and revision not in schema.known:
+                return revision
             await _create_indexes(conn)
             await _migrate(dsn)
             await _drop_indexes(conn)
+            return schema.head
         finally:
             await conn.close(timeout=CONNECT_TIMEOUT_S)
 

@@ -26,5 +26,7 @@ def register(application: typer.Typer) -> None:
 
         settings = load_settings()
         with open_database(settings) as database, console(stderr=True).status("migrating"):
-            asyncio.run(run_migrations(database.dsn))
-        print(f"The schema is at {head()}.")
+            revision = asyncio.run(run_migrations(database.dsn))
+        print(f"The schema is at {revision}.")
+        if revision != head():
+            print(f"This version knows revisions up to {head()}: a newer one made it, and nothing was changed.")

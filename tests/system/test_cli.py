@@ -160,6 +160,17 @@ async def test_a_database_without_the_schema_is_told_and_mended(cli: Cli, pool: 
     assert (await asyncio.to_thread(cli, "jobs", "list")).code == 0
 
 
+async def test_migrate_leaves_a_schema_of_a_newer_version_alone(cli: Cli, pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute("update postroom.alembic_version set version_num = '9999'")
+    done = await asyncio.to_thread(cli, "migrate")
+    assert done.code == 0
+    assert "at 9999" in done.out
+    assert "a newer one made it, and nothing was changed" in done.out.replace("\n", " ")
+    async with pool.acquire() as conn:
+        assert await conn.fetchval("select version_num from postroom.alembic_version") == "9999"
+
+
 async def test_publishing_twice_under_one_key_answers_the_first_id(cli: Cli, pool: Pool) -> None:
     arguments = ("publish", "email", "--key", "welcome:42", "--json", "--payload")
     payload = '{"to": "a@example.com", "subject": "Hello", "text": "…"}'
