@@ -160,8 +160,8 @@ async def migrate(dsn: str) -> str:
     Indexes of large tables are made before it and dropped after it, beside publishers that go on. Both wait
     for transactions that are open by then, and are taken up again by the next call if they are cut off.
     A role `postroom_publisher` that was made since the last time may publish from then on.
-    Returns: the revision that the schema is at. Errors: what the driver raises; nothing is changed then, but for
-    indexes.
+    Returns: the revision that the schema is at.
+    Errors: what the driver raises; nothing is changed then, but for indexes.
     """
     schema = read_schema()
     async with _alone(dsn):

@@ -29,4 +29,6 @@ def register(application: typer.Typer) -> None:
             revision = asyncio.run(run_migrations(database.dsn))
         print(f"The schema is at {revision}.")
         if revision != head():
-            print(f"This version knows revisions up to {head()}: a newer one made it, and nothing was changed.")
+            print(
+                f"This version knows revisions up to {head()}: a newer one made it, and nothing was changed."
+            )

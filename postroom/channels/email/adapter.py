@@ -227,7 +227,9 @@ class EmailAdapter:
     async def _taken(self, claim: Claim, wanted: _Wanted, receipt: Receipt) -> Delivered | Failure:
         """The mail is out. Whoever was refused keeps the message alive, for them alone."""
         if not receipt.refused:
-            return Delivered(str(receipt.code), address.mask(receipt.answer)[:DETAIL_CHARACTERS_MAX])
+            # The server's id of the mail is in it, which later events about it are matched by.
+            answer = address.mask_these(receipt.answer, (*wanted.addresses, self._sender.addr_spec))
+            return Delivered(str(receipt.code), answer[:DETAIL_CHARACTERS_MAX])
         refused = {each.recipient for each in receipt.refused}
         accepted = [
             position

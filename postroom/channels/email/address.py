@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from email.errors import MessageError
 from email.headerregistry import Address
 
@@ -62,3 +63,10 @@ def sender(text: str) -> Address:
 def mask(text: str) -> str:
     """Cut the local part of every address in the text: `ann@example.com` becomes `a***@example.com`."""
     return _ADDRESS.sub(r"\1***@\2", text)
+
+
+def mask_these(text: str, addresses: Iterable[str]) -> str:
+    """Cut the local part of these addresses. What else looks like one may be an id: `<42.ab@mx.example>`."""
+    for each in addresses:
+        text = re.sub(re.escape(each), mask(each).replace("\\", r"\\"), text, flags=re.IGNORECASE)
+    return text

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from aiosmtplib import (
@@ -17,6 +16,7 @@ from aiosmtplib import (
 )
 
 from postroom.channels.email.address import mask
+from postroom.channels.email.answer import Answer
 from postroom.outbox.model import Cause, Rejected, RetryLater, Trip, Unknown
 
 DETAIL_CHARACTERS_MAX = 500
@@ -44,7 +44,6 @@ _REFUSED = {
     Phase.BODY: "the mail server refused the mail",
 }
 
-_ENHANCED = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})\b")
 _LOGIN_CODES = frozenset({530, 534, 535, 538})
 
 MENDABLE_CODES = (
@@ -52,44 +51,6 @@ MENDABLE_CODES = (
     *(Phase.CONNECT.value, Phase.LOGIN.value, Phase.SENDER.value),
 )
 """What dies with cause `ours` and passes, the mail as it is, once server or settings are mended: codes."""
-
-_PROTOCOL_CODES = frozenset({500, 501, 502, 503, 504, 555})
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A server's refusal. `enhanced` is (class, subject, detail) of RFC 3463, where the server sent it."""
-
-    code: int
-    enhanced: tuple[int, int, int] | None
-    text: str
-
-    @classmethod
-    def of(cls, error: SMTPResponseException) -> Answer:
-        found = _ENHANCED.match(error.message)
-        enhanced = (int(found[1]), int(found[2]), int(found[3])) if found else None
-        return cls(error.code, enhanced if enhanced and enhanced[0] != 2 else None, error.message)
-
-    @property
-    def temporary(self) -> bool:
-        """The enhanced class beats the basic code."""
-        return (self.enhanced[0] if self.enhanced else self.code // 100) == 4
-
-    @property
-    def subject(self) -> int | None:
-        return self.enhanced[1] if self.enhanced else None
-
-    @property
-    def too_large(self) -> bool:
-        return self.enhanced is not None and self.enhanced[1:] in {(3, 4), (2, 3)}
-
-    @property
-    def mailbox_full(self) -> bool:
-        return self.enhanced[1:] == (2, 2) if self.enhanced else self.code == 552
-
-    @property
-    def codes(self) -> str:
-        return f"{self.code} {'.'.join(map(str, self.enhanced))}" if self.enhanced else str(self.code)
 
 
 def outcome_of(error: BaseException, phase: Phase) -> Failure:
@@ -132,8 +93,11 @@ def _of_answer(answer: Answer, phase: Phase) -> Failure:
         return outcome if outcome.code in MENDABLE_CODES else replace(outcome, code=phase.value)
     if answer.too_large:
         return _reject(f"{reason} (too large for it)", answer)
-    if phase in (Phase.CONNECT, Phase.SENDER):
-        # No recipient has been named yet, so this is about us or the server, and hits every mail alike.
+    if (pause_s := answer.throttled_s) is not None:
+        slower = _retry(f"{reason} (too much at once)", answer, trip=Trip.NOW)
+        return replace(slower, after_s=pause_s)
+    if phase in (Phase.CONNECT, Phase.SENDER) or answer.sender_not_allowed:
+        # About us or the server, so it hits every mail alike: no recipient has been named yet, or it says so.
         cause = Cause.PASSING if answer.temporary else Cause.OURS
         outcome = _retry(reason, answer, trip=Trip.STRIKE, cause=cause)
         return outcome if answer.temporary else replace(outcome, code=phase.value)
@@ -151,7 +115,7 @@ def _of_permanent(answer: Answer, reason: str) -> Failure:
         # Policy: SPF, DKIM, relaying, reputation or content. The mailbox is fine; it is on our side that
         # somebody must mend something, and until then another attempt only hurts our reputation.
         return _reject(f"{reason} (policy)", answer, cause=Cause.OURS)
-    if answer.subject == 5 or (answer.enhanced is None and answer.code in _PROTOCOL_CODES):
+    if answer.of_protocol:
         return _reject(f"{reason} (protocol)", answer, cause=Cause.OURS)
     return _reject(reason, answer)
 

@@ -1,0 +1,88 @@
+"""A mail server's refusal, read: its codes, and its words where the codes say too little or the wrong thing.
+
+The words are those of the servers that teams send through, each held by a test that names its source.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+from aiosmtplib import SMTPResponseException
+
+_ENHANCED: Final = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})\b")
+_PROTOCOL_CODES: Final = frozenset({500, 501, 502, 503, 504, 555})
+
+_TOO_LARGE: Final = re.compile(r"message.{0,40}(size|too (large|big|long))|size exceed", re.IGNORECASE)
+_THROTTLED: Final = re.compile(
+    r"throttl|sending (rate|limit|quota)|message quota|messaging limit|maximum credits"
+    r"|rate limit|too (many|frequent) (concurrent|connect|messages)|relay limit exceeded",
+    re.IGNORECASE,
+)
+_OF_THE_DAY: Final = re.compile(r"daily|per day|24.hour|quota|credits", re.IGNORECASE)
+_SENDER_NOT_ALLOWED: Final = re.compile(
+    r"not verified|verified sender|sender signature|not authorized to send|sandbox subdomains"
+    r"|sending (is |has been )?(suspended|paused)",
+    re.IGNORECASE,
+)
+THROTTLED_S: Final = 5.0
+QUOTA_S: Final = 600.0
+"""SES asks for a wait of up to 10 minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A server's refusal. `enhanced` is (class, subject, detail) of RFC 3463, where the server sent it."""
+
+    code: int
+    enhanced: tuple[int, int, int] | None
+    text: str
+
+    @classmethod
+    def of(cls, error: SMTPResponseException) -> Self:
+        found = _ENHANCED.match(error.message)
+        enhanced = (int(found[1]), int(found[2]), int(found[3])) if found else None
+        return cls(error.code, enhanced if enhanced and enhanced[0] != 2 else None, error.message)
+
+    @property
+    def temporary(self) -> bool:
+        """The enhanced class beats the basic code."""
+        return (self.enhanced[0] if self.enhanced else self.code // 100) == 4
+
+    @property
+    def subject(self) -> int | None:
+        return self.enhanced[1] if self.enhanced else None
+
+    @property
+    def too_large(self) -> bool:
+        if self.enhanced is not None:
+            return self.enhanced[1:] in {(3, 4), (2, 3)}
+        return self.code == 552 and _TOO_LARGE.search(self.text) is not None
+
+    @property
+    def mailbox_full(self) -> bool:
+        return self.enhanced[1:] == (2, 2) if self.enhanced else self.code == 552 and not self.too_large
+
+    @property
+    def throttled_s(self) -> float | None:
+        """How long to send nothing at all, where we send more than the server grants us."""
+        if self.mailbox_full or not _THROTTLED.search(self.text):
+            return None
+        return QUOTA_S if _OF_THE_DAY.search(self.text) else THROTTLED_S
+
+    @property
+    def sender_not_allowed(self) -> bool:
+        """Our address or account, whichever recipient it came up at."""
+        return self.subject not in (1, 2) and _SENDER_NOT_ALLOWED.search(self.text) is not None
+
+    @property
+    def of_protocol(self) -> bool:
+        """Not so 550 with 5.5.0, which is what Outlook says of a mailbox that is not there."""
+        if self.enhanced is None:
+            return self.code in _PROTOCOL_CODES
+        return self.enhanced[1] == 5 and self.code != 550
+
+    @property
+    def codes(self) -> str:
+        return f"{self.code} {'.'.join(map(str, self.enhanced))}" if self.enhanced else str(self.code)
