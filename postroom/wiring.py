@@ -104,7 +104,7 @@ async def open_services(settings: Settings, dsn: str, *, worker: int = 0) -> Asy
 
 async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack: AsyncExitStack) -> Services:
     clock = SystemClock()
-    keyring = keyring_of(settings.encryption.keys)
+    keyring = keyring_of(settings.encryption)
     circuits = Circuits(pool=pool, clock=clock, worker=worker)
     ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, worker=worker, keyring=keyring)
     stack.push_async_callback(ingest.close)
@@ -179,7 +179,7 @@ async def open_effects(settings: Settings) -> AsyncIterator[tuple[Effects, Check
     async with AsyncExitStack() as stack:
         pool = await open_pool("postgresql://", connections_max=1)  # connects at first use, which never comes
         stack.push_async_callback(_close_pool, pool)
-        keyring = keyring_of(settings.encryption.keys)
+        keyring = keyring_of(settings.encryption)
         adapters, effects = await _outbound_adapters(settings, pool, SystemClock(), stack, keyring)
         yield effects, {channel: adapter.check for channel, adapter in adapters.items()}
 
@@ -205,7 +205,8 @@ async def open_backfill(settings: Settings, dsn: str) -> AsyncIterator[Backfill]
         )
         stack.push_async_callback(_close_pool, pool)
         clock = SystemClock()
-        ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock)
+        keyring = keyring_of(settings.encryption)
+        ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, keyring=keyring)
         stack.push_async_callback(ingest.close)
         api = StripeApi(settings.stripe)
         stack.push_async_callback(api.close)

@@ -16,6 +16,7 @@ from postroom.channels.webhooks import deployment_secret, endpoints, store
 from postroom.channels.webhooks.address import Private
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret, EndpointState
 from postroom.channels.webhooks.payload import check_payload
+from postroom.encryption.keyring import Keyring
 from postroom.outbox.ledger import recovery
 from postroom.outbox.ledger.recovery import Found, Recovery
 
@@ -150,6 +151,7 @@ async def ping(
     *,
     data: dict[str, Any],
     event_type: str = PING_TYPE,
+    keyring: Keyring,
     actor: Actor,
 ) -> UUID:
     """Send a webhook to this endpoint alone, whatever types it listens to. Returns: the message's id.
@@ -159,7 +161,7 @@ async def ping(
     """
     endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
     check_payload({"tenant": endpoint.tenant, "type": event_type, "data": data}, allow_private=False)
-    message_id = await endpoints.insert_ping(conn, endpoint_id, type_=event_type, data=data)
+    message_id = await endpoints.insert_ping(conn, endpoint, type_=event_type, data=data, keyring=keyring)
     await _record(conn, actor, "ping", endpoint, type=event_type, message=str(message_id))
     return message_id
 

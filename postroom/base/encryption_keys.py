@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 SETTING: Final = "POSTROOM_ENCRYPTION__KEYS"
+REQUIRED_SETTING: Final = "POSTROOM_ENCRYPTION__REQUIRED_FROM"
 KEY_BYTES: Final = 32
 KEY_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 DERIVES: Final = "v2"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     Field,
     SecretStr,
@@ -20,7 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from postroom.base.encryption_keys import parse_keys
+from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
 from postroom.base.networks import Network, parse_proxies
 from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_hosts
@@ -188,12 +189,20 @@ class EncryptionSettings(BaseModel):
     """`name:v2:base64` of 32 bytes each, comma-separated; `postroom encryption new-key NAME` makes one. The
     first one encrypts, all decrypt. Every process needs the same."""
 
-    @field_validator("keys", mode="before")
+    required_from: AwareDatetime | None = None
+    """From then on nothing is believed that lies open in the database (`2027-01-31T00:00:00Z`): not payloads,
+    secrets of endpoints or hashes of tokens. Unset: they are. It needs a first key with `v2`."""
+    open_channels: Annotated[tuple[Literal["email", "webhook", "export"], ...], NoDecode] = ()
+    """Channels whose payloads may lie open all the same, comma-separated, because somebody publishes to them
+    by SQL. The job `sealing` encrypts them."""
+
+    @field_validator("keys", "open_channels", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
+    def _split(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str):
             value = tuple(part.strip() for part in value.split(",") if part.strip())
-            parse_keys(value)
+            if info.field_name == "keys":
+                parse_keys(value)
         return value
 
 
@@ -287,6 +296,7 @@ class Settings(BaseSettings):
             *secret_faults(_texts(self), needed=_needed(self), prod=self.prod),
             *_open_doors(self),
             *_mode_faults(self),
+            *_key_faults(self.encryption),
         ]
         if faults:
             raise ValueError("\n".join(faults))
@@ -350,6 +360,15 @@ def _mode_faults(settings: Settings) -> Iterator[str]:
         yield (
             f"POSTROOM_STRIPE__API_KEY: a key of {mode} mode contradicts POSTROOM_STRIPE__LIVEMODE: "
             "export a key of the other mode, or leave LIVEMODE unset"
+        )
+
+
+def _key_faults(encryption: EncryptionSettings) -> Iterator[str]:
+    keys = parse_keys(key.get_secret_value() for key in encryption.keys)
+    if encryption.required_from is not None and not (keys and keys[0].derives):
+        yield (
+            f"{REQUIRED_SETTING}: needs a first key of the form name:v2:base64 in {SETTING}; make one: "
+            "postroom encryption new-key NAME"
         )
 
 

@@ -35,7 +35,7 @@ def status(as_json: JsonFlag = False) -> None:
     """What is encrypted with which key. Exit code 1 if a key is missing. Reads all payloads, in batches."""
 
     async def work(session: Session) -> list[KeyUse]:
-        return await ops.count_keys(session.change, keyring=keyring_of(session.settings.encryption.keys))
+        return await ops.count_keys(session.change, keyring=keyring_of(session.settings.encryption))
 
     with console(stderr=True).status("counting"):
         uses = in_session(work)
@@ -68,7 +68,7 @@ def rotate(
         async def work(session: Session) -> list[Rotated]:
             return await ops.rotate(
                 session.change,
-                keyring=keyring_of(session.settings.encryption.keys),
+                keyring=keyring_of(session.settings.encryption),
                 pace_per_s=pace,
                 progress=lambda table, count: shown.update(f"sealing {table}: {count}"),
                 actor=session.actor,

@@ -39,7 +39,7 @@ def erase(
             who=who,
             cancel_open=cancel_open,
             time_max_s=TIME_MAX_S,
-            keyring=keyring_of(session.settings.encryption.keys),
+            keyring=keyring_of(session.settings.encryption),
             actor=session.actor,
         )
 

@@ -106,7 +106,7 @@ def _publish(body: bytes) -> list[Published]:
     async def work(session: Session) -> list[Published]:
         async with open_services(session.settings, session.dsn) as services:
             check_events(events, services.adapters, many=many)
-        keyring = keyring_of(session.settings.encryption.keys)
+        keyring = keyring_of(session.settings.encryption)
         async with session.change() as conn:
             published = await publish_many(conn, events, keyring=keyring)
             return await count_receivers(conn, events, published, keyring=keyring)

@@ -104,9 +104,7 @@ def reprocess(
     """Run an event through today's routes and handlers once more. What was sent before is not sent again."""
     wanted = parse_uuid(message_id, field="MESSAGE_ID")
     again = in_transaction(
-        lambda s: actions.reprocess(
-            s.conn, wanted, keyring=keyring_of(s.settings.encryption.keys), actor=s.actor
-        )
+        lambda s: actions.reprocess(s.conn, wanted, keyring=keyring_of(s.settings.encryption), actor=s.actor)
     )
     if as_json:
         print_json({"message_id": again})

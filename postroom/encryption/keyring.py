@@ -6,15 +6,27 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from postroom.base.encryption_keys import DERIVES, KEY_BYTES, KEY_NAME, SETTING, NamedKey, parse_keys
+from postroom.base.clock import Clock, SystemClock
+from postroom.base.encryption_keys import (
+    DERIVES,
+    KEY_BYTES,
+    KEY_NAME,
+    REQUIRED_SETTING,
+    SETTING,
+    NamedKey,
+    parse_keys,
+)
 from postroom.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    from pydantic import SecretStr
+
+    from postroom.base.settings import EncryptionSettings
 
 PREFIX: Final = "sealed:1:"
 NONCE_BYTES: Final = 12
@@ -32,6 +44,25 @@ class Unreadable(InvalidInput):
 
 class KeyMissing(Unreadable):
     """Its key is not here. Another process may have it, or this one soon: during a rotation, that is so."""
+
+
+class OpenRefused(Unreadable):
+    """Something lies open where only what a key of ours has encrypted is believed."""
+
+    code = "payload_open"
+    title = "A payload is not encrypted, and must be"
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """From when on nothing is believed that lies open, but on some channels."""
+
+    since: datetime
+    open_channels: Collection[str]
+    clock: Clock
+
+    def refuses(self, channel: str | None = None) -> bool:
+        return self.clock.now() >= self.since and channel not in self.open_channels
 
 
 class _Key:
@@ -63,7 +94,8 @@ class Keyring:
     Does not promise: a key that does not derive encrypts at most 4 billion times (random nonces of 96 bits).
     """
 
-    def __init__(self, keys: Sequence[NamedKey] = ()) -> None:
+    def __init__(self, keys: Sequence[NamedKey] = (), *, required: Required | None = None) -> None:
+        self.required = required
         self._keys = {key.name: _Key(key) for key in keys}
         self.names = tuple(self._keys)
         self.current = self.names[0] if keys else None
@@ -92,6 +124,18 @@ class Keyring:
                 f"the key {name!r} does not open it: another key once had this name, or it was changed"
             ) from None
 
+    def refuses_open(self, channel: str | None = None) -> bool:
+        """Whether what lies open is not to be believed: a payload of this channel, or whatever else."""
+        return self.required is not None and self.required.refuses(channel)
+
+    def check_open(self, channel: str | None = None) -> None:
+        """Errors: `OpenRefused`."""
+        if self.refuses_open(channel):
+            raise OpenRefused(
+                f"it is not encrypted, and {REQUIRED_SETTING} asks for that: whoever may write to the "
+                "database has put it there"
+            )
+
     def pseudonym(self, text: str) -> str:
         """Stands for a text in an index: the same for the same text and key, and tells nothing else."""
         return self.pseudonyms(text)[0]
@@ -101,9 +145,13 @@ class Keyring:
         return [_pseudonym(key.pseudonym_key, text) for key in self._keys.values()]
 
 
-def keyring_of(keys: Iterable[SecretStr]) -> Keyring:
+def keyring_of(settings: EncryptionSettings, clock: Clock | None = None) -> Keyring:
     """The keyring of checked settings."""
-    return Keyring(parse_keys(key.get_secret_value() for key in keys))
+    keys = parse_keys(key.get_secret_value() for key in settings.keys)
+    if settings.required_from is None:
+        return Keyring(keys)
+    required = Required(settings.required_from, settings.open_channels, clock or SystemClock())
+    return Keyring(keys, required=required)
 
 
 def new_key(name: str) -> str:

@@ -12,7 +12,6 @@ import asyncpg
 
 from postroom.base.db import DATABASE_AWAY, Connection, connect, fetch_one, query
 from postroom.base.durations import span
-from postroom.base.encryption_keys import SETTING
 from postroom.base.errors import SettingsInvalid
 from postroom.base.log import remove_secrets
 from postroom.base.migrate import fetch_revision, read_schema
@@ -21,6 +20,7 @@ from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.health.conditions import NAMED_MAX, Condition, Growth, conditions, release_command
 from postroom.health.crowding import check_crowding
+from postroom.health.encryption import check_keys
 from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.host import check_certificates, check_disks, check_settings
 from postroom.health.no_receiver import check_receivers
@@ -38,7 +38,6 @@ LoadEffects = Callable[[], Awaitable[None]]
 
 _DIAGNOSIS = query(__package__, "fetch_diagnosis")
 _TRANSACTIONS = query(__package__, "list_transactions")
-_IN_USE = query(__package__, "list_keys_in_use")
 _PARKED = query(__package__, "list_parked_endpoints")
 
 _NAMED_HERE: Final = frozenset({"DeliveriesParked", "EndpointDisabled", "TransactionHeldLong"})
@@ -58,7 +57,7 @@ async def diagnose(settings: Settings, dsn: str, *, load_effects: LoadEffects) -
         async with asyncio.timeout(TIMEOUT_S):
             conn = await connect(dsn, application="postroom doctor", pooler=settings.database_pooler)
             try:
-                await _examine(conn, findings, keyring_of(settings.encryption.keys))
+                await _examine(conn, findings, keyring_of(settings.encryption))
             finally:
                 conn.terminate()
     except (*DATABASE_AWAY, asyncpg.PostgresError) as away:
@@ -112,7 +111,7 @@ async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) 
         *await _parked(conn),
         *await check_crowding(conn),
         *await check_receivers(conn, facts["now"]),
-        *await _keys(conn, keyring),
+        *await check_keys(conn, keyring),
     ]
 
 
@@ -202,21 +201,3 @@ async def _parked(conn: Connection) -> list[Finding]:
         )
         for row in await conn.fetch(_PARKED)
     ]
-
-
-async def _keys(conn: Connection, keyring: Keyring) -> list[Finding]:
-    return [
-        error(
-            "encryption",
-            f"{count} waiting or dead messages are encrypted with the key {key!r}, not in {SETTING}; "
-            "give it to every process, and what waits goes out",
-            "postroom encryption status",
-        )
-        for key, count in (await _missing_keys(conn, keyring)).items()
-    ]
-
-
-async def _missing_keys(conn: Connection, keyring: Keyring) -> dict[str, int]:
-    """Keys that are not configured but encrypt what waits or is dead, each with how many were seen."""
-    rows = await conn.fetch(_IN_USE)
-    return {row["key"]: row["count"] for row in rows if row["key"] not in keyring.names}

@@ -23,6 +23,8 @@ _STORE: Final = query(__package__, "store_payloads")
 
 SEALED: Final = "$"
 """The reserved name in a payload. As the shortest it comes first in the text of a `jsonb`."""
+EMPTIED: Final = "{}"
+"""What retention leaves of a payload."""
 UNREADABLE: Final = "$unreadable"
 """Stands for a payload that cannot be shown, with the reason."""
 RESERVED: Final = f'{{"{SEALED}": "'
@@ -68,20 +70,17 @@ async def store_payloads(conn: Connection, payloads: Sequence[tuple[UUID, str]],
 
 
 def encrypt_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
-    """JSON text of an encrypted payload. `text` may be encrypted already: it gets the current key.
-
-    Errors: `Unreadable`.
-    """
-    plain = open_payload(message_id, text, keyring)
-    envelope = {SEALED: keyring.encrypt(plain.encode(), about=about(message_id))}
-    address = _address(plain)
+    """JSON text of an encrypted payload. `text`: the payload itself."""
+    envelope = {SEALED: keyring.encrypt(text.encode(), about=about(message_id))}
+    address = _address(text)
     if address is not None:
         envelope["to"] = keyring.pseudonym(address)
     return json.encode(envelope)
 
 
 def _encrypt_row(row: Record, keyring: Keyring) -> tuple[object, ...]:
-    return row["id"], encrypt_payload(row["id"], row["kept"], keyring)
+    plain = open_payload(row["id"], row["kept"], keyring, channel=row["channel"])
+    return row["id"], encrypt_payload(row["id"], plain, keyring)
 
 
 MESSAGES: Final = EncryptedTable(
@@ -95,10 +94,20 @@ MESSAGES: Final = EncryptedTable(
 )
 
 
-def open_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
-    """JSON text of a payload; one that is not encrypted as it is. Errors: `Unreadable`."""
+def open_payload(message_id: UUID, text: str, keyring: Keyring, *, channel: str) -> str:
+    """JSON text of a payload; one that is not encrypted as it is, unless that is refused.
+
+    Errors: `Unreadable`.
+    """
     if not is_encrypted_payload(text):
+        if text != EMPTIED:
+            keyring.check_open(channel)
         return text
+    return decrypt_payload(message_id, text, keyring)
+
+
+def decrypt_payload(message_id: UUID, text: str, keyring: Keyring) -> str:
+    """JSON text of an encrypted payload. Errors: `Unreadable`."""
     encrypted: str = msgspec.json.decode(text)[SEALED]
     return keyring.open(encrypted, about=about(message_id)).decode()
 
@@ -112,7 +121,7 @@ async def try_opened(claims: Sequence[Claim], keyring: Keyring, attempt: Try) ->
     opened: dict[int, Claim] = {}
     for place, claim in enumerate(claims):
         try:
-            text = open_payload(claim.message_id, claim.payload, keyring)
+            text = open_payload(claim.message_id, claim.payload, keyring, channel=claim.channel)
             opened[place] = msgspec.structs.replace(claim, payload=text)
         except Unreadable as error:
             answers[place] = unreadable(error, claim)

@@ -110,7 +110,7 @@ async def _different(
     if not known:
         return different
     async for row in conn.cursor(_LIST_KNOWN, list(known), prefetch=FETCHED_AT_ONCE):
-        first = await reveal(conn, row["id"], row["payload"], keyring)
+        first = await reveal(conn, row["id"], row["payload"], keyring, channel=row["channel"])
         if UNREADABLE not in first:
             different.update(place for place in known[row["id"]] if messages[place].payload != first)
     return different

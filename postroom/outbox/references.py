@@ -22,6 +22,7 @@ from postroom.base import json
 from postroom.base.db import Connection, query
 from postroom.encryption.keyring import Keyring, Unreadable
 from postroom.outbox.encryption import SEALED, UNREADABLE, open_payload
+from postroom.outbox.model import Channel
 
 PREFIX: Final = "event:1:"
 WITH: Final = "$with"
@@ -114,14 +115,16 @@ def _filled(common: Any, source: Source) -> Any:
 async def fetch_sources(conn: Connection, ids: Sequence[UUID], keyring: Keyring) -> dict[UUID, Source]:
     """Those that are still kept. Errors: `Unreadable`."""
     rows = await conn.fetch(_LIST, ids)
-    texts = {row["id"]: open_payload(row["id"], row["payload"], keyring) for row in rows}
+    texts = {
+        row["id"]: open_payload(row["id"], row["payload"], keyring, channel=Channel.STRIPE) for row in rows
+    }
     return {id_: source for id_, text in texts.items() if (source := Source.of(text)) is not None}
 
 
-async def reveal(conn: Connection, message_id: UUID, text: str, keyring: Keyring) -> Any:
+async def reveal(conn: Connection, message_id: UUID, text: str, keyring: Keyring, *, channel: str) -> Any:
     """The whole payload for somebody who reads. Where no key opens it, or its event is gone, it says so."""
     try:
-        opened = open_payload(message_id, text, keyring)
+        opened = open_payload(message_id, text, keyring, channel=channel)
         wanted = source_of(opened)
         if wanted is None:
             return json.decode(opened)

@@ -117,7 +117,7 @@ def test_a_pseudonym_is_the_same_for_one_address_in_any_case_and_another_under_a
 def test_a_new_key_is_taken_by_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SETTING, f"{new_key('2025b')}, {new_key('2025a')},")
     settings = load_settings()
-    assert keyring_of(settings.encryption.keys).names == ("2025b", "2025a")
+    assert keyring_of(settings.encryption).names == ("2025b", "2025a")
     assert "2025b" not in repr(settings)
     with pytest.raises(InvalidInput):
         new_key("No Name")

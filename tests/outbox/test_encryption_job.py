@@ -30,7 +30,7 @@ from generate_series(1, 400)"""
 @pytest.mark.rows_by_hand
 async def test_a_run_reads_what_it_seals_and_not_the_ledger(dsn: str, pool: Pool) -> None:
     key = base64.b64encode(secrets.token_bytes(32)).decode()
-    keyring = keyring_of(EncryptionSettings.model_validate({"keys": f"a:{key}"}).keys)
+    keyring = keyring_of(EncryptionSettings.model_validate({"keys": f"a:{key}"}))
     await pool.execute(FILL)
     await pool.fetchval(SETTLE)
     await encryption_job(pool=pool, keyring=keyring).run(JobContext(once=True))  # it starts at the present
@@ -51,7 +51,7 @@ async def test_a_run_reads_what_it_seals_and_not_the_ledger(dsn: str, pool: Pool
 async def test_batches_of_large_payloads_end_at_a_number_of_bytes(pool: Pool) -> None:
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     job = encryption_job(
-        pool=pool, keyring=keyring_of(EncryptionSettings.model_validate({"keys": f"a:{key}"}).keys)
+        pool=pool, keyring=keyring_of(EncryptionSettings.model_validate({"keys": f"a:{key}"}))
     )
     await job.run(JobContext(once=True))
     await pool.execute(MEGABYTES)

@@ -8,16 +8,15 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 
 from postroom.base.db import Pool, transaction
 from postroom.base.migrate import migrate
 from postroom.encryption.keyring import NO_KEYS, Keyring, keyring_of
 from postroom.outbox.model import Message
 from postroom.outbox.publish import count_receivers, publish_many
-from tests.fixtures.encryption import NEW
+from tests.fixtures.encryption import NEW, keys
 
-KEYRING = keyring_of([SecretStr(NEW)])
+KEYRING = keyring_of(keys(NEW))
 
 
 @pytest.mark.parametrize("size", [0, 2, 150])

@@ -10,7 +10,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import InvalidPayload
@@ -22,10 +21,10 @@ from postroom.outbox.ledger.balance import check_ledger
 from postroom.outbox.model import Message
 from postroom.outbox.publish import count_receivers, publish, publish_many
 from postroom.outbox.store import claim_due
-from tests.fixtures.encryption import NEW
+from tests.fixtures.encryption import NEW, keys
 from tests.fixtures.engine import Engine, ScriptedAdapter
 
-KEYRING = keyring_of([SecretStr(NEW)])
+KEYRING = keyring_of(keys(NEW))
 
 
 async def test_the_same_key_again_returns_the_first_id(pool: Pool) -> None:
@@ -228,7 +227,7 @@ async def test_a_payload_that_contradicts_its_parameters_is_sent_to_nobody(
         [claimed] = await claim_due(conn, channel="webhook", worker=1, first_max=5, retry_max=5)
     assert claimed.endpoint_id is None
     assert (claimed.tenant, claimed.type) == ("a", "order.paid")
-    text = open_payload(claimed.message_id, claimed.payload, KEYRING)
+    text = open_payload(claimed.message_id, claimed.payload, KEYRING, channel=claimed.channel)
     with pytest.raises(InvalidPayload, match=fault):
         read_payload(text, tenant=claimed.tenant, type_=claimed.type)
 

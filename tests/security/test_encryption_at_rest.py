@@ -25,7 +25,7 @@ from tests.processes.commands import run
 
 PLANTED = "Xylograph Quuxbury"
 ADDRESS = "xylograph.quuxbury@example.com"
-KEYRING = keyring_of(keys(OLD).keys)
+KEYRING = keyring_of(keys(OLD))
 ALL = ("stripe-events", "outbox-delivery")
 INVOICE: dict[str, Any] = {
     "id": "in_1",
@@ -298,7 +298,7 @@ async def test_rotation_leaves_nothing_under_the_old_key_and_everything_readable
     for planted in (PLANTED, ADDRESS):
         assert await places_of(pool, planted) == set()
     assert await pool.fetchval("select action from postroom.audit order by id limit 1") == "encryption.rotate"
-    keyring = keyring_of(keys(NEW).keys)
+    keyring = keyring_of(keys(NEW))
     async with transaction(pool) as conn:
         for message_id in (*map(UUID, ids), by_sql):
             assert ADDRESS in json.encode((await fetch_message(conn, message_id, keyring=keyring)).payload)

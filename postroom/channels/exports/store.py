@@ -11,6 +11,7 @@ from postroom.base.db import Connection, query
 from postroom.channels.exports.model import ExportFile, ExportRecord, Group, Stored
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.encryption import open_payload
+from postroom.outbox.model import Channel
 from postroom.outbox.references import Source, complete, fetch_sources, source_of
 
 _INSERT_FILES = query(__package__, "insert_files")
@@ -58,7 +59,13 @@ async def list_records(conn: Connection, *, file_id: UUID, keyring: Keyring) -> 
     opens it.
     """
     rows = await conn.fetch(_RECORDS, file_id)
-    kept = {row["id"]: open_payload(row["id"], row["kept"], keyring) for row in rows if row["kept"]}
+    if any(row["kept"] is None for row in rows):
+        keyring.check_open(Channel.EXPORT)
+    kept = {
+        row["id"]: open_payload(row["id"], row["kept"], keyring, channel=Channel.EXPORT)
+        for row in rows
+        if row["kept"]
+    }
     wanted = {source for text in kept.values() if (source := source_of(text)) is not None}
     sources = await fetch_sources(conn, list(wanted), keyring) if wanted else {}
     records = [

@@ -12,45 +12,48 @@ from postroom.base.db import Record, query
 from postroom.encryption.keyring import PREFIX, Keyring
 from postroom.encryption.tables import EncryptedTable
 from postroom.outbox.encryption import SEALED, is_encrypted_payload
+from postroom.outbox.model import Channel
 
 
 def encrypt_raw(message_id: UUID, raw: bytes, keyring: Keyring) -> bytes:
-    """A signed body as it is kept. One that is encrypted gets the current key. Errors: `Unreadable`."""
+    """A signed body as it is kept."""
     if keyring.current is None:
         return raw
-    return keyring.encrypt(open_raw(message_id, raw, keyring), about=f"stripe-raw:{message_id}").encode()
+    return keyring.encrypt(raw, about=f"stripe-raw:{message_id}").encode()
 
 
 def open_raw(message_id: UUID, kept: bytes, keyring: Keyring) -> bytes:
     """The signed body, byte for byte. Errors: `Unreadable`."""
     if not kept.startswith(PREFIX.encode()):
+        keyring.check_open(Channel.STRIPE)
         return kept
     return keyring.open(kept.decode(), about=f"stripe-raw:{message_id}")
 
 
 def encrypt_object(account: str, object_id: str, text: str, keyring: Keyring) -> str:
-    """JSON text of a mirrored object as it is kept; else as `encrypt_raw`."""
+    """JSON text of a mirrored object as it is kept."""
     if keyring.current is None:
         return text
-    plain = open_object(account, object_id, text, keyring).encode()
-    return json.encode({SEALED: keyring.encrypt(plain, about=f"stripe-object:{account}:{object_id}")})
+    return json.encode({SEALED: keyring.encrypt(text.encode(), about=f"stripe-object:{account}:{object_id}")})
 
 
 def open_object(account: str, object_id: str, text: str, keyring: Keyring) -> str:
     """JSON text of a mirrored object. Errors: `Unreadable`."""
     if not is_encrypted_payload(text):
+        keyring.check_open(Channel.STRIPE)
         return text
     encrypted: str = msgspec.json.decode(text)[SEALED]
     return keyring.open(encrypted, about=f"stripe-object:{account}:{object_id}").decode()
 
 
 def _encrypt_body(row: Record, keyring: Keyring) -> tuple[object, ...]:
-    return row["id"], encrypt_raw(row["id"], row["kept"], keyring)
+    return row["id"], encrypt_raw(row["id"], open_raw(row["id"], row["kept"], keyring), keyring)
 
 
 def _encrypt_object(row: Record, keyring: Keyring) -> tuple[object, ...]:
     account, object_id, kept = row
-    return account, object_id, encrypt_object(account, object_id, kept, keyring)
+    plain = open_object(account, object_id, kept, keyring)
+    return account, object_id, encrypt_object(account, object_id, plain, keyring)
 
 
 BODIES: Final = EncryptedTable(

@@ -23,6 +23,8 @@ from postroom.channels.webhooks.model import ENDPOINTS_PER_TENANT_MAX, Endpoint,
 from postroom.channels.webhooks.payload import TENANT_CHARACTERS_MAX
 from postroom.channels.webhooks.signing import decode_secret, generate_secret
 from postroom.channels.webhooks.url import parse_url
+from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.encryption import store_payloads
 
 OVERLAP_S = 24 * 3_600.0
 OVERLAP_MAX_S = 30 * 24 * 3_600.0
@@ -162,11 +164,18 @@ async def delete_endpoint(conn: Connection, endpoint_id: UUID) -> None:
     await store.release_deliveries(conn, endpoint_id=endpoint_id, batch_max=RELEASE_BATCH_MAX)
 
 
-async def insert_ping(conn: Connection, endpoint_id: UUID, *, type_: str, data: dict[str, Any]) -> UUID:
-    """A message to this endpoint alone. Returns: its id. Errors: `NotFound`."""
-    message_id = await store.insert_ping(conn, endpoint_id=endpoint_id, type_=type_, data=json.encode(data))
+async def insert_ping(
+    conn: Connection, endpoint: Endpoint, *, type_: str, data: dict[str, Any], keyring: Keyring = NO_KEYS
+) -> UUID:
+    """A message to this endpoint alone. Returns: its id. Errors: `NotFound` where it was just deleted."""
+    encrypts = keyring.current is not None
+    text = json.encode({} if encrypts else data)
+    message_id = await store.insert_ping(conn, endpoint_id=endpoint.id, type_=type_, data=text)
     if message_id is None:
         raise NotFound("there is no such endpoint", field="endpoint_id")
+    if encrypts:
+        payload = json.encode({"tenant": endpoint.tenant, "type": type_, "data": data})
+        await store_payloads(conn, [(message_id, payload)], keyring)
     return message_id
 
 

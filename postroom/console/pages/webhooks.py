@@ -123,7 +123,12 @@ async def ping(request: PageRequest, form: Form) -> Response:
     event_type, data = field(form, "type") or PING_TYPE, _data(field(form, "data"))
     async with request.console.transaction() as conn:
         message_id = await actions.ping(
-            conn, endpoint_id, data=data, event_type=event_type, actor=request.actor
+            conn,
+            endpoint_id,
+            data=data,
+            event_type=event_type,
+            keyring=request.console.keyring,
+            actor=request.actor,
         )
     return request.back(f"/console/messages/{message_id}", f"{event_type} is on its way to this endpoint.")
 

@@ -84,6 +84,8 @@ class Attempts:
         return self._opened(claims)
 
     def _opened(self, claims: Sequence[Claim]) -> Coroutine[Any, Any, Sequence[Answer]]:
+        if self._keyring.refuses_open(self._adapter.channel):
+            return try_opened(claims, self._keyring, self._completed)
         for claim in claims:
             if claim.payload.startswith(RESERVED):
                 whole = self._sources.complete_from_memory(claims)

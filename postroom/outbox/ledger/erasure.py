@@ -8,7 +8,7 @@ from uuid import UUID
 
 from postroom.base.db import Connection, Record, query
 from postroom.encryption.keyring import Keyring, Unreadable
-from postroom.outbox.encryption import open_payload
+from postroom.outbox.encryption import decrypt_payload
 
 _NEXT_MARK = query(__package__, "erasure_next_mark")
 _ENCRYPTED = query(__package__, "erasure_encrypted_messages")
@@ -34,7 +34,7 @@ async def find_encrypted(
     found, unreadable = [], 0
     async for row in conn.cursor(_ENCRYPTED, after, end):
         try:
-            if pattern.search(open_payload(row["id"], row["kept"], keyring)):
+            if pattern.search(decrypt_payload(row["id"], row["kept"], keyring)):
                 found.append(row["id"])
         except Unreadable:
             unreadable += 1

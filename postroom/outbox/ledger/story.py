@@ -109,7 +109,7 @@ async def fetch_message(conn: Connection, message_id: UUID, *, keyring: Keyring 
         message=entry,
         traceparent=row["traceparent"],
         published_by=row["published_by"],
-        payload=await reveal(conn, message_id, row["payload"], keyring),
+        payload=await reveal(conn, message_id, row["payload"], keyring, channel=entry.channel),
         open_deliveries=happened.open_deliveries,
         attempts=happened.attempts,
         dead_letters=happened.dead_letters,

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
@@ -19,6 +18,7 @@ from postroom.dev.stripe_api import StripeStandIn
 from postroom.dev.stripe_events import encode, signed, snapshot_event
 from postroom.encryption.keyring import NO_KEYS, keyring_of, new_key
 from postroom.outbox.model import Delivered, Settled
+from tests.fixtures.encryption import keys
 from tests.fixtures.stripe import SECRET, Scene, at
 
 ROUTES = """
@@ -128,7 +128,7 @@ async def test_encrypted_at_rest_it_is_taken_over_as_well(scene: Scene, stand_in
         pool=scene.pool,
         settings=scene.settings,
         clock=SystemClock(),
-        keyring=keyring_of((SecretStr(new_key("k")),)),
+        keyring=keyring_of(keys(new_key("k"))),
     )
     backfill = Backfill(
         pool=scene.pool, api=scene.api, ingest=ingest, circuits=scene.circuits, clock=SystemClock()

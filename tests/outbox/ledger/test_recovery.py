@@ -133,7 +133,8 @@ async def test_what_came_while_it_was_disabled_or_listened_to_less_is_missing(
 async def test_pings_urls_and_what_a_person_cancelled_are_not_missing(webhooks: Engine, pool: Pool) -> None:
     first = await endpoint(pool)
     async with transaction(pool) as conn:
-        await endpoints.insert_ping(conn, first, type_="order.paid", data={})
+        made = await endpoints.fetch_endpoint(conn, first)
+        await endpoints.insert_ping(conn, made, type_="order.paid", data={})
     to_url = {"url": "https://b.example/", "data": {}}
     await webhooks.publish([Message(channel="webhook", payload=to_url, tenant="acme", type="t")])
     await webhooks.drain()
