@@ -108,15 +108,13 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
     circuits = Circuits(pool=pool, clock=clock, worker=worker)
     ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, worker=worker, keyring=keyring)
     stack.push_async_callback(ingest.close)
-    stripe_api = StripeApi(settings.stripe)
-    stack.push_async_callback(stripe_api.close)
     adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring)
     sources = Sources(pool=pool, clock=clock, keyring=keyring)
     stripe = StripeAdapter(
         pool=pool,
         settings=settings.stripe,
         clock=clock,
-        current=CurrentObjects(api=stripe_api, circuits=circuits),
+        current=CurrentObjects(apis=StripeApi.for_all(settings.stripe), circuits=circuits),
         effects=effects,
         keyring=keyring,
         sources=sources,
@@ -208,10 +206,11 @@ async def open_backfill(settings: Settings, dsn: str) -> AsyncIterator[Backfill]
         keyring = keyring_of(settings.encryption)
         ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, keyring=keyring)
         stack.push_async_callback(ingest.close)
-        api = StripeApi(settings.stripe)
-        stack.push_async_callback(api.close)
+        apis = StripeApi.for_all(settings.stripe)
+        for api in apis.values():
+            stack.push_async_callback(api.close)
         circuits = Circuits(pool=pool, clock=clock, worker=0)
-        yield Backfill(pool=pool, api=api, ingest=ingest, circuits=circuits, clock=clock)
+        yield Backfill(pool=pool, apis=apis, ingest=ingest, circuits=circuits, clock=clock)
 
 
 @asynccontextmanager

@@ -12,10 +12,11 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from docs.generator.pages import sentence, table
-from postroom.base import settings
 from postroom.base.settings import Settings
+from postroom.base.stripe_settings import StripeAccount
 
 HEAD: Final = ("setting", "default", "meaning")
+ACCOUNTS: Final = "POSTROOM_STRIPE__ACCOUNTS__<NAME>__…"
 HOME: Final = "~/.local/state/postroom"
 
 
@@ -29,6 +30,8 @@ def settings_block() -> str:
             prefix = f"POSTROOM_{name.upper()}__"
             rows = _rows(group, group.model_fields, prefix)
             parts.append(f"## `{prefix}…`\n{inspect.getdoc(group)}\n\n{table(HEAD, rows)}")
+    rows = _rows(StripeAccount, StripeAccount.model_fields, "")
+    parts.append(f"## `{ACCOUNTS}`\n{inspect.getdoc(StripeAccount)}\n\n{table(HEAD, rows)}")
     return "\n\n".join(parts)
 
 
@@ -43,13 +46,15 @@ def _rows(model: type[BaseModel], fields: dict[str, FieldInfo], prefix: str) -> 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
     """What stands below each field in the source."""
-    [found] = [
-        node
-        for node in ast.parse(inspect.getsource(settings)).body
-        if isinstance(node, ast.ClassDef) and node.name == model.__name__
+    classes = [
+        ast.parse(inspect.getsource(kind)).body[0]
+        for kind in model.__mro__
+        if kind.__module__.startswith("postroom.")
     ]
     return {
         field.target.id: sentence(text.value.value)
+        for found in classes
+        if isinstance(found, ast.ClassDef)
         for field, text in zip(found.body, found.body[1:], strict=False)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)

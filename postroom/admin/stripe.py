@@ -8,6 +8,7 @@ from uuid import UUID
 from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection, Transactions
 from postroom.base.errors import Unavailable
+from postroom.base.stripe_settings import OWN_ACCOUNT
 from postroom.channels.stripe import reprocess as event
 from postroom.channels.stripe.backfill import Backfill, Backfilled, Refused, Told, Waits
 from postroom.channels.stripe.client import EventQuery
@@ -40,7 +41,7 @@ async def backfill(
         "since": query.since.isoformat(),
         "until": query.until.isoformat() if query.until else None,
         "type": query.type,
-        "account": query.account,
+        "account": None if query.account_key == OWN_ACCOUNT else query.account_key,
         "effects_since": effects_since.isoformat() if effects_since else None,
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}

@@ -46,12 +46,18 @@ RULES: Final[Mapping[str, SecretRule]] = {
 }
 
 
-def secret_faults(texts: Mapping[str, str], *, needed: Collection[str], prod: bool) -> Iterator[str]:
+def secret_faults(
+    texts: Mapping[str, str],
+    *,
+    needed: Collection[str],
+    prod: bool,
+    rules: Mapping[str, SecretRule] = RULES,
+) -> Iterator[str]:
     """One line a fault, which names the setting and how to get a secret, and never holds a value.
 
     Promise: placeholders and wrong beginnings are refused everywhere; missing, empty and short ones in prod.
     """
-    for name, rule in RULES.items():
+    for name, rule in rules.items():
         text = texts.get(name)
         if prod and name in needed and not text:
             yield f"{name}: {'needed' if text is None else 'empty'} with POSTROOM_ENV=prod; {rule.make}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +24,7 @@ from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
 from postroom.base.networks import Network, parse_proxies
 from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_hosts
+from postroom.base.stripe_settings import StripeSettings, account_faults
 
 UP_ENVIRONMENT: Final = "environment"
 """The file in the state folder that holds the settings of a running `postroom up`."""
@@ -32,8 +32,6 @@ UP_ENVIRONMENT: Final = "environment"
 
 STRIPE_IS_ON: Final = ("POSTROOM_STRIPE__API_KEY", "POSTROOM_ROUTES", "POSTROOM_HANDLERS")
 """Each of these alone says that Stripe's events are awaited."""
-
-_KEY_MODE: Final = re.compile(r"[a-z]+(?:_org)?_(live|test)_")
 
 
 class Environment(StrEnum):
@@ -44,44 +42,6 @@ class Environment(StrEnum):
 def _default_state_dir() -> Path:
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(home) / "postroom"
-
-
-class StripeSettings(BaseModel):
-    """Stripe events in."""
-
-    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """`whsec_…`, comma-separated while one is being rolled. Unset: Stripe is off."""
-    api_key: SecretStr | None = None
-    """Fetches objects and lists missed events. Without it thin events cannot be processed."""
-    api_base: str = "https://api.stripe.com"
-    """Another address of the API."""
-    livemode: bool | None = None
-    """Whether this installation is live. Events of the other mode are stored and never acted on. Unset: what
-    the API key says. In `prod` one of the two must say it."""
-    tolerance_s: int = Field(default=300, ge=1, le=86_400)
-    """How old, or how far in the future, a signature may be."""
-    body_bytes_max: int = Field(default=1_048_576, ge=1_024)
-    """A larger body is answered 413."""
-    timeout_s: float = Field(default=10.0, gt=0, le=80)
-    """Limit of one call to the API."""
-
-    @property
-    def live(self) -> bool | None:
-        """Which mode's events are acted on; None, which `prod` refuses: those of both."""
-        return self.key_live if self.livemode is None else self.livemode
-
-    @property
-    def key_live(self) -> bool | None:
-        """The mode that the API key is of (`sk_live_…`, `rk_test_…`); None where it does not say."""
-        named = _KEY_MODE.match(self.api_key.get_secret_value()) if self.api_key else None
-        return named[1] == "live" if named else None
-
-    @field_validator("webhook_secrets", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
 
 
 class EmailSettings(BaseModel):
@@ -295,7 +255,7 @@ class Settings(BaseSettings):
         faults = [
             *secret_faults(_texts(self), needed=_needed(self), prod=self.prod),
             *_open_doors(self),
-            *_mode_faults(self),
+            *account_faults(self.stripe, prod=self.prod),
             *_key_faults(self.encryption),
         ]
         if faults:
@@ -325,7 +285,8 @@ def _texts(settings: Settings) -> dict[str, str]:
 def _needed(settings: Settings) -> set[str]:
     """The secrets without which nothing that is on would work."""
     needed = {DATABASE_URL, "POSTROOM_METRICS_TOKEN"}
-    if settings.stripe.api_key or settings.routes or settings.handlers:
+    routed = (settings.routes or settings.handlers) and not settings.stripe.on
+    if settings.stripe.api_key or routed:
         needed.add("POSTROOM_STRIPE__WEBHOOK_SECRETS")
     if settings.oidc.issuer:
         needed.add("POSTROOM_OIDC__CLIENT_SECRET")
@@ -345,22 +306,6 @@ def _open_doors(settings: Settings) -> Iterator[str]:
                 f"{DATABASE_URL}: {host} is not local: end it with ?sslmode=verify-full&sslrootcert=FILE, "
                 "or export POSTROOM_DATABASE_UNVERIFIED=true where the network between is yours alone"
             )
-
-
-def _mode_faults(settings: Settings) -> Iterator[str]:
-    """An installation that does not know its mode acts on test events as if they were money."""
-    stripe = settings.stripe
-    if settings.prod and stripe.webhook_secrets and stripe.live is None:
-        yield (
-            "POSTROOM_STRIPE__LIVEMODE: needed with POSTROOM_ENV=prod where POSTROOM_STRIPE__API_KEY does "
-            "not tell the mode (sk_live_…, rk_test_…); export true, or false to act on test events"
-        )
-    if stripe.livemode is not None and stripe.key_live is not None and stripe.livemode != stripe.key_live:
-        mode = "live" if stripe.key_live else "test"
-        yield (
-            f"POSTROOM_STRIPE__API_KEY: a key of {mode} mode contradicts POSTROOM_STRIPE__LIVEMODE: "
-            "export a key of the other mode, or leave LIVEMODE unset"
-        )
 
 
 def _key_faults(encryption: EncryptionSettings) -> Iterator[str]:

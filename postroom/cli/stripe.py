@@ -13,8 +13,10 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from postroom.admin import stripe as actions
 from postroom.base.errors import PostroomError, Unavailable
 from postroom.base.ids import parse_uuid
+from postroom.base.stripe_settings import OWN_ACCOUNT
 from postroom.channels.stripe.backfill import Backfilled, Refused
 from postroom.channels.stripe.client import EventQuery
+from postroom.channels.stripe.event import split_account
 from postroom.cli.output import JsonFlag, confirm, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
 from postroom.cli.times import HINT, parse_moment, parse_since
@@ -52,7 +54,10 @@ def backfill(
     since: Annotated[str, typer.Option(help=f"Created since: {HINT}.")],
     until: Annotated[Text, typer.Option(help="Created before, written the same way.")] = None,
     type_: Annotated[Text, typer.Option("--type", help="Only this type: invoice.paid or invoice.*")] = None,
-    account: Annotated[Text, typer.Option(help="A connected account's, by its id.")] = None,
+    account: Annotated[
+        Text,
+        typer.Option(help="A connected account's (acct_1), or of the settings' account eu: eu, eu/acct_1."),
+    ] = None,
     wait_s: Annotated[
         float,
         typer.Option(
@@ -141,7 +146,8 @@ def _query(since: str, until: str | None, type_: str | None, account: str | None
         raise typer.BadParameter("Stripe lists the events of 30 days; give --since 30d or later")
     if begins >= (ends or now):
         raise typer.BadParameter("--since must lie before --until, and in the past")
-    return EventQuery(since=begins, until=ends, type=type_, account=account)
+    via, connected = split_account(account or OWN_ACCOUNT)
+    return EventQuery(since=begins, until=ends, type=type_, account=connected, via=via)
 
 
 async def _run(session: Session, wanted: Wanted, *, dry_run: bool) -> Backfilled:
@@ -159,7 +165,7 @@ async def _run(session: Session, wanted: Wanted, *, dry_run: bool) -> Backfilled
             progress.update(task, description=_told(now))
 
         async with open_backfill(session.settings, session.dsn) as opened:
-            opened.check()
+            opened.check(wanted.query)
             try:
                 if dry_run:
                     return await opened.run(

@@ -55,12 +55,13 @@ _SAYS: Final[dict[Fault, dict[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One request as it came in. `account`: whom it was made for."""
+    """One request as it came in. `account`: whom it was made for; `key`: with whose key."""
 
     path: str
     account: str | None
     version: str | None
     authorized: bool
+    key: str
 
 
 @dataclass(slots=True)
@@ -94,6 +95,8 @@ class StripeStandIn:
     events: list[dict[str, Any]] = field(default_factory=list)
     requests: list[LoggedRequest] = field(default_factory=list)
     trouble: Trouble = field(default_factory=Trouble)
+    refused: set[str] = field(default_factory=set)
+    """Keys that it does not know any more."""
     _runner: web.AppRunner | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -148,10 +151,11 @@ class StripeStandIn:
     async def _in_trouble(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/_stand_in/"):
             return await handler(request)
-        authorized = request.headers.get("Authorization", "").startswith("Bearer sk_")
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        authorized = key.startswith("sk_") and key not in self.refused
         account = request.headers.get("Stripe-Account") or request.headers.get("Stripe-Context")
         version = request.headers.get("Stripe-Version")
-        self.requests.append(LoggedRequest(request.path, account, version, authorized))
+        self.requests.append(LoggedRequest(request.path, account, version, authorized, key))
         del self.requests[:-REQUESTS_KEPT_MAX]
         fault = self.trouble.take() if authorized else Fault.UNAUTHORIZED
         if fault is Fault.HANG:

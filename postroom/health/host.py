@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from postroom.base.settings import UP_ENVIRONMENT, Settings
+from postroom.base.stripe_settings import setting_of
 from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.instance import running_instance
 from postroom.health.setting_names import unknown_names
@@ -28,16 +29,17 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
         yield warning(
             "settings", "no way out for mail: emails wait", "export POSTROOM_EMAIL__URL=smtp://host:587"
         )
-    if not settings.stripe.webhook_secrets:
+    if not settings.stripe.on:
         yield warning(
             "settings", "Stripe is off: no signing secret", "export POSTROOM_STRIPE__WEBHOOK_SECRETS=whsec_…"
         )
-    if settings.stripe.webhook_secrets and settings.stripe.api_key is None:
-        yield warning(
-            "settings",
-            "no Stripe API key: thin events and ties cannot be resolved",
-            "export POSTROOM_STRIPE__API_KEY=rk_…",
-        )
+    for name, account in settings.stripe.by_name().items():
+        if account.webhook_secrets and account.api_key is None:
+            yield warning(
+                "settings",
+                "no Stripe API key: thin events and ties cannot be resolved",
+                f"export {setting_of(name, 'API_KEY')}=rk_…",
+            )
     if settings.metrics_token is None:
         yield warning("settings", "metrics are open to everybody", "export POSTROOM_METRICS_TOKEN=…")
     if settings.webhook.allow_private and settings.prod:

@@ -108,6 +108,47 @@ def test_prod_is_of_one_mode(
     assert fault.startswith(name)
 
 
+def test_further_accounts_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_prod_with_stripe(monkeypatch, "sk_live_", None)
+    monkeypatch.setenv(
+        "POSTROOM_STRIPE__ACCOUNTS__EU__WEBHOOK_SECRETS", "whsec_" + "c3" * 16 + ", whsec_" + "d4" * 16
+    )
+    monkeypatch.setenv("POSTROOM_STRIPE__ACCOUNTS__EU__API_KEY", "rk_test_" + "e5" * 12)
+    eu = load_settings().stripe.by_name()["eu"]
+    assert (len(eu.webhook_secrets), eu.live) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        (
+            {"EU__WEBHOOK_SECRETS": "whsec_" + "a1" * 16, "EU__LIVEMODE": "true"},
+            "EU__WEBHOOK_SECRETS: another account",
+        ),
+        ({"EU__WEBHOOK_SECRETS": "whsec_" + "c3" * 16}, "EU__LIVEMODE: needed"),
+        ({"EU__LIVEMODE": "true"}, "EU__WEBHOOK_SECRETS: needed"),
+        (
+            {"EU__WEBHOOK_SECRETS": "wrong", "EU__LIVEMODE": "true"},
+            "EU__WEBHOOK_SECRETS: does not begin with whsec_",
+        ),
+        ({"EU_1__LIVEMODE": "true"}, "EU_1"),
+        ({"SELF__LIVEMODE": "true"}, "SELF__"),
+        ({"EU__API_KEEY": "rk_live_1"}, "EU__API_KEEY"),
+    ],
+)
+def test_what_is_wrong_with_a_further_account_is_named(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], name: str
+) -> None:
+    in_prod_with_stripe(monkeypatch, "sk_live_", None)
+    for setting, value in settings.items():
+        monkeypatch.setenv(f"POSTROOM_STRIPE__ACCOUNTS__{setting}", value)
+    with pytest.raises(SettingsInvalid) as refused:
+        load_settings()
+    assert any(fault.startswith(f"POSTROOM_STRIPE__ACCOUNTS__{name}") for fault in refused.value.faults), (
+        refused.value.faults
+    )
+
+
 def in_prod_with_stripe(monkeypatch: pytest.MonkeyPatch, key: str | None, livemode: str | None) -> None:
     monkeypatch.setenv("POSTROOM_ENV", "prod")
     monkeypatch.setenv("POSTROOM_DATABASE_URL", SECRET)

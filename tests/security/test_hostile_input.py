@@ -21,7 +21,8 @@ from postroom.api.intake.event_model import parse_events
 from postroom.base import json as postroom_json
 from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.errors import InvalidInput, PostroomError, SettingsInvalid
-from postroom.base.settings import Settings, StripeSettings
+from postroom.base.settings import Settings
+from postroom.base.stripe_settings import StripeSettings
 from postroom.channels.email import payload as email_payload
 from postroom.channels.exports.model import check_payload
 from postroom.channels.stripe.routes_file import load_routes
@@ -106,7 +107,7 @@ async def test_a_body_without_end_is_cut_off(api: Api) -> None:
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))
 def test_no_signature_header_passes_or_breaks(header: str) -> None:
     verifier = SignatureVerifier(
-        secrets=[SecretStr("whsec_test_secret")], tolerance_s=300, clock=DrivenClock(NOW)
+        secrets={"self": [SecretStr("whsec_test_secret")]}, tolerance_s=300, clock=DrivenClock(NOW)
     )
     with pytest.raises(SignatureInvalid) as refused:
         verifier.verify(b"{}", header)

@@ -26,7 +26,8 @@ from schemathesis.specs.openapi.checks import (
 
 from postroom.admin.tokens import Scope
 from postroom.base.db import transaction
-from postroom.base.settings import Settings, StripeSettings
+from postroom.base.settings import Settings
+from postroom.base.stripe_settings import StripeSettings
 from postroom.channels.webhooks import endpoints
 from postroom.outbox.model import Message
 from postroom.outbox.publish import publish_many

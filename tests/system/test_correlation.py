@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from postroom.base import json
 from postroom.base.db import Pool
-from postroom.base.settings import Settings, StripeSettings
+from postroom.base.settings import Settings
+from postroom.base.stripe_settings import StripeSettings
 from postroom.dev.mailbox import Mailbox
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_events import encode, signed, snapshot_event

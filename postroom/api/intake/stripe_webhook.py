@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from postroom.api.http.middleware import LOG_FIELDS
 from postroom.api.http.problem import problem_response
 from postroom.base.errors import InvalidInput, PostroomError, TooLarge
-from postroom.base.settings import StripeSettings
+from postroom.base.stripe_settings import StripeSettings
 from postroom.base.tracing import arrival_span
 from postroom.channels.stripe.ingest import Ingest, Received
 

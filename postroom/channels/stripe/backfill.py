@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,8 +17,8 @@ from postroom.base.errors import InvalidInput, PostroomError, Unavailable
 from postroom.base.log import get_logger
 from postroom.channels.stripe import store
 from postroom.channels.stripe.client import EventPage, EventQuery, Failed, StripeApi
-from postroom.channels.stripe.current import CIRCUIT
-from postroom.channels.stripe.event import OWN_ACCOUNT, Event, decode, parse
+from postroom.channels.stripe.current import circuit_of
+from postroom.channels.stripe.event import Event, decode, parse
 from postroom.channels.stripe.ingest import Arrival, Ingest
 from postroom.resilience.breaker import Trip
 from postroom.resilience.circuits import Circuits
@@ -70,7 +70,7 @@ Waits = Callable[[str, float], None]
 
 
 class Backfill:
-    """Reads Stripe's list of events behind the breaker `stripe` and takes in what is missing.
+    """Reads Stripe's list of events behind the breaker of the account and takes in what is missing.
 
     Promise: what is known already is left alone; it can be stopped and run again at any time. What it takes
     in fills the mirror and causes nothing, unless that is asked for.
@@ -78,18 +78,21 @@ class Backfill:
     """
 
     def __init__(
-        self, *, pool: Pool, api: StripeApi, ingest: Ingest, circuits: Circuits, clock: Clock
+        self, *, pool: Pool, apis: Mapping[str, StripeApi], ingest: Ingest, circuits: Circuits, clock: Clock
     ) -> None:
         self._pool = pool
-        self._api = api
+        self._apis = apis
         self._ingest = ingest
         self._circuits = circuits
         self._clock = clock
 
-    def check(self) -> None:
-        """Errors: `InvalidInput` without an API key."""
-        if not self._api.configured:
-            raise InvalidInput("POSTROOM_STRIPE__API_KEY is not set", field="POSTROOM_STRIPE__API_KEY")
+    def check(self, query: EventQuery) -> None:
+        """Errors: `InvalidInput` without such an account, or its API key."""
+        api = self._apis.get(query.via)
+        if api is None:
+            raise InvalidInput(f"the settings have no account {query.via}", field="account")
+        if not api.configured:
+            raise InvalidInput(f"{api.key_setting} is not set", field=api.key_setting)
 
     async def run(
         self,
@@ -110,16 +113,14 @@ class Backfill:
         `Unavailable` when Stripe or the database is away, and while processes of another version are at work,
         which might act on what should cause nothing. What was taken before stays.
         """
-        self.check()
+        self.check(query)
         if not dry_run:
             await self._check_versions()
-        if query.account is not None and query.account == await self._own_account():
+        if query.account is not None and query.account == await self._own_account(query.via):
             query = replace(query, account=None)
         done = Backfilled()
         async for batch in self._batches(query, wait_s, waits):
-            done = _added(
-                done, await self._take_missing(batch, query.account, effects_since, dry_run=dry_run)
-            )
+            done = _added(done, await self._take_missing(batch, query, effects_since, dry_run=dry_run))
             told(done)
         log.info("stripe.backfilled", since=query.since.isoformat(), listed=done.listed, taken=done.taken)
         return done
@@ -149,13 +150,14 @@ class Backfill:
             told = ", ".join(others)
             raise Unavailable(f"processes of another version ({told}) are at work: end the upgrade first")
 
-    async def _own_account(self) -> str | None:
+    async def _own_account(self, via: str) -> str | None:
         """None where this key may not ask. Errors: `Unavailable`."""
-        answer: str | Failed = Failed("the breaker stripe is open")
-        if await self._circuits.admit(CIRCUIT) is None:
-            answer = await self._api.fetch_own_account()
+        circuit = circuit_of(via)
+        answer: str | Failed = Failed(f"the breaker {circuit} is open")
+        if await self._circuits.admit(circuit) is None:
+            answer = await self._apis[via].fetch_own_account()
             lost = isinstance(answer, Failed) and not answer.our_fault
-            await self._circuits.record(CIRCUIT, Trip.STRIKE if lost else None)
+            await self._circuits.record(circuit, Trip.STRIKE if lost else None)
         if isinstance(answer, str):
             return answer
         if not answer.our_fault:
@@ -166,42 +168,43 @@ class Backfill:
     async def _page(self, query: EventQuery, after: str | None, wait_s: float, waits: Waits) -> EventPage:
         """The page once Stripe gives it."""
         deadline_s = self._clock.monotonic() + wait_s
+        api, circuit = self._apis[query.via], circuit_of(query.via)
         while True:
-            pause_s, reason = await self._circuits.admit(CIRCUIT), "the breaker stripe is open"
+            pause_s, reason = await self._circuits.admit(circuit), f"the breaker {circuit} is open"
             if pause_s is None:
-                page = await self._api.list_events(query, after=after)
+                page = await api.list_events(query, after=after)
                 if isinstance(page, EventPage):
-                    await self._circuits.record(CIRCUIT, None)
+                    await self._circuits.record(circuit, None)
                     return page
-                await self._after_failure(page)
+                await self._after_failure(page, api, circuit)
                 pause_s, reason = page.after_s or RETRY_S, page.reason
             if self._clock.monotonic() + pause_s > deadline_s:
                 raise Unavailable(f"Stripe's list of events cannot be read: {reason}")
             waits(reason, pause_s)
             await asyncio.sleep(pause_s)
 
-    async def _after_failure(self, failed: Failed) -> None:
+    async def _after_failure(self, failed: Failed, api: StripeApi, circuit: str) -> None:
         """A refused key is one strike only: it may be this shell's, while the runner's is good."""
         refused_key = failed.status in (401, 403)
         trip = Trip.NO if failed.our_fault and not refused_key else Trip.STRIKE
-        await self._circuits.record(CIRCUIT, trip, failed.reason)
+        await self._circuits.record(circuit, trip, failed.reason)
         if refused_key:
-            raise Refused(f"Stripe refused POSTROOM_STRIPE__API_KEY (HTTP {failed.status})")
+            raise Refused(f"Stripe refused {api.key_setting} (HTTP {failed.status})")
         if failed.our_fault:
             raise Refused(failed.reason)
 
     async def _take_missing(
         self,
         listed: Sequence[dict[str, Any]],
-        account: str | None,
+        query: EventQuery,
         effects_since: datetime | None,
         *,
         dry_run: bool,
     ) -> Backfilled:
-        arrivals = [_arrival(event, account, effects_since) for event in reversed(listed)]
+        arrivals = [_arrival(event, query, effects_since) for event in reversed(listed)]
         async with self._pool.acquire() as conn:
             known = await store.list_known(
-                conn, account=account or OWN_ACCOUNT, event_ids=[a.event.id for a in arrivals]
+                conn, account=query.account_key, event_ids=[a.event.id for a in arrivals]
             )
         missing = [each for each in arrivals if known.get(each.event.id) not in (True, each.effects)]
         received = (
@@ -233,10 +236,10 @@ def _missed(event: Event) -> Missed:
     return Missed(event.id, event.type, event.object_id, event.created)
 
 
-def _arrival(listed: dict[str, Any], account: str | None, effects_since: datetime | None) -> Arrival:
+def _arrival(listed: dict[str, Any], query: EventQuery, effects_since: datetime | None) -> Arrival:
     """A listed event as the webhook would have brought it; the list leaves the account out."""
-    raw = msgspec.json.encode(listed if account is None else {**listed, "account": account})
-    event = parse(decode(raw))
+    raw = msgspec.json.encode(listed if query.account is None else {**listed, "account": query.account})
+    event = parse(decode(raw), via=query.via)
     return Arrival(
         event, raw, secret=None, effects=effects_since is not None and event.created >= effects_since
     )

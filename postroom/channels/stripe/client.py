@@ -11,9 +11,9 @@ from typing import Any, Final
 import aiohttp
 from stripe import AIOHTTPClient, StripeClient, StripeError
 
-from postroom.base.settings import StripeSettings
+from postroom.base.stripe_settings import OWN_ACCOUNT, StripeSettings, setting_of
 from postroom.channels.stripe.address import address
-from postroom.channels.stripe.event import Event
+from postroom.channels.stripe.event import Event, join_account
 
 NETWORK_RETRIES_MAX: Final = 1
 PAGE_MAX: Final = 100
@@ -53,13 +53,18 @@ Fetched = Current | Gone | Failed
 class EventQuery:
     """Which events of Stripe's list: created at `since` or later and before `until`.
 
-    `type`: one, or a group such as `invoice.*`. `account`: a connected one's; None: our own.
+    `type`: one, or a group such as `invoice.*`. `account`: a connected one's; None: our own, `via`.
     """
 
     since: datetime
     until: datetime | None = None
     type: str | None = None
     account: str | None = None
+    via: str = OWN_ACCOUNT
+
+    @property
+    def account_key(self) -> str:
+        return join_account(self.via, self.account)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +76,30 @@ class EventPage:
 
 
 class StripeApi:
-    """Reads from Stripe's API. One session, opened on the first request; the caller closes it.
+    """Reads from Stripe's API with the key of one account. One session, opened on the first request; the
+    caller closes it.
 
     Promise: every call ends within `timeout_s`; failures of a fetch are values.
     """
 
-    def __init__(self, settings: StripeSettings) -> None:
+    def __init__(self, settings: StripeSettings, via: str = OWN_ACCOUNT) -> None:
+        account = settings.by_name()[via]
+        self.key_setting = setting_of(via, "API_KEY")
         self._timeout_s = settings.timeout_s
         self._http = AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=settings.timeout_s))
         self._client: StripeClient | None = None
-        if settings.api_key is not None:
+        if account.api_key is not None:
             self._client = StripeClient(
-                settings.api_key.get_secret_value(),
+                account.api_key.get_secret_value(),
                 base_addresses={"api": settings.api_base.rstrip("/")},
                 http_client=self._http,
                 max_network_retries=NETWORK_RETRIES_MAX,
             )
+
+    @classmethod
+    def for_all(cls, settings: StripeSettings) -> dict[str, StripeApi]:
+        """One for each account of the settings."""
+        return {name: cls(settings, name) for name in settings.by_name()}
 
     @property
     def configured(self) -> bool:
@@ -104,7 +117,7 @@ class StripeApi:
             data = await self._get(url, {}, _options(event))
         except StripeError as error:
             if error.http_status == 404:
-                return _gone_unless_hidden(error, event)
+                return _gone_unless_hidden(error, event, self.key_setting)
             return _failed(error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Failed(f"Stripe's API did not answer: {type(error).__name__}")
@@ -146,7 +159,7 @@ class StripeApi:
         self, url: str, parameters: Mapping[str, Any], options: Mapping[str, str]
     ) -> dict[str, Any]:
         if self._client is None:
-            raise ValueError("POSTROOM_STRIPE__API_KEY is not set")
+            raise ValueError(f"{self.key_setting} is not set")
         async with asyncio.timeout(self._timeout_s):
             response = await self._client.raw_request_async("get", url, **parameters, **options)
         data: dict[str, Any] = response.data
@@ -163,7 +176,7 @@ def _options(event: Event) -> dict[str, str]:
     return options
 
 
-def _gone_unless_hidden(error: StripeError, event: Event) -> Gone | Failed:
+def _gone_unless_hidden(error: StripeError, event: Event, key: str) -> Gone | Failed:
     """Whether a 404 means that the object is gone, or only that this key does not reach it.
 
     Told by the text, for some endpoints give no code for what is gone. It is never shown: it has parts of
@@ -171,9 +184,9 @@ def _gone_unless_hidden(error: StripeError, event: Event) -> Gone | Failed:
     """
     text = (error.user_message or "").lower()
     if "similar object exists in" in text:
-        reason = "POSTROOM_STRIPE__API_KEY is of the wrong mode: Stripe has this object in the other one"
+        reason = f"{key} is of the wrong mode: Stripe has this object in the other one"
     elif error.code == "account_invalid" or "access to account" in text:
-        reason = f"POSTROOM_STRIPE__API_KEY has no access to account {event.account or event.account_key}"
+        reason = f"{key} has no access to account {event.account or event.account_key}"
     elif "unrecognized request url" in text:
         reason = f"Stripe's API has no address for objects of type {event.object_type}"
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
+from postroom.base.stripe_settings import OWN_ACCOUNT
 from postroom.channels.stripe.address import address
 from postroom.channels.stripe.client import Current, Failed, Gone, StripeApi
 from postroom.channels.stripe.effects import Plan
@@ -14,6 +16,11 @@ from postroom.resilience.breaker import CircuitState, Trip
 from postroom.resilience.circuits import Circuits
 
 CIRCUIT: Final = "stripe"
+
+
+def circuit_of(via: str) -> str:
+    """The breaker of an account of the settings: one that refuses its key stops no other."""
+    return CIRCUIT if via == OWN_ACCOUNT else f"{CIRCUIT}:{via}"
 
 
 def needs_current(event: Event, mirror: MirrorState, plan: Plan) -> bool:
@@ -35,56 +42,56 @@ def needs_current(event: Event, mirror: MirrorState, plan: Plan) -> bool:
 
 
 class CurrentObjects:
-    """Fetches objects behind the breaker `stripe`, which all processes share.
+    """Fetches objects with the key of their account, behind its breaker, which all processes share.
 
     Promise: while the breaker is open nothing is asked and no attempt is spent.
     """
 
-    def __init__(self, *, api: StripeApi, circuits: Circuits) -> None:
-        self._api = api
+    def __init__(self, *, apis: Mapping[str, StripeApi], circuits: Circuits) -> None:
+        self._apis = apis
         self._circuits = circuits
 
-    @property
-    def configured(self) -> bool:
-        return self._api.configured
-
     async def fetch(self, event: Event) -> Current | Gone | RetryLater | Rejected | Deferred:
-        wait_s = await self._circuits.admit(CIRCUIT)
+        api, circuit = self._apis[event.via], circuit_of(event.via)
+        wait_s = await self._circuits.admit(circuit)
         if wait_s is not None:
-            return Deferred(Wait.CIRCUIT_OPEN, "the breaker stripe is open", after_s=wait_s)
-        fetched = await self._api.fetch_object(event)
+            return Deferred(Wait.CIRCUIT_OPEN, f"the breaker {circuit} is open", after_s=wait_s)
+        fetched = await api.fetch_object(event)
         if isinstance(fetched, Failed):
-            return await self._after_failure(fetched)
-        await self._circuits.record(CIRCUIT, None)
+            return await self._after_failure(fetched, api, circuit)
+        await self._circuits.record(circuit, None)
         return fetched
 
     async def close(self) -> None:
-        await self._api.close()
+        for api in self._apis.values():
+            await api.close()
 
-    async def _after_failure(self, failed: Failed) -> RetryLater | Rejected | Deferred:
+    async def _after_failure(
+        self, failed: Failed, api: StripeApi, circuit: str
+    ) -> RetryLater | Rejected | Deferred:
         """An outage spends no attempt once the breaker knows of it, the trial's own included.
 
         What this key will never find is a dead letter at once: somebody is told.
         """
         if failed.status == 401:
-            reason = "Stripe refused POSTROOM_STRIPE__API_KEY (HTTP 401)"
-            await self._circuits.record(CIRCUIT, Trip.NOW, reason)
+            reason = f"Stripe refused {api.key_setting} (HTTP 401)"
+            await self._circuits.record(circuit, Trip.NOW, reason)
         elif failed.our_fault:
-            await self._circuits.record(CIRCUIT, None)
+            await self._circuits.record(circuit, None)
             if failed.status == 404:
                 return Rejected(failed.reason, code="404", cause=Cause.OURS)
             return RetryLater(failed.reason, code=str(failed.status), cause=Cause.OURS, trip=Trip.NO)
         else:
             reason = failed.reason
-            await self._circuits.record(CIRCUIT, Trip.STRIKE, reason)
-        open_s = await self._open_s()
+            await self._circuits.record(circuit, Trip.STRIKE, reason)
+        open_s = await self._open_s(circuit)
         if open_s is not None:
             return Deferred(Wait.CIRCUIT_OPEN, reason, after_s=max(open_s, failed.after_s or 0.0))
         code = None if failed.status is None else str(failed.status)
         return RetryLater(reason, after_s=failed.after_s, code=code, trip=Trip.NO)
 
-    async def _open_s(self) -> float | None:
+    async def _open_s(self, name: str) -> float | None:
         for circuit in await self._circuits.listed():
-            if circuit.name == CIRCUIT and circuit.state is not CircuitState.CLOSED:
+            if circuit.name == name and circuit.state is not CircuitState.CLOSED:
                 return circuit.retry_in_s or 0.0
         return None

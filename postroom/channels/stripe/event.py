@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from postroom.base.errors import InvalidInput
+from postroom.base.stripe_settings import OWN_ACCOUNT
 
-OWN_ACCOUNT: Final = "self"
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 EVENT_ID_MAX: Final = 255
 TEXT_MAX: Final = 200
@@ -24,7 +24,8 @@ CUT: Final = "[nested too deep to keep here; see the raw body]"
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One event. `object` is the snapshot it carries, or the current state once that was fetched.
 
-    `account` is None for the operator's own account. `created` has whole seconds for snapshot
+    `account` is None for the operator's own account. `via`: the account of the settings that it came through,
+    to which `account`, if any, is connected. `created` has whole seconds for snapshot
     events and is the epoch where Stripe sent none. A thin event carries no snapshot: until its
     object is fetched, `object` is the `related_object` with `id`, `type` and `url`.
     `body` is the whole event as JSON has it.
@@ -42,10 +43,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     object_id: str | None
     object_type: str | None
     body: dict[str, Any]
+    via: str = OWN_ACCOUNT
 
     @property
     def account_key(self) -> str:
-        return self.account or OWN_ACCOUNT
+        """Whose it is, in one text: no two accounts of the settings share one, so each is of one mode."""
+        return join_account(self.via, self.account)
 
     @property
     def key(self) -> str:
@@ -118,7 +121,20 @@ def _is_plain(value: Any, left: int) -> bool:
     return True
 
 
-def parse(body: dict[str, Any]) -> Event:
+def join_account(via: str, account: str | None) -> str:
+    """`self`, `acct_1` connected to it; `eu`, `eu/acct_1` connected to that."""
+    if via == OWN_ACCOUNT:
+        return account or OWN_ACCOUNT
+    return f"{via}/{account}" if account else via
+
+
+def split_account(account_key: str) -> tuple[str, str | None]:
+    """The account of the settings, and the one connected to it."""
+    first, _, rest = account_key.partition("/")
+    return (OWN_ACCOUNT, account_key) if "_" in first else (first, rest or None)
+
+
+def parse(body: dict[str, Any], *, via: str = OWN_ACCOUNT) -> Event:
     """Errors: `InvalidInput` where there is no id to deduplicate on."""
     event_id = body.get("id")
     if not isinstance(event_id, str) or not event_id:
@@ -142,6 +158,7 @@ def parse(body: dict[str, Any]) -> Event:
         object_id=_text(subject.get("id")),
         object_type=_text(subject.get("type" if thin else "object")),
         body=body,
+        via=via,
     )
 
 

@@ -14,7 +14,7 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Connection, Pool, transaction
 from postroom.base.errors import InvalidInput, PostroomError, Unavailable
 from postroom.base.log import get_logger
-from postroom.base.settings import StripeSettings
+from postroom.base.stripe_settings import StripeAccount, StripeSettings
 from postroom.channels.stripe import store
 from postroom.channels.stripe.event import Event, decode, parse
 from postroom.channels.stripe.message import message_of, mirror_message
@@ -76,7 +76,9 @@ class Ingest:
         self._settings = settings
         self._worker = worker
         self._verifier = SignatureVerifier(
-            secrets=settings.webhook_secrets, tolerance_s=settings.tolerance_s, clock=clock
+            secrets={name: account.webhook_secrets for name, account in settings.by_name().items()},
+            tolerance_s=settings.tolerance_s,
+            clock=clock,
         )
         self._arrivals: Batcher[Arrival, Received] = Batcher(self._store)
         self._refusals: Batcher[None, None] = Batcher(self._count_refusals)
@@ -91,12 +93,12 @@ class Ingest:
             raise Unavailable("POSTROOM_STRIPE__WEBHOOK_SECRETS is not set", retry_after_s=60)
         try:
             secret = self._verifier.verify(body, signature)
-            event = parse(decode(body))
+            event = parse(decode(body), via=secret.account)
         except InvalidInput as refusal:
             log.warning("stripe.refused", code=refusal.code, reason=refusal.detail)
             await self._refuse()
             raise
-        return await self.take(Arrival(event, body, secret, traceparent))
+        return await self.take(Arrival(event, body, secret.fingerprint, traceparent))
 
     async def take(self, arrival: Arrival) -> Received:
         """Store an event whose origin is proved already. Errors: `Unavailable`."""
@@ -164,7 +166,8 @@ class Ingest:
         return store.EventRow(event, message, state, arrival.secret, arrival.effects, arrival.raw)
 
     def _state(self, event: Event) -> store.EventState:
-        if quarantined(event, self._settings):
+        account = self._settings.account(event.via)
+        if account is None or quarantined(event, account):
             return store.EventState.QUARANTINED
         return store.EventState.RECEIVED
 
@@ -180,6 +183,6 @@ class Ingest:
         return [None] * len(refusals)
 
 
-def quarantined(event: Event, settings: StripeSettings) -> bool:
-    """Whether this event is of the mode that this installation is not of: kept, and never acted on."""
-    return None not in (settings.live, event.livemode) and settings.live != event.livemode
+def quarantined(event: Event, account: StripeAccount) -> bool:
+    """Whether this event is of the mode that its account is not of here: kept, and never acted on."""
+    return event.livemode is not None and event.livemode != account.live

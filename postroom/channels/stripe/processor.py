@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Pool
 from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.base.log import get_logger, remove_secrets
-from postroom.base.settings import StripeSettings
+from postroom.base.stripe_settings import StripeAccount, StripeSettings, setting_of
 from postroom.channels.stripe import store
 from postroom.channels.stripe.commit import Commits, Work
 from postroom.channels.stripe.current import CurrentObjects, needs_current
 from postroom.channels.stripe.effects import NO_EFFECTS, EffectFailed, Effects, Plan
-from postroom.channels.stripe.event import Event, parse
+from postroom.channels.stripe.event import Event, parse, split_account
 from postroom.channels.stripe.ingest import quarantined
 from postroom.channels.stripe.message import is_again, is_mirrored_only
 from postroom.channels.stripe.store import EventState, MirrorState
@@ -86,7 +88,7 @@ class StripeAdapter:
         self._effects = effects
         self._keyring = keyring
         self._sources = sources
-        self._mirror_states: Batcher[Event, MirrorState | None] = Batcher(self._look_up)
+        self._mirror_states: Batcher[tuple[UUID, str | None], MirrorState | None] = Batcher(self._look_up)
         self._commits = Commits(pool=pool, clock=clock, keyring=keyring)
 
     async def deliver(self, claim: Claim) -> Answer:
@@ -110,8 +112,10 @@ class StripeAdapter:
         raise InvalidPayload("Stripe events come in through the webhook only", field="channel")
 
     async def start(self) -> None:
-        if not self._current.configured:
-            log.warning("stripe.no_api_key", detail="snapshots are used as they came; thin events fail")
+        for name, account in self._settings.by_name().items():
+            if account.webhook_secrets and account.api_key is None:
+                detail = "snapshots are used as they came; thin events fail"
+                log.warning("stripe.no_api_key", account=name, detail=detail)
 
     async def close(self) -> None:
         await self._current.close()
@@ -120,16 +124,21 @@ class StripeAdapter:
 
     async def _process(self, claim: Claim, event: Event) -> Answer:
         started_s = self._clock.monotonic()
-        mirror = await self._mirror_states.submit(event)
-        if mirror is None or mirror.message_id != claim.message_id:
+        mirror = await self._mirror_states.submit((claim.message_id, event.object_id))
+        if mirror is None:
             if is_mirrored_only(claim.key):
                 return Delivered(detail="came in once more meanwhile")
             return Rejected("no such event came in through the webhook", cause=Cause.OURS)
+        via, _ = split_account(mirror.account)
+        event = event if via == event.via else msgspec.structs.replace(event, via=via)
+        account = self._settings.account(event.via)
+        if account is None:
+            return _ours(f"{setting_of(event.via, '…')} is not set any more")
         plan = self._effects.plan(event.type) if mirror.effects else NO_EFFECTS
-        state = self._state(event, plan)
+        state = _state(event, plan, account)
         as_of, fetched = event.created, None
         if state is not EventState.QUARANTINED and needs_current(event, mirror, plan):
-            if self._current.configured:
+            if account.api_key is not None:
                 async with self._fetching:
                     as_of = self._clock.now()
                     answer = await self._current.fetch(event)
@@ -137,7 +146,7 @@ class StripeAdapter:
                     return answer
                 fetched = answer
             elif event.thin:
-                return RetryLater("POSTROOM_STRIPE__API_KEY is not set", cause=Cause.OURS, trip=Trip.NO)
+                return _ours(f"{setting_of(event.via, 'API_KEY')} is not set")
         origin, refers = await self._origin(claim, event), await self._may_refer(claim, plan)
         work = Work(claim, event, plan, state, origin, started_s, as_of, refers, fetched)
         if plan.handlers:
@@ -181,11 +190,16 @@ class StripeAdapter:
             earlier=self._effects.earlier(sent),
         )
 
-    def _state(self, event: Event, plan: Plan) -> EventState:
-        if quarantined(event, self._settings):
-            return EventState.QUARANTINED
-        return EventState.IGNORED if plan.empty else EventState.PROCESSED
-
-    async def _look_up(self, events: Sequence[Event]) -> Sequence[MirrorState | None]:
+    async def _look_up(self, events: Sequence[tuple[UUID, str | None]]) -> Sequence[MirrorState | None]:
         async with self._pool.acquire() as conn:
             return await store.fetch_mirror_states(conn, events)
+
+
+def _state(event: Event, plan: Plan, account: StripeAccount) -> EventState:
+    if quarantined(event, account):
+        return EventState.QUARANTINED
+    return EventState.IGNORED if plan.empty else EventState.PROCESSED
+
+
+def _ours(reason: str) -> RetryLater:
+    return RetryLater(reason, cause=Cause.OURS, trip=Trip.NO)

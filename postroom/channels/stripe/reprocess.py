@@ -8,7 +8,7 @@ from postroom.base.db import Connection
 from postroom.base.errors import Conflict, NotFound
 from postroom.channels.stripe import store
 from postroom.channels.stripe.encryption import open_raw
-from postroom.channels.stripe.event import decode, parse
+from postroom.channels.stripe.event import decode, parse, split_account
 from postroom.channels.stripe.message import key_after, message_of
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.publish import publish
@@ -35,7 +35,7 @@ async def reprocess(conn: Connection, message_id: UUID, *, keyring: Keyring) -> 
             "retention has emptied this event's body: fetch it again with postroom stripe backfill"
         )
     raw = open_raw(message_id, kept.raw, keyring)
-    event = parse(decode(raw))
+    event = parse(decode(raw), via=split_account(kept.account)[0])
     # One key for each state that is left: of two who ask at once, the second gets the first one's message.
     # What only filled the mirror takes the event's own key: should Stripe send it, it is known then.
     key = key_after(event, message_id) if kept.effects else event.key

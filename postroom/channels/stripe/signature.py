@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,10 +28,11 @@ class SignatureInvalid(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class SigningSecret:
-    """One secret and the short name it is recorded under."""
+    """One secret, the short name it is recorded under, and the account of the settings that has it."""
 
     secret: SecretStr
     fingerprint: str
+    account: str
 
 
 class SignatureVerifier:
@@ -40,8 +41,13 @@ class SignatureVerifier:
     Promise: refuses what is older than `tolerance_s` and what is as far in the future.
     """
 
-    def __init__(self, *, secrets: Sequence[SecretStr], tolerance_s: int, clock: Clock) -> None:
-        self._secrets = [SigningSecret(secret, fingerprint(secret)) for secret in secrets]
+    def __init__(self, *, secrets: Mapping[str, Sequence[SecretStr]], tolerance_s: int, clock: Clock) -> None:
+        """`secrets`: those of each account."""
+        self._secrets = [
+            SigningSecret(secret, fingerprint(secret), account)
+            for account, several in secrets.items()
+            for secret in several
+        ]
         self._tolerance_s = tolerance_s
         self._clock = clock
 
@@ -49,8 +55,8 @@ class SignatureVerifier:
     def configured(self) -> bool:
         return bool(self._secrets)
 
-    def verify(self, body: bytes, header: str | None) -> str:
-        """Returns: the fingerprint of the secret that matched. Errors: `SignatureInvalid`."""
+    def verify(self, body: bytes, header: str | None) -> SigningSecret:
+        """Returns: the secret that matched. Errors: `SignatureInvalid`."""
         if not header:
             raise SignatureInvalid("the header Stripe-Signature is missing", field="Stripe-Signature")
         try:
@@ -74,11 +80,11 @@ class SignatureVerifier:
             )
         return matched
 
-    def _match(self, signed: bytes, signatures: Sequence[str]) -> str | None:
+    def _match(self, signed: bytes, signatures: Sequence[str]) -> SigningSecret | None:
         for each in self._secrets:
             expected = hmac.digest(each.secret.get_secret_value().encode(), signed, "sha256").hex()
             if any(hmac.compare_digest(expected, signature) for signature in signatures):
-                return each.fingerprint
+                return each
         return None
 
 

@@ -58,6 +58,7 @@ class EventRow(msgspec.Struct, frozen=True):
 class Kept:
     """What is kept of an event (None: retention was there), and where its message stands."""
 
+    account: str
     raw: bytes | None
     effects: bool
     correlation_id: str
@@ -69,7 +70,7 @@ class Kept:
 class MirrorState:
     """An event that was received, and what the mirror has of its object, if anything."""
 
-    message_id: UUID
+    account: str
     effects: bool
     as_of: datetime | None
     mirrored_event_id: str | None
@@ -143,14 +144,11 @@ async def rebook_event(conn: Connection, *, old: UUID, new: UUID, raw: bytes, ke
     await conn.execute(_REBOOK_EVENT, old, new, encrypt_raw(new, raw, keyring))
 
 
-async def fetch_mirror_states(conn: Connection, events: Sequence[Event]) -> list[MirrorState | None]:
-    """One an event, in order; None where no such event was ever received."""
-    rows = await conn.fetch(
-        _FETCH_MIRROR_STATES,
-        [event.account_key for event in events],
-        [event.id for event in events],
-        [event.object_id for event in events],
-    )
+async def fetch_mirror_states(
+    conn: Connection, events: Sequence[tuple[UUID, str | None]]
+) -> list[MirrorState | None]:
+    """One an event, of message and object, in order; None where none came in as this message."""
+    rows = await conn.fetch(_FETCH_MIRROR_STATES, *zip(*events, strict=True))
     found: list[MirrorState | None] = [None] * len(events)
     for row in rows:
         place, *state = row

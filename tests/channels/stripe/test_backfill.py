@@ -50,7 +50,7 @@ def circuits(pool: Pool) -> Circuits:
 @pytest.fixture
 def backfill(scene: Scene, circuits: Circuits) -> Backfill:
     return Backfill(
-        pool=scene.pool, api=scene.api, ingest=scene.ingest, circuits=circuits, clock=SystemClock()
+        pool=scene.pool, apis=scene.apis, ingest=scene.ingest, circuits=circuits, clock=SystemClock()
     )
 
 
@@ -163,7 +163,7 @@ async def test_a_refused_key_ends_it_at_once_and_leaves_the_breaker_alone(
 async def test_without_a_key_it_says_which_setting(pool: Pool, tmp_path: Path) -> None:
     scene = Scene(pool, tmp_path)
     backfill = Backfill(
-        pool=pool, api=scene.api, ingest=scene.ingest, circuits=scene.circuits, clock=SystemClock()
+        pool=pool, apis=scene.apis, ingest=scene.ingest, circuits=scene.circuits, clock=SystemClock()
     )
     with pytest.raises(InvalidInput, match="POSTROOM_STRIPE__API_KEY is not set"):
         await backfill.run(since(at(0)))

@@ -49,7 +49,7 @@ async def scene(pool: Pool, tmp_path: Path, stand_in: StripeStandIn) -> AsyncIte
 @pytest.fixture
 def backfill(scene: Scene) -> Backfill:
     return Backfill(
-        pool=scene.pool, api=scene.api, ingest=scene.ingest, circuits=scene.circuits, clock=SystemClock()
+        pool=scene.pool, apis=scene.apis, ingest=scene.ingest, circuits=scene.circuits, clock=SystemClock()
     )
 
 
@@ -131,7 +131,7 @@ async def test_encrypted_at_rest_it_is_taken_over_as_well(scene: Scene, stand_in
         keyring=keyring_of(keys(new_key("k"))),
     )
     backfill = Backfill(
-        pool=scene.pool, api=scene.api, ingest=ingest, circuits=scene.circuits, clock=SystemClock()
+        pool=scene.pool, apis=scene.apis, ingest=ingest, circuits=scene.circuits, clock=SystemClock()
     )
     await backfill.run(ALL)
     body = encode(stand_in.events[0])
