@@ -25,6 +25,7 @@ from postroom.base.migrate import migrate
 from postroom.channels.webhooks import endpoints
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.encryption import keyring as encryption
+from postroom.postgres.logins import make_logins, signed_in_as
 
 READY_WITHIN_S: Final = 90.0
 POLL_S: Final = 0.1
@@ -73,7 +74,8 @@ async def open_installation(folder: Path, exports_dir: Path) -> AsyncIterator[In
         database = Database(folder)
         stack.push_async_callback(database.stop)
         await database.start()
-        await migrate(database.direct_dsn)
+        await migrate(database.direct_dsn, roles=True)
+        logins = await make_logins(database.direct_dsn)
         await database.execute(ORDER_TABLE)
         stripe = StripeStandIn()
         await stripe.start()
@@ -85,11 +87,15 @@ async def open_installation(folder: Path, exports_dir: Path) -> AsyncIterator[In
         environment = _environment(
             folder, exports_dir, database=database, mail_port=mail_port, stripe_url=stripe.url, secret=secret
         )
+        as_api, as_runner = (
+            {**environment, "POSTROOM_DATABASE_URL": signed_in_as(database.dsn, logins[part])}
+            for part in ("api", "runner")
+        )
         installation = Installation(
             folder=folder, exports_dir=exports_dir, database=database, stripe=stripe,
-            apis=tuple(_api(folder, environment, n, port) for n, port in enumerate(api_ports)),
+            apis=tuple(_api(folder, as_api, n, port) for n, port in enumerate(api_ports)),
             urls=tuple(f"http://127.0.0.1:{port}" for port in api_ports),
-            runners=tuple(_runner(folder, environment, n) for n in range(len(CLOCK_OFFSETS_S))),
+            runners=tuple(_runner(folder, as_runner, n) for n in range(len(CLOCK_OFFSETS_S))),
             receivers=tuple(
                 _outside(folder, f"receiver-{n}", "receiver", port, "--secret", signing[n])
                 for n, port in enumerate(receiver_ports)

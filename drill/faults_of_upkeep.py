@@ -17,6 +17,8 @@ from postroom.encryption.keyring import new_key
 RETENTION_RUNS: Final = (
     "select requested_at is not null or worker is not null from postroom.job where name = 'retention'"
 )
+API_LOGIN: Final = "select 'postroom_login_api_' || current_database()"
+OWNER: Final = "select 'postroom_owner_' || current_database()"
 RUN_ENDS_S: Final = 20.0
 ASKED_S: Final = 0.5
 """A request that was sent a moment ago has arrived by then."""
@@ -66,6 +68,17 @@ async def forget_the_runner(scene: Scene) -> None:
     await scene.installation.wait_ready()
 
 
+async def grant_ownership(scene: Scene) -> None:
+    """As somebody does who wants to be rid of an error."""
+    excess = await excess_variables(scene)
+    await scene.installation.pool.execute(f'grant "{excess["EXCESS"]}" to "{excess["LOGIN"]}"')
+
+
+async def excess_variables(scene: Scene) -> Mapping[str, str]:
+    pool = scene.installation.pool
+    return {"LOGIN": await pool.fetchval(API_LOGIN), "EXCESS": await pool.fetchval(OWNER)}
+
+
 async def age_certificate(scene: Scene) -> None:
     write_certificate(_new_certificate(scene), ends_at=datetime.now(UTC) + timedelta(days=365))
     write_certificate(scene.installation.certificate, ends_at=datetime.now(UTC) + timedelta(days=3))
@@ -100,6 +113,14 @@ SCENARIOS = (
         alerts=("TokenExpiresSoon",),
         break_it=make_short_token,
         variables=token_variables,
+        quick=True,
+    ),
+    Scenario(
+        name="role-excessive",
+        fault="the API's login is made an owner of the schema",
+        alerts=("DatabaseRoleExcessive",),
+        break_it=grant_ownership,
+        variables=excess_variables,
         quick=True,
     ),
     Scenario(

@@ -26,6 +26,7 @@ from postroom.dev.mailbox import Mailbox
 from postroom.dev.process import ChildProcess, module
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_api import StripeStandIn
+from postroom.postgres.logins import make_logins
 from postroom.postgres.server import LocalPostgres
 
 READY_S: Final = 90.0
@@ -57,6 +58,8 @@ class Installation:
     token: str = ""
     stripe_secret: str = STRIPE_SECRET
     frozen: set[str] = field(default_factory=set)
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """The database as each process signs in to it. A person at a shell is its administrator."""
     _pool: Pool | None = None
 
     @property
@@ -109,7 +112,7 @@ class Installation:
         self.processes[name] = await ChildProcess.start(
             name,
             module(*COMMANDS[name]),
-            environment=self.environment(),
+            environment={**self.environment(), "POSTROOM_DATABASE_URL": self.logins[name]},
             log=self.folder / f"{name}.log",
         )
 
@@ -145,7 +148,8 @@ class Installation:
     async def prepare(self) -> None:
         """Migrate, make the token, register the receiver."""
         await self.start_database()
-        await migrate(self.postgres.dsn)
+        await migrate(self.postgres.dsn, roles=True)
+        self.logins = await make_logins(self.postgres.dsn)
         self._pool = await open_pool(self.postgres.dsn, connections_max=5, application="drill")
         self.set("POSTROOM_DATABASE_URL", self.postgres.dsn)
         async with transaction(self.pool) as conn:

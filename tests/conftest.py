@@ -15,8 +15,10 @@ from hypothesis import settings
 from postroom.base.db import Pool, open_pool
 from postroom.base.migrate import migrate
 from postroom.outbox.ledger.balance import fetch_balance
+from postroom.postgres.logins import make_logins
 from postroom.postgres.server import LocalPostgres
 from tests import tools
+from tests.fixtures.roles import LOGINS
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 settings.load_profile("patient")
@@ -78,7 +80,9 @@ def template(server_dsn: str) -> Iterator[str]:
     """A migrated database that each test's own is copied from."""
     name = f"template_{uuid4().hex[:12]}"
     asyncio.run(run_sql(server_dsn, f'create database "{name}"'))
-    asyncio.run(migrate(on_database(server_dsn, name)))
+    dsn = on_database(server_dsn, name)
+    asyncio.run(migrate(dsn, roles=True))
+    LOGINS.update(asyncio.run(make_logins(dsn)))
     yield name
     asyncio.run(run_sql(server_dsn, f'drop database "{name}" with (force)'))
 

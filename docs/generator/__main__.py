@@ -14,7 +14,7 @@ from postroom.postgres.server import LocalPostgres
 
 def main() -> None:
     with TemporaryDirectory() as folder, LocalPostgres(Path(folder)) as server:
-        asyncio.run(migrate(server.dsn))
+        asyncio.run(migrate(server.dsn, roles=True))
         made = asyncio.run(reference(server.dsn, Path(folder)))
     for name, text in made.items():
         path = FOLDER / name

@@ -12,6 +12,7 @@ from docs.generator.cli import cli_block
 from docs.generator.http import http_block, openapi_json
 from docs.generator.metrics import metrics_block
 from docs.generator.pages import FOLDER, fill
+from docs.generator.roles import roles_block
 from docs.generator.settings import settings_block
 from docs.generator.sql import sql_block
 from drill.certificate import write_certificate
@@ -20,7 +21,7 @@ from postroom.metrics.families import families
 from postroom.metrics.gauges import read_gauges
 from tests.fixtures.api import running_api
 
-PAGES: Final = ("settings.md", "cli.md", "metrics.md", "http.md", "sql.md")
+PAGES: Final = ("settings.md", "cli.md", "metrics.md", "http.md", "sql.md", "database-roles.md")
 
 
 async def reference(dsn: str, folder: Path) -> dict[str, str]:
@@ -30,6 +31,7 @@ async def reference(dsn: str, folder: Path) -> dict[str, str]:
         async with conn.transaction(isolation="repeatable_read", readonly=True):
             from_database = [family.name for family in families(await read_gauges(conn))]
             sql = await sql_block(conn)
+            roles = await roles_block(conn)
     finally:
         await conn.close()
     blocks = {
@@ -38,6 +40,7 @@ async def reference(dsn: str, folder: Path) -> dict[str, str]:
         "metrics": metrics_block(await _exported(dsn, folder), from_database),
         "http": http_block(),
         "sql": sql,
+        "database-roles": roles,
     }
     pages = {name: fill((FOLDER / name).read_text(encoding="utf-8"), blocks) for name in PAGES}
     return {**pages, "openapi.json": openapi_json()}

@@ -45,7 +45,12 @@ async def sql_block(conn: Connection) -> str:
         if not each["granted"]
     ]
     inner = table(("function", "returns", "what it does"), rows)
-    return "\n\n".join((*parts, f"## For the owner alone\nThese may change in any release.\n\n{inner}"))
+    return "\n\n".join(
+        (
+            *parts,
+            f"## Internal\nPostroom's own processes call these. They may change in any release.\n\n{inner}",
+        )
+    )
 
 
 def _arguments(arguments: str) -> str:

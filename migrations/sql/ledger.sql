@@ -1,7 +1,5 @@
 -- The ledger: message, delivery, attempt, dead_letter, tally.
 
-create schema if not exists postroom;
-
 -- A time-ordered id (RFC 9562, version 7): 48 bits of milliseconds, 12 bits that divide them further, the
 -- rest random. Ids that grow are put at the right end of their indexes, which is where that costs least.
 create function postroom.uuid7() returns uuid

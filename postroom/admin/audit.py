@@ -48,8 +48,12 @@ async def record(
 
 
 async def prune(conn: Connection, *, days: int, batch_max: int) -> int:
-    """Forget entries older than `days`. Returns: how many; `batch_max` means that there may be more."""
-    return len(await conn.fetch(_PRUNE, days, batch_max))
+    """Forget entries older than `days`. Returns: how many; `batch_max` means that there may be more.
+
+    Does not promise: an entry that is younger than 31 days stays, whatever `days` says.
+    """
+    count: int = await conn.fetchval(_PRUNE, days, batch_max)
+    return count
 
 
 async def list_trail(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,10 @@ _FETCH_REVISION = query(__package__, "fetch_revision")
 _TRY_LOCK = query(__package__, "try_migration_lock")
 _CLOSE_PORTAL = query(__package__, "close_portal")
 _INDEX_VALID = query(__package__, "is_index_valid")
-_GRANT_PUBLISHER = query(__package__, "grant_publisher")
+_CREATE_PUBLISHERS = query(__package__, "create_publishers")
+_SCHEMA_EXISTS = query(__package__, "schema_exists")
+_ACT_AS_OWNER = query(__package__, "act_as_owner")
+_ACT_AS_ONESELF = query(__package__, "act_as_oneself")
 
 LOCK = 7_265_001
 LOCK_TIMEOUT = "60s"
@@ -98,12 +101,20 @@ def run_files(*names: str) -> None:
     if driver is None:
         raise RuntimeError("migrations need an open connection")
     for name in names:
-        script = (_folder() / "sql" / f"{name}.sql").read_text(encoding="utf-8")
-        await_only(driver.execute(script))
+        await_only(driver.execute(_script(name)))
+
+
+def _script(name: str) -> str:
+    return (_folder() / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def roles_script() -> str:
+    """What makes the roles of a database and gives its schema to their owner, for whoever may do that."""
+    return _script("roles")
 
 
 def _concurrent(name: str) -> str:
-    return (_folder() / "sql" / "indexes" / f"{name}.sql").read_text(encoding="utf-8")
+    return _script(f"indexes/{name}")
 
 
 def _indexes(attribute: str) -> list[str]:
@@ -148,18 +159,20 @@ async def _alone(dsn: str) -> AsyncIterator[None]:
 def _upgrade(connection: SyncConnection) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    connection.execute(text("create schema if not exists postroom"))
+    if not connection.exec_driver_sql(_SCHEMA_EXISTS).scalar():
+        connection.execute(text("create schema postroom"))
     command.upgrade(config, "head")
 
 
-async def migrate(dsn: str) -> str:
+async def migrate(dsn: str, *, roles: bool = False) -> str:
     """Upgrade to `head` in one transaction; several callers at once follow each other.
 
     A schema that is ahead of this code is left as it is, as in a rolling deploy.
 
     Indexes of large tables are made before it and dropped after it, beside publishers that go on. Both wait
     for transactions that are open by then, and are taken up again by the next call if they are cut off.
-    A role `postroom_publisher` that was made since the last time may publish from then on.
+    The roles of the database that exist may do afterwards what `migrations/sql/grants.sql` says, and no more.
+    `roles`: make them first, and give the schema to their owner; the user must be allowed to.
     Returns: the revision that the schema is at.
     Errors: what the driver raises; nothing is changed then, but for indexes.
     """
@@ -171,14 +184,14 @@ async def migrate(dsn: str) -> str:
             if revision is not None and revision not in schema.known:
                 return revision
             await _create_indexes(conn)
-            await _migrate(dsn)
+            await _migrate(dsn, roles=roles)
             await _drop_indexes(conn)
             return schema.head
         finally:
             await conn.close(timeout=CONNECT_TIMEOUT_S)
 
 
-async def _migrate(dsn: str) -> None:
+async def _migrate(dsn: str, *, roles: bool) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args={"dsn": dsn, "timeout": 5},
@@ -186,8 +199,13 @@ async def _migrate(dsn: str) -> None:
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
+            if roles:
+                await connection.exec_driver_sql(roles_script())
+            await connection.exec_driver_sql(_ACT_AS_OWNER)
             await connection.run_sync(_upgrade)
-            await connection.exec_driver_sql(_GRANT_PUBLISHER)
+            await connection.exec_driver_sql(_ACT_AS_ONESELF)
+            await connection.exec_driver_sql(_CREATE_PUBLISHERS)
+            await connection.exec_driver_sql(_script("grants"))
     finally:
         await engine.dispose()
 
@@ -195,7 +213,7 @@ async def _migrate(dsn: str) -> None:
 async def ensure_schema(dsn: str, *, prod: bool) -> None:
     """Make sure that this code can work on the schema: migrate in dev, only look in prod.
 
-    A schema newer than the code is fine (a rolling deploy).
+    A schema newer than the code is fine (a rolling deploy). A role that may not migrate only looks.
     Errors: `Unavailable` with the command that mends it; what the driver raises while the database is away.
     """
     conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
@@ -206,6 +224,8 @@ async def ensure_schema(dsn: str, *, prod: bool) -> None:
     fault = read_schema().fault(revision)
     if fault is None:
         return
-    if prod:
-        raise Unavailable(f"{fault}: run 'postroom migrate'")
-    await migrate(dsn)
+    if not prod:
+        with suppress(asyncpg.InsufficientPrivilegeError):
+            await migrate(dsn)
+            return
+    raise Unavailable(f"{fault}: run 'postroom migrate'")

@@ -50,6 +50,10 @@ def explain(error: Exception) -> Failure | None:
     if isinstance(error, DATABASE_AWAY):
         reason = remove_secrets(str(error)) or type(error).__name__
         return Failure((f"The database does not answer: {reason}", "Run: postroom doctor"))
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        reason = f"This login of the database may not do that: {remove_secrets(str(error))}."
+        logins = "postroom work needs the runner's, postroom migrate the owner's, everything else the API's."
+        return Failure((reason, logins))
     if isinstance(error, asyncpg.PostgresError):
         return Failure((f"PostgreSQL refused: {remove_secrets(str(error))}",))
     return None

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from postroom.base import garbage
 from postroom.base.listener import BACKLOG, listen
 from postroom.base.log import get_logger
-from postroom.base.migrate import migrate
+from postroom.base.migrate import ensure_schema
 from postroom.base.networks import as_seen
 from postroom.base.settings import Settings
 from postroom.health.readiness import CheckStatus, Readiness
@@ -70,7 +70,7 @@ async def serve_http(settings: Settings, dsn: str, *, drain_s: float, listener_f
     )
     with listener:
         if not settings.prod:
-            await migrate(dsn)
+            await ensure_schema(dsn, prod=False)
         async with open_services(settings, dsn) as services:
             application = create_app(services=services)
             readiness: Readiness = application.state.context.readiness

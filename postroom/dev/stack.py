@@ -21,6 +21,7 @@ from postroom.dev.fake_services import FakeServices, admin_token, open_fake_serv
 from postroom.dev.log_file import LogFile
 from postroom.dev.process import ChildProcess, module
 from postroom.dev.screen import Screen
+from postroom.postgres.logins import make_logins
 
 READY_S: Final = 60.0
 POLL_S: Final = 0.1
@@ -71,8 +72,11 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
     Errors: `ChildEnded`, `Unavailable` when it is not ready within 60 s, `Conflict` for the port.
     """
     async with AsyncExitStack() as stack:
+        local = settings.database_url is None
         with screen.step("migrating"):
-            await migrate(dsn)
+            await migrate(dsn, roles=local)
+            # A database of somebody's own may not let us make roles: its processes then sign in as we do.
+            logins = await make_logins(dsn) if local else {}
         screen.done("schema", f"at {head()}")
         pool = await open_pool(dsn, connections_max=4, application="postroom up")
         stack.push_async_callback(pool.close)
@@ -85,7 +89,7 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
             settings, dsn=dsn, port=port, secret=secret, fake_services=fake_services
         )
         settings_path = stack.enter_context(kept_for_shells(environment, settings.state_dir))
-        children = await _start_children(settings.state_dir, environment, listener, stack)
+        children = await _start_children(settings.state_dir, environment, logins, listener, stack)
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
         running = Stack(
             f"http://{host}:{port}", pool, secret, token_path, settings_path, fake_services, tuple(children)
@@ -98,9 +102,16 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
 
 
 async def _start_children(
-    state_dir: Path, environment: Mapping[str, str], listener: socket.socket, stack: AsyncExitStack
+    state_dir: Path,
+    environment: Mapping[str, str],
+    logins: Mapping[str, str],
+    listener: socket.socket,
+    stack: AsyncExitStack,
 ) -> list[ChildProcess]:
-    """The API takes the listener over: once it is gone, callers are refused and do not wait."""
+    """The API takes the listener over: once it is gone, callers are refused and do not wait.
+
+    `logins`: the database as each of them signs in to it; one that is missing has the environment's.
+    """
     commands = {
         "api": ("postroom", "serve", "--listener-fd", str(listener.fileno())),
         "runner": ("postroom", "work"),
@@ -110,7 +121,10 @@ async def _start_children(
             await ChildProcess.start(
                 name,
                 module(*command),
-                environment=environment,
+                environment={
+                    **environment,
+                    "POSTROOM_DATABASE_URL": logins.get(name, environment["POSTROOM_DATABASE_URL"]),
+                },
                 log=LogFile(state_dir / "logs" / f"{name}.log"),
                 descriptors=(listener.fileno(),) if name == "api" else (),
             )

@@ -42,6 +42,7 @@ SEVERITIES: Final[Mapping[str, str]] = {
     "TransactionHeldLong": "warning",
     "TokenExpiresSoon": "warning",
     "AttemptPartitionsRunOut": "warning",
+    "DatabaseRoleExcessive": "warning",
 }
 SHARED_CIRCUITS: Final = ("email", "stripe")
 
@@ -87,6 +88,10 @@ def conditions(
         *_dead_letters(growth),
         *_circuits(gauges, receivers),
         *_vitals(gauges),
+        *(
+            Condition("DatabaseRoleExcessive", "database roles", each.text, "postroom migrate --roles")
+            for each in gauges.role_excess
+        ),
     ]
 
 

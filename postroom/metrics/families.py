@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from postroom.metrics.gauges import Gauges
+from postroom.metrics.roles import Privilege, Process
 from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import OUTBOUND, Cause, Channel, Wait
 from postroom.worker.model import JOB_NAMES, RUNNER
@@ -217,6 +218,18 @@ def _vitals(gauges: Gauges) -> Iterator[Metric]:
         ),
     ):
         yield _gauge(name, text, [], {(): value})
+    excess = {
+        (process.value, privilege.value): float(
+            any(e.process is process and privilege in e.privileges for e in gauges.role_excess)
+        )
+        for process, privilege in product(Process, Privilege)
+    }
+    yield _gauge(
+        "postroom_database_role_excess",
+        "1 where a process signs in to the database with a privilege that it does not need.",
+        ["process", "privilege"],
+        excess,
+    )
 
 
 def _unix_s(at: datetime | None) -> float:

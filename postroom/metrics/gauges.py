@@ -11,6 +11,7 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, fetch_one, query
 from postroom.base.log import get_logger
 from postroom.metrics.failing import Failing, list_failing
+from postroom.metrics.roles import RoleExcess, list_role_excess
 from postroom.outbox.lanes import Urgency
 from postroom.outbox.ledger.dead_letters import count_dead_letters
 from postroom.outbox.limits import LimitStatus, list_limits
@@ -91,6 +92,7 @@ class Gauges:
     circuits: dict[str, Circuit]
     paused: dict[str, ChannelStatus]
     limits: tuple[LimitStatus, ...]
+    role_excess: tuple[RoleExcess, ...]
     vitals: Vitals
 
 
@@ -111,6 +113,9 @@ async def read_gauges(conn: Connection) -> Gauges:
         jobs={job.name: job for job in jobs},
         circuits={circuit.name: circuit for circuit in await list_circuits(conn)},
         limits=tuple(await list_limits(conn, timeout_s=STATEMENT_TIMEOUT_S)),
+        role_excess=tuple(
+            await list_role_excess(conn, silent_s=WORKER_SILENT_S, timeout_s=STATEMENT_TIMEOUT_S)
+        ),
         paused={each.channel: each for each in channels if each.paused},
         vitals=Vitals(**vitals),
     )

@@ -362,7 +362,7 @@ class Faces:
 
     async def trail(self, made: str) -> list[Row]:
         """What the trail got since it was last asked; ids but that of `made` look alike, and so do actors."""
-        rows = await self.api.services.pool.fetch(
+        rows = await self.api.pool.fetch(
             "delete from postroom.audit returning actor, action, subject, detail::text"
         )
         return [
@@ -390,11 +390,11 @@ async def test_an_action_has_one_audit_form_by_every_face(dsn: str, tmp_path: Pa
         for action in ACTIONS:
             if getattr(action, face) is None:
                 continue
-            made = await action.on(api.services.pool, tmp_path)
+            made = await action.on(api.pool, tmp_path)
             await faces.trail(made)
             await faces.do(action, face, made)
             assert await faces.trail(made) == [(action.name, action.subject, action.detail)], action.name
-            await api.services.pool.execute("delete from postroom.suppression")
+            await api.pool.execute("delete from postroom.suppression")
 
 
 def test_no_action_of_the_console_is_missing_here() -> None:
@@ -418,4 +418,4 @@ async def test_nobody_gives_away_more_than_they_hold(dsn: str, tmp_path: Path) -
         by_api = await api.post("/v1/admin/tokens", json=wanted)
         by_console = await guest.post("/console/tokens/create", [("name", "n"), ("scope", "outbox:replay")])
         assert (by_api.status, by_console.status) == (403, 403)
-        assert await api.services.pool.fetchval("select count(*) from postroom.token where name = 'n'") == 0
+        assert await api.pool.fetchval("select count(*) from postroom.token where name = 'n'") == 0

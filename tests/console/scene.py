@@ -25,6 +25,7 @@ from postroom.outbox.publish import publish_many
 from postroom.wiring import WorkerServices, open_worker
 from postroom.worker.loop import Runner
 from tests.fixtures.api import Api, running_api
+from tests.fixtures.roles import as_role
 
 HOSTILE = "<script>document.title='owned'</script>\u202egnirts\u202c 🧨 \" onload='x' {{7*7}}"
 STRIPE_SECRET = "whsec_console_test"
@@ -45,7 +46,7 @@ class Scene:
         return str(self.api.client._base_url).rstrip("/")
 
     async def publish(self, messages: list[Message]) -> list[str]:
-        async with transaction(self.api.services.pool) as conn:
+        async with transaction(self.api.pool) as conn:
             return [str(each.id) for each in await publish_many(conn, messages)]
 
     async def webhooks(self, tenant: str, count: int, type_: str = "invoice.paid") -> list[str]:
@@ -57,13 +58,13 @@ class Scene:
     async def let_die(self, count: int) -> None:
         """As if all tries but the last were over for what failed once; the engine then buries it."""
         await self.wait_for("select count(*) from postroom.delivery where state = 'retry'", count)
-        await self.api.services.pool.execute(
+        await self.api.pool.execute(
             "update postroom.delivery set attempts = 7, due_at = now() where state = 'retry'"
         )
         await self.wait_for("select count(*) from postroom.delivery where state = 'retry'", 0)
 
     async def link(self, *scopes: Scope) -> str:
-        async with transaction(self.api.services.pool) as conn:
+        async with transaction(self.api.pool) as conn:
             return await create_sign_in_link(conn, self.url, scopes or tuple(Scope))
 
     async def wait_for(self, statement: str, wanted: Any, *, timeout_s: float = 20.0) -> None:
@@ -71,7 +72,7 @@ class Scene:
         found = None
         try:
             async with asyncio.timeout(timeout_s):
-                while (found := await self.api.services.pool.fetchval(statement)) != wanted:
+                while (found := await self.api.pool.fetchval(statement)) != wanted:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise AssertionError(f"{statement}: {found}, not {wanted}") from None
@@ -93,7 +94,9 @@ async def running_product(dsn: str, state_dir: Path) -> AsyncIterator[Scene]:
             stripe=StripeSettings(webhook_secrets=(SecretStr(STRIPE_SECRET),)),
         )
         api = await stack.enter_async_context(running_api(dsn, settings))
-        worker = await stack.enter_async_context(open_worker(settings, dsn, role="jobs-runner"))
+        worker = await stack.enter_async_context(
+            open_worker(settings, as_role(dsn, "runner"), role="jobs-runner")
+        )
         stop = asyncio.Event()
         services = worker.services
         runner = Runner(
@@ -102,7 +105,7 @@ async def running_product(dsn: str, state_dir: Path) -> AsyncIterator[Scene]:
         )  # fmt: skip
         running = asyncio.create_task(runner.run(stop))
         scene = Scene(api, worker, mailbox, good, broken)
-        async with transaction(services.pool) as conn:
+        async with transaction(api.pool) as conn:
             for tenant, receiver in (("acme", good), ("globex", broken)):
                 made = await endpoints.create_endpoint(
                     conn, tenant=tenant, url=receiver.url(), allow_private=True

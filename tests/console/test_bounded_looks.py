@@ -74,7 +74,7 @@ async def somebody(api: Api, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[V
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 30)
     async with visitor(api) as guest:
-        await api.services.pool.execute(FILL)
+        await api.pool.execute(FILL)
         await guest.sign_in(api.token)
         yield guest
 
@@ -182,7 +182,7 @@ async def test_the_trail_is_followed_to_its_end(somebody: Visitor) -> None:
 
 
 async def test_every_token_is_on_some_page(api: Api, somebody: Visitor) -> None:
-    await api.services.pool.execute(
+    await api.pool.execute(
         """insert into postroom.token (name, hash, scopes)
         select 'n' || n, sha256(n::text::bytea), '{admin:read}' from generate_series(1, 220) n"""
     )
@@ -200,7 +200,7 @@ async def test_nothing_found_so_far_is_not_nothing(somebody: Visitor) -> None:
 
 @pytest.mark.rows_by_hand
 async def test_a_search_meets_every_message_of_a_long_chain_once(api: Api, somebody: Visitor) -> None:
-    root = await api.services.pool.fetchval(CHAINS)
+    root = await api.pool.fetchval(CHAINS)
     for asked, count in ((str(root), 131), ("sub_chain", 130)):
         rows, ways = await _walk(somebody, f"/console/messages?q={asked}")
         names = _names(rows)
@@ -210,7 +210,7 @@ async def test_a_search_meets_every_message_of_a_long_chain_once(api: Api, someb
 
 @pytest.mark.rows_by_hand
 async def test_the_page_of_a_message_leads_to_the_rest_of_its_chain(api: Api, somebody: Visitor) -> None:
-    root = await api.services.pool.fetchval(CHAINS)
+    root = await api.pool.fetchval(CHAINS)
     page = (await somebody.get(f"/console/messages/{root}")).text
     assert "the first 101 messages that belong together" in page
     assert f'href="/console/messages?q={root}"' in page

@@ -45,7 +45,7 @@ async def _fill(scene: Scene) -> dict[str, str]:
         answer = await scene.api.post("/v1/stripe/webhook", data=body, headers=signed(body, STRIPE_SECRET))
         assert answer.status == 200, answer.text
     await scene.let_die(6)
-    pool = scene.api.services.pool
+    pool = scene.api.pool
     await scene.wait_for("select count(*) from postroom.delivery", 0)
     await pool.execute(
         "update postroom.circuit set state = 'open', retry_at = now(), reason = $1 where name = 'email'",

@@ -33,7 +33,7 @@ async def test_a_broken_receivers_letters_are_found_mended_and_replayed(
 
         await expect(page.locator(".lead")).to_have_text("60 letters to 1 receiver.")
         await expect(page.locator("main")).to_contain_text(scene.broken.url())
-        assert await scene.api.services.pool.fetchval("select count(*) from postroom.dead_letter") == 60
+        assert await scene.api.pool.fetchval("select count(*) from postroom.dead_letter") == 60
 
         scene.broken.behaviour = "ok"
         await page.get_by_label("Another pace:").fill("15")
@@ -41,7 +41,7 @@ async def test_a_broken_receivers_letters_are_found_mended_and_replayed(
         await expect(page.locator("h1")).to_contain_text("Replay running")
         await page.get_by_role("button", name="Pause").click()
         await expect(page.locator("h1")).to_contain_text("paused")
-        held = await scene.api.services.pool.fetchval("select count(*) from postroom.dead_letter")
+        held = await scene.api.pool.fetchval("select count(*) from postroom.dead_letter")
         assert 0 < held < 60
         await page.get_by_role("button", name="Resume").click()
         # Live: nobody reloads the page while it counts.

@@ -60,15 +60,13 @@ async def test_a_payload_and_a_mail_of_a_stranger_run_nothing(scene: Scene, brow
         assert await page.locator("main script").count() == 0
         # That the frame may not run the mail's script is what the browser says, and all it says.
         assert [fault for fault in tab.faults if "sandbox" not in fault.lower()] == []
-    actions = [
-        row["action"] for row in await scene.api.services.pool.fetch("select action from postroom.audit")
-    ]
+    actions = [row["action"] for row in await scene.api.pool.fetch("select action from postroom.audit")]
     assert "message.reveal" in actions
     assert "message.preview" in actions
 
 
 async def test_names_reasons_and_settings_of_strangers_are_escaped(api: Api, somebody: Visitor) -> None:
-    pool = api.services.pool
+    pool = api.pool
     await pool.execute(
         "select postroom.publish(channel => 'email', payload => '{}', tenant => $1, type => $1, key => $1)",
         SCRIPT,
@@ -100,7 +98,7 @@ async def test_names_reasons_and_settings_of_strangers_are_escaped(api: Api, som
 async def test_an_answer_of_a_megabyte_does_not_make_a_page_of_a_megabyte(
     api: Api, somebody: Visitor
 ) -> None:
-    pool = api.services.pool
+    pool = api.pool
     message_id = await pool.fetchval("select postroom.publish(channel => 'email', payload => '{}')")
     await pool.execute(
         """insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, detail)

@@ -38,7 +38,7 @@ async def test_the_stream_tells_of_a_change_and_ends_with_the_process(api: Api, 
         await response.content.readuntil(b"\n\n")
         first = await response.content.readuntil(b"\n\n")
         assert b"event: change" in first
-        await api.services.pool.execute(
+        await api.pool.execute(
             "select postroom.publish('email', '{}', deliver_at => now() + interval '1 day')"
         )
         assert b"event: change" in await response.content.readuntil(b"\n\n")

@@ -66,7 +66,7 @@ async def test_somebody_of_a_known_group_is_let_in_with_its_scopes(api: Api, bro
         await expect(tab.page.locator(".actor")).to_have_text("oidc:ada@example.com")
         assert await tab.page.get_by_role("button", name="Run now").count() == 0
         assert tab.faults == []
-    scopes = await api.services.pool.fetchval("select scopes from postroom.console_session")
+    scopes = await api.pool.fetchval("select scopes from postroom.console_session")
     assert scopes == ["admin:read", "outbox:replay"]
 
 
@@ -130,7 +130,7 @@ async def test_an_address_that_the_provider_has_not_proved_is_nobodys_name(
 ) -> None:
     provider.wrong = {"email_verified": verified}
     assert (await _through(guest)).status == 200
-    assert await api.services.pool.fetchval("select actor from postroom.console_session") == "oidc:1"
+    assert await api.pool.fetchval("select actor from postroom.console_session") == "oidc:1"
 
 
 async def test_a_sign_in_that_we_did_not_start_costs_no_request(

@@ -41,10 +41,10 @@ async def somebody(api: Api) -> AsyncIterator[Visitor]:
 
 
 async def test_a_webhook_to_nobody_is_told(api: Api, somebody: Visitor) -> None:
-    message_id = await api.services.pool.fetchval(
+    message_id = await api.pool.fetchval(
         "select postroom.publish('webhook', '{\"data\": {}}', tenant => 'mistyped', type => 'a.b')::text"
     )
-    await check_ledger(api.services.pool)
+    await check_ledger(api.pool)
     for path in ("status=no_receiver", "status=no_receiver&tenant=mistyped", "q=mistyped"):
         answer = await somebody.get(f"/console/messages?{path}")
         assert answer.status == 303 or (message_id in answer.text and "no-receiver" in answer.text), path
@@ -58,8 +58,8 @@ async def test_a_webhook_to_nobody_is_told(api: Api, somebody: Visitor) -> None:
 
 async def test_what_fails_again_and_again_is_told_on_the_first_page(api: Api, somebody: Visitor) -> None:
     mail = '{"to": "a@example.com", "subject": "s", "text": "t"}'
-    await api.services.pool.execute("select postroom.publish('email', $1)", mail)
-    await api.services.pool.execute(
+    await api.pool.execute("select postroom.publish('email', $1)", mail)
+    await api.pool.execute(
         "update postroom.delivery set state = 'retry', attempts = 3, last_reason = 'no such template'"
     )
     page = (await somebody.get("/console")).text
@@ -75,7 +75,7 @@ async def test_the_breaker_of_a_receiver_is_told_wherever_the_receiver_is(scene:
         "select count(*) from postroom.circuit where name like 'webhook:%' and state <> 'closed'", 1
     )
     await scene.wait_for("select count(*) from postroom.delivery where worker is null", 12)  # all are settled
-    pool = scene.api.services.pool
+    pool = scene.api.pool
     endpoint_id = await pool.fetchval("select id from postroom.endpoint where tenant = 'globex'")
     await pool.execute("update postroom.delivery set attempts = 7, due_at = now() where state = 'retry'")
     await pool.execute(
@@ -100,7 +100,7 @@ async def test_the_breaker_of_a_receiver_is_told_wherever_the_receiver_is(scene:
 
 
 async def test_a_mail_is_named_by_its_template_and_a_timeline_by_its_day(api: Api, somebody: Visitor) -> None:
-    message_id = await api.services.pool.fetchval(
+    message_id = await api.pool.fetchval(
         """select postroom.publish(channel => 'email', payload =>
             '{"to": "a@example.com", "template": "welcome", "data": {}}')"""
     )
@@ -112,7 +112,7 @@ async def test_a_mail_is_named_by_its_template_and_a_timeline_by_its_day(api: Ap
 
 
 async def test_what_is_parked_is_not_delivered_now(api: Api, somebody: Visitor) -> None:
-    pool = api.services.pool
+    pool = api.pool
     message_id = await pool.fetchval("select postroom.publish(channel => 'email', payload => '{}')")
     assert "Deliver now" in (await somebody.get(f"/console/messages/{message_id}")).text
     await pool.execute("update postroom.delivery set due_at = 'infinity'")
@@ -131,7 +131,7 @@ async def test_what_is_parked_is_not_delivered_now(api: Api, somebody: Visitor) 
     ],
 )
 async def test_every_cause_says_what_to_do(api: Api, somebody: Visitor, cause: Cause, told: str) -> None:
-    pool = api.services.pool
+    pool = api.pool
     message_id = await pool.fetchval("select postroom.publish(channel => 'email', payload => '{}')")
     await pool.execute(
         """with gone as (delete from postroom.delivery returning *)
@@ -145,7 +145,7 @@ async def test_every_cause_says_what_to_do(api: Api, somebody: Visitor, cause: C
 
 
 async def test_many_open_breakers_are_one_line_and_their_page_is_paged(api: Api, somebody: Visitor) -> None:
-    await api.services.pool.execute(
+    await api.pool.execute(
         """insert into postroom.circuit (name, state, reason, opened_at, retry_at)
         select 'webhook:host' || lpad(n::text, 3, '0'), 'open', 'down', now(), now()
         from generate_series(1, 120) n"""
@@ -170,7 +170,7 @@ async def test_a_wrong_filter_does_not_take_the_way_back_away(api: Api, somebody
 
 
 async def test_retries_and_pending_are_counted_apart(api: Api, somebody: Visitor) -> None:
-    pool = api.services.pool
+    pool = api.pool
     for _ in range(3):
         await pool.execute("select postroom.publish(channel => 'email', payload => '{}')")
     await pool.execute(
@@ -232,7 +232,7 @@ def test_the_trail_leads_to_what_it_is_about(action: str, subject: str, place: s
 async def test_who_may_only_read_is_shown_no_action_and_every_one_is_refused(
     api: Api, somebody: Visitor
 ) -> None:
-    pool = api.services.pool
+    pool = api.pool
     message_ids = [
         await pool.fetchval("select postroom.publish(channel => 'email', payload => '{}')") for _ in range(2)
     ]

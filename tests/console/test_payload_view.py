@@ -23,9 +23,9 @@ select postroom.publish('webhook',
 
 async def test_the_command_of_a_webhook_is_signed_as_its_receiver_expects(dsn: str, tmp_path: Path) -> None:
     async with running_api(dsn, Settings(state_dir=tmp_path)) as api, visitor(api) as guest:
-        async with transaction(api.services.pool) as conn:
+        async with transaction(api.pool) as conn:
             made = await endpoints.create_endpoint(conn, tenant="acme", url="https://acme.example/hooks")
-        message_id = await api.services.pool.fetchval(PUBLISH)
+        message_id = await api.pool.fetchval(PUBLISH)
         await guest.sign_in(api.token)
         page = await guest.post(f"/console/messages/{message_id}/reveal")
         [shown] = re.findall(r"<code>(curl .*?)</code>", page.text, re.DOTALL)

@@ -33,7 +33,7 @@ def prod_settings(dsn: str, tmp_path: Path) -> Settings:
 
 
 async def _link_path(api: Api) -> str:
-    async with transaction(api.services.pool) as conn:
+    async with transaction(api.pool) as conn:
         return (await create_sign_in_link(conn, "http://x/", (Scope.ADMIN_READ,))).removeprefix("http://x")
 
 
@@ -46,7 +46,7 @@ async def test_a_token_signs_in_and_comes_back_to_where_it_was(api: Api, guest: 
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert (await guest.get("/console/jobs")).status == 200
-    kept = await api.services.pool.fetchrow("select * from postroom.console_session")
+    kept = await api.pool.fetchrow("select * from postroom.console_session")
     assert kept is not None
     assert kept["hash"].hex() not in cookie  # only a hash of it is kept
 
@@ -70,9 +70,7 @@ async def test_a_form_without_the_sessions_token_changes_nothing(api: Api, guest
     assert (await guest.post("/console/jobs/canary/pause")).status == 403
     guest.headers = {"Origin": "https://evil.example"}
     assert (await guest.post("/console/jobs/canary/pause")).status == 403
-    assert (
-        await api.services.pool.fetchval("select count(*) from postroom.audit where action like 'job%'") == 0
-    )
+    assert await api.pool.fetchval("select count(*) from postroom.audit where action like 'job%'") == 0
 
 
 async def test_what_the_scopes_do_not_allow_is_not_shown_and_refused(api: Api, guest: Visitor) -> None:
@@ -96,7 +94,7 @@ async def test_nobody_makes_a_token_that_may_more_than_they_may(api: Api, guest:
 
 async def test_revoking_the_token_ends_its_sessions(api: Api, guest: Visitor) -> None:
     await guest.sign_in(api.token)
-    await api.services.pool.execute("update postroom.token set revoked_at = now()")
+    await api.pool.execute("update postroom.token set revoked_at = now()")
     assert (await guest.get("/console/jobs")).status == 303
 
 
@@ -104,7 +102,7 @@ async def test_revoking_the_token_ends_its_sessions(api: Api, guest: Visitor) ->
 async def test_sessions_end_when_idle_and_when_old(api: Api, guest: Visitor, column: str) -> None:
     await guest.sign_in(api.token)
     hours = {"seen_at": 13, "created_at": 24 * 7 + 1}[column]
-    await api.services.pool.execute(
+    await api.pool.execute(
         f"update postroom.console_session set {column} = now() - make_interval(hours => $1)", hours
     )
     assert (await guest.get("/console/jobs")).status == 303
@@ -112,7 +110,7 @@ async def test_sessions_end_when_idle_and_when_old(api: Api, guest: Visitor, col
 
 async def test_a_session_slides_on_while_it_is_used(api: Api, guest: Visitor) -> None:
     await guest.sign_in(api.token)
-    pool = api.services.pool
+    pool = api.pool
     await pool.execute("update postroom.console_session set seen_at = now() - interval '11 hours'")
     assert (await guest.get("/console/jobs")).status == 200
     age = await pool.fetchval(
@@ -140,7 +138,7 @@ async def test_the_link_of_postroom_up_signs_in_once(api: Api, guest: Visitor) -
     async with visitor(api) as second:
         assert (await second.get(path)).status == 401
         late = await _link_path(api)
-        await api.services.pool.execute("update postroom.sign_in_link set expires_at = now()")
+        await api.pool.execute("update postroom.sign_in_link set expires_at = now()")
         assert (await second.get(late)).status == 401
         assert (await second.get("/console/jobs")).status == 303
 
@@ -155,7 +153,7 @@ async def test_a_locked_console_has_a_way_in(dsn: str, tmp_path: Path) -> None:
         assert "postroom token sign-in-link" in locked.text
         answer = await somebody.get(await _link_path(api))
         assert (answer.status, answer.headers["Location"]) == (303, "/console")
-        trail = await api.services.pool.fetch(
+        trail = await api.pool.fetch(
             "select action, detail ->> 'link' as link from postroom.audit order by id"
         )
         made, used = trail

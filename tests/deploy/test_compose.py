@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import yaml
 
+from postroom.base.migrate import migrate
 from postroom.base.settings import Settings
+from postroom.postgres.server import LocalPostgres
 from tests.deploy.files import DEPLOY, ROOT, assert_command_exists, documents, is_pinned
 
 FOLDER = DEPLOY / "compose"
@@ -50,7 +56,7 @@ def test_the_schema_sees_a_wrong_field(tmp_path: Path) -> None:
 
 
 def test_everything_is_there_and_every_image_is_pinned() -> None:
-    assert set(SERVICES) == {"database", *OURS, "prometheus", "alertmanager", "grafana"}
+    assert set(SERVICES) == {"database", "logins", *OURS, "prometheus", "alertmanager", "grafana"}
     for name, service in SERVICES.items():
         assert is_pinned(service["image"]), name
     [python] = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", DOCKERFILE, re.MULTILINE)
@@ -66,6 +72,58 @@ def test_our_services_run_commands_that_exist_and_may_do_nothing_else(name: str)
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
+
+
+def login_of(name: str) -> tuple[str, str]:
+    """User, and the variable of the password."""
+    url = SERVICES[name]["environment"]["POSTROOM_DATABASE_URL"]
+    found = re.match(r"postgresql://(\w+):\$\{(\w+):", url)
+    assert found is not None, url
+    return found[1], found[2]
+
+
+def test_what_stays_up_signs_in_as_itself_and_nobody_as_administrator() -> None:
+    administrator = SERVICES["database"]["environment"]["POSTGRES_USER"]
+    assert {name: login_of(name) for name in OURS} == {
+        "migrate": (administrator, "DATABASE_PASSWORD"),
+        "api": ("api", "API_DATABASE_PASSWORD"),
+        "runner": ("runner", "RUNNER_DATABASE_PASSWORD"),
+    }
+    for name in ("api", "runner"):
+        assert "logins" in SERVICES[name]["depends_on"]
+    assert "POSTROOM_DATABASE_URL" not in COMPOSE["x-postroom"]["environment"]
+
+
+def sign_in(dsn: str, user: str, password: str) -> int:
+    with psycopg.connect(dsn, user=user, password=password) as conn:
+        found = conn.execute("select count(*) from postroom.delivery").fetchone()
+    return -1 if found is None else int(found[0])
+
+
+@pytest.mark.needs("psql")
+def test_the_logins_are_made_and_get_new_passwords(tmp_path: Path) -> None:
+    """By a real psql, twice. Logins belong to a server, so this has one of its own."""
+    with LocalPostgres(tmp_path, flavour="machine") as server:
+        asyncio.run(migrate(server.dsn, roles=True))
+        parts = urlsplit(server.dsn)
+        environment = {
+            "PATH": os.environ["PATH"],
+            **{"PGHOST": str(parts.hostname), "PGPORT": str(parts.port), "PGDATABASE": parts.path[1:]},
+            **{"PGUSER": str(parts.username), "PGPASSWORD": str(parts.password)},
+        }
+        command = " ".join(SERVICES["logins"]["command"]).replace("/logins.sql", str(FOLDER / "logins.sql"))
+        for password in ("first", "second'one"):
+            passwords = {"API_DATABASE_PASSWORD": password, "RUNNER_DATABASE_PASSWORD": password}
+            done = subprocess.run(
+                command.split(),
+                env={**environment, **passwords},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            assert [sign_in(server.dsn, user, password) for user in ("api", "runner")] == [0, 0]
 
 
 def test_files_that_are_mounted_exist_and_volumes_are_declared() -> None:

@@ -56,6 +56,10 @@ def test_a_pod_is_restricted_and_runs_a_command_that_exists(name: str) -> None:
     assert_command_exists(container["command"])
     assert {"configMapRef": {"name": "postroom"}} in container["envFrom"]
     assert {"secretRef": {"name": "postroom"}} in container["envFrom"]
+    login = {"migrate": "owner"}.get(container["name"], container["name"])
+    assert container["envFrom"][-1] == {"secretRef": {"name": f"postroom-database-{login}"}}, (
+        "its own comes last"
+    )
     assert {mount["name"] for mount in container["volumeMounts"]} == {
         each["name"] for each in spec["volumes"]
     }

@@ -57,9 +57,13 @@ def test_what_a_unit_starts_exists(unit: Path) -> None:
 
 
 def test_the_units_share_one_user_one_folder_and_one_environment() -> None:
-    for name in ("User", "StateDirectory", "EnvironmentFile", "CapabilityBoundingSet", "SystemCallFilter"):
+    for name in ("User", "StateDirectory", "CapabilityBoundingSet", "SystemCallFilter"):
         values = {tuple(lines_of(unit, name)) for unit in UNITS}
         assert len(values) == 1, name
+    logins = {"api": "api", "migrate": "owner", "runner": "runner"}
+    for unit in UNITS:  # the last file has the last word: the login of this unit
+        own = f"/etc/postroom/database-{logins[unit.stem.removeprefix('postroom-')]}.env"
+        assert lines_of(unit, "EnvironmentFile") == ["/etc/postroom/postroom.env", own]
     assert len(UNITS) == 3
     parser = RawConfigParser(strict=False, delimiters=("=",))
     example = (DEPLOY / "systemd" / "postroom.env.example").read_text()

@@ -18,6 +18,7 @@ from postroom.health import thresholds
 from postroom.health.conditions import SEVERITIES, Condition, Growth, conditions
 from postroom.metrics.failing import Failing
 from postroom.metrics.gauges import Gauges, QueueDepth, read_gauges
+from postroom.metrics.roles import Privilege, Process, RoleExcess
 from postroom.outbox.limits import LimitStatus
 from postroom.outbox.model import Channel
 from postroom.outbox.pauses import ChannelStatus
@@ -77,7 +78,7 @@ async def well(pool: Pool, dsn: str) -> Gauges:
     jobs = {
         name: JobStatus(name, last_heartbeat_at=NOW, last_success_at=NOW) for name in (RUNNER, *JOB_NAMES)
     }
-    return replace(gauges, jobs=jobs)
+    return replace(gauges, jobs=jobs, role_excess=())
 
 
 def told(gauges: Gauges, growth: Growth | None = None) -> list[Condition]:
@@ -99,6 +100,7 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
         failing=(failing,),
         circuits=circuits,
         paused={"export": ChannelStatus("export", True, "moved", "ada", NOW)},
+        role_excess=(RoleExcess(Process.API, "root", (Privilege.SUPERUSER,)),),
         jobs={**well.jobs, "retention": replace(well.jobs["retention"], last_success_at=old)},
         vitals=replace(
             well.vitals,

@@ -19,7 +19,8 @@ from postroom.health import doctor
 from postroom.health.findings import Finding, Level
 from postroom.health.host import check_certificates
 from postroom.health.instance import LOCK_NAME, only_one
-from postroom.wiring import open_effects
+from postroom.wiring import open_effects, open_services, open_worker
+from tests.fixtures.roles import as_role
 
 
 async def diagnose(settings: Settings, dsn: str) -> list[Finding]:
@@ -177,6 +178,24 @@ async def test_parked_endpoints_are_named_with_what_waits(dsn: str, pool: Pool, 
     await pool.execute("update postroom.endpoint set disabled_at = now()")
     [disabled] = about(await diagnose(settings, dsn), "endpoints")
     assert "acme is disabled (gone), 1 wait and nothing new is queued" in disabled.text
+
+
+async def test_a_process_that_may_too_much_is_told(dsn: str, pool: Pool, tmp_path: Path) -> None:
+    """Each as it signs in: nothing of those in their roles, whatever the person at the keyboard may do."""
+    settings = Settings(state_dir=tmp_path)
+    subject = "database roles"
+    async with open_services(settings, as_role(dsn, "api")) as api, api.pool.acquire():
+        async with open_worker(settings, as_role(dsn, "runner"), role="jobs-runner"):
+            await pool.close()  # its sessions are called as those of the API
+            assert about(await diagnose(settings, dsn), subject) == []
+        async with open_worker(settings, as_role(dsn, "owner"), role="jobs-runner"):
+            [told] = about(await diagnose(settings, dsn), subject)
+            assert (told.level, told.command) == (Level.WARNING, "postroom migrate --roles")
+            assert told.text.startswith("The runner signs in to the database as postroom_login_owner_")
+            assert told.text.endswith(", which owns the schema")
+    async with open_services(settings, dsn) as api, api.pool.acquire():
+        [told] = about(await diagnose(settings, dsn), subject)
+        assert told.text.endswith(", which is a superuser")
 
 
 @pytest.mark.rows_by_hand

@@ -30,6 +30,7 @@ CANNOT_ARISE: Final[Mapping[tuple[str, Situation], str]] = {
                 *("AttemptPartitionsRunOut", "CircuitOpenLong", "DestinationCircuitOpenLong"),
                 *("ChannelPausedLong", "EndpointDisabled"),
                 *("TransactionHeldLong", "DiskNearlyFull", "TokenExpiresSoon", "CertificateExpiresSoon"),
+                "DatabaseRoleExcessive",
             )
         ),
         UNTOUCHED,

@@ -237,6 +237,14 @@ CASES: Final = (
         {"postroom_token_expiry_days": "Inf Inf Inf Inf Inf Inf Inf Inf Inf Inf"},
     ),
     *threshold_cases(
+        "DatabaseRoleExcessive",
+        'postroom_database_role_excess{process="api",privilege="owner",instance="a"}',
+        bad="1",
+        good="0",
+        at="6m",
+        not_at="4m",
+    ),
+    *threshold_cases(
         "CertificateExpiresSoon",
         'postroom_certificate_expiry_days{certificate="email_ca",instance="a"}',
         bad="13.9",

@@ -60,6 +60,7 @@ RESTED_ON: Final = {
     'postroom_disk_free_ratio{volume="state"}': "0x30",
     "postroom_token_expiry_days": "0x30",
     "postroom_attempt_partition_days": "0x30",
+    'postroom_database_role_excess{process="api",privilege="owner"}': "0x30",
 }
 
 CASES: Final = (

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures.roles import as_deployed
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND_TIMEOUT_S = 90.0
 
@@ -45,7 +47,7 @@ def run(
     """Run `python -m module` to its end."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        env=environment(home, settings),
+        env=environment(home, as_deployed((module, *arguments), settings)),
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
@@ -64,7 +66,7 @@ class Running:
         with self._output_path.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "postroom", *arguments],
-                env=environment(home, settings),
+                env=environment(home, as_deployed(arguments, settings)),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from tests.fixtures.roles import as_deployed
 from tests.processes.commands import ROOT, Ended
 
 BUILD_TIMEOUT_S = 60.0
@@ -77,7 +78,8 @@ class Installation:
         """Run `postroom …` or `python …` in a folder to its end."""
         done = subprocess.run(
             [self.path / "bin" / command[0], *command[1:]],
-            cwd=folder, env=self.environment(folder, settings or {}), stdin=subprocess.DEVNULL,
+            cwd=folder, env=self.environment(folder, as_deployed(command, settings or {})),
+            stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False,
         )  # fmt: skip
         return Ended(done.returncode, done.stdout, done.stderr)
@@ -89,7 +91,8 @@ class Installation:
         with output.open("wb") as file:
             return subprocess.Popen(
                 [self.path / "bin" / command[0], *command[1:]],
-                cwd=folder, env=self.environment(folder, settings), stdin=subprocess.DEVNULL,
+                cwd=folder, env=self.environment(folder, as_deployed(command, settings)),
+                stdin=subprocess.DEVNULL,
                 stdout=file, stderr=file,
             )  # fmt: skip
 

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "postroom"
 IN_PYTHON = {
-    ("postroom/base/migrate.py", "create schema if not exists "),
+    ("postroom/base/migrate.py", "create schema postroom"),
     ("postroom/base/migrate.py", "set local lock_timeout = '"),
     ("postroom/dev/up.py", "select postroom.publish(…) i"),
     ("postroom/health/readiness.py", "select 1"),

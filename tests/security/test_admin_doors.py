@@ -48,7 +48,7 @@ def concrete(path: str) -> str:
 
 async def credentials(api: Api) -> dict[str, dict[str, str]]:
     """One set of headers for each kind of caller that must stay outside; `narrow` may do nothing of it."""
-    async with transaction(api.services.pool) as conn:
+    async with transaction(api.pool) as conn:
         past = datetime.now(UTC) - timedelta(seconds=1)
         expired, _ = await insert_token(conn, name="old", scopes=tuple(Scope), expires_at=past)
         revoked, token = await insert_token(conn, name="gone", scopes=tuple(Scope))
@@ -79,7 +79,7 @@ async def test_every_admin_path_refuses_every_wrong_caller_and_says_so_in_the_tr
             why = {"absent": "absent", "narrow": "scope"}.get(kind, "unknown")
             expected[subject, why] = expected.get((subject, why), 0) + 1
     assert failed == []
-    rows = await api.services.pool.fetch(
+    rows = await api.pool.fetch(
         "select subject, detail->>'why' as why, count(*) as n from postroom.audit"
         " where action = 'auth.refused' and request_id is not null group by 1, 2"
     )
@@ -138,7 +138,7 @@ async def test_a_token_never_reaches_the_log_the_trail_or_an_answer(
         headers = {"Authorization": f"Bearer {token}"}
         for path in ("circuits", "outbox/zzz", "nowhere", "tokens", f"outbox?key={token}"):
             texts.append((await api.get(f"/v1/admin/{path}", headers=headers)).text)
-    trail = await api.services.pool.fetch("select a::text from postroom.audit a")
+    trail = await api.pool.fetch("select a::text from postroom.audit a")
     printed = capfd.readouterr()
     # `postroom serve` runs with uvicorn's own access log off; this test's server does not.
     logged = [each.getMessage() for each in caplog.records if each.name != "uvicorn.access"]
@@ -156,9 +156,7 @@ async def test_failures_of_one_kind_are_limited_and_hide_no_other_kind(dsn: str,
         assert statuses == [401] * FAILURES_MAX + [429] * (25 - FAILURES_MAX)
         assert (await api.get("/v1/admin/circuits", headers=narrow)).status == 429
         assert (await api.get("/v1/admin/circuits")).status == 429
-        rows = await api.services.pool.fetchval(
-            "select count(*) from postroom.audit where action = 'auth.refused'"
-        )
+        rows = await api.pool.fetchval("select count(*) from postroom.audit where action = 'auth.refused'")
         assert rows == AUDITED_REFUSALS_MAX
 
 
@@ -170,7 +168,7 @@ async def test_a_flood_without_a_token_does_not_hide_a_token_that_reaches_too_fa
         for _ in range(AUDITED_REFUSALS_MAX + 5):
             assert (await api.get("/v1/admin/circuits", headers={})).status == 401
         assert (await api.get("/v1/admin/circuits", headers=narrow)).status == 403
-        rows = await api.services.pool.fetch(
+        rows = await api.pool.fetch(
             "select actor, count(*) as n from postroom.audit where action = 'auth.refused' group by 1"
         )
         assert {row["actor"]: row["n"] for row in rows} == {

@@ -75,7 +75,7 @@ async def put(pool: Pool, channel: str, payload: str, key: str | None = None) ->
 
 @pytest.mark.rows_by_hand
 async def test_one_person_leaves_and_everybody_else_stays(api: Api) -> None:
-    pool = api.services.pool
+    pool = api.pool
     mine = await put(
         pool, "email", f'{{"to": "Ada <ADA@example.com>", "subject": "s", "text": "{ADA}"}}', f"w:{ADA}"
     )
@@ -136,7 +136,7 @@ async def test_one_person_leaves_and_everybody_else_stays(api: Api) -> None:
 @pytest.mark.rows_by_hand
 async def test_two_tenants_of_one_person_may_have_had_the_same_key(api: Api) -> None:
     """Their names become one; the keys, which are unique within a tenant, must not."""
-    pool = api.services.pool
+    pool = api.pool
     for tenant in (ADA, ADA.upper()):
         await pool.execute("select postroom.publish('email', '{\"to\": \"x\"}', 'w:1', tenant => $1)", tenant)
     await pool.execute("delete from postroom.delivery")
@@ -147,9 +147,9 @@ async def test_two_tenants_of_one_person_may_have_had_the_same_key(api: Api) -> 
 
 @pytest.mark.parametrize("email", ["", "ada", "a@b@c", "ada@example.com\r\n", "%", ".*", "x" * 400])
 async def test_an_erasure_of_nobody_erases_nothing(api: Api, email: str) -> None:
-    message = await put(api.services.pool, "export", '{"dataset": "d", "record": {"id": 1}}')
+    message = await put(api.pool, "export", '{"dataset": "d", "record": {"id": 1}}')
     assert (await api.post("/v1/admin/erasures", json={"email": email})).status in (400, 422)
-    assert await payload(api.services.pool, message) != "{}"
+    assert await payload(api.pool, message) != "{}"
 
 
 def test_letters_that_mean_something_in_a_pattern_mean_themselves() -> None:
@@ -158,7 +158,7 @@ def test_letters_that_mean_something_in_a_pattern_mean_themselves() -> None:
 
 
 async def test_a_suppressed_address_is_left_out_until_it_is_released(api: Api) -> None:
-    pool = api.services.pool
+    pool = api.pool
     made = await api.post("/v1/admin/suppressions", json={"address": "Ada@EXAMPLE.com", "reason": "asked"})
     assert (made.status, made.json["address"]) == (201, ADA)
     async with transaction(pool) as conn:

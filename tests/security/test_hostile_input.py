@@ -82,7 +82,7 @@ async def test_no_body_breaks_or_holds_up_any_door(api: Api) -> None:
             assert 400 <= answer.status < 500, (path, name, answer.status, answer.text[:200])
             assert answer.headers["Content-Type"] == "application/problem+json"
             assert len(answer.text) < 10_000, (path, name, "an answer repeats what was sent")
-    assert await api.services.pool.fetchval("select count(*) from postroom.message") == 0
+    assert await api.pool.fetchval("select count(*) from postroom.message") == 0
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "gzip, identity"])

@@ -72,7 +72,7 @@ async def _serve(
 
 async def _things(api: Api) -> list[UUID]:
     payload = {"to": "ada@example.com", "subject": "s", "text": "t"}
-    async with transaction(api.services.pool) as conn:
+    async with transaction(api.pool) as conn:
         published = await publish_many(conn, [Message(channel="email", payload=payload)] * 2)
         made = await endpoints.create_endpoint(
             conn, tenant="acme", url="https://example.com/", allow_private=True

@@ -49,7 +49,7 @@ async def test_pages_neither_skip_nor_repeat(api: Api, chosen: str) -> None:
 
 async def test_a_dead_letter_is_found_replayed_once_and_audited(api: Api) -> None:
     ids = await publish(api, 3)
-    await api.services.pool.execute(KILL, ids[:2], "1")
+    await api.pool.execute(KILL, ids[:2], "1")
     found = (await api.get("/v1/admin/outbox/dead-letter?cause=ours&channel=email")).json["items"]
     assert {item["message_id"] for item in found} == set(ids[:2])
     [group] = (await api.get("/v1/admin/outbox/dead-letter?group=fingerprint")).json["groups"]
@@ -67,21 +67,21 @@ async def test_a_dead_letter_is_found_replayed_once_and_audited(api: Api) -> Non
 
 async def test_many_are_replayed_after_a_dry_run(api: Api) -> None:
     ids = await publish(api, 10)
-    await api.services.pool.execute(KILL, ids, "1")
+    await api.pool.execute(KILL, ids, "1")
     body = {"filter": {"cause": "ours"}, "dry_run": True}
     preview = (await api.post("/v1/admin/outbox/replay", json=body)).json
     assert (preview["matched"], preview["replayed"]) == (10, 0)
-    assert await api.services.pool.fetchval("select count(*) from postroom.dead_letter") == 10
+    assert await api.pool.fetchval("select count(*) from postroom.dead_letter") == 10
     done = await api.post("/v1/admin/outbox/replay", json={"filter": {"cause": "ours"}, "limit": 6})
     assert done.json["replayed"] == 6
-    assert await api.services.pool.fetchval("select count(*) from postroom.dead_letter") == 4
+    assert await api.pool.fetchval("select count(*) from postroom.dead_letter") == 4
     everything = await api.post("/v1/admin/outbox/replay", json={"filter": {}})
     assert (everything.status, everything.json["field"]) == (422, "filter")
 
 
 async def test_stripe_letters_are_in_the_queues_and_not_in_the_outbox(api: Api) -> None:
-    stripe_id = await api.services.pool.fetchval("select postroom.publish('stripe', '{}')")
-    await api.services.pool.execute(KILL, [stripe_id], "2")
+    stripe_id = await api.pool.fetchval("select postroom.publish('stripe', '{}')")
+    await api.pool.execute(KILL, [stripe_id], "2")
     assert (await api.get("/v1/admin/outbox/dead-letter")).json["items"] == []
     queues = (await api.get("/v1/admin/queues/dead-letter")).json
     assert [item["channel"] for item in queues["items"]] == ["stripe"]
@@ -98,7 +98,7 @@ async def test_cancelling_takes_what_waits_and_only_once(api: Api) -> None:
 
 
 async def test_a_webhook_to_nobody_is_a_status_of_its_own(api: Api) -> None:
-    message_id = await api.services.pool.fetchval(
+    message_id = await api.pool.fetchval(
         "select postroom.publish('webhook', '{\"data\": {}}', tenant => 'mistyped', type => 'a.b')::text"
     )
     page = (await api.get("/v1/admin/outbox?status=no_receiver")).json
@@ -108,8 +108,8 @@ async def test_a_webhook_to_nobody_is_a_status_of_its_own(api: Api) -> None:
 
 
 async def test_effects_show_in_the_chain_of_their_cause(api: Api) -> None:
-    cause = await api.services.pool.fetchval("select postroom.publish('stripe', '{}')::text")
-    effect = await api.services.pool.fetchval(
+    cause = await api.pool.fetchval("select postroom.publish('stripe', '{}')::text")
+    effect = await api.pool.fetchval(
         "select postroom.publish('export', '{}', correlation_id => $1)::text", cause
     )
     for one, other in ((cause, effect), (effect, cause)):
@@ -122,7 +122,7 @@ async def test_every_job_is_listed_and_can_be_asked_to_run(api: Api) -> None:
     assert set(jobs) == {*JOB_NAMES, "jobs-runner"}
     assert (await api.post("/v1/admin/jobs/canary/run")).status == 202
     requested = "select requested_at is not null from postroom.job where name = 'canary'"
-    assert await api.services.pool.fetchval(requested)
+    assert await api.pool.fetchval(requested)
     unknown = await api.post("/v1/admin/jobs/nightly/run")
     assert unknown.status == 404
     assert "email-dlq" in unknown.json["detail"]

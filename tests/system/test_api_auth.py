@@ -50,9 +50,7 @@ async def test_failures_are_limited_and_do_not_lock_out_who_is_known(api: Api) -
     assert limited.status == 429
     assert 1 <= int(limited.headers["Retry-After"]) <= 60
     assert (await api.get("/v1/admin/circuits")).status == 200
-    refusals = await api.services.pool.fetchval(
-        "select count(*) from postroom.audit where action = 'auth.refused'"
-    )
+    refusals = await api.pool.fetchval("select count(*) from postroom.audit where action = 'auth.refused'")
     assert refusals == AUDITED_REFUSALS_MAX
 
 

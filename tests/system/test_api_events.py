@@ -38,7 +38,7 @@ async def test_the_same_key_again_gives_the_first_id(api: Api) -> None:
 
 
 async def test_a_webhook_to_nobody_says_so(api: Api) -> None:
-    await api.services.pool.execute(
+    await api.pool.execute(
         "insert into postroom.endpoint (tenant, url, types, secret) "
         "select 'acme', 'https://x/' || n, '{*}', 's' from generate_series(1, 2) n"
     )
@@ -59,8 +59,7 @@ async def test_a_list_comes_back_in_order(api: Api) -> None:
     assert [event["published"] for event in events] == [number != 3 for number in range(1_000)]
     assert events[3]["id"] == known
     keys = {
-        str(row["id"]): row["key"]
-        for row in await api.services.pool.fetch("select id, key from postroom.message")
+        str(row["id"]): row["key"] for row in await api.pool.fetch("select id, key from postroom.message")
     }
     assert [keys[event["id"]] for event in events] == [str(number) for number in range(1_000)]
 
@@ -70,7 +69,7 @@ async def test_one_bad_event_publishes_none(api: Api) -> None:
     assert answer.status == 422
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json["field"].startswith("[1].")
-    assert await api.services.pool.fetchval("select count(*) from postroom.message") == 0
+    assert await api.pool.fetchval("select count(*) from postroom.message") == 0
 
 
 async def test_many_callers_at_once_each_get_their_own_id(api: Api) -> None:
@@ -82,7 +81,7 @@ async def test_many_callers_at_once_each_get_their_own_id(api: Api) -> None:
         ids.setdefault(number % 50, set()).add(answer.json["id"])
     assert all(len(found) == 1 for found in ids.values())
     assert sum(answer.json["published"] for answer in answers) == 50
-    assert await api.services.pool.fetchval("select count(*) from postroom.message") == 50
+    assert await api.pool.fetchval("select count(*) from postroom.message") == 50
 
 
 @pytest.mark.parametrize(
@@ -163,5 +162,5 @@ async def test_a_body_beyond_the_limit_is_refused_announced_or_not(api: Api) -> 
 
 async def test_deliver_at_is_kept(api: Api) -> None:
     await api.post("/v1/events", json=email(deliver_at="2030-01-01T00:00:00Z"))
-    due = await api.services.pool.fetchval("select due_at from postroom.delivery")
+    due = await api.pool.fetchval("select due_at from postroom.delivery")
     assert due.year == 2030

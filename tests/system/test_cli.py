@@ -19,6 +19,7 @@ from postroom.base.db import Pool
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
 from postroom.worker.model import JOB_NAMES
+from tests.fixtures.roles import by_hand
 from tests.processes.commands import Ended, run
 
 ACTOR = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
@@ -148,16 +149,17 @@ def test_a_database_that_is_away_is_told_with_the_next_command(cli: Cli) -> None
     assert "sesame" not in done.err
 
 
-async def test_a_database_without_the_schema_is_told_and_mended(cli: Cli, pool: Pool) -> None:
+async def test_a_database_without_the_schema_is_told_and_mended(cli: Cli, dsn: str, pool: Pool) -> None:
     async with pool.acquire() as conn:
         await conn.execute("drop schema postroom cascade")
-    before = await asyncio.to_thread(cli, "jobs", "list")
+    mine = {"POSTROOM_DATABASE_URL": by_hand(dsn)}
+    before = await asyncio.to_thread(cli, "jobs", "list", **mine)
     assert before.code == 1
     assert "Run: postroom migrate" in before.err
 
-    assert (await asyncio.to_thread(cli, "migrate")).code == 0
-    assert (await asyncio.to_thread(cli, "migrate")).code == 0
-    assert (await asyncio.to_thread(cli, "jobs", "list")).code == 0
+    assert (await asyncio.to_thread(cli, "migrate", **mine)).code == 0
+    assert (await asyncio.to_thread(cli, "migrate", **mine)).code == 0
+    assert (await asyncio.to_thread(cli, "jobs", "list", **mine)).code == 0
 
 
 async def test_migrate_leaves_a_schema_of_a_newer_version_alone(cli: Cli, pool: Pool) -> None:

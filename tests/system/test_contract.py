@@ -148,7 +148,7 @@ async def api(dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 
 async def scene(api: Api) -> dict[str, str]:
     """One of each thing that can be changed."""
-    pool = api.services.pool
+    pool = api.pool
     dead, again, waiting, later, delivered = [await pool.fetchval(MAIL) for _ in range(5)]
     await pool.execute(DELIVER, delivered)
     await pool.execute("update postroom.delivery set due_at = 'tomorrow' where message_id = $1", later)
@@ -240,7 +240,7 @@ WAYS: Final = ("sql", "http", "cli")
 @pytest.mark.parametrize("first", WAYS)
 async def test_three_ways_to_publish_mean_one_thing(api: Api, dsn: str, tmp_path: Path, first: str) -> None:
     """The same row whichever way it came; the same key by another way is the first id and no second row."""
-    pool = api.services.pool
+    pool = api.pool
 
     async def publish(way: str) -> str:
         if way == "sql":
@@ -297,7 +297,7 @@ def test_no_change_is_missing_here() -> None:
 
 async def test_every_change_and_its_place_in_the_trail_commit_together(api: Api) -> None:
     """First with a trail that cannot be written: nothing may change. Then the same for real."""
-    pool = api.services.pool
+    pool = api.pool
     known = await scene(api)
     await pool.execute(NO_TRAIL)
     for method, path, body, action in CHANGES:

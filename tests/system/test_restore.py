@@ -94,9 +94,7 @@ async def restored(dsn: str, pool: Pool, new_cluster: LocalPostgres, tmp_path: P
     for claim in await other.claim(5):
         other.adapter.seen.append(claim)
     conn = await asyncpg.connect(new_cluster.dsn)
-    for role in await pool.fetch(
-        "select rolname from pg_roles where starts_with(rolname, 'postroom_publisher')"
-    ):
+    for role in await pool.fetch("select rolname from pg_roles where starts_with(rolname, 'postroom_')"):
         await conn.execute(f"create role {role['rolname']} nologin")
     await conn.close()
     call(tools / "pg_restore", "--exit-on-error", f"--dbname={new_cluster.dsn}", str(backup))

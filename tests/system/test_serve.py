@@ -18,6 +18,7 @@ import pytest
 from postroom.base.db import Pool
 from postroom.base.migrate import migrate
 from postroom.dev.stripe_events import encode, signed, snapshot_event
+from tests.fixtures.roles import by_hand
 from tests.processes.commands import Running, run
 from tests.processes.local_postgres import wait_until
 
@@ -84,10 +85,10 @@ def test_a_second_signal_cuts_the_waiting_short(serve: Serve) -> None:
     assert running.process.wait(STOPPED_S) == 0
 
 
-async def test_in_dev_it_brings_the_schema_along(serve: Serve, pool: Pool) -> None:
+async def test_in_dev_it_brings_the_schema_along(serve: Serve, dsn: str, pool: Pool) -> None:
     async with pool.acquire() as conn:
         await conn.execute("drop schema postroom cascade")
-    running = await asyncio.to_thread(serve)
+    running = await asyncio.to_thread(serve, POSTROOM_DATABASE_URL=by_hand(dsn))
     status, answer = await asyncio.to_thread(get, running, "/readyz/migrations")
     assert (status, answer["checks"]["migrations"]["status"]) == (200, "ok")
 
@@ -98,7 +99,7 @@ async def test_in_prod_a_missing_schema_keeps_it_unready_until_somebody_migrates
 ) -> None:
     async with pool.acquire() as conn:
         await conn.execute("drop schema postroom cascade")
-    running = await asyncio.to_thread(serve, **PROD)
+    running = await asyncio.to_thread(serve, **PROD, POSTROOM_DATABASE_URL=by_hand(dsn))
     assert (await asyncio.to_thread(get, running, "/readyz/migrations"))[0] == 503
     assert (await asyncio.to_thread(get, running, "/livez"))[0] == 200
     assert "postroom migrate" in running.output
