@@ -173,6 +173,8 @@ async def upsert_objects(conn: Connection, rows: Sequence[ObjectRow], keyring: K
         [e.id for e in events],
         [e.rank for e in events],
         [row.fetched for row in rows],
+        [e.livemode for e in events],
+        [e.api_version for e in events],
     )
 
 

@@ -74,6 +74,28 @@ async def test_each_account_is_of_one_mode(scene: Scene) -> None:
     assert [tuple(row) for row in rows] == [("eu", "quarantined"), ("self", "quarantined")]
 
 
+COUPON = {"id": "SUMMER", "object": "coupon"}
+
+
+async def test_test_and_live_coupons_of_one_id_stand_side_by_side(scene: Scene) -> None:
+    for livemode, secret in ((True, EU_SECRET), (False, SECRET)):
+        coupon = {**COUPON, "livemode": livemode}
+        await scene.receive(snapshot_event("coupon.updated", coupon, livemode=livemode), secret)
+    await scene.work()
+    rows = await scene.pool.fetch(
+        "select account, livemode, data ->> 'livemode' from postroom.stripe_object order by account"
+    )
+    assert [tuple(row) for row in rows] == [("eu", True, "true"), ("self", False, "false")]
+
+
+async def test_an_account_that_goes_live_leaves_its_test_objects_behind(scene: Scene) -> None:
+    test, live = ({**COUPON, "name": name} for name in ("test", "live"))
+    await scene.process(snapshot_event("coupon.updated", test, created=200))
+    scene.settings.livemode = True
+    await scene.process(snapshot_event("coupon.updated", live, created=100, livemode=True))
+    assert (await scene.mirror("SUMMER"))["data"]["name"] == "live"
+
+
 async def test_a_key_that_is_refused_stops_its_own_account_only(
     scene: Scene, stand_in: StripeStandIn
 ) -> None:

@@ -5,3 +5,4 @@ select i.nr, e.account, e.effects, o.as_of, o.event_id as mirrored_event_id, o.f
 from unnest($1::uuid[], $2::text[]) with ordinality as i(message_id, object_id, nr)
 join postroom.stripe_event e on e.message_id = i.message_id
 left join postroom.stripe_object o on o.account = e.account and o.object_id = i.object_id
+    and (o.livemode = e.livemode or o.livemode is null or e.livemode is null)
