@@ -81,7 +81,7 @@ async def test_a_publisher_cannot_hold_up_what_stripe_sends(pool: Pool, publishe
         [booked] = await publish_many(conn, [event])
     assert booked.new
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await publisher.execute("select from postroom.intake_lock for update")
+        await publisher.execute("begin; lock table postroom.intake_lock in access share mode")
 
 
 async def test_events_of_one_object_are_booked_one_after_the_other(pool: Pool) -> None:
@@ -105,6 +105,40 @@ async def test_events_of_one_object_are_booked_one_after_the_other(pool: Pool) -
         "select m.key from postroom.delivery d join postroom.message m on m.id = d.message_id order by seq"
     )
     assert [row["key"] for row in await pool.fetch(order)] == ["a", "b"]
+
+
+async def test_while_the_database_is_upgraded_old_and_new_bookings_follow_each_other(pool: Pool) -> None:
+    """A transaction that has begun with the function of before locks rows; the new one waits for it."""
+    async with pool.acquire() as one, pool.acquire() as other:
+        async with one.transaction():
+            await one.execute("select from postroom.intake_lock where slot = any ('{1,2}') for no key update")
+            waiting = asyncio.create_task(
+                publish_many(other, [Message(channel="stripe", payload={}, key="a")])
+            )
+            pid = other.get_server_pid()
+            async with asyncio.timeout(10):
+                while not await one.fetchval("select cardinality(pg_blocking_pids($1)) > 0", pid):
+                    await asyncio.sleep(0)
+        await waiting
+
+
+async def test_an_intake_that_stops_amid_its_transaction_gives_way(dsn: str, pool: Pool) -> None:
+    """A process that was frozen, or whose machine is gone, would hold up what all the others take in."""
+    frozen = await asyncpg.connect(dsn)
+    await frozen.execute("begin")
+    first, second = (
+        Message(channel="stripe", payload={}, key=key, ordering_key=f"self:{key}") for key in ("a", "b")
+    )
+    await publish_many(frozen, [first])
+    async with asyncio.timeout(30), pool.acquire() as conn:
+        [booked] = await publish_many(conn, [second])
+        assert await conn.fetchval("show idle_in_transaction_session_timeout") == "0", (
+            "of its transaction alone"
+        )
+    assert booked.new
+    with pytest.raises((asyncpg.IdleInTransactionSessionTimeoutError, asyncpg.InterfaceError)):
+        await frozen.execute("commit")
+    assert [row["key"] for row in await pool.fetch("select key from postroom.message")] == ["b"]
 
 
 async def test_who_published_is_kept(pool: Pool, publisher: Connection) -> None:
