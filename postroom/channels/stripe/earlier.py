@@ -32,8 +32,9 @@ class Earlier:
     gone: Sequence[Sent] = ()
 
     def knows(self, route: Route, draft: Draft) -> bool:
-        """Whether this message was sent under a former name of its route."""
-        return any((draft.channel, f"{name}:{draft.channel}") in self.sent for name in route.formerly)
+        """Whether this message was sent under a former name of its route, or before the route had a key."""
+        names = route.formerly if draft.key is None else (route.name, *route.formerly)
+        return any((draft.channel, f"{name}:{draft.channel}") in self.sent for name in names)
 
     def check(self, channel: str, name: str) -> None:
         """Errors: `Renamed` for a new message of a channel on which somebody who is gone sent one."""

@@ -98,7 +98,7 @@ def messages_of(route: Route, event: Event, origin: Origin) -> list[Message]:
             Message(
                 channel=draft.channel,
                 payload=draft.payload,
-                key=f"{key_prefix(event)}{draft.name}",
+                key=_key(event, draft),
                 correlation_id=origin.correlation_id,
                 traceparent=origin.traceparent,
                 expires_at=expires_at,
@@ -108,6 +108,12 @@ def messages_of(route: Route, event: Event, origin: Origin) -> list[Message]:
         ]
     except (RouteFailed, Renamed) as failure:
         raise EffectFailed(remove_secrets(str(failure))) from failure
+
+
+def _key(event: Event, draft: Draft) -> str:
+    if draft.key is None:
+        return f"{key_prefix(event)}{draft.name}"
+    return f"stripe:{event.account_key}:key:{draft.key}"
 
 
 def _drafts(route: Route, event: Event, earlier: Earlier) -> Iterator[Draft]:

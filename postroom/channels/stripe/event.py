@@ -63,6 +63,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return reference(self.object.get("customer"))
 
     @property
+    def snapshot(self) -> dict[str, Any]:
+        """The object at the moment of the event, to which `previous` belongs; empty for a thin event."""
+        return {} if self.thin else _mapping(_mapping(self.body.get("data")).get("object"))
+
+    @property
     def rank(self) -> int:
         """Orders events of one object within one second, which `created` cannot."""
         return {"created": 0, "deleted": 2}.get(self.type.rpartition(".")[2], 1)

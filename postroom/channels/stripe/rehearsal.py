@@ -67,7 +67,7 @@ class Rehearsal:
 def list_effects(effects: Effects) -> Iterator[Listed]:
     """Every route and handler, in the order of their files."""
     for route in effects.routes.routes:
-        flags = ", ".join(name for name in ("fetch", "optional") if getattr(route, name))
+        flags = ", ".join(name for name in ("fetch", "key", "optional") if getattr(route, name))
         for effect in route.effects:
             yield Listed(route.on, f"{route.name}:{effect.channel}", effect.channel, _sends(effect), flags)
     for handler in effects.registry.handlers:

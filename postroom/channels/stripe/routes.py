@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +24,7 @@ DEFAULTS: Final[dict[Channel, dict[str, str]]] = {
     Channel.EXPORT: {"record": "{{ object }}"},
 }
 EMAIL_DATA: Final = {"object": "{{ object }}", "event": "{{ event }}"}
+KEY_MAX: Final = 200
 _SOME_ID: Final = UUID(int=0)
 RECIPIENTS: Final = {Channel.EMAIL: ("to",), Channel.WEBHOOK: ("tenant", "url"), Channel.EXPORT: ("dataset",)}
 """Where a message goes: a field that turns out null or empty here has nobody to go to."""
@@ -34,11 +36,15 @@ class RouteFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One message as a route wants it. `name` is stable for the route and its channel."""
+    """One message as a route wants it. `name` is stable for the route and its channel.
+
+    `key`: what it is about; messages of one key on one channel are the same, whichever event caused them.
+    """
 
     name: str
     channel: Channel
     payload: dict[str, Any]
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Effect:
 class Route:
     """One `[[route]]`. `name` is in the keys of its messages, so it decides what was sent before.
 
+    `key`: what its messages are about, where several events may tell of it.
     `formerly`: names that it had; what was sent under one of them is not sent again.
     `expires_in_s`: what is not delivered so long after the event was processed is not sent any more.
     `optional`: a message with nobody to go to is left out instead of failing.
@@ -64,6 +71,7 @@ class Route:
     on: str
     effects: Sequence[Effect]
     when: Renderer | None = None
+    key: Renderer | None = None
     fetch: bool = False
     optional: bool = False
     formerly: Sequence[str] = ()
@@ -75,9 +83,19 @@ class Route:
         context = {"event": event.body, "object": event.object, "previous": event.previous}
         if self.when is not None and not self._render(self.when, context, "when"):
             return []
-        return [draft for effect in self.effects if (draft := self._draft(effect, context)) is not None]
+        key = self._key(context)
+        return [draft for effect in self.effects if (draft := self._draft(effect, context, key)) is not None]
 
-    def _draft(self, effect: Effect, context: Context) -> Draft | None:
+    def _key(self, context: Context) -> str | None:
+        """A long one is told by its hash: the ledger's keys have a length."""
+        if self.key is None:
+            return None
+        key = str(self._render(self.key, context, "key"))
+        if not key:
+            raise RouteFailed(f"route {self.name}: key is empty")
+        return key if len(key) <= KEY_MAX else sha256(key.encode()).hexdigest()
+
+    def _draft(self, effect: Effect, context: Context, key: str | None) -> Draft | None:
         payload = {
             name: self._render(render, context, f"{effect.channel}.{name}")
             for name, render in effect.fields.items()
@@ -93,7 +111,7 @@ class Route:
             json.encode(refer(payload, source=_SOME_ID, event=context["event"]))
         except (InvalidInput, TypeError) as error:
             raise RouteFailed(f"route {self.name}: {effect.channel} is no JSON: {error}") from error
-        return Draft(f"{self.name}:{effect.channel}", effect.channel, payload)
+        return Draft(f"{self.name}:{effect.channel}", effect.channel, payload, key)
 
     def _render(self, render: Renderer, context: Context, where: str) -> Any:
         try:

@@ -27,6 +27,7 @@ ROUTE_KEYS: Final[dict[str, type]] = {
     "optional": bool,
     "unlisted": bool,
     "formerly": list,
+    "key": str,
     "expires_in_s": float,
     "urgency": str,
     **dict.fromkeys(OUTBOUND, dict),
@@ -130,12 +131,15 @@ class _Reader:
             return None
         on = table["on"]
         effects = [self._effect(nth, channel, table[channel]) for channel in OUTBOUND if channel in table]
-        when = self._compile(nth, "when", table["when"]) if "when" in table else None
+        when, key = (
+            self._compile(nth, name, table[name]) if name in table else None for name in ("when", "key")
+        )
         return Route(
             name=table.get("name", _only_name(on)),
             on=on,
             effects=tuple(effects),
             when=when,
+            key=key,
             fetch=table.get("fetch", False),
             optional=table.get("optional", False),
             formerly=tuple(table.get("formerly", ())),
@@ -177,6 +181,8 @@ class _Reader:
             fault = fetch_fault_in(on, unlisted=table.get("unlisted") is True)
             if fault is not None:
                 yield "fetch", fault
+        if isinstance(table.get("key"), str) and not _varies(table["key"]):
+            yield "key", "'key' is the same for all events; name what it is about: \"{{ object.id }}\""
         if isinstance(urgency, str) and urgency not in list(Urgency):
             yield "urgency", f"'urgency' is one of {', '.join(Urgency)}"
         for channel in OUTBOUND:

@@ -157,6 +157,7 @@ def test_the_sandbox_holds(tmp_path: Path) -> None:
         ('webhook = { type = "x" }', "webhook lacks 'tenant or url'"),
         ('export = { dataset = "{{ object.id" }', "'dataset':"),
         ('export = { dataset = "{{ objekt.id }}" }', "unknown name objekt; known: event, object, previous"),
+        ('key = "receipt"', "'key' is the same for all events"),
         ('when = "object.id"', "'when' must be one expression"),
         ('fetch = "yes"', "'fetch' must be a true or false"),
         ("expires_in_s = 0", "'expires_in_s' must be a number of seconds"),
