@@ -143,7 +143,9 @@ async def _outbound_adapters(
     """
     makers: dict[Channel, Callable[[], Adapter]] = {
         Channel.EMAIL: lambda: EmailAdapter(settings=settings.email, pool=pool, clock=clock),
-        Channel.WEBHOOK: lambda: WebhookAdapter(pool=pool, clock=clock, settings=settings.webhook),
+        Channel.WEBHOOK: lambda: WebhookAdapter(
+            pool=pool, clock=clock, settings=settings.webhook, keyring=keyring
+        ),
         Channel.EXPORT: lambda: ExportAdapter(
             pool=pool,
             clock=clock,

@@ -13,6 +13,7 @@ from postroom.base.db import Record, Transactions
 from postroom.base.encryption_keys import SETTING
 from postroom.base.errors import Conflict
 from postroom.channels.stripe.encryption import BODIES, OBJECTS
+from postroom.channels.webhooks.encryption import DEPLOYMENT_SECRET, ENDPOINTS
 from postroom.encryption.keyring import PREFIX, Keyring, Unreadable
 from postroom.encryption.tables import EncryptedTable
 from postroom.outbox.encryption import MESSAGES
@@ -54,7 +55,7 @@ class Rotated:
 Encrypted = list[tuple[object, ...]]
 
 
-TABLES: Final = (MESSAGES, BODIES, OBJECTS)
+TABLES: Final = (MESSAGES, BODIES, OBJECTS, ENDPOINTS, DEPLOYMENT_SECRET)
 
 
 async def rotate(
@@ -72,6 +73,8 @@ async def rotate(
         )
     rotated = []
     for table in TABLES:
+        if table.secrets and not keyring.derives:
+            continue
         encrypted = unreadable = 0
         after = table.start
         while True:

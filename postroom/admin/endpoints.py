@@ -33,6 +33,7 @@ async def create(
     secret: SecretStr | None = None,
     allow_private: Private = False,
     allow_http: bool = True,
+    keyring: Keyring,
     actor: Actor,
 ) -> EndpointSecret:
     """See `endpoints.create_endpoint`."""
@@ -45,6 +46,7 @@ async def create(
         secret=secret,
         allow_private=allow_private,
         allow_http=allow_http,
+        keyring=keyring,
     )
     await _record(conn, actor, "create", made.endpoint)
     return made
@@ -83,10 +85,13 @@ async def rotate_secret(
     *,
     secret: SecretStr | None = None,
     overlap_s: float = endpoints.OVERLAP_S,
+    keyring: Keyring,
     actor: Actor,
 ) -> EndpointSecret:
     """See `endpoints.rotate_secret`."""
-    made = await endpoints.rotate_secret(conn, endpoint_id, secret=secret, overlap_s=overlap_s)
+    made = await endpoints.rotate_secret(
+        conn, endpoint_id, secret=secret, overlap_s=overlap_s, keyring=keyring
+    )
     chosen = {} if overlap_s == endpoints.OVERLAP_S else {"overlap_s": overlap_s}
     await _record(conn, actor, "rotate", made.endpoint, **chosen)
     return made
@@ -166,16 +171,18 @@ async def ping(
     return message_id
 
 
-async def show_url_secret(conn: Connection, url: URL, *, actor: Actor) -> SecretStr:
+async def show_url_secret(conn: Connection, url: URL, *, keyring: Keyring, actor: Actor) -> SecretStr:
     """What a receiver verifies with that is named by urls of payloads. Who has looked is in the trail."""
-    secrets = await deployment_secret.fetch_or_create_secrets(conn)
+    secrets = await deployment_secret.fetch_or_create_secrets(conn, keyring)
     await record(conn, actor, "url_secret.show", deployment_secret.origin_of(url))
     return secrets.of(url)[0]
 
 
-async def rotate_url_secret(conn: Connection, url: URL, *, overlap_s: float, actor: Actor) -> SecretStr:
+async def rotate_url_secret(
+    conn: Connection, url: URL, *, overlap_s: float, keyring: Keyring, actor: Actor
+) -> SecretStr:
     """See `deployment_secret.rotate`."""
-    secret = await deployment_secret.rotate(conn, url, overlap_s=overlap_s)
+    secret = await deployment_secret.rotate(conn, url, overlap_s=overlap_s, keyring=keyring)
     await record(conn, actor, "url_secret.rotate", deployment_secret.origin_of(url), overlap_s=overlap_s)
     return secret
 

@@ -11,7 +11,7 @@ from postroom.admin.encryption import KeyState, KeyUse, Rotated
 from postroom.base.encryption_keys import SETTING
 from postroom.cli.output import JsonFlag, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session
-from postroom.encryption.keyring import keyring_of, new_key
+from postroom.encryption.keyring import new_key
 
 group = typer.Typer(help=f"Payloads encrypted at rest ({SETTING}).", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def status(as_json: JsonFlag = False) -> None:
     """What is encrypted with which key. Exit code 1 if a key is missing. Reads all payloads, in batches."""
 
     async def work(session: Session) -> list[KeyUse]:
-        return await ops.count_keys(session.change, keyring=keyring_of(session.settings.encryption))
+        return await ops.count_keys(session.change, keyring=session.keyring)
 
     with console(stderr=True).status("counting"):
         uses = in_session(work)
@@ -68,7 +68,7 @@ def rotate(
         async def work(session: Session) -> list[Rotated]:
             return await ops.rotate(
                 session.change,
-                keyring=keyring_of(session.settings.encryption),
+                keyring=session.keyring,
                 pace_per_s=pace,
                 progress=lambda table, count: shown.update(f"sealing {table}: {count}"),
                 actor=session.actor,

@@ -62,6 +62,7 @@ def create(
             description=description,
             allow_private=s.settings.webhook.private,
             allow_http=s.settings.webhook.http,
+            keyring=s.keyring,
             actor=s.actor,
         )
     )
@@ -129,7 +130,9 @@ def rotate(endpoint_id: EndpointId, overlap_hours: OverlapHours = 24.0, as_json:
     """Sign with a new secret; the old one signs too for 24 h unless told. The new one is printed once."""
     identity, overlap_s = _identity(endpoint_id), overlap_hours * 3_600
     made = in_transaction(
-        lambda s: actions.rotate_secret(s.conn, identity, overlap_s=overlap_s, actor=s.actor)
+        lambda s: actions.rotate_secret(
+            s.conn, identity, overlap_s=overlap_s, keyring=s.keyring, actor=s.actor
+        )
     )
     _show_secret(made, as_json)
 
@@ -148,9 +151,13 @@ def url_secret(
         webhook = session.settings.webhook
         parsed = parse_url(url, allow_private=webhook.private, allow_http=webhook.http)
         if not rotate_:
-            return await actions.show_url_secret(session.conn, parsed, actor=session.actor)
+            return await actions.show_url_secret(
+                session.conn, parsed, keyring=session.keyring, actor=session.actor
+            )
         overlap_s = overlap_hours * 3_600
-        return await actions.rotate_url_secret(session.conn, parsed, overlap_s=overlap_s, actor=session.actor)
+        return await actions.rotate_url_secret(
+            session.conn, parsed, overlap_s=overlap_s, keyring=session.keyring, actor=session.actor
+        )
 
     print(in_transaction(work).get_secret_value())
 

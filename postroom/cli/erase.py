@@ -10,7 +10,6 @@ from postroom.admin import erasure
 from postroom.admin.erasure import ErasureReport
 from postroom.cli.output import JsonFlag, examples, print_json
 from postroom.cli.session import Session, in_session
-from postroom.encryption.keyring import keyring_of
 
 TIME_MAX_S: Final = 86_400.0
 
@@ -39,7 +38,7 @@ def erase(
             who=who,
             cancel_open=cancel_open,
             time_max_s=TIME_MAX_S,
-            keyring=keyring_of(session.settings.encryption),
+            keyring=session.keyring,
             actor=session.actor,
         )
 

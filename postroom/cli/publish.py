@@ -12,7 +12,6 @@ from postroom.base import json
 from postroom.base.errors import InvalidInput
 from postroom.cli.output import JsonFlag, examples, print_json
 from postroom.cli.session import Session, in_session
-from postroom.encryption.keyring import keyring_of
 from postroom.outbox.lanes import Urgency
 from postroom.outbox.publish import Published, answer_of, count_receivers, publish_many
 
@@ -106,7 +105,7 @@ def _publish(body: bytes) -> list[Published]:
     async def work(session: Session) -> list[Published]:
         async with open_services(session.settings, session.dsn) as services:
             check_events(events, services.adapters, many=many)
-        keyring = keyring_of(session.settings.encryption)
+        keyring = session.keyring
         async with session.change() as conn:
             published = await publish_many(conn, events, keyring=keyring)
             return await count_receivers(conn, events, published, keyring=keyring)

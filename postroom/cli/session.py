@@ -14,6 +14,7 @@ from postroom.admin.audit import Actor
 from postroom.admin.tokens import Scope
 from postroom.base.db import Connection, connect
 from postroom.base.settings import Settings, load_settings
+from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.postgres.resolve import ResolvedDatabase, resolve
 
 T = TypeVar("T")
@@ -27,6 +28,10 @@ class Session:
     dsn: str
     conn: Connection
     actor: Actor
+
+    @property
+    def keyring(self) -> Keyring:
+        return keyring_of(self.settings.encryption)
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[Connection]:

@@ -20,7 +20,6 @@ from postroom.channels.stripe.event import split_account
 from postroom.cli.output import JsonFlag, confirm, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
 from postroom.cli.times import HINT, parse_moment, parse_since
-from postroom.encryption.keyring import keyring_of
 
 KEPT: Final = timedelta(days=30)
 
@@ -108,9 +107,7 @@ def reprocess(
 ) -> None:
     """Run an event through today's routes and handlers once more. What was sent before is not sent again."""
     wanted = parse_uuid(message_id, field="MESSAGE_ID")
-    again = in_transaction(
-        lambda s: actions.reprocess(s.conn, wanted, keyring=keyring_of(s.settings.encryption), actor=s.actor)
-    )
+    again = in_transaction(lambda s: actions.reprocess(s.conn, wanted, keyring=s.keyring, actor=s.actor))
     if as_json:
         print_json({"message_id": again})
         return

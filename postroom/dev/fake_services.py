@@ -18,6 +18,7 @@ from postroom.channels.webhooks import endpoints
 from postroom.dev.mailbox import Mailbox, ReceivedMail
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_api import StripeStandIn
+from postroom.encryption.keyring import Keyring
 
 MAILS_KEPT_MAX: Final = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -69,7 +70,7 @@ async def open_fake_services(state_dir: Path) -> AsyncIterator[FakeServices]:
         yield FakeServices(mailbox, folder.path, receiver, stripe)
 
 
-async def register_receiver(pool: Pool, receiver: Receiver) -> None:
+async def register_receiver(pool: Pool, receiver: Receiver, keyring: Keyring) -> None:
     """Make the receiver the endpoint of the tenant `demo`.
 
     The one of an earlier run is moved here; its secret cannot be read, so it gets a new one.
@@ -79,7 +80,7 @@ async def register_receiver(pool: Pool, receiver: Receiver) -> None:
         if known:
             endpoint_id = known[0].id
             await actions.update(conn, endpoint_id, url=receiver.url(), allow_private=True, actor=ACTOR)
-            made = await actions.rotate_secret(conn, endpoint_id, actor=ACTOR)
+            made = await actions.rotate_secret(conn, endpoint_id, keyring=keyring, actor=ACTOR)
             await actions.resume(conn, endpoint_id, actor=ACTOR)
         else:
             made = await actions.create(
@@ -88,6 +89,7 @@ async def register_receiver(pool: Pool, receiver: Receiver) -> None:
                 url=receiver.url(),
                 description="the local receiver of postroom up",
                 allow_private=True,
+                keyring=keyring,
                 actor=ACTOR,
             )
     receiver.secrets.append(made.secret.get_secret_value())

@@ -21,6 +21,7 @@ from postroom.dev.fake_services import FakeServices, admin_token, open_fake_serv
 from postroom.dev.log_file import LogFile
 from postroom.dev.process import ChildProcess, module
 from postroom.dev.screen import Screen
+from postroom.encryption.keyring import keyring_of
 from postroom.postgres.logins import make_logins
 
 READY_S: Final = 60.0
@@ -81,7 +82,7 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
         pool = await open_pool(dsn, connections_max=4, application="postroom up")
         stack.push_async_callback(pool.close)
         fake_services = await stack.enter_async_context(open_fake_services(settings.state_dir))
-        await register_receiver(pool, fake_services.receiver)
+        await register_receiver(pool, fake_services.receiver, keyring_of(settings.encryption))
         token_path = await admin_token(pool, settings.state_dir)
         listener, secret = stack.enter_context(open_listener(settings)), stripe_secret(settings)
         port = listener.getsockname()[1]

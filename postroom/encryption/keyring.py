@@ -100,6 +100,11 @@ class Keyring:
         self.names = tuple(self._keys)
         self.current = self.names[0] if keys else None
 
+    @property
+    def derives(self) -> bool:
+        """Whether secrets and hashes are kept under it, too: every process that has such a key knows how."""
+        return self.current is not None and self._keys[self.current].derives
+
     def encrypt(self, plain: bytes, *, about: str) -> str:
         """Needs a key; ask `current` first."""
         if self.current is None:

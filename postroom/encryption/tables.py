@@ -15,6 +15,7 @@ class EncryptedTable:
 
     `mark` finds the end of a batch, `rows` what in it the current key has not encrypted, `counts` how much
     lies under which key. `encrypt` makes of a row the parameters of `store`; it raises `Unreadable`.
+    `secrets`: encrypted only under keys that derive.
     """
 
     name: str
@@ -24,3 +25,4 @@ class EncryptedTable:
     counts: str
     encrypt: Callable[[Record, Keyring], tuple[object, ...]]
     store: str
+    secrets: bool = False

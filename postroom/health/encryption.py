@@ -12,6 +12,7 @@ from postroom.encryption.keyring import Keyring, Required
 from postroom.health.findings import Finding, error, warning
 
 _IN_USE: Final = query(__package__, "list_keys_in_use")
+_OPEN_SECRETS: Final = query(__package__, "count_open_secrets")
 
 
 async def check_keys(conn: Connection, keyring: Keyring) -> list[Finding]:
@@ -23,8 +24,12 @@ async def check_keys(conn: Connection, keyring: Keyring) -> list[Finding]:
             left_open[row["channel"]] += row["count"]
         elif row["key"] not in keyring.names:
             missing[row["key"]] += row["count"]
-    required = keyring.required
-    return [*_missing(missing), *(_open(left_open, required) if required else ())]
+    found = list(_missing(missing))
+    if keyring.required is not None:
+        found += _open(left_open, keyring.required)
+    if keyring.derives:
+        found += _secrets(await conn.fetchval(_OPEN_SECRETS), refused=keyring.refuses_open())
+    return found
 
 
 def _missing(counts: Counter[str]) -> Iterator[Finding]:
@@ -51,3 +56,16 @@ def _open(counts: Counter[str], required: Required) -> Iterator[Finding]:
     else:
         since = f"{required.since:%Y-%m-%d %H:%M %Z}"
         yield warning("encryption", f"{told}, and will be refused from {since}", "postroom encryption rotate")
+
+
+def _secrets(count: int, *, refused: bool) -> Iterator[Finding]:
+    if count and refused:
+        yield error(
+            "encryption",
+            f"{count} signing secrets are not encrypted, so nothing is signed with them: make new ones",
+            "postroom endpoint list",
+        )
+    elif count:
+        yield warning(
+            "encryption", f"{count} signing secrets are not encrypted", "postroom encryption rotate"
+        )

@@ -282,7 +282,8 @@ async def test_rotation_leaves_nothing_under_the_old_key_and_everything_readable
     rotated = command("rotate", "--pace", "100000")
     assert (rotated.code, rotated.err.count("Error")) == (0, 0), rotated.err
     assert {row["table"]: row["sealed"] for row in rotated.json}["bodies"] == 1
-    assert all(row["sealed"] > 0 and row["unreadable"] == 0 for row in rotated.json)
+    used = [row for row in rotated.json if row["table"] != "deployment_secret"]
+    assert all(row["sealed"] > 0 and row["unreadable"] == 0 for row in used)
     assert {row["sealed"] for row in command("rotate").json} == {0}
     after = command("status", settings={**place, "POSTROOM_ENCRYPTION__KEYS": NEW})
     assert after.code == 0

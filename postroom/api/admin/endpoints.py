@@ -149,6 +149,7 @@ async def create_endpoint(
             secret=body.secret,
             allow_private=context.settings.webhook.private,
             allow_http=context.settings.webhook.http,
+            keyring=context.keyring,
             actor=caller,
         )
     return _with_secret(created)
@@ -253,7 +254,12 @@ async def rotate_secret(
     """A new signing secret; for `overlap_s` (24 h unless told) the old one signs too."""
     async with context.transaction() as conn:
         rotated = await actions.rotate_secret(
-            conn, endpoint_id, secret=body.secret, overlap_s=body.overlap_s, actor=caller
+            conn,
+            endpoint_id,
+            secret=body.secret,
+            overlap_s=body.overlap_s,
+            keyring=context.keyring,
+            actor=caller,
         )
     return _with_secret(rotated)
 

@@ -41,6 +41,7 @@ from postroom.channels.webhooks.payload import (
 )
 from postroom.channels.webhooks.signing import signed_headers
 from postroom.channels.webhooks.url import PrivateUrl, parse_url
+from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, rejected_payload
 from postroom.overrides.aiohttp_connector import REST_S
 from postroom.resilience.time_limit import TimeLimit
@@ -76,6 +77,7 @@ class WebhookAdapter:
         response_timeout_s: float = RESPONSE_TIMEOUT_S,
         rest_s: float = REST_S,
         connection_within_s: float = CONNECTION_WITHIN_S,
+        keyring: Keyring = NO_KEYS,
     ) -> None:
         """`resolver`: instead of the system's; what it answers is checked all the same."""
         self._pool = pool
@@ -84,7 +86,7 @@ class WebhookAdapter:
         self._resolver = resolver
         self._response_timeout_s = response_timeout_s
         self._rest_s = rest_s
-        self._endpoints = EndpointCache(pool=pool, clock=clock)
+        self._endpoints = EndpointCache(pool=pool, clock=clock, keyring=keyring)
         self._health = EndpointHealth(
             pool=pool,
             clock=clock,
@@ -122,7 +124,11 @@ class WebhookAdapter:
         check_payload(payload, allow_private=self._settings.private, allow_http=self._settings.http)
 
     async def deliver(self, claim: Claim) -> Answer:
-        """One attempt. Errors: one of `DATABASE_AWAY` when the endpoint cannot be looked up."""
+        """One attempt.
+
+        Errors: one of `DATABASE_AWAY` when the endpoint cannot be looked up, `Unreadable` when its secrets
+        cannot be read.
+        """
         try:
             payload = read_payload(claim.payload, tenant=claim.tenant, type_=claim.type)
             target = await self._target(claim, payload)

@@ -21,6 +21,7 @@ from postroom.base.db import Connection
 from postroom.channels.webhooks import store
 from postroom.channels.webhooks.endpoints import OVERLAP_S, check_overlap
 from postroom.channels.webhooks.signing import PREFIX, decode_secret, generate_secret
+from postroom.encryption.keyring import NO_KEYS, Keyring
 
 _INFO: Final = b"postroom webhook origin"
 _KEY_BYTES: Final = 32
@@ -62,22 +63,27 @@ def derived(own: SecretStr, origin: str, generation: int) -> SecretStr:
     return SecretStr(PREFIX + base64.b64encode(key).decode())
 
 
-async def fetch_or_create_secrets(conn: Connection) -> DeploymentSecrets:
-    """Transaction: the caller's; several processes that are first at once end with the same one."""
-    found = await store.fetch_signing_secrets(conn)
+async def fetch_or_create_secrets(conn: Connection, keyring: Keyring = NO_KEYS) -> DeploymentSecrets:
+    """Errors: `Unreadable`.
+
+    Transaction: the caller's; several processes that are first at once end with the same one.
+    """
+    found = await store.fetch_signing_secrets(conn, keyring)
     if found is None:
-        await store.insert_signing_secret(conn, generate_secret())
-        found = await store.fetch_signing_secrets(conn)
+        await store.insert_signing_secret(conn, generate_secret(), keyring)
+        found = await store.fetch_signing_secrets(conn, keyring)
     if found is None:
         raise RuntimeError("the deployment's secret went away while it was made")
     return DeploymentSecrets(*found, await store.list_signing_origins(conn))
 
 
-async def rotate(conn: Connection, url: URL, *, overlap_s: float = OVERLAP_S) -> SecretStr:
+async def rotate(
+    conn: Connection, url: URL, *, overlap_s: float = OVERLAP_S, keyring: Keyring = NO_KEYS
+) -> SecretStr:
     """A new secret for the url's origin; the present one signs too for `overlap_s`, 0 where it has leaked.
 
     Errors: `InvalidInput` for an overlap of more than 30 days. Transaction: the caller's.
     """
     check_overlap(overlap_s)
     await store.rotate_signing_origin(conn, origin_of(url), overlap_s=overlap_s)
-    return (await fetch_or_create_secrets(conn)).of(url)[0]
+    return (await fetch_or_create_secrets(conn, keyring)).of(url)[0]

@@ -11,6 +11,7 @@ from postroom.base.db import Pool
 from postroom.channels.webhooks import store
 from postroom.channels.webhooks.deployment_secret import DeploymentSecrets, fetch_or_create_secrets
 from postroom.channels.webhooks.model import Target
+from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.resilience.batcher import Batcher
 
 FRESH_S = 2.0
@@ -24,8 +25,9 @@ class EndpointCache:
     endpoints asked for together, and none for those asked for a moment ago.
     """
 
-    def __init__(self, *, pool: Pool, clock: Clock) -> None:
+    def __init__(self, *, pool: Pool, clock: Clock, keyring: Keyring = NO_KEYS) -> None:
         self._pool = pool
+        self._keyring = keyring
         self._clock = clock
         self._known: OrderedDict[UUID, tuple[float, Target | None]] = OrderedDict()
         self._deployment: tuple[float, DeploymentSecrets] | None = None
@@ -39,10 +41,10 @@ class EndpointCache:
         return await self._lookups.submit(endpoint_id)
 
     async def deployment_secrets(self) -> DeploymentSecrets:
-        """What signs deliveries to a url of the payload."""
+        """What signs deliveries to a url of the payload. Errors: `Unreadable`."""
         if self._deployment is None or self._deployment[0] <= self._clock.monotonic():
             async with self._pool.acquire() as conn:
-                secrets = await fetch_or_create_secrets(conn)
+                secrets = await fetch_or_create_secrets(conn, self._keyring)
             self._deployment = (self._clock.monotonic() + FRESH_S, secrets)
         return self._deployment[1]
 
@@ -55,7 +57,7 @@ class EndpointCache:
 
     async def _load(self, ids: Sequence[UUID]) -> Sequence[Target | None]:
         async with self._pool.acquire() as conn:
-            found = await store.fetch_targets(conn, set(ids))
+            found = await store.fetch_targets(conn, set(ids), self._keyring)
         until = self._clock.monotonic() + FRESH_S
         for endpoint_id in ids:
             self._known[endpoint_id] = (until, found.get(endpoint_id))

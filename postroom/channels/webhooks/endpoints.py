@@ -48,6 +48,7 @@ async def create_endpoint(
     secret: SecretStr | None = None,
     allow_private: Private = False,
     allow_http: bool = True,
+    keyring: Keyring = NO_KEYS,
 ) -> EndpointSecret:
     """Register a receiver; without `secret` a new one is made.
 
@@ -65,6 +66,7 @@ async def create_endpoint(
         types=check_types(types),
         description=_check_description(description),
         secret=secret,
+        keyring=keyring,
     )
     if endpoint_id is None:
         raise Conflict(f"the tenant has {ENDPOINTS_PER_TENANT_MAX} endpoints, which is the most it may have")
@@ -111,17 +113,23 @@ async def update_endpoint(
 
 
 async def rotate_secret(
-    conn: Connection, endpoint_id: UUID, *, secret: SecretStr | None = None, overlap_s: float = OVERLAP_S
+    conn: Connection,
+    endpoint_id: UUID,
+    *,
+    secret: SecretStr | None = None,
+    overlap_s: float = OVERLAP_S,
+    keyring: Keyring = NO_KEYS,
 ) -> EndpointSecret:
     """Sign with a new secret and, for `overlap_s`, with the present one too: 0 where that one has leaked.
 
     A secret that was still in its own overlap ends at once: only two sign at a time.
-    Errors: `InvalidInput` for an imported secret or an overlap of more than 30 days, `NotFound`.
+    Errors: `InvalidInput` for an imported secret or an overlap of more than 30 days, `NotFound`; `Unreadable`
+    where the present one cannot be read: then only an overlap of 0 is left.
     """
     check_overlap(overlap_s)
     secret = generate_secret() if secret is None else secret
     decode_secret(secret)
-    await store.rotate_secret(conn, endpoint_id, secret=secret, overlap_s=overlap_s)
+    await store.rotate_secret(conn, endpoint_id, secret=secret, overlap_s=overlap_s, keyring=keyring)
     return EndpointSecret(await fetch_endpoint(conn, endpoint_id), secret)
 
 

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from postroom.encryption.keyring import Unreadable
+
 ENDPOINTS_PER_TENANT_MAX = 100
 RESPONSE_BYTES_MAX = 20_000
 WAITING_COUNT_MAX = 10_000
@@ -57,9 +59,16 @@ class EndpointSecret:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one delivery goes. `secrets`: the current one first, then the previous one while it is valid."""
+    """Where one delivery goes. `signing`: its secrets, or why they cannot be read."""
 
     url: str
-    secrets: tuple[SecretStr, ...]
+    signing: tuple[SecretStr, ...] | Unreadable
     state: EndpointState = EndpointState.ENABLED
     failing_since: datetime | None = None
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """The current one first, then the previous one while it is valid. Errors: `Unreadable`."""
+        if isinstance(self.signing, Unreadable):
+            raise self.signing
+        return self.signing

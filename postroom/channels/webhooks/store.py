@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from postroom.base.db import Connection, Record, query
+from postroom.channels.webhooks.encryption import DEPLOYMENT, PREVIOUS, SECRET, encrypt_secret, open_secret
 from postroom.channels.webhooks.model import (
     ENDPOINTS_PER_TENANT_MAX,
     WAITING_COUNT_MAX,
@@ -15,10 +16,13 @@ from postroom.channels.webhooks.model import (
     EndpointState,
     Target,
 )
+from postroom.encryption.keyring import NO_KEYS, Keyring, Unreadable
 from postroom.outbox.model import Channel
 from postroom.outbox.store import TALLY_SHARDS, wake
 
 _INSERT = query(__package__, "insert_endpoint")
+_NEXT_ID = query(__package__, "next_endpoint_id")
+_LOCK_SECRET = query(__package__, "lock_endpoint_secret")
 _LIST = query(__package__, "list_endpoints")
 _FETCH = query(__package__, "fetch_endpoint")
 _FETCH_TARGETS = query(__package__, "fetch_targets")
@@ -47,13 +51,22 @@ def _endpoint(row: Record) -> Endpoint:
 
 
 async def insert_endpoint(
-    conn: Connection, *, tenant: str, url: str, types: Sequence[str], description: str, secret: SecretStr
+    conn: Connection,
+    *,
+    tenant: str,
+    url: str,
+    types: Sequence[str],
+    description: str,
+    secret: SecretStr,
+    keyring: Keyring = NO_KEYS,
 ) -> UUID | None:
     """Returns: None when the tenant has as many as it may have."""
-    row: UUID | None = await conn.fetchval(
-        _INSERT, tenant, url, types, description, secret.get_secret_value(), ENDPOINTS_PER_TENANT_MAX
+    endpoint_id: UUID = await conn.fetchval(_NEXT_ID)
+    kept = encrypt_secret(secret, keyring, row=endpoint_id)
+    made: UUID | None = await conn.fetchval(
+        _INSERT, tenant, url, types, description, kept, ENDPOINTS_PER_TENANT_MAX, endpoint_id
     )
-    return row
+    return made
 
 
 async def list_endpoints(
@@ -69,15 +82,20 @@ async def fetch_endpoint(conn: Connection, endpoint_id: UUID) -> Endpoint | None
     return None if row is None else _endpoint(row)
 
 
-async def fetch_targets(conn: Connection, ids: Collection[UUID]) -> dict[UUID, Target]:
+async def fetch_targets(
+    conn: Connection, ids: Collection[UUID], keyring: Keyring = NO_KEYS
+) -> dict[UUID, Target]:
     """What the adapter needs of each; deleted ones are absent."""
-    rows = await conn.fetch(_FETCH_TARGETS, list(ids))
-    return {
-        row["id"]: Target(
-            row["url"], _secrets(row["secrets"]), EndpointState(row["state"]), row["failing_since"]
-        )
-        for row in rows
-    }
+    return {row["id"]: _target(row, keyring) for row in await conn.fetch(_FETCH_TARGETS, list(ids))}
+
+
+def _target(row: Record, keyring: Keyring) -> Target:
+    signing: tuple[SecretStr, ...] | Unreadable
+    try:
+        signing = _secrets(row["secrets"], keyring, row["id"])
+    except Unreadable as error:
+        signing = error
+    return Target(row["url"], signing, EndpointState(row["state"]), row["failing_since"])
 
 
 async def update_endpoint(
@@ -92,9 +110,28 @@ async def update_endpoint(
     return await conn.fetchval(_UPDATE, endpoint_id, url, types, description) is not None
 
 
-async def rotate_secret(conn: Connection, endpoint_id: UUID, *, secret: SecretStr, overlap_s: float) -> bool:
-    """The present secret stays valid for `overlap_s`. Returns: whether there is such an endpoint."""
-    return await conn.fetchval(_ROTATE, endpoint_id, secret.get_secret_value(), overlap_s) is not None
+async def rotate_secret(
+    conn: Connection,
+    endpoint_id: UUID,
+    *,
+    secret: SecretStr,
+    overlap_s: float,
+    keyring: Keyring = NO_KEYS,
+) -> bool:
+    """The present secret stays valid for `overlap_s`; at 0 it is not even kept.
+
+    Returns: whether there is such an endpoint. Errors: `Unreadable` where the present one is kept and cannot
+    be read.
+    """
+    present = await conn.fetchval(_LOCK_SECRET, endpoint_id)
+    if present is None:
+        return False
+    previous = None
+    if overlap_s > 0:
+        opened = open_secret(present, keyring, row=endpoint_id)
+        previous = encrypt_secret(opened, keyring, row=endpoint_id, column=PREVIOUS)
+    kept = encrypt_secret(secret, keyring, row=endpoint_id)
+    return await conn.fetchval(_ROTATE, endpoint_id, kept, previous, overlap_s) is not None
 
 
 async def mark_parked(conn: Connection, *, endpoint_id: UUID, reason: str) -> bool:
@@ -153,15 +190,20 @@ async def discard_deliveries(conn: Connection, *, endpoint_id: UUID, batch_max: 
     return count
 
 
-async def insert_signing_secret(conn: Connection, secret: SecretStr) -> None:
+async def insert_signing_secret(conn: Connection, secret: SecretStr, keyring: Keyring = NO_KEYS) -> None:
     """Keep it as the deployment's own, unless there is one."""
-    await conn.execute(_INSERT_SIGNING_SECRET, secret.get_secret_value())
+    await conn.execute(_INSERT_SIGNING_SECRET, encrypt_secret(secret, keyring, row=DEPLOYMENT))
 
 
-async def fetch_signing_secrets(conn: Connection) -> tuple[tuple[SecretStr, ...], bool] | None:
-    """The deployment's own, current one first, and whether they sign themselves; None before first use."""
+async def fetch_signing_secrets(
+    conn: Connection, keyring: Keyring = NO_KEYS
+) -> tuple[tuple[SecretStr, ...], bool] | None:
+    """The deployment's own, current one first, and whether they sign themselves; None before first use.
+
+    Errors: `Unreadable`.
+    """
     row = await conn.fetchrow(_FETCH_SIGNING_SECRETS)
-    return None if row is None else (_secrets(row["secrets"]), row["shared"])
+    return None if row is None else (_secrets(row["secrets"], keyring, DEPLOYMENT), row["shared"])
 
 
 async def list_signing_origins(conn: Connection) -> dict[str, tuple[int, bool]]:
@@ -185,5 +227,9 @@ async def _wake_for(conn: Connection, released: int) -> int:
     return released
 
 
-def _secrets(texts: Sequence[str]) -> tuple[SecretStr, ...]:
-    return tuple(SecretStr(text) for text in texts)
+def _secrets(kept: Sequence[str], keyring: Keyring, row: UUID | None) -> tuple[SecretStr, ...]:
+    """The present one, and the previous one behind it."""
+    columns = (SECRET, PREVIOUS)[: len(kept)]
+    return tuple(
+        open_secret(text, keyring, row=row, column=column) for text, column in zip(kept, columns, strict=True)
+    )

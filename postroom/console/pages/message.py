@@ -151,6 +151,7 @@ async def _curl(request: PageRequest, conn: Connection, story: MessageStory) -> 
             conn,
             story,
             endpoint_id=endpoint_ids[0] if endpoint_ids else None,
+            keyring=request.console.keyring,
             now=request.console.clock.now(),
         )
     except PostroomError:

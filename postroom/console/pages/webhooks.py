@@ -61,6 +61,7 @@ async def create(request: PageRequest, form: Form) -> Response:
             description=field(form, "description"),
             allow_private=request.console.settings.webhook.private,
             allow_http=request.console.settings.webhook.http,
+            keyring=request.console.keyring,
             actor=request.actor,
         )
     return await _endpoint_page(request, made.endpoint.id, made=made)
@@ -70,7 +71,9 @@ async def rotate(request: PageRequest, _form: Form) -> Response:
     """A new secret; the present one signs too for 24 h."""
     endpoint_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        made = await actions.rotate_secret(conn, endpoint_id, actor=request.actor)
+        made = await actions.rotate_secret(
+            conn, endpoint_id, keyring=request.console.keyring, actor=request.actor
+        )
     return await _endpoint_page(request, endpoint_id, made=made)
 
 

@@ -18,6 +18,7 @@ from postroom.channels.webhooks import deployment_secret
 from postroom.channels.webhooks.payload import build_body, read_payload
 from postroom.channels.webhooks.signing import signed_headers
 from postroom.channels.webhooks.store import fetch_targets
+from postroom.encryption.keyring import Keyring
 from postroom.outbox.encryption import UNREADABLE
 from postroom.outbox.ledger.story import MessageStory
 from postroom.outbox.model import Adapter
@@ -36,22 +37,22 @@ async def mail_content(adapter: Adapter, payload: Any) -> Content:
 
 
 async def curl_command(
-    conn: Connection, story: MessageStory, *, endpoint_id: UUID | None, now: datetime
+    conn: Connection, story: MessageStory, *, endpoint_id: UUID | None, keyring: Keyring, now: datetime
 ) -> str:
     """The delivery as a command for a shell, signed for now: receivers take it for five minutes.
 
-    Errors: `InvalidPayload` for what could never be sent, `NotFound` for a deleted endpoint.
+    Errors: `InvalidPayload` for what could never be sent, `NotFound` for a deleted endpoint, `Unreadable`.
     """
     message = story.message
     payload = read_payload(json.encode(story.payload), tenant=message.tenant, type_=message.type)
     if payload.url is not None:
-        found = await deployment_secret.fetch_or_create_secrets(conn)
+        found = await deployment_secret.fetch_or_create_secrets(conn, keyring)
         url, secrets = payload.url, found.of(URL(payload.url))
     elif endpoint_id is not None:
-        targets = await fetch_targets(conn, [endpoint_id])
-        if endpoint_id not in targets:
+        target = (await fetch_targets(conn, [endpoint_id], keyring)).get(endpoint_id)
+        if target is None:
             raise NotFound("its endpoint was deleted")
-        url, secrets = targets[endpoint_id].url, targets[endpoint_id].secrets
+        url, secrets = target.url, target.secrets
     else:
         raise NotFound("it has no receiver left to show")
     body = build_body(payload, type_=message.type, created_at=message.created_at)
