@@ -81,6 +81,7 @@ begin
             ('make_attempt_partitions', 'X',    '',     '',  ''),
             ('drop_attempt_partitions', 'X',    '',     '',  ''),
             ('prune_audit',             'X',    '',     '',  ''),
+            ('erase_from_audit',        '',     'X',    '',  ''),
             -- what statements use
             ('wake',                    'X',    'X',    '',  ''),
             ('uuid7',                   'X',    'X',    '',  ''),

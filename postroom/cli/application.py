@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "token": "Access tokens of the HTTP API.",
     "suppression": "Addresses that are never emailed.",
     "encryption": "Payloads encrypted at rest (POSTROOM_ENCRYPTION__KEYS).",
+    "audit": "The audit trail: who changed or looked at what.",
     "erase": "Empty every message that contains this address, and what else holds it.",
     "doctor": "Say what is wrong and the command that mends it. Exit code 1 when something is broken.",
 }

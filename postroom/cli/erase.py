@@ -48,12 +48,15 @@ def erase(
         return
     print(
         f"Erased: {report.messages} messages, {report.attempts} attempts, {report.dead_letters} dead letters,"
-        f" {report.stripe_objects} Stripe objects; {report.cancelled} deliveries cancelled."
+        f" {report.stripe_objects} Stripe objects, {report.audit_entries} audit entries,"
+        f" {report.replays} replays; {report.cancelled} deliveries cancelled."
     )
     for path in report.export_files:
         print(f"Still in storage, remove the person's lines yourself: {path}")
     for message_id in report.open_messages:
         print(f"Left alone, not ended yet; erase again later or with --cancel-open: {message_id}")
+    for endpoint_id in report.endpoints:
+        print(f"An endpoint's url or tenant holds the address, change or delete it: {endpoint_id}")
     if report.unreadable:
         print(f"{report.unreadable} encrypted with a missing key: nobody looked. Add it and erase again.")
     if report.suppressed:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from postroom.admin.erasure import person
@@ -17,6 +19,7 @@ from postroom.outbox.ledger.retention import retention_job
 from postroom.worker.model import JobContext
 from tests.fixtures.api import Api, running_api
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.fixtures.roles import as_role
 
 ADA = "ada@example.com"
 KILL = """
@@ -131,6 +134,62 @@ async def test_one_person_leaves_and_everybody_else_stays(api: Api) -> None:
     again = (await api.post("/v1/admin/erasures", json={"email": ADA, "cancel_open": True})).json
     assert (again["messages"], again["cancelled"], again["open_messages"]) == (1, 1, [])
     assert await payload(pool, waiting) == "{}"
+
+
+@pytest.mark.rows_by_hand
+async def test_a_person_leaves_the_trail_the_replays_and_the_texts_of_endpoints(api: Api) -> None:
+    """Who did what stays in the trail; a url and a tenant are what an endpoint is: a person changes those."""
+    pool = api.pool
+    await pool.execute(
+        "insert into postroom.audit (actor, action, subject, detail) values"
+        " ($1, 'channel.pause', 'email', "
+        "  jsonb_build_object('reason', $2::text, 'of', 'maria.ada@example.com')),"
+        " ('cli:bob', 'circuit.open', $2, '{}')",
+        f"oidc:{ADA}", f"complaint of {ADA.upper()} and ada%40example.com",
+    )  # fmt: skip
+    await pool.execute(
+        "insert into postroom.replay_run (actor, wanted, pace_per_s)"
+        " values ('bob', jsonb_build_object('tenant', $1::text, 'channels', array['email']), 0)", ADA,
+    )  # fmt: skip
+    made = [
+        await pool.fetchval(
+            "insert into postroom.endpoint (tenant, url, types, secret, description, state, parked_reason)"
+            " values ($1, $2, '{*}', 's', $3, 'parked', $3) returning id", tenant, url, f"ask {ADA}",
+        )
+        for tenant, url in (("t", "https://example.com"), (ADA, "https://x"), ("t", f"https://x/?who={ADA}"))
+    ]  # fmt: skip
+
+    report = (await api.post("/v1/admin/erasures", json={"email": ADA})).json
+    assert (report["audit_entries"], report["replays"]) == (2, 1)
+    assert report["endpoints"] == sorted(str(each) for each in made[1:])
+    trail = await pool.fetch("select actor, subject, detail::text from postroom.audit order by id limit 2")
+    assert [tuple(row) for row in trail] == [
+        (
+            f"oidc:{ADA}",
+            "email",
+            '{"of": "maria.ada@example.com", "reason": "complaint of [erased] and [erased]"}',
+        ),
+        ("cli:bob", "complaint of [erased] and [erased]", "{}"),
+    ]
+    assert await pool.fetchval("select wanted ->> 'tenant' from postroom.replay_run") == "[erased]"
+    texts = await pool.fetch("select distinct description, parked_reason from postroom.endpoint")
+    assert [tuple(row) for row in texts] == [("ask [erased]", "ask [erased]")]
+    # What was taken out of the trail is in the trail, by the database itself.
+    [own] = await pool.fetch("select actor, detail from postroom.audit where action = 'erasure.audit'")
+    assert own["actor"].startswith("database:postroom_login_api_")
+    assert own["detail"] == '{"entries": 2}'
+
+
+async def test_the_trail_is_erased_of_an_address_and_of_nothing_else(dsn: str, pool: Pool) -> None:
+    """Whoever holds the API's login may call the function, but not empty the trail by it."""
+    await pool.execute("insert into postroom.audit (actor, action, subject) values ('a', 'b', 'token 1')")
+    conn = await asyncpg.connect(as_role(dsn, "api"))
+    statement = "select * from postroom.erase_from_audit($1, $2, 0, 1000)"
+    for local, domains in ((".*", ["x.org"]), ("", [""]), ("token", ["1"]), ("t", []), ("a", [".*|token"])):
+        with suppress(asyncpg.DataError):
+            await conn.fetch(statement, local, domains)
+    await conn.close()
+    assert [row[0] for row in await pool.fetch("select subject from postroom.audit")] == ["token 1"]
 
 
 @pytest.mark.rows_by_hand

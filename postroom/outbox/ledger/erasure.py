@@ -16,6 +16,7 @@ _FIND = query(__package__, "erasure_find_messages")
 _LETTERS = query(__package__, "erase_letters")
 _MESSAGES = query(__package__, "erase_messages")
 _ATTEMPTS = query(__package__, "erase_attempts")
+_REPLAYS = query(__package__, "erase_replays")
 
 
 async def fetch_batch_end(conn: Connection, after: UUID, *, batch_max: int) -> UUID | None:
@@ -59,3 +60,9 @@ async def erase_messages(
     messages: int = await conn.fetchval(_MESSAGES, ended, pattern)
     attempts: int = await conn.fetchval(_ATTEMPTS, after, end, pattern, ended)
     return messages, letters, attempts
+
+
+async def erase_replays(conn: Connection, pattern: str) -> int:
+    """Take the address out of what replays were asked for. Returns: how many of them."""
+    count: int = await conn.fetchval(_REPLAYS, pattern)
+    return count

@@ -11,5 +11,8 @@ with erased as (
 ), letters as (
     update postroom.dead_letter set reason = regexp_replace(reason, $3, '[erased]', 'gi')
     where message_id > $1 and message_id <= $2 and reason ~* $3
+), items as (
+    update postroom.replay_item set reason = regexp_replace(reason, $3, '[erased]', 'gi')
+    where message_id > $1 and message_id <= $2 and reason ~* $3
 )
 select count(*) from erased
