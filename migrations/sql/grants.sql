@@ -23,6 +23,7 @@ begin
             ('payload_kept',            'rawd', '',     '',  ''),
             ('retention_mark',          'rw',   '',     '',  ''),
             ('sealing_mark',            'raw',  '',     '',  ''),
+            ('delivery_seq_seq',        'U',    'U',    '',  ''),
             ('tally',                   'raw',  'raw',  'r', ''),
             ('ledger_fold',             'rw',   'r',    'r', ''),
             ('ledger_check',            'raw',  'r',    'r', ''),
@@ -64,7 +65,6 @@ begin
             ('audit_id_seq',            '',     '',     '',  ''),
             ('claim_batch_id_seq',      '',     '',     '',  ''),
             ('delivery_limit_id_seq',   '',     '',     '',  ''),
-            ('delivery_seq_seq',        '',     '',     '',  ''),
             ('job_run_id_seq',          '',     '',     '',  ''),
             -- the ledger without payloads and secrets
             ('message_view',            '',     '',     'r', ''),
