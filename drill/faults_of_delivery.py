@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from drill.scenario import Scenario, Scene
-from postroom.admin import channels
+from postroom.admin import channels, limits
 from postroom.admin.audit import Actor
 from postroom.admin.tokens import Scope
 from postroom.base.db import transaction
 from postroom.channels.webhooks import endpoints
+from postroom.outbox.limits import LimitKey
 from postroom.outbox.model import Channel, Message
 from postroom.outbox.publish import publish, publish_many
 
@@ -87,6 +88,20 @@ async def pause_exports(scene: Scene) -> None:
 
 async def paused_variables(_scene: Scene) -> Mapping[str, str]:
     return {"CHANNEL": Channel.EXPORT}
+
+
+async def limit_exports(scene: Scene) -> None:
+    """A colleague limits a channel to next to nothing."""
+    somebody = Actor("colleague", scopes=frozenset(Scope))
+    async with transaction(scene.installation.pool) as conn:
+        await limits.set_limit(
+            conn,
+            LimitKey(Channel.EXPORT),
+            per_second=0.01,
+            in_flight=None,
+            reason="the bucket is slow",
+            actor=somebody,
+        )
 
 
 async def break_receiver(scene: Scene) -> None:
@@ -179,6 +194,15 @@ SCENARIOS = (
         alerts=("ChannelPausedLong",),
         break_it=pause_exports,
         variables=paused_variables,
+    ),
+    Scenario(
+        name="limit-too-low",
+        fault="somebody limits the exports to next to nothing",
+        alerts=("LimitReachedLong",),
+        break_it=limit_exports,
+        variables=paused_variables,
+        also=frozenset({"DeliveriesLate", "BacklogGrowing"}),
+        alone=True,
     ),
     Scenario(
         name="receiver-down",

@@ -28,7 +28,7 @@ CANNOT_ARISE: Final[Mapping[tuple[str, Situation], str]] = {
             for name in (
                 *("PostroomDown", "MetricsAbsent", "ReadyzFailures", "JobsRunnerSilent", "JobStale"),
                 *("AttemptPartitionsRunOut", "CircuitOpenLong", "DestinationCircuitOpenLong"),
-                *("ChannelPausedLong", "EndpointDisabled"),
+                *("ChannelPausedLong", "EndpointDisabled", "LimitReachedLong"),
                 *("TransactionHeldLong", "DiskNearlyFull", "TokenExpiresSoon", "CertificateExpiresSoon"),
                 "DatabaseRoleExcessive",
             )

@@ -292,6 +292,14 @@ CASES: Final = (
         at="31m",
         not_at="29m",
     ),
+    *threshold_cases(
+        "LimitReachedLong",
+        'postroom_limits{channel="email",state="reached",instance="a"}',
+        bad="1",
+        good="0",
+        at="31m",
+        not_at="29m",
+    ),
     Case(
         "DeliveriesLate",
         QUIET,

@@ -52,6 +52,7 @@ RESTED_ON: Final = {
     'postroom_deliveries_parked{channel="webhook"}': "0x30",
     "postroom_endpoints_disabled": "0x30",
     'postroom_channel_paused{channel="email"}': "0x30",
+    'postroom_limits{channel="email",state="reached"}': "0x30",
     'postroom_dead_letters{channel="stripe",cause="ours"}': "0x30",
     "postroom_destination_circuits_open": "0x30",
     'postroom_oldest_due_age_seconds{channel="email"}': "0x30",
