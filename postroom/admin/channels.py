@@ -21,8 +21,8 @@ async def pause(conn: Connection, channel: str, *, reason: str = "", actor: Acto
     """
     check_name(channel)
     reason = reason[:REASON_LENGTH_MAX] or f"paused by {actor.name}"
-    await mark_paused(conn, channel=channel, reason=reason, paused_by=actor.name)
-    await record(conn, actor, "channel.pause", channel, reason=reason)
+    old = await mark_paused(conn, channel=channel, reason=reason, paused_by=actor.name)
+    await record(conn, actor, "channel.pause", channel, reason=reason, old=old)
 
 
 async def resume(conn: Connection, channel: str, *, actor: Actor) -> None:
@@ -31,8 +31,8 @@ async def resume(conn: Connection, channel: str, *, actor: Actor) -> None:
     Errors: `NotFound` naming the channels. Transaction: the caller's.
     """
     check_name(channel)
-    await mark_resumed(conn, channel=channel)
-    await record(conn, actor, "channel.resume", channel)
+    old = await mark_resumed(conn, channel=channel)
+    await record(conn, actor, "channel.resume", channel, old=old)
 
 
 def check_name(channel: str) -> None:

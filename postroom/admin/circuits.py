@@ -24,5 +24,5 @@ async def force(conn: Connection, name: str, force: Force, *, reason: str = "", 
         raise InvalidInput(f"name has 1 to {NAME_LENGTH_MAX} characters", field="name")
     reason = reason[:REASON_LENGTH_MAX] or f"{force} by {actor.name}"
     state = None if force == "release" else CircuitState(force)
-    await store.mark_forced(conn, name=name, state=state, reason=reason)
-    await record(conn, actor, f"circuit.{force}", name, reason=reason)
+    old = await store.mark_forced(conn, name=name, state=state, reason=reason)
+    await record(conn, actor, f"circuit.{force}", name, reason=reason, old=old)

@@ -48,7 +48,8 @@ async def create(
         allow_http=allow_http,
         keyring=keyring,
     )
-    await _record(conn, actor, "create", made.endpoint)
+    new = {name: getattr(made.endpoint, name) for name in ("types", "description")}
+    await _record(conn, actor, "create", made.endpoint, new=new)
     return made
 
 
@@ -64,6 +65,7 @@ async def update(
     actor: Actor,
 ) -> Endpoint:
     """See `endpoints.update_endpoint`."""
+    before = await _before(conn, endpoint_id)
     updated = await endpoints.update_endpoint(
         conn,
         endpoint_id,
@@ -75,7 +77,8 @@ async def update(
     )
     given = {"url": url, "types": types, "description": description}
     changed = [name for name, value in given.items() if value is not None]
-    await _record(conn, actor, "update", updated, changed=changed)
+    old, new = ({name: getattr(each, name) for name in changed} for each in (before, updated))
+    await _record(conn, actor, "update", updated, changed=changed, old=old, new=new)
     return updated
 
 
@@ -100,8 +103,9 @@ async def rotate_secret(
 async def park(conn: Connection, endpoint_id: UUID, *, reason: str = "", actor: Actor) -> Endpoint:
     """See `endpoints.park`. The trail has the reason that was given now, the endpoint keeps its first one."""
     reason = reason.strip() or f"parked by {actor.name}"
+    before = await _before(conn, endpoint_id)
     parked = await endpoints.park(conn, endpoint_id, reason=reason)
-    await _record(conn, actor, "park", parked, reason=reason)
+    await _record(conn, actor, "park", parked, reason=reason, old=_state(before))
     return parked
 
 
@@ -109,10 +113,10 @@ async def resume(
     conn: Connection, endpoint_id: UUID, *, pace_per_s: float | None = None, actor: Actor
 ) -> Endpoint:
     """See `endpoints.resume`."""
+    before = await _before(conn, endpoint_id)
     resumed = await endpoints.resume(conn, endpoint_id, pace_per_s=pace_per_s)
-    await _record(
-        conn, actor, "resume", resumed, **({} if pace_per_s is None else {"pace_per_s": pace_per_s})
-    )
+    chosen = {} if pace_per_s is None else {"pace_per_s": pace_per_s}
+    await _record(conn, actor, "resume", resumed, **chosen, old=_state(before))
     return resumed
 
 
@@ -145,9 +149,10 @@ async def recover(
 
 async def delete(conn: Connection, endpoint_id: UUID, *, actor: Actor) -> None:
     """See `endpoints.delete_endpoint`."""
-    gone = await endpoints.fetch_endpoint(conn, endpoint_id)
+    gone = await _before(conn, endpoint_id)
     await endpoints.delete_endpoint(conn, endpoint_id)
-    await _record(conn, actor, "delete", gone)
+    old = {"types": gone.types, "description": gone.description, **_state(gone)}
+    await _record(conn, actor, "delete", gone, old=old)
 
 
 async def ping(
@@ -191,6 +196,16 @@ async def end_shared_secret(conn: Connection, *, actor: Actor) -> None:
     """Webhooks to urls are signed by their origin's own secrets only, from now on."""
     await store.end_shared_secret(conn)
     await record(conn, actor, "url_secret.end_shared")
+
+
+async def _before(conn: Connection, endpoint_id: UUID) -> Endpoint:
+    """An endpoint that is to be changed, as nobody else changes it meanwhile. Errors: `NotFound`."""
+    await store.lock_endpoint(conn, endpoint_id)
+    return await endpoints.fetch_endpoint(conn, endpoint_id)
+
+
+def _state(endpoint: Endpoint) -> dict[str, str | None]:
+    return {"state": endpoint.state, "parked_reason": endpoint.parked_reason}
 
 
 async def _record(conn: Connection, actor: Actor, done: str, endpoint: Endpoint, **detail: object) -> None:

@@ -38,19 +38,20 @@ async def set_limit(
     if await limits.count_others(conn, key) >= COUNT_MAX:
         raise InvalidInput(f"there are {COUNT_MAX} limits already; remove one first", field="channel")
     reason = reason[:REASON_LENGTH_MAX] or f"set by {actor.name}"
-    await limits.set_limit(
+    old = await limits.set_limit(
         conn, key, per_second=per_second, in_flight=in_flight, reason=reason, set_by=actor.name
     )
-    detail = {**_narrowed(key), "per_second": per_second, "in_flight": in_flight}
+    detail = {**_narrowed(key), "per_second": per_second, "in_flight": in_flight, "old": old}
     await record(conn, actor, "limit.set", key.channel, **detail, reason=reason)
 
 
 async def remove_limit(conn: Connection, key: LimitKey, *, actor: Actor) -> None:
     """End a limit. Errors: `NotFound`. Transaction: the caller's."""
     check_name(key.channel)
-    if not await limits.remove_limit(conn, key):
+    old = await limits.remove_limit(conn, key)
+    if old is None:
         raise NotFound("there is no such limit; those that are: postroom limit list")
-    await record(conn, actor, "limit.remove", key.channel, **_narrowed(key))
+    await record(conn, actor, "limit.remove", key.channel, **_narrowed(key), old=old)
 
 
 def _narrowed(key: LimitKey) -> dict[str, str | None]:

@@ -11,13 +11,14 @@ from postroom.channels.email.suppressions import Suppression
 
 async def add(conn: Connection, *, address: str, reason: str, actor: Actor) -> Suppression:
     """See `suppressions.suppress`."""
-    made = await suppressions.suppress(conn, address=address, reason=reason)
-    await record(conn, actor, "suppression.add", mask(made.address))
+    made, old_reason = await suppressions.suppress(conn, address=address, reason=reason)
+    old = None if old_reason is None else {"reason": old_reason}
+    await record(conn, actor, "suppression.add", mask(made.address), reason=made.reason, old=old)
     return made
 
 
 async def remove(conn: Connection, *, address: str, actor: Actor) -> str:
     """See `suppressions.release`. Returns: the address as it was kept."""
-    released = await suppressions.release(conn, address=address)
-    await record(conn, actor, "suppression.remove", mask(released))
+    released, reason = await suppressions.release(conn, address=address)
+    await record(conn, actor, "suppression.remove", mask(released), old={"reason": reason})
     return released

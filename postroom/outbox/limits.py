@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from postroom.base.db import Connection, query
 from postroom.outbox.model import Claim
@@ -140,14 +140,16 @@ async def set_limit(
     in_flight: int | None = None,
     reason: str,
     set_by: str,
-) -> None:
-    """Set one, in place of another one for the same."""
-    await conn.execute(_SET, *key, per_second, in_flight, reason, set_by)
+) -> dict[str, Any] | None:
+    """Set one, in place of another one for the same. Returns: what that one was."""
+    old = await conn.fetchrow(_SET, *key, per_second, in_flight, reason, set_by)
+    return None if old is None else dict(old)
 
 
-async def remove_limit(conn: Connection, key: LimitKey) -> bool:
-    """Returns: whether there was one."""
-    return await conn.fetchval(_REMOVE, *key) is not None
+async def remove_limit(conn: Connection, key: LimitKey) -> dict[str, Any] | None:
+    """Returns: what it was; None where there was none."""
+    old = await conn.fetchrow(_REMOVE, *key)
+    return None if old is None else dict(old)
 
 
 async def count_others(conn: Connection, key: LimitKey) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from postroom.base.db import Connection, query
 from postroom.outbox.model import Channel
@@ -24,14 +25,18 @@ class ChannelStatus:
     paused_at: datetime | None = None
 
 
-async def mark_paused(conn: Connection, *, channel: str, reason: str, paused_by: str) -> None:
-    """Pause a channel; one that is paused already stays as it is."""
-    await conn.execute(_PAUSE, channel, reason, paused_by)
+async def mark_paused(
+    conn: Connection, *, channel: str, reason: str, paused_by: str
+) -> dict[str, Any] | None:
+    """Pause a channel; one that is paused already stays as it is. Returns: the pause that was there."""
+    old = await conn.fetchrow(_PAUSE, channel, reason, paused_by)
+    return None if old is None else dict(old)
 
 
-async def mark_resumed(conn: Connection, *, channel: str) -> None:
-    """End the pause, if there is one."""
-    await conn.execute(_RESUME, channel)
+async def mark_resumed(conn: Connection, *, channel: str) -> dict[str, Any] | None:
+    """End the pause, if there is one. Returns: what it was."""
+    old = await conn.fetchrow(_RESUME, channel)
+    return None if old is None else dict(old)
 
 
 async def list_channels(conn: Connection, *, timeout_s: float | None = None) -> list[ChannelStatus]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from postroom.base.db import Connection, query
 from postroom.resilience.breaker import BreakerPolicy, CircuitState
@@ -57,9 +58,12 @@ async def mark_closed(conn: Connection, *, name: str, worker: int) -> bool:
     return await conn.fetchval(_CLOSE, name, worker) is not None
 
 
-async def mark_forced(conn: Connection, *, name: str, state: CircuitState | None, reason: str) -> None:
-    """Hold open or closed; None lets it go, closed."""
-    await conn.execute(_FORCE, name, state, reason)
+async def mark_forced(
+    conn: Connection, *, name: str, state: CircuitState | None, reason: str
+) -> dict[str, Any] | None:
+    """Hold open or closed; None lets it go, closed. Returns: how it was, if it was known."""
+    old = await conn.fetchrow(_FORCE, name, state, reason)
+    return None if old is None else dict(old)
 
 
 async def prune_circuits(conn: Connection) -> None:

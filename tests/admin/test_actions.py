@@ -37,6 +37,7 @@ from tests.processes.commands import run
 
 ID: Final = "00000000-0000-7000-8000-000000000000"
 SINCE: Final = "2025-01-01T00:00"
+ENABLED: Final = {"state": "enabled", "parked_reason": None}
 OF_ENDPOINT: Final = {"tenant": "acme", "url": URL}
 Face = Literal["api", "console", "cli"]
 FACES: Final[tuple[Face, ...]] = ("api", "console", "cli")
@@ -126,7 +127,7 @@ ACTIONS: Final = (
     ),
     Action(
         "endpoint.create",
-        detail=OF_ENDPOINT,
+        detail={**OF_ENDPOINT, "new": {"types": ["*"], "description": ""}},
         subject=ID,
         api=("POST", "endpoints", {"tenant": "acme", "url": URL}),
         console=("/webhooks/create", (("tenant", "acme"), ("url", URL))),
@@ -135,7 +136,10 @@ ACTIONS: Final = (
     Action(
         "endpoint.update",
         endpoint,
-        {"tenant": "acme", "url": URL + "/2", "changed": ["url"]},
+        {
+            **{"tenant": "acme", "url": URL + "/2", "changed": ["url"]},
+            **{"old": {"url": URL}, "new": {"url": URL + "/2"}},
+        },
         api=("PATCH", "endpoints/{id}", {"url": URL + "/2"}),
         cli=("endpoint", "update", "{id}", "--url", URL + "/2"),
     ),
@@ -150,7 +154,7 @@ ACTIONS: Final = (
     Action(
         "endpoint.park",
         endpoint,
-        {**OF_ENDPOINT, "reason": "they move"},
+        {**OF_ENDPOINT, "reason": "they move", "old": ENABLED},
         api=("POST", "endpoints/{id}/park", {"reason": "they move"}),
         console=("/webhooks/{id}/park", (("reason", "they move"),)),
         cli=("endpoint", "park", "{id}", "--reason", "they move"),
@@ -158,7 +162,7 @@ ACTIONS: Final = (
     Action(
         "endpoint.park",
         endpoint,
-        {**OF_ENDPOINT, "reason": "parked by {actor}"},
+        {**OF_ENDPOINT, "reason": "parked by {actor}", "old": ENABLED},
         api=("POST", "endpoints/{id}/park", {}),
         console=("/webhooks/{id}/park", ()),
         cli=("endpoint", "park", "{id}"),
@@ -166,7 +170,7 @@ ACTIONS: Final = (
     Action(
         "endpoint.resume",
         endpoint,
-        OF_ENDPOINT,
+        {**OF_ENDPOINT, "old": ENABLED},
         api=("POST", "endpoints/{id}/resume", None),
         console=("/webhooks/{id}/resume", ()),
         cli=("endpoint", "resume", "{id}"),
@@ -174,7 +178,7 @@ ACTIONS: Final = (
     Action(
         "endpoint.resume",
         endpoint,
-        {**OF_ENDPOINT, "pace_per_s": 2.5},
+        {**OF_ENDPOINT, "pace_per_s": 2.5, "old": ENABLED},
         api=("POST", "endpoints/{id}/resume", {"pace_per_s": 2.5}),
         console=("/webhooks/{id}/resume", (("pace", "2.5"),)),
         cli=("endpoint", "resume", "{id}", "--pace", "2.5"),
@@ -204,23 +208,27 @@ ACTIONS: Final = (
     Action(
         "endpoint.delete",
         endpoint,
-        OF_ENDPOINT,
+        {**OF_ENDPOINT, "old": {"types": ["*"], "description": "", **ENABLED}},
         api=("DELETE", "endpoints/{id}", None),
         cli=("endpoint", "delete", "{id}", "--yes"),
     ),
     *(
         Action(
             f"circuit.{force}",
-            detail={"reason": reason or f"{force} by {{actor}}"},
+            detail={"reason": reason or f"{force} by {{actor}}", "old": old},
             subject="email",
             api=("POST", "circuits/email", {"action": force, "reason": reason}),
             console=("/circuits/change", (("name", "email"), ("action", force), ("reason", reason))),
         )
-        for force, reason in (("open", "provider is down"), ("closed", ""), ("release", ""))
+        for force, reason, old in (
+            ("open", "provider is down", {"state": "closed", "forced": False, "reason": None}),
+            ("closed", "", {"state": "open", "forced": True, "reason": "provider is down"}),
+            ("release", "", {"state": "closed", "forced": True, "reason": "closed by {actor}"}),
+        )
     ),
     Action(
         "channel.pause",
-        detail={"reason": "moved"},
+        detail={"reason": "moved", "old": None},
         subject="export",
         api=("POST", "channels/export/pause", {"reason": "moved"}),
         console=("/channels/export/pause", (("reason", "moved"),)),
@@ -228,6 +236,7 @@ ACTIONS: Final = (
     ),
     Action(
         "channel.resume",
+        detail={"old": {"reason": "moved", "paused_by": "{actor}"}},
         subject="export",
         api=("POST", "channels/export/resume", None),
         console=("/channels/export/resume", ()),
@@ -241,6 +250,7 @@ ACTIONS: Final = (
             "per_second": 50.0,
             "in_flight": None,
             "reason": "agreed",
+            "old": None,
         },
         subject="webhook",
         api=(
@@ -260,7 +270,10 @@ ACTIONS: Final = (
     Action(
         "limit.remove",
         limited,
-        {"tenant": None, "destination": "invoices"},
+        {
+            **{"tenant": None, "destination": "invoices"},
+            "old": {"per_second": None, "in_flight": 1, "reason": "r", "set_by": "ada"},
+        },
         subject="export",
         api=("POST", "limits/remove", {"channel": "export", "destination": "invoices"}),
         console=("/limits/remove", (("channel", "export"), ("tenant", ""), ("destination", "invoices"))),
@@ -300,6 +313,7 @@ ACTIONS: Final = (
     ),
     Action(
         "suppression.add",
+        detail={"reason": "r", "old": None},
         subject="a***@example.com",
         api=("POST", "suppressions", {"address": "ann@example.com", "reason": "r"}),
         cli=("suppression", "add", "ann@example.com", "--reason", "r"),
@@ -307,6 +321,7 @@ ACTIONS: Final = (
     Action(
         "suppression.remove",
         suppressed,
+        {"old": {"reason": "r"}},
         subject="a***@example.com",
         api=("DELETE", "suppressions?address=ann@example.com", None),
         cli=("suppression", "remove", "ann@example.com"),
@@ -316,6 +331,7 @@ ACTIONS: Final = (
         detail={
             **dict.fromkeys(("messages", "dead_letters", "attempts", "cancelled", "stripe_objects"), 0),
             **dict.fromkeys(("export_files", "open_messages", "unreadable"), 0),
+            **dict.fromkeys(("audit_entries", "replays", "endpoints"), 0),
             "suppressed": False,
         },
         subject="a***@example.org",
@@ -377,7 +393,7 @@ class Faces:
 
 def _alike(text: str, made: str, actor: str = "") -> str:
     text = text.replace(made, "{id}") if made else text
-    text = text.replace(f"by {actor}", "by {actor}") if actor else text
+    text = text.replace(actor, "{actor}") if actor else text
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", ID, text)
 
 

@@ -33,25 +33,29 @@ def normalise(text: str) -> str:
     return recipient(text, field="address").addr_spec.lower()
 
 
-async def suppress(conn: Connection, *, address: str, reason: str) -> Suppression:
+async def suppress(conn: Connection, *, address: str, reason: str) -> tuple[Suppression, str | None]:
     """From the next attempt on nothing goes there; a known address takes the new reason.
 
+    Returns: what is kept, and the reason that it had before.
     Errors: `InvalidInput` naming the field. Transaction: the caller's.
     """
     if not 1 <= len(reason) <= REASON_LENGTH_MAX or not reason.isprintable():
         raise InvalidInput(f"a reason is 1 to {REASON_LENGTH_MAX} printable characters", field="reason")
-    return Suppression(**await fetch_one(conn, _INSERT, normalise(address), reason))
+    row = dict(await fetch_one(conn, _INSERT, normalise(address), reason))
+    old_reason = row.pop("old_reason")
+    return Suppression(**row), old_reason
 
 
-async def release(conn: Connection, *, address: str) -> str:
+async def release(conn: Connection, *, address: str) -> tuple[str, str]:
     """Mail may go there again. What was left out meanwhile is not sent after all.
 
-    Returns: the address as it was kept. Errors: `NotFound`. Transaction: the caller's.
+    Returns: the address as it was kept, and why. Errors: `NotFound`. Transaction: the caller's.
     """
     normal = normalise(address)
-    if await conn.fetchval(_DELETE, normal) is None:
+    reason: str | None = await conn.fetchval(_DELETE, normal)
+    if reason is None:
         raise NotFound("this address is not suppressed")
-    return normal
+    return normal, reason
 
 
 async def is_suppressed(conn: Connection, address: str) -> bool:

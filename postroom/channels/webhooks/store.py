@@ -26,6 +26,7 @@ _LOCK_SECRET = query(__package__, "lock_endpoint_secret")
 _LIST = query(__package__, "list_endpoints")
 _FETCH = query(__package__, "fetch_endpoint")
 _FETCH_TARGETS = query(__package__, "fetch_targets")
+_LOCK = query(__package__, "lock_endpoint")
 _UPDATE = query(__package__, "update_endpoint")
 _ROTATE = query(__package__, "rotate_secret")
 _PARK = query(__package__, "park_endpoint")
@@ -96,6 +97,11 @@ def _target(row: Record, keyring: Keyring) -> Target:
     except Unreadable as error:
         signing = error
     return Target(row["url"], signing, EndpointState(row["state"]), row["failing_since"])
+
+
+async def lock_endpoint(conn: Connection, endpoint_id: UUID) -> None:
+    """Nobody else changes it until the transaction ends."""
+    await conn.execute(_LOCK, endpoint_id)
 
 
 async def update_endpoint(
