@@ -52,12 +52,12 @@ test: setup ## all tests, on a PostgreSQL that they start themselves (PYTEST_ARG
 	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) $(addprefix tests/,outbox worker channels resilience health metrics admin); \
 	else echo "this machine has no PostgreSQL of its own to try as well (Debian: apt-get install postgresql)"; fi
 
-check: setup ## format, lint, types, layers, lock files
+check: setup ## format, lint, types, layers, lock files, how old the images of deploy/ are
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -q -p no:cacheprovider tests/repository/test_lock_files.py
+	@$(BIN)/pytest -q -p no:cacheprovider tests/repository/test_lock_files.py tests/deploy/test_versions.py
 
 bench: setup ## how fast it is (FULL=1, ONLY=row,row, PEERS=path/to/run)
 	@exec $(BIN)/python -m bench

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -241,6 +241,9 @@ class Settings(BaseSettings):
     def _parse_proxies(cls, value: object) -> object:
         return parse_proxies(value) if isinstance(value, str) else value
 
+    serves: ClassVar[bool] = True
+    """Whether callers come in: secrets that only they need may be kept from other processes."""
+
     @property
     def prod(self) -> bool:
         return self.env is Environment.PROD
@@ -265,6 +268,12 @@ class Settings(BaseSettings):
         return self
 
 
+class WorkerSettings(Settings):
+    """Of a process that serves nobody, such as the runner and the migration."""
+
+    serves = False
+
+
 def _texts(settings: Settings) -> dict[str, str]:
     """The secrets that were set, as they would stand in the environment."""
     texts = {}
@@ -284,6 +293,8 @@ def _texts(settings: Settings) -> dict[str, str]:
 
 def _needed(settings: Settings) -> set[str]:
     """The secrets without which nothing that is on would work."""
+    if not settings.serves:
+        return {DATABASE_URL}
     needed = {DATABASE_URL, "POSTROOM_METRICS_TOKEN"}
     routed = (settings.routes or settings.handlers) and not settings.stripe.on
     if settings.stripe.api_key or routed:
@@ -317,19 +328,19 @@ def _key_faults(encryption: EncryptionSettings) -> Iterator[str]:
         )
 
 
-def load_settings() -> Settings:
-    """Read and check the environment.
+def load_settings(*, serves: bool = True) -> Settings:
+    """Read and check the environment. `serves`: see `Settings`.
 
     Errors: `SettingsInvalid` with one line a fault, none of which holds a value.
     """
     try:
-        return Settings()
+        return Settings() if serves else WorkerSettings()
     except ValidationError as error:
         faults = [fault for e in error.errors() for fault in _faults(e["loc"], e["msg"])]
         if all(e["loc"] for e in error.errors()):
             # pydantic looks at single fields first, and at the whole only when they are all right.
-            needed = {DATABASE_URL, "POSTROOM_METRICS_TOKEN"}
-            if any(name in os.environ for name in STRIPE_IS_ON):
+            needed = {DATABASE_URL, *({"POSTROOM_METRICS_TOKEN"} if serves else ())}
+            if serves and any(name in os.environ for name in STRIPE_IS_ON):
                 needed.add("POSTROOM_STRIPE__WEBHOOK_SECRETS")
             prod = os.environ.get("POSTROOM_ENV") == Environment.PROD
             faults += secret_faults(os.environ, needed=needed, prod=prod)

@@ -43,7 +43,7 @@ def register(application: typer.Typer) -> None:
         if print_roles:
             print(roles_script(), end="")
             return
-        settings = load_settings()
+        settings = load_settings(serves=False)
         with open_database(settings) as database, console(stderr=True).status("migrating"):
             revision = asyncio.run(run_migrations(database.dsn, roles=roles))
         print(f"The schema is at {revision}.")

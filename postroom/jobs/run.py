@@ -97,7 +97,7 @@ def run_jobs(*, job: str | None, once: bool) -> int:
     if job is not None and job not in JOB_NAMES:
         print(f"There is no job {job!r}. Known jobs: {', '.join(JOB_NAMES)}.", file=sys.stderr)
         return WRONG_USE
-    settings = load_settings()
+    settings = load_settings(serves=False)
     configure_logging(json_lines=settings.json_lines, level=settings.log_level.upper())
     url = settings.database_url.get_secret_value() if settings.database_url else None
     with tracing("postroom-runner"), resolve(database_url=url, state_dir=settings.state_dir) as database:

@@ -93,10 +93,27 @@ def test_oidc_needs_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fault.startswith("POSTROOM_OIDC__CLIENT_SECRET: needed")
 
 
+def test_who_serves_nobody_needs_no_secret_of_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the runner and the migration can be left without them."""
+    for name in ("ENV", "DATABASE_URL"):
+        monkeypatch.setenv(f"POSTROOM_{name}", PROD[name])
+    monkeypatch.setenv("POSTROOM_STRIPE__API_KEY", "rk_live_" + "k" * 16)
+    monkeypatch.setenv("POSTROOM_ROUTES", "routes.toml")
+    assert load_settings(serves=False).prod
+    assert {fault.partition(":")[0] for fault in faults_of(monkeypatch)} == {
+        "POSTROOM_METRICS_TOKEN",
+        "POSTROOM_STRIPE__WEBHOOK_SECRETS",
+    }
+    monkeypatch.delenv("POSTROOM_DATABASE_URL")
+    with pytest.raises(SettingsInvalid, match="POSTROOM_DATABASE_URL"):
+        load_settings(serves=False)
+
+
 def test_every_example_of_ours_is_refused_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     for example in sorted((ROOT / "deploy").rglob("*.example")):
         pairs = re.findall(r"^POSTROOM_(\w+)=(.*CHANGE.*)$", example.read_text(), re.MULTILINE)
-        told = faults_of(monkeypatch, **{**PROD, **dict(pairs)})
+        with monkeypatch.context() as alone:
+            told = faults_of(alone, **{**PROD, **dict(pairs)})
         assert {fault.partition(":")[0] for fault in told} == {f"POSTROOM_{name}" for name, _ in pairs}
 
 

@@ -74,6 +74,43 @@ def test_our_services_run_commands_that_exist_and_may_do_nothing_else(name: str)
     assert "no-new-privileges:true" in service["security_opt"]
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_takes_all_of_the_machine(name: str) -> None:
+    service = SERVICES[name]
+    assert service["mem_limit"][-1] in "mg"
+    assert 0 < service["pids_limit"] <= 512
+    assert service.get("ulimits", {"nofile": 0})["nofile"] <= 65_536
+
+
+def test_each_tier_has_a_network_and_the_database_has_no_way_out() -> None:
+    on = {
+        network: {n for n, s in SERVICES.items() if network in s["networks"]}
+        for network in COMPOSE["networks"]
+    }
+    assert on == {
+        "database": {"database", "migrate", "logins", "api", "runner"},
+        "front": {"api"},
+        "out": {"runner"},
+        "monitoring": {"api", "prometheus", "alertmanager", "grafana"},
+    }
+    assert COMPOSE["networks"]["database"] == {"internal": True}
+
+
+def test_each_process_gets_its_own_secrets_alone() -> None:
+    secret = re.compile(r"METRICS_TOKEN|SECRET|KEY|PASSWORD")
+    given = {n: {each for each in SERVICES[n]["environment"] if secret.search(each)} for n in OURS}
+    assert given == {
+        "migrate": set(),
+        "api": {"POSTROOM_METRICS_TOKEN", "POSTROOM_STRIPE__WEBHOOK_SECRETS"},
+        "runner": set(),
+    }
+    files = {n: [each["path"] for each in SERVICES[n].get("env_file", [])] for n in OURS}
+    assert files == {"migrate": [], "api": ["more.env", "api.env"], "runner": ["more.env", "runner.env"]}
+    for path in ("more.env", "api.env", "runner.env"):
+        assert (FOLDER / f"{path}.example").exists()
+        assert path in (FOLDER / ".gitignore").read_text().split()
+
+
 def login_of(name: str) -> tuple[str, str]:
     """User, and the variable of the password."""
     url = SERVICES[name]["environment"]["POSTROOM_DATABASE_URL"]

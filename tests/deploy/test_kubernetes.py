@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import kubernetes_validate
@@ -54,15 +55,75 @@ def test_a_pod_is_restricted_and_runs_a_command_that_exists(name: str) -> None:
     }
     assert is_pinned(container["image"])
     assert_command_exists(container["command"])
-    assert {"configMapRef": {"name": "postroom"}} in container["envFrom"]
-    assert {"secretRef": {"name": "postroom"}} in container["envFrom"]
-    login = {"migrate": "owner"}.get(container["name"], container["name"])
-    assert container["envFrom"][-1] == {"secretRef": {"name": f"postroom-database-{login}"}}, (
-        "its own comes last"
-    )
     assert {mount["name"] for mount in container["volumeMounts"]} == {
         each["name"] for each in spec["volumes"]
     }
+
+
+SECRETS = {
+    "api": {"postroom", "postroom-api", "postroom-database-api"},
+    "runner": {"postroom", "postroom-runner", "postroom-database-runner"},
+    "migrate": {"postroom-database-owner"},
+}
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_pod_gets_its_own_secrets_alone(name: str) -> None:
+    [container] = WORKLOADS[name]["spec"]["containers"]
+    config, *secrets = container["envFrom"]
+    assert config == {"configMapRef": {"name": "postroom"}}
+    names = [each["secretRef"]["name"] for each in secrets]
+    assert set(names) == SECRETS[container["name"]]
+    assert names[-1].startswith("postroom-database-"), "its own login has the last word"
+
+
+PRIVATE = (
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.0.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "127.0.0.1",
+    "fd00::1",
+    "fe80::1",
+)
+
+
+def reaches(policy: str, address: str, port: int) -> bool:
+    """Whether the egress of a policy lets pods go there."""
+    target = ip_address(address)
+    for rule in find(policy)["spec"]["egress"]:
+        blocks = [each["ipBlock"] for each in rule["to"] if "ipBlock" in each]
+        inside = any(
+            target in ip_network(block["cidr"])
+            and not any(target in ip_network(left_out) for left_out in block.get("except", []))
+            for block in blocks
+        )
+        if inside and any(
+            each["port"] <= port <= each.get("endPort", each["port"]) for each in rule["ports"]
+        ):
+            return True
+    return False
+
+
+def test_nobody_gets_out_but_to_names_and_the_database() -> None:
+    everybody = find("NetworkPolicy/postroom")["spec"]
+    assert everybody["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "postroom"}}
+    assert everybody["policyTypes"] == ["Ingress", "Egress"]
+    assert [sorted({each["port"] for each in rule["ports"]}) for rule in everybody["egress"]] == [
+        [53],
+        [5432],
+    ]
+    for template in WORKLOADS.values():
+        assert template["metadata"]["labels"]["app.kubernetes.io/name"] == "postroom"
+
+
+@pytest.mark.parametrize("policy", ["NetworkPolicy/postroom-api", "NetworkPolicy/postroom-runner"])
+def test_no_pod_reaches_what_is_inside(policy: str) -> None:
+    assert [(a, port) for a in PRIVATE for port in (80, 443, 6443, 8080) if reaches(policy, a, port)] == []
+    assert reaches(policy, "1.1.1.1", 443)
+    assert reaches(policy, "2606:4700::1", 443)
+    assert reaches(policy, "1.1.1.1", 587) == policy.endswith("runner")
 
 
 def test_probes_ask_what_each_may_ask() -> None:

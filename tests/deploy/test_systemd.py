@@ -51,6 +51,13 @@ def test_a_unit_is_shut_in(unit: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_no_unit_takes_all_of_the_machine(unit: Path) -> None:
+    assert lines_of(unit, "MemoryMax") == ["1G"]
+    assert lines_of(unit, "LimitNOFILE") == ["65536"]
+    assert int(lines_of(unit, "TasksMax")[0]) <= 256
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_what_a_unit_starts_exists(unit: Path) -> None:
     [command] = lines_of(unit, "ExecStart")
     assert_command_exists(command.split())

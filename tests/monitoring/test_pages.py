@@ -74,7 +74,7 @@ def test_the_runbook_starts_services_of_the_compose_file() -> None:
     assert named <= set(compose["services"])
     assert "--web.enable-lifecycle" in compose["services"]["prometheus"]["command"]
     for name in re.findall(r"(deploy/compose/[\w.]+)", RUNBOOK):
-        example = {".env": "env.example", "more.env": "more.env.example"}.get(Path(name).name)
+        example = {".env": "env.example", "runner.env": "runner.env.example"}.get(Path(name).name)
         assert (ROOT / name).with_name(example or Path(name).name).exists()
 
 

@@ -180,3 +180,16 @@ def read_answer(said: BinaryIO) -> tuple[int, Any]:
     status = int(said.readline().split()[1])
     headers = dict(line.rstrip().lower().split(b": ", 1) for line in iter(said.readline, b"\r\n"))
     return status, json.loads(said.read(int(headers[b"content-length"])))
+
+
+def test_who_comes_by_tls_is_told_to_stay_with_it(serve: Serve) -> None:
+    """TLS ends at the proxy, so its word counts, and nobody else's."""
+    for proxies, expected in (("127.0.0.1", "max-age=31536000"), ("192.0.2.1", None)):
+        running = serve(POSTROOM_TRUSTED_PROXIES=proxies)
+        [port] = re.findall(r"port\W+(\d+)", re.sub(r"\x1b\[[0-9;]*m", "", running.output))
+        url = f"http://127.0.0.1:{port}/console/sign-in"
+        told = []
+        for headers in ({"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}, {}):
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+                told.append(answer.headers["Strict-Transport-Security"])
+        assert told == [expected, None]

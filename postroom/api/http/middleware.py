@@ -30,6 +30,8 @@ _SECURITY_HEADERS: Final = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
+_ONLY_BY_TLS: Final = (b"strict-transport-security", b"max-age=31536000")
+"""A year: who came by https comes by nothing else. Said where TLS is, which is the proxy's to say."""
 
 
 class RequestScope:
@@ -48,7 +50,8 @@ class RequestScope:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        given_by_us = ((b"x-request-id", request_id.encode()), *_SECURITY_HEADERS)
+        by_tls = (_ONLY_BY_TLS,) if scope.get("scheme") == "https" else ()
+        given_by_us = ((b"x-request-id", request_id.encode()), *_SECURITY_HEADERS, *by_tls)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
