@@ -114,7 +114,9 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
         pool=pool,
         settings=settings.stripe,
         clock=clock,
-        current=CurrentObjects(apis=StripeApi.for_all(settings.stripe), circuits=circuits),
+        current=CurrentObjects(
+            apis=StripeApi.for_all(settings.stripe, pool=pool, clock=clock), circuits=circuits
+        ),
         effects=effects,
         keyring=keyring,
         sources=sources,
@@ -208,7 +210,7 @@ async def open_backfill(settings: Settings, dsn: str) -> AsyncIterator[Backfill]
         keyring = keyring_of(settings.encryption)
         ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, keyring=keyring)
         stack.push_async_callback(ingest.close)
-        apis = StripeApi.for_all(settings.stripe)
+        apis = StripeApi.for_all(settings.stripe, pool=pool, clock=clock)
         for api in apis.values():
             stack.push_async_callback(api.close)
         circuits = Circuits(pool=pool, clock=clock, worker=0)

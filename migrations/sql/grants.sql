@@ -42,7 +42,7 @@ begin
             ('job_run',                 'rad',  'r',    'r', ''),
             ('circuit',                 'rawd', 'raw',  'r', ''),
             ('channel_pause',           'r',    'rad',  'r', ''),
-            ('delivery_limit',          'rw',   'rawd', 'r', ''),
+            ('delivery_limit',          'raw',  'rawd', 'r', ''),
             ('limit_place',             'rawd', 'r',    'r', ''),
             -- Stripe
             ('stripe_event',            'rawd', 'raw',  '',  ''),

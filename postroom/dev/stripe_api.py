@@ -29,6 +29,7 @@ class Fault(StrEnum):
     UNAUTHORIZED = "unauthorized"
     WRONG_MODE = "wrong_mode"
     NO_ACCESS = "no_access"
+    LOCKED = "locked"
     HANG = "hang"
 
 
@@ -38,8 +39,10 @@ _STATUS: Final = {
     Fault.UNAUTHORIZED: 401,
     Fault.WRONG_MODE: 404,
     Fault.NO_ACCESS: 404,
+    Fault.LOCKED: 429,
 }
 _SAYS: Final[dict[Fault, dict[str, str]]] = {
+    Fault.LOCKED: {"code": "lock_timeout", "message": "This object cannot be accessed right now."},
     Fault.WRONG_MODE: {
         "code": "resource_missing",
         "message": "No such object: 'x_1'; a similar object exists in live mode, but a test mode key was "
@@ -166,7 +169,10 @@ class StripeStandIn:
         return await handler(request)
 
     def _refusal(self, fault: Fault) -> web.Response:
-        headers = {"Retry-After": str(self.trouble.retry_after_s)} if fault is Fault.RATE_LIMITED else {}
+        headers = dict[str, str]()
+        if fault is Fault.RATE_LIMITED:
+            headers["Stripe-Rate-Limited-Reason"] = "global-rate"
+            headers["Retry-After"] = str(self.trouble.retry_after_s)
         if fault is Fault.SERVER_ERROR:
             headers["Stripe-Should-Retry"] = "false"
         said = _SAYS.get(fault, {"message": f"the stand-in was told to answer {fault}"})

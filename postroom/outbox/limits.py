@@ -12,6 +12,8 @@ from postroom.base.db import Connection, query
 from postroom.outbox.model import Claim
 
 _SET = query(__package__, "set_limit")
+_ENSURE = query(__package__, "ensure_limit")
+_DELAY_STARTS = query(__package__, "delay_starts")
 _REMOVE = query(__package__, "remove_limit")
 _LIST = query(__package__, "list_limits")
 _COUNT_OTHERS = query(__package__, "count_other_limits")
@@ -144,6 +146,17 @@ async def set_limit(
     """Set one, in place of another one for the same. Returns: what that one was."""
     old = await conn.fetchrow(_SET, *key, per_second, in_flight, reason, set_by)
     return None if old is None else dict(old)
+
+
+async def ensure_limit(conn: Connection, key: LimitKey, *, per_second: float, reason: str) -> int:
+    """The id of the limit for this, which is set as said if there is none."""
+    limit_id: int = await conn.fetchval(_ENSURE, *key, per_second, reason, "postroom")
+    return limit_id
+
+
+async def delay_starts(conn: Connection, key: LimitKey, for_s: float) -> None:
+    """Let nothing start under a limit for so long."""
+    await conn.execute(_DELAY_STARTS, *key, for_s)
 
 
 async def remove_limit(conn: Connection, key: LimitKey) -> dict[str, Any] | None:

@@ -156,7 +156,7 @@ class Backfill:
         answer: str | Failed = Failed(f"the breaker {circuit} is open")
         if await self._circuits.admit(circuit) is None:
             answer = await self._apis[via].fetch_own_account()
-            lost = isinstance(answer, Failed) and not answer.our_fault
+            lost = isinstance(answer, Failed) and not (answer.our_fault or answer.limited)
             await self._circuits.record(circuit, Trip.STRIKE if lost else None)
         if isinstance(answer, str):
             return answer
@@ -185,6 +185,10 @@ class Backfill:
 
     async def _after_failure(self, failed: Failed, api: StripeApi, circuit: str) -> None:
         """A refused key is one strike only: it may be this shell's, while the runner's is good."""
+        if failed.limited:
+            if failed.status is not None:
+                await self._circuits.record(circuit, None)
+            return
         refused_key = failed.status in (401, 403)
         trip = Trip.NO if failed.our_fault and not refused_key else Trip.STRIKE
         await self._circuits.record(circuit, trip, failed.reason)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 import aiohttp
 from stripe import AIOHTTPClient, StripeClient, StripeError
 
+from postroom.base.clock import Clock
+from postroom.base.db import Pool
 from postroom.base.stripe_settings import OWN_ACCOUNT, StripeSettings, setting_of
 from postroom.channels.stripe.address import address
+from postroom.channels.stripe.budget import LIVE_PER_S, TEST_PER_S, RequestBudget
 from postroom.channels.stripe.event import Event, join_account
 
-NETWORK_RETRIES_MAX: Final = 1
 PAGE_MAX: Final = 100
+REASON_MAX: Final = 40
 RETRY_AFTER_MAX_S: Final = 3_600.0
 
 
@@ -34,11 +37,16 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No answer to go by. `status`: None where there was none at all; `after_s`: Stripe's own wish."""
+    """No answer to go by. `status`: None where there was none at all; `after_s`: Stripe's own wish.
+
+    `limited`: Stripe takes no more requests now, or our budget of them is used up (then without a status).
+    """
 
     reason: str
     status: int | None = None
     after_s: float | None = None
+    limited: bool = False
+    error: StripeError | None = field(default=None, repr=False, compare=False)
 
     @property
     def our_fault(self) -> bool:
@@ -79,10 +87,11 @@ class StripeApi:
     """Reads from Stripe's API with the key of one account. One session, opened on the first request; the
     caller closes it.
 
-    Promise: every call ends within `timeout_s`; failures of a fetch are values.
+    Promise: every call ends within `timeout_s` of its turn in the budget; failures of a fetch are values.
     """
 
-    def __init__(self, settings: StripeSettings, via: str = OWN_ACCOUNT) -> None:
+    def __init__(self, settings: StripeSettings, budget: RequestBudget, via: str = OWN_ACCOUNT) -> None:
+        self._budget = budget
         account = settings.by_name()[via]
         self.key_setting = setting_of(via, "API_KEY")
         self._timeout_s = settings.timeout_s
@@ -93,13 +102,22 @@ class StripeApi:
                 account.api_key.get_secret_value(),
                 base_addresses={"api": settings.api_base.rstrip("/")},
                 http_client=self._http,
-                max_network_retries=NETWORK_RETRIES_MAX,
+                max_network_retries=0,
             )
 
     @classmethod
-    def for_all(cls, settings: StripeSettings) -> dict[str, StripeApi]:
+    def for_all(cls, settings: StripeSettings, *, pool: Pool, clock: Clock) -> dict[str, StripeApi]:
         """One for each account of the settings."""
-        return {name: cls(settings, name) for name in settings.by_name()}
+        return {
+            name: cls(
+                settings,
+                RequestBudget(
+                    pool=pool, clock=clock, via=name, per_second=LIVE_PER_S if account.live else TEST_PER_S
+                ),
+                name,
+            )
+            for name, account in settings.by_name().items()
+        }
 
     @property
     def configured(self) -> bool:
@@ -113,24 +131,17 @@ class StripeApi:
         url = address(event)
         if url is None:
             return Failed(f"objects of type {event.object_type} cannot be retrieved by id")
-        try:
-            data = await self._get(url, {}, _options(event))
-        except StripeError as error:
-            if error.http_status == 404:
-                return _gone_unless_hidden(error, event, self.key_setting)
-            return _failed(error)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Failed(f"Stripe's API did not answer: {type(error).__name__}")
+        data = await self._get(url, {}, _options(event))
+        if isinstance(data, Failed):
+            if data.status == 404 and data.error is not None:
+                return _gone_unless_hidden(data.error, event, self.key_setting)
+            return data
         return Gone() if data.get("deleted") is True else Current(data)
 
     async def fetch_own_account(self) -> str | Failed:
         """The id of the account that the key is of."""
-        try:
-            return str((await self._get("/v1/account", {}, {}))["id"])
-        except StripeError as error:
-            return _failed(error)
-        except (aiohttp.ClientError, OSError, ValueError, KeyError) as error:
-            return Failed(f"Stripe's API did not answer: {type(error).__name__}")
+        data = await self._get("/v1/account", {}, {})
+        return data if isinstance(data, Failed) else str(data.get("id"))
 
     async def list_events(self, query: EventQuery, *, after: str | None = None) -> EventPage | Failed:
         """One page, newest first. `after`: the last event id of the page before. Stripe keeps 30 days."""
@@ -143,13 +154,11 @@ class StripeApi:
         if after is not None:
             parameters["starting_after"] = after
         options = {"stripe_account": query.account} if query.account else {}
-        try:
-            page = await self._get("/v1/events", parameters, options)
-            return EventPage(tuple(page["data"]), more=bool(page["has_more"] and page["data"]))
-        except StripeError as error:
-            return _failed(error)
-        except (aiohttp.ClientError, OSError, ValueError, KeyError) as error:
-            return Failed(f"Stripe's API did not answer: {type(error).__name__}")
+        page = await self._get("/v1/events", parameters, options)
+        if isinstance(page, Failed):
+            return page
+        events = tuple(page.get("data") or ())
+        return EventPage(events, more=bool(page.get("has_more") and events))
 
     async def close(self) -> None:
         if self._client is not None:
@@ -157,11 +166,23 @@ class StripeApi:
 
     async def _get(
         self, url: str, parameters: Mapping[str, Any], options: Mapping[str, str]
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | Failed:
+        """Every request goes through here, and so through the budget. Errors: what the driver raises."""
         if self._client is None:
             raise ValueError(f"{self.key_setting} is not set")
-        async with asyncio.timeout(self._timeout_s):
-            response = await self._client.raw_request_async("get", url, **parameters, **options)
+        if (wait_s := await self._budget.take()) is not None:
+            return Failed("the budget of requests to Stripe's API is used up", after_s=wait_s, limited=True)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._client.raw_request_async("get", url, **parameters, **options)
+        except StripeError as error:
+            failed = _failed(error)
+            if failed.limited:
+                failed = replace(failed, after_s=await self._budget.slow_down(failed.after_s))
+            return failed
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Failed(f"Stripe's API did not answer: {type(error).__name__}")
+        self._budget.went_well()
         data: dict[str, Any] = response.data
         return data
 
@@ -195,8 +216,12 @@ def _gone_unless_hidden(error: StripeError, event: Event, key: str) -> Gone | Fa
 
 
 def _failed(error: StripeError) -> Failed:
-    status = error.http_status
+    """A 429 may also be a lock of the object, which is no limit of ours."""
+    status, headers = error.http_status, {name.lower(): text for name, text in (error.headers or {}).items()}
     what = f"HTTP {status}" if status is not None else type(error).__name__
-    after = (error.headers or {}).get("retry-after") or (error.headers or {}).get("Retry-After")
+    after, why = headers.get("retry-after"), headers.get("stripe-rate-limited-reason")
     after_s = min(float(after), RETRY_AFTER_MAX_S) if after is not None and after.isdecimal() else None
-    return Failed(f"Stripe's API answered {what}", status, after_s)
+    locked = error.error is not None and error.error.code == "lock_timeout"
+    limited = status == 429 and not locked
+    reason = f"Stripe's API answered {what}" + (f" ({why[:REASON_MAX]})" if why else "")
+    return Failed(reason, status, after_s, limited, error)

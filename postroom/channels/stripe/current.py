@@ -71,8 +71,12 @@ class CurrentObjects:
     ) -> RetryLater | Rejected | Deferred:
         """An outage spends no attempt once the breaker knows of it, the trial's own included.
 
-        What this key will never find is a dead letter at once: somebody is told.
+        What this key will never find is a dead letter at once: somebody is told. A limit is no outage.
         """
+        if failed.limited:
+            if failed.status is not None:
+                await self._circuits.record(circuit, None)
+            return Deferred(Wait.DESTINATION_FULL, failed.reason, after_s=failed.after_s)
         if failed.status == 401:
             reason = f"Stripe refused {api.key_setting} (HTTP 401)"
             await self._circuits.record(circuit, Trip.NOW, reason)
@@ -83,7 +87,8 @@ class CurrentObjects:
             return RetryLater(failed.reason, code=str(failed.status), cause=Cause.OURS, trip=Trip.NO)
         else:
             reason = failed.reason
-            await self._circuits.record(circuit, Trip.STRIKE, reason)
+            locked = failed.status == 429  # somebody else has this object
+            await self._circuits.record(circuit, Trip.NO if locked else Trip.STRIKE, reason)
         open_s = await self._open_s(circuit)
         if open_s is not None:
             return Deferred(Wait.CIRCUIT_OPEN, reason, after_s=max(open_s, failed.after_s or 0.0))
