@@ -114,7 +114,7 @@ def _context(services: Services) -> Context:
         readiness=Readiness(pool=pool, clock=clock, schema=read_schema()),
         gauges=GaugeReader(pool=pool, clock=clock),
         host=HostReader(settings=services.settings, clock=clock),
-        verifier=TokenVerifier(pool=pool, clock=clock),
+        verifier=TokenVerifier(pool=pool, clock=clock, keyring=services.keyring),
         intake=EventIntake(pool=pool, keyring=services.keyring),
         keyring=services.keyring,
         started_s=clock.monotonic(),

@@ -6,9 +6,10 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
-from postroom.admin.tokens import Token, fetch_living_token, hash_token, well_formed
+from postroom.admin.tokens import Token, find_living_token, hash_token, well_formed
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
+from postroom.encryption.keyring import NO_KEYS, Keyring
 
 CACHE_S: Final = 5.0
 CACHED_MAX: Final = 1_000
@@ -18,8 +19,9 @@ TIMEOUT_S: Final = 5.0
 class TokenVerifier:
     """Promise: a revoked or expired token is refused within `CACHE_S`; refusals are never cached."""
 
-    def __init__(self, *, pool: Pool, clock: Clock) -> None:
+    def __init__(self, *, pool: Pool, clock: Clock, keyring: Keyring = NO_KEYS) -> None:
         self._pool = pool
+        self._keyring = keyring
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[float, Token]] = OrderedDict()
 
@@ -40,7 +42,7 @@ class TokenVerifier:
         if token is not None and now_s - read_at < CACHE_S:
             return token
         async with asyncio.timeout(TIMEOUT_S), self._pool.acquire() as conn:
-            token = await fetch_living_token(conn, token_hash)
+            token = await find_living_token(conn, text, self._keyring)
         self._known.pop(token_hash, None)
         if token is None:
             return None

@@ -17,6 +17,7 @@ from uuid import UUID
 from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection, Record, fetch_one, query
 from postroom.base.errors import InvalidInput, NotAllowed, NotFound
+from postroom.encryption.keyring import NO_KEYS, Keyring
 
 PREFIX: Final = "pr_"
 SECRET_BYTES: Final = 20
@@ -29,6 +30,8 @@ _FETCH = query(__package__, "fetch_token")
 _MARK_USED = query(__package__, "mark_token_used")
 _MARK_REVOKED = query(__package__, "mark_token_revoked")
 _LIST = query(__package__, "list_tokens")
+_KEEP_HASH = query(__package__, "keep_token_hash")
+_HASHED: Final = "token"
 
 
 class Scope(StrEnum):
@@ -79,7 +82,7 @@ def well_formed(text: str) -> bool:
 
 
 def hash_token(text: str) -> bytes:
-    """SHA-256; enough without salt, because the secret is 160 random bits."""
+    """As it is kept without keys. SHA-256; enough without salt, because the secret is 160 random bits."""
     return hashlib.sha256(text.encode()).digest()
 
 
@@ -102,6 +105,7 @@ async def create(
     name: str,
     scopes: Iterable[str],
     expires_at: datetime | None = None,
+    keyring: Keyring,
     actor: Actor,
 ) -> tuple[str, Token]:
     """Make a token. Nobody gives away more than they may do themselves.
@@ -113,7 +117,7 @@ async def create(
     chosen = parse_scopes(scopes)
     if beyond := [scope.value for scope in chosen if scope not in actor.scopes]:
         raise NotAllowed(f"you lack {', '.join(beyond)} yourself", field="scopes")
-    secret, token = await insert_token(conn, name=name, scopes=chosen, expires_at=expires_at)
+    secret, token = await insert_token(conn, name=name, scopes=chosen, expires_at=expires_at, keyring=keyring)
     await record(conn, actor, "token.create", token.id, name=token.name, scopes=sorted(token.scopes))
     return secret, token
 
@@ -132,7 +136,12 @@ async def revoke(conn: Connection, token_id: UUID, *, actor: Actor) -> Token:
 
 
 async def insert_token(
-    conn: Connection, *, name: str, scopes: tuple[Scope, ...], expires_at: datetime | None = None
+    conn: Connection,
+    *,
+    name: str,
+    scopes: tuple[Scope, ...],
+    expires_at: datetime | None = None,
+    keyring: Keyring = NO_KEYS,
 ) -> tuple[str, Token]:
     """The row of a new token, without a place in the trail; `create` is what an operator calls.
 
@@ -142,8 +151,25 @@ async def insert_token(
     if not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable():
         raise InvalidInput(f"a token's name is 1 to {NAME_LENGTH_MAX} printable characters", field="name")
     secret = generate_token()
-    row = await fetch_one(conn, _INSERT, name, hash_token(secret), [str(s) for s in scopes], expires_at)
+    kept = keyring.hashes(_HASHED, secret)[0]
+    row = await fetch_one(conn, _INSERT, name, kept, [str(s) for s in scopes], expires_at)
     return secret, _token(row)
+
+
+async def find_living_token(conn: Connection, text: str, keyring: Keyring) -> Token | None:
+    """The living token with this secret, whichever hash of it is kept; see `Keyring.hashes`.
+
+    Where keys are required, today's hash is kept from now on.
+    """
+    now, *before = keyring.hashes(_HASHED, text)
+    token = await fetch_living_token(conn, now)
+    for kept in before if token is None else ():
+        token = await fetch_living_token(conn, kept)
+        if token is not None:
+            if keyring.required is not None:
+                await conn.execute(_KEEP_HASH, kept, now)
+            break
+    return token
 
 
 async def fetch_living_token(conn: Connection, token_hash: bytes) -> Token | None:

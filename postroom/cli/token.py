@@ -37,7 +37,9 @@ def create(
     """Create a token. The secret is printed once, alone on standard output, and not stored."""
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
     secret, made = in_transaction(
-        lambda s: actions.create(s.conn, name=name, scopes=scope, expires_at=expires_at, actor=s.actor)
+        lambda s: actions.create(
+            s.conn, name=name, scopes=scope, expires_at=expires_at, keyring=s.keyring, actor=s.actor
+        )
     )
     if as_json:
         print_json({"secret": secret, "token": made})
@@ -97,7 +99,9 @@ def sign_in_link(
 
     async def work(session: Session) -> str:
         base_url = url or f"http://localhost:{session.settings.port}"
-        return await create_sign_in_link(session.conn, base_url, scopes, actor=session.actor)
+        return await create_sign_in_link(
+            session.conn, base_url, scopes, keyring=session.keyring, actor=session.actor
+        )
 
     print(in_transaction(work))
 

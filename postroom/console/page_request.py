@@ -141,7 +141,7 @@ class PageFactory:
         if not secret:
             return None
         async with self.console.transaction() as conn:
-            return await fetch_session(conn, secret)
+            return await fetch_session(conn, secret, self.console.keyring)
 
     def error_page(self, request: Request, error: PostroomError) -> Response:
         session = getattr(request.state, "session", None)

@@ -12,7 +12,7 @@ from typing import Final
 from postroom.admin import endpoints as actions
 from postroom.admin import tokens
 from postroom.admin.audit import Actor
-from postroom.admin.tokens import Scope, fetch_living_token, hash_token
+from postroom.admin.tokens import Scope, find_living_token
 from postroom.base.db import Pool, transaction
 from postroom.channels.webhooks import endpoints
 from postroom.dev.mailbox import Mailbox, ReceivedMail
@@ -95,13 +95,13 @@ async def register_receiver(pool: Pool, receiver: Receiver, keyring: Keyring) ->
     receiver.secrets.append(made.secret.get_secret_value())
 
 
-async def admin_token(pool: Pool, state_dir: Path) -> Path:
+async def admin_token(pool: Pool, state_dir: Path, keyring: Keyring) -> Path:
     """A token that may do everything, in a file that only its owner reads; kept from run to run."""
     path = state_dir / "admin-token"
     async with transaction(pool) as conn:
-        if path.exists() and await fetch_living_token(conn, hash_token(path.read_text().strip())):
+        if path.exists() and await find_living_token(conn, path.read_text().strip(), keyring):
             return path
-        secret, _ = await tokens.create(conn, name=TOKEN_NAME, scopes=Scope, actor=ACTOR)
+        secret, _ = await tokens.create(conn, name=TOKEN_NAME, scopes=Scope, keyring=keyring, actor=ACTOR)
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_text(secret + "\n")

@@ -82,8 +82,9 @@ async def open_stack(settings: Settings, dsn: str, screen: Screen) -> AsyncItera
         pool = await open_pool(dsn, connections_max=4, application="postroom up")
         stack.push_async_callback(pool.close)
         fake_services = await stack.enter_async_context(open_fake_services(settings.state_dir))
-        await register_receiver(pool, fake_services.receiver, keyring_of(settings.encryption))
-        token_path = await admin_token(pool, settings.state_dir)
+        keyring = keyring_of(settings.encryption)
+        await register_receiver(pool, fake_services.receiver, keyring)
+        token_path = await admin_token(pool, settings.state_dir, keyring)
         listener, secret = stack.enter_context(open_listener(settings)), stripe_secret(settings)
         port = listener.getsockname()[1]
         environment = child_environment(

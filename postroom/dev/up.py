@@ -19,6 +19,7 @@ from postroom.dev.fake_services import TENANT
 from postroom.dev.screen import Screen
 from postroom.dev.stack import ChildEnded, Stack, open_stack
 from postroom.dev.timeline import Timeline
+from postroom.encryption.keyring import keyring_of
 from postroom.health.instance import only_one
 from postroom.postgres.resolve import ResolvedDatabase, resolve
 
@@ -128,7 +129,8 @@ async def show_addresses(stack: Stack, settings: Settings, screen: Screen) -> No
     if await stack.answers("/console"):
         screen.row("console", f"{stack.url}/console  token in {stack.token_path}")
         async with transaction(stack.pool) as conn:
-            screen.row("", f"{await create_sign_in_link(conn, stack.url)}  signs in once")
+            link = await create_sign_in_link(conn, stack.url, keyring=keyring_of(settings.encryption))
+        screen.row("", f"{link}  signs in once")
     screen.row("ledger", ledger)
     screen.row("mails", mail)
     screen.row("webhooks", f"to {stack.fake_services.receiver.url()} for the tenant {TENANT}")

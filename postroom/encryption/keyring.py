@@ -32,6 +32,7 @@ PREFIX: Final = "sealed:1:"
 NONCE_BYTES: Final = 12
 _PSEUDONYM: Final = b"postroom pseudonym 1"
 _ENCRYPTS: Final = b"postroom encrypts "
+_HASHES: Final = b"postroom hashes "
 
 
 class Unreadable(InvalidInput):
@@ -128,6 +129,23 @@ class Keyring:
             raise Unreadable(
                 f"the key {name!r} does not open it: another key once had this name, or it was changed"
             ) from None
+
+    def hashes(self, what: str, secret: str) -> list[bytes]:
+        """What the database keeps of a secret that somebody else holds: first what to keep of a new one, then
+        what may have been kept before.
+
+        Keyed from when `required` is set, a moment in the future included: by then every process has the key.
+        Random secrets need no salt. One without a key is what anybody could have written there.
+        """
+        keyed = [
+            hmac.digest(key.derived(_HASHES + what.encode()), secret.encode("utf-8", "replace"), "sha256")
+            for key in self._keys.values()
+            if key.derives
+        ]
+        plain = hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+        if self.refuses_open():
+            return keyed
+        return [plain, *keyed] if self.required is None else [*keyed, plain]
 
     def refuses_open(self, channel: str | None = None) -> bool:
         """Whether what lies open is not to be believed: a payload of this channel, or whatever else."""

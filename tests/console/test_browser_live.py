@@ -12,6 +12,7 @@ from playwright.async_api import Browser, expect
 from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, transaction
 from postroom.console.access.sign_in_link import create_sign_in_link
+from postroom.encryption.keyring import NO_KEYS
 from tests.console.browser import opened
 from tests.console.scene import Scene
 from tests.processes.commands import Running
@@ -84,7 +85,7 @@ async def test_an_open_stream_does_not_hold_up_a_shutdown(pool: Pool, dsn: str, 
         assert port is not None, plain
         base = f"http://127.0.0.1:{port[1]}"
         async with transaction(pool) as conn:
-            link = await create_sign_in_link(conn, base, tuple(Scope))
+            link = await create_sign_in_link(conn, base, tuple(Scope), keyring=NO_KEYS)
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
             async with client.get(link) as entered:
                 assert entered.status == 200

@@ -12,6 +12,7 @@ from postroom.base.db import transaction
 from postroom.base.settings import Settings
 from postroom.console.access.sign_in import safe_place
 from postroom.console.access.sign_in_link import create_sign_in_link
+from postroom.encryption.keyring import NO_KEYS
 from tests.console.http import FORM, Visitor, visitor
 from tests.fixtures.api import Api, running_api
 
@@ -34,7 +35,8 @@ def prod_settings(dsn: str, tmp_path: Path) -> Settings:
 
 async def _link_path(api: Api) -> str:
     async with transaction(api.pool) as conn:
-        return (await create_sign_in_link(conn, "http://x/", (Scope.ADMIN_READ,))).removeprefix("http://x")
+        link = await create_sign_in_link(conn, "http://x/", (Scope.ADMIN_READ,), keyring=NO_KEYS)
+    return link.removeprefix("http://x")
 
 
 async def test_a_token_signs_in_and_comes_back_to_where_it_was(api: Api, guest: Visitor) -> None:

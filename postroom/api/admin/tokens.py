@@ -56,7 +56,12 @@ async def create_token(body: NewToken, context: ContextDependency, caller: Token
     """Create a token. Its scopes must be among the caller's own."""
     async with context.transaction() as conn:
         secret, token = await tokens.create(
-            conn, name=body.name, scopes=body.scopes, expires_at=body.expires_at, actor=caller
+            conn,
+            name=body.name,
+            scopes=body.scopes,
+            expires_at=body.expires_at,
+            keyring=context.keyring,
+            actor=caller,
         )
     return CreatedToken(**_view(token).model_dump(), secret=secret)
 

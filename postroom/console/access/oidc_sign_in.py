@@ -57,7 +57,9 @@ class OidcSignIn:
             code=code, state=state, kept=kept, redirect_url=self._redirect_url(request)
         )
         async with self._console.transaction() as conn:
-            secret = await open_session(conn, actor=person.actor, scopes=person.scopes)
+            secret = await open_session(
+                conn, actor=person.actor, scopes=person.scopes, keyring=self._console.keyring
+            )
             await record(conn, actor_of(request, person.actor), "console.sign_in")
         values = {**common_values(request), "session": None, "next": safe_place(kept.place)}
         response = HTMLResponse(render(self._page_factory.templates, "signed_in.html", values))

@@ -14,6 +14,7 @@ from uuid import UUID
 from postroom.admin.tokens import Scope
 from postroom.base.db import Connection, query
 from postroom.base.errors import NotAuthenticated
+from postroom.encryption.keyring import Keyring
 
 IDLE_S: Final = 12 * 3_600.0
 LIFE_S: Final = 7 * 86_400.0
@@ -45,7 +46,12 @@ class Session:
 
 
 async def open_session(
-    conn: Connection, *, actor: str, token_id: UUID | None = None, scopes: Iterable[str] = ()
+    conn: Connection,
+    *,
+    actor: str,
+    token_id: UUID | None = None,
+    scopes: Iterable[str] = (),
+    keyring: Keyring,
 ) -> str:
     """Sign somebody in. Returns: the secret for the cookie, which is kept nowhere else.
 
@@ -54,24 +60,30 @@ async def open_session(
     """
     secret = secrets.token_urlsafe(SECRET_BYTES)
     await conn.execute(_PRUNE, IDLE_S)
-    await conn.execute(_INSERT, _hash(secret), actor[:300], token_id, [] if token_id else sorted(scopes))
+    await conn.execute(
+        _INSERT, _hashes(secret, keyring)[0], actor[:300], token_id, [] if token_id else sorted(scopes)
+    )
     return secret
 
 
-async def fetch_session(conn: Connection, secret: str) -> Session | None:
+async def fetch_session(conn: Connection, secret: str, keyring: Keyring) -> Session | None:
     """The living session behind a cookie; looking at it lets it slide on. BoundedPage up by hash."""
     if not 1 <= len(secret) <= SECRET_LENGTH_MAX:
         return None
-    row = await conn.fetchrow(_FETCH, _hash(secret), IDLE_S, LIFE_S)
-    if row is None:
+    for kept in _hashes(secret, keyring):
+        row = await conn.fetchrow(_FETCH, kept, IDLE_S, LIFE_S)
+        if row is not None:
+            break
+    else:
         return None
     if row["unrecorded_use"]:
-        await conn.execute(_MARK_SEEN, _hash(secret))
+        await conn.execute(_MARK_SEEN, kept)
     return Session(row["actor"], frozenset(row["scopes"]), _csrf_token(secret), row["created_at"])
 
 
-async def close_session(conn: Connection, secret: str) -> None:
-    await conn.execute(_DELETE, _hash(secret))
+async def close_session(conn: Connection, secret: str, keyring: Keyring) -> None:
+    for kept in _hashes(secret, keyring):
+        await conn.execute(_DELETE, kept)
 
 
 async def close_sessions(conn: Connection, actor: str) -> None:
@@ -79,28 +91,29 @@ async def close_sessions(conn: Connection, actor: str) -> None:
     await conn.execute(_DELETE_ALL, actor)
 
 
-async def create_link_code(conn: Connection, scopes: Iterable[Scope]) -> str:
+async def create_link_code(conn: Connection, scopes: Iterable[Scope], keyring: Keyring) -> str:
     """A code that signs in once within `LINK_S`."""
     code = secrets.token_urlsafe(SECRET_BYTES)
-    await conn.execute(_INSERT_LINK, _hash(code), [str(scope) for scope in scopes], LINK_S)
+    await conn.execute(_INSERT_LINK, _hashes(code, keyring)[0], [str(scope) for scope in scopes], LINK_S)
     return code
 
 
-async def take_link_code(conn: Connection, code: str) -> frozenset[str]:
+async def take_link_code(conn: Connection, code: str, keyring: Keyring) -> frozenset[str]:
     """Use the code up. Returns: its scopes. Errors: `NotAuthenticated` when it is used, old or unknown."""
-    scopes = await conn.fetchval(_TAKE_LINK, _hash(code[:SECRET_LENGTH_MAX]))
-    if scopes is None:
-        raise NotAuthenticated("this link was used already or is older than ten minutes")
-    return frozenset(scopes)
+    for kept in _hashes(code[:SECRET_LENGTH_MAX], keyring):
+        scopes = await conn.fetchval(_TAKE_LINK, kept)
+        if scopes is not None:
+            return frozenset(scopes)
+    raise NotAuthenticated("this link was used already or is older than ten minutes")
 
 
 def link_name(code: str) -> str:
     """By which the audit trail connects who made a link with what was done through it."""
-    return _hash(code[:SECRET_LENGTH_MAX]).hex()[:12]
+    return hashlib.sha256(code[:SECRET_LENGTH_MAX].encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+def _hashes(secret: str, keyring: Keyring) -> list[bytes]:
+    return keyring.hashes("session", secret)
 
 
 def _csrf_token(secret: str) -> str:

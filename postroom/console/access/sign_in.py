@@ -66,7 +66,9 @@ class SignIn:
         if Scope.ADMIN_READ not in token.scopes:
             return self._page(request, place, f"The token lacks the scope {Scope.ADMIN_READ}.", status=403)
         async with self._console.transaction() as conn:
-            secret = await open_session(conn, actor=token.actor, token_id=token.id)
+            secret = await open_session(
+                conn, actor=token.actor, token_id=token.id, keyring=self._console.keyring
+            )
             await record(conn, actor_of(request, token.actor), "console.sign_in")
         return self.signed_in(request, secret, place)
 
@@ -77,8 +79,8 @@ class SignIn:
         """
         code = request.query_params.get("code", "")
         async with self._console.transaction() as conn:
-            scopes = await take_link_code(conn, code)
-            secret = await open_session(conn, actor=LINK_ACTOR, scopes=scopes)
+            scopes = await take_link_code(conn, code, self._console.keyring)
+            secret = await open_session(conn, actor=LINK_ACTOR, scopes=scopes, keyring=self._console.keyring)
             await record(conn, actor_of(request, LINK_ACTOR), "console.sign_in", link=link_name(code))
         return self.signed_in(request, secret, "/console")
 
@@ -96,7 +98,7 @@ class SignIn:
 async def sign_out(request: PageRequest, _form: Form) -> Response:
     name = cookie_name(request.console, request.http)
     async with request.console.transaction() as conn:
-        await close_session(conn, request.http.cookies.get(name, ""))
+        await close_session(conn, request.http.cookies.get(name, ""), request.console.keyring)
     return _signed_out(request)
 
 

@@ -31,6 +31,7 @@ async def create(request: PageRequest, form: Form) -> Response:
             name=field(form, "name"),
             scopes=form.get("scope", []),
             expires_at=expires_at,
+            keyring=request.console.keyring,
             actor=request.actor,
         )
     return await _page(request, secret=secret, name=token.name)
