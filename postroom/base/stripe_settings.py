@@ -42,6 +42,10 @@ class StripeAccount(BaseModel):
     """Whether the account is live. Events of the other mode are stored and never acted on. Unset: what the
     API key says, else test mode. In `prod` one of the two must say it."""
 
+    api_version: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")] | None = None
+    """The one version in which routes and the mirror have objects, such as `2026-10-28.endive`: what comes in
+    another one is fetched anew. Unset: each event's own."""
+
     @property
     def live(self) -> bool:
         """The one mode whose events are acted on."""

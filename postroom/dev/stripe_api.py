@@ -30,6 +30,7 @@ class Fault(StrEnum):
     WRONG_MODE = "wrong_mode"
     NO_ACCESS = "no_access"
     LOCKED = "locked"
+    BAD_VERSION = "bad_version"
     HANG = "hang"
 
 
@@ -40,6 +41,7 @@ _STATUS: Final = {
     Fault.WRONG_MODE: 404,
     Fault.NO_ACCESS: 404,
     Fault.LOCKED: 429,
+    Fault.BAD_VERSION: 400,
 }
 _SAYS: Final[dict[Fault, dict[str, str]]] = {
     Fault.LOCKED: {"code": "lock_timeout", "message": "This object cannot be accessed right now."},
@@ -165,17 +167,22 @@ class StripeStandIn:
             await self._stopping.wait()
             raise web.HTTPServiceUnavailable
         if fault is not Fault.NONE:
-            return self._refusal(fault)
+            return self._refusal(fault, version)
         return await handler(request)
 
-    def _refusal(self, fault: Fault) -> web.Response:
+    def _refusal(self, fault: Fault, version: str | None) -> web.Response:
         headers = dict[str, str]()
         if fault is Fault.RATE_LIMITED:
             headers["Stripe-Rate-Limited-Reason"] = "global-rate"
             headers["Retry-After"] = str(self.trouble.retry_after_s)
         if fault is Fault.SERVER_ERROR:
             headers["Stripe-Should-Retry"] = "false"
-        said = _SAYS.get(fault, {"message": f"the stand-in was told to answer {fault}"})
+        invalid = {"message": f"Invalid Stripe API version: {version}"}
+        said = (
+            invalid
+            if fault is Fault.BAD_VERSION
+            else _SAYS.get(fault, {"message": f"the stand-in was told to answer {fault}"})
+        )
         error = {"type": "invalid_request_error" if fault in _SAYS else "api_error", **said}
         return web.json_response({"error": error}, status=_STATUS[fault], headers=headers)
 

@@ -13,21 +13,23 @@ from stripe import AIOHTTPClient, StripeClient, StripeError
 
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
+from postroom.base.log import remove_secrets
 from postroom.base.stripe_settings import OWN_ACCOUNT, StripeSettings, setting_of
 from postroom.channels.stripe.address import address
 from postroom.channels.stripe.budget import LIVE_PER_S, TEST_PER_S, RequestBudget
 from postroom.channels.stripe.event import Event, join_account
 
 PAGE_MAX: Final = 100
-REASON_MAX: Final = 40
+REASON_MAX: Final = 200
 RETRY_AFTER_MAX_S: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The object as Stripe has it now."""
+    """The object as Stripe has it now. `api_version`: the one that was asked for."""
 
     data: dict[str, Any]
+    api_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class StripeApi:
         self._budget = budget
         account = settings.by_name()[via]
         self.key_setting = setting_of(via, "API_KEY")
+        self._api_version = account.api_version
         self._timeout_s = settings.timeout_s
         self._http = AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=settings.timeout_s))
         self._client: StripeClient | None = None
@@ -124,19 +127,20 @@ class StripeApi:
         return self._client is not None
 
     async def fetch_object(self, event: Event) -> Fetched:
-        """The current state of the event's object, in the event's own API version.
+        """The current state of the event's object, in the account's API version, or else the event's own.
 
         The caller has made sure that `address` knows where it is.
         """
         url = address(event)
         if url is None:
             return Failed(f"objects of type {event.object_type} cannot be retrieved by id")
-        data = await self._get(url, {}, _options(event))
+        options = _options(event, self._api_version)
+        data = await self._get(url, {}, options)
         if isinstance(data, Failed):
             if data.status == 404 and data.error is not None:
                 return _gone_unless_hidden(data.error, event, self.key_setting)
             return data
-        return Gone() if data.get("deleted") is True else Current(data)
+        return Gone() if data.get("deleted") is True else Current(data, options.get("stripe_version"))
 
     async def fetch_own_account(self) -> str | Failed:
         """The id of the account that the key is of."""
@@ -187,13 +191,14 @@ class StripeApi:
         return data
 
 
-def _options(event: Event) -> dict[str, str]:
-    """The account the event is of, and its API version, so that the object has the event's shape."""
+def _options(event: Event, api_version: str | None) -> dict[str, str]:
+    """The account the event is of, and the API version, so that the object has the shape that is expected."""
     options = {}
     if event.account is not None:
         options["stripe_context" if event.thin else "stripe_account"] = event.account
-    if event.api_version is not None and not event.thin:
-        options["stripe_version"] = event.api_version
+    api_version = api_version or (None if event.thin else event.api_version)
+    if api_version is not None:
+        options["stripe_version"] = api_version
     return options
 
 
@@ -223,5 +228,7 @@ def _failed(error: StripeError) -> Failed:
     after_s = min(float(after), RETRY_AFTER_MAX_S) if after is not None and after.isdecimal() else None
     locked = error.error is not None and error.error.code == "lock_timeout"
     limited = status == 429 and not locked
+    if status == 400 and "version" in (error.user_message or "").lower():
+        why = remove_secrets(error.user_message or "")
     reason = f"Stripe's API answered {what}" + (f" ({why[:REASON_MAX]})" if why else "")
     return Failed(reason, status, after_s, limited, error)

@@ -43,6 +43,7 @@ class Work:
     """One event, decided on, ready for its transaction.
 
     `refers`: its effects may refer to it instead of repeating it. `fetched`: None where nothing was asked.
+    `api_version`: the one that objects should have.
     """
 
     claim: Claim
@@ -54,10 +55,19 @@ class Work:
     as_of: datetime
     refers: bool
     fetched: Current | Gone | None = None
+    api_version: str | None = None
 
     @property
     def acts(self) -> bool:
         return self.state is not EventState.QUARANTINED
+
+    @property
+    def detail(self) -> str:
+        """What the attempt says of it: how it ended, and that its object is of another version, if it is."""
+        shaped = isinstance(self.fetched, Current) or not self.event.differs_from(self.api_version)
+        if shaped or not self.acts:
+            return self.state
+        return f"{self.state}; its object is of API version {self.event.api_version} and cannot be fetched"
 
     @property
     def seen(self) -> Event:
@@ -76,12 +86,14 @@ class Work:
         match self.fetched:
             case _ if event.object_id is None:
                 return None
-            case Current(data):
-                return ObjectRow(event, data, deleted=False, as_of=self.as_of, fetched=True)
+            case Current(data, version):
+                return ObjectRow(
+                    event, data, deleted=False, as_of=self.as_of, api_version=version, fetched=True
+                )
             case None if event.thin:
                 return None
             case _:
-                return ObjectRow(event, event.object, event.says_deleted, event.created, fetched=False)
+                return ObjectRow(event, event.object, event.says_deleted, event.created, event.api_version)
 
 
 class Commits:
@@ -141,7 +153,7 @@ class Commits:
     async def _settle(self, conn: Connection, works: Sequence[Work]) -> None:
         now_s = self._clock.monotonic()
         ended = [
-            (work.claim, delivered(detail=work.state), round((now_s - work.started_s) * 1_000))
+            (work.claim, delivered(detail=work.detail), round((now_s - work.started_s) * 1_000))
             for work in works
         ]
         if await settle_claims(conn, ended):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
 from postroom.base.stripe_settings import OWN_ACCOUNT
@@ -16,6 +17,8 @@ from postroom.resilience.breaker import CircuitState, Trip
 from postroom.resilience.circuits import Circuits
 
 CIRCUIT: Final = "stripe"
+CLOCKS_DIFFER_MAX: Final = timedelta(hours=1)
+"""What was fetched has the time of our clock, an event that of Stripe's."""
 
 
 def circuit_of(via: str) -> str:
@@ -23,22 +26,24 @@ def circuit_of(via: str) -> str:
     return CIRCUIT if via == OWN_ACCOUNT else f"{CIRCUIT}:{via}"
 
 
-def needs_current(event: Event, mirror: MirrorState, plan: Plan) -> bool:
+def needs_current(event: Event, mirror: MirrorState, plan: Plan, api_version: str | None = None) -> bool:
     """Whether the event's own snapshot is not enough.
 
     It is not where the event carries none, where somebody asks, where the mirror has another
-    event of the same second (nothing orders them), and where the mirror is newer and somebody
-    would act on the old state.
+    event of the same second (nothing orders them), where the mirror is newer and somebody
+    would act on the old state, and where it has another shape than that of `api_version`.
     """
     if address(event) is None:
         return False
     if plan.fetch or (event.thin and not plan.empty):
         return True
+    differs = event.differs_from(api_version)
     if mirror.as_of is None or event.created > mirror.as_of:
-        return False
+        return differs
     if event.created == mirror.as_of:
-        return mirror.mirrored_event_id != event.id
-    return not plan.empty or mirror.fetched is True
+        return differs or mirror.mirrored_event_id != event.id
+    doubtful = mirror.fetched is True and mirror.as_of - event.created < CLOCKS_DIFFER_MAX
+    return doubtful or not plan.empty
 
 
 class CurrentObjects:

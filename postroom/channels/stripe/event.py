@@ -67,6 +67,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         """The object at the moment of the event, to which `previous` belongs; empty for a thin event."""
         return {} if self.thin else _mapping(_mapping(self.body.get("data")).get("object"))
 
+    def differs_from(self, api_version: str | None) -> bool:
+        """Whether its snapshot has another shape than the version that was asked for, if one was."""
+        return api_version is not None and not self.thin and self.api_version != api_version
+
     @property
     def rank(self) -> int:
         """Orders events of one object within one second, which `created` cannot."""

@@ -137,7 +137,7 @@ class StripeAdapter:
         plan = self._effects.plan(event.type) if mirror.effects else NO_EFFECTS
         state = _state(event, plan, account)
         as_of, fetched = event.created, None
-        if state is not EventState.QUARANTINED and needs_current(event, mirror, plan):
+        if state is not EventState.QUARANTINED and needs_current(event, mirror, plan, account.api_version):
             if account.api_key is not None:
                 async with self._fetching:
                     as_of = self._clock.now()
@@ -148,7 +148,7 @@ class StripeAdapter:
             elif event.thin:
                 return _ours(f"{setting_of(event.via, 'API_KEY')} is not set")
         origin, refers = await self._origin(claim, event), await self._may_refer(claim, plan)
-        work = Work(claim, event, plan, state, origin, started_s, as_of, refers, fetched)
+        work = Work(claim, event, plan, state, origin, started_s, as_of, refers, fetched, account.api_version)
         if plan.handlers:
             await self._handle(work)
         else:

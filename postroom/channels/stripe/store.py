@@ -85,7 +85,8 @@ class ObjectRow:
     data: dict[str, Any]
     deleted: bool
     as_of: datetime
-    fetched: bool
+    api_version: str | None
+    fetched: bool = False
 
 
 async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int) -> list[Published]:
@@ -174,7 +175,7 @@ async def upsert_objects(conn: Connection, rows: Sequence[ObjectRow], keyring: K
         [e.rank for e in events],
         [row.fetched for row in rows],
         [e.livemode for e in events],
-        [e.api_version for e in events],
+        [row.api_version for row in rows],
     )
 
 

@@ -3,7 +3,7 @@
 -- Every row says where the look ended (end_…, null: it saw all); the only one that there is when nothing fits
 -- has fits = false.
 with scanned as materialized (
-    select account, event_id, message_id, source, state, type, object_id, livemode, thin, event_created, secret,
+    select account, event_id, message_id, source, state, type, object_id, api_version, livemode, thin, event_created, secret,
         received_at, settled_at
     from postroom.stripe_event
     where raw is not null and received_at <= coalesce($1::timestamptz, 'infinity')
