@@ -16,7 +16,7 @@ PYTEST_ARGS ?= -n 2 --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help setup run demo test check bench chaos drill audit sbom docs reference ci lock dist
+.PHONY: help setup run demo test check bench chaos drill audit sbom image docs reference ci lock dist
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -81,6 +81,9 @@ sbom: setup ## what the service is made of, from locks/runtime.lock, as CycloneD
 	@PYTHONWARNINGS=ignore::UserWarning $(SBOM)/bin/cyclonedx-py requirements locks/runtime.lock --pyproject pyproject.toml --output-reproducible \
 	  --validate --output-file dist/postroom.cdx.json
 	@echo "dist/postroom.cdx.json"
+
+image: setup ## the image, built by buildah on a base of debootstrap, and started; root, network, 4 minutes, so not in ci
+	@POSTROOM_TEST_IMAGE=1 $(BIN)/pytest -v tests/deploy/test_image.py
 
 docs: $(DOCS)/.stamp ## the documents as a site in site/: strict, links checked
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --clean

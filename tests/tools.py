@@ -30,6 +30,8 @@ LANGUAGES: Final = {
     "rackup": "ruby ruby-rack ruby-webrick",
 }
 """What samples of the documents are written in. CI skips them as well where they are not there."""
+BUILDERS: Final = {"buildah": "buildah", "debootstrap": "debootstrap"}
+"""What builds the image (`make image`). CI skips that, too, where they are not there."""
 OTHER_NAMES: Final = {"chromium": "chromium-browser"}
 _TOLD: Final = re.compile(r"needs (\S+) \(Debian: apt-get install ([\w.+ -]+)\)")
 
@@ -45,12 +47,12 @@ def _path() -> str:
 
 
 def require(program: str) -> str:
-    """Its path. Skips the test that runs where it is missing, in CI fails it, unless it is a language."""
+    """Its path. Skips the test that runs where it is missing; in CI fails it, if it is one of `PACKAGES`."""
     return find(program) or _missing(program)
 
 
 def _missing(program: str) -> NoReturn:
-    told = f"needs {program} (Debian: apt-get install {(PACKAGES | LANGUAGES)[program]})"
+    told = f"needs {program} (Debian: apt-get install {(PACKAGES | LANGUAGES | BUILDERS)[program]})"
     if program in PACKAGES and os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(told, pytrace=False)
     pytest.skip(told)

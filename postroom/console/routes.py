@@ -81,6 +81,7 @@ ACTIONS: Final[tuple[tuple[str, Scope, Action], ...]] = (
     ("/replays/{id}/resume", Scope.OUTBOX_REPLAY, replays.resume),
     ("/replays/{id}/undo", Scope.OUTBOX_REPLAY, replays.undo),
     ("/webhooks/create", Scope.ENDPOINTS_WRITE, webhooks.create),
+    ("/webhooks/url-secret", Scope.ENDPOINTS_WRITE, webhooks.url_secret),
     ("/webhooks/{id}/rotate", Scope.ENDPOINTS_WRITE, webhooks.rotate),
     ("/webhooks/{id}/park", Scope.ENDPOINTS_WRITE, webhooks.park),
     ("/webhooks/{id}/resume", Scope.ENDPOINTS_WRITE, webhooks.resume),

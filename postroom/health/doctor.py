@@ -17,13 +17,14 @@ from postroom.base.log import remove_secrets
 from postroom.base.migrate import fetch_revision, read_schema
 from postroom.base.settings import Settings
 from postroom.channels.webhooks.receivers import fetch_receivers
-from postroom.encryption.keyring import Keyring, keyring_of
+from postroom.encryption.keyring import keyring_of
 from postroom.health.conditions import NAMED_MAX, Condition, Growth, conditions, release_command
 from postroom.health.crowding import check_crowding
 from postroom.health.encryption import check_keys
 from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.host import check_certificates, check_disks, check_settings
 from postroom.health.no_receiver import check_receivers
+from postroom.health.plain_endpoints import check_plain_endpoints
 from postroom.health.thresholds import TRANSACTION_OLD_S
 from postroom.metrics.gauges import Gauges, read_gauges
 from postroom.outbox.lanes import Urgency
@@ -57,7 +58,7 @@ async def diagnose(settings: Settings, dsn: str, *, load_effects: LoadEffects) -
         async with asyncio.timeout(TIMEOUT_S):
             conn = await connect(dsn, application="postroom doctor", pooler=settings.database_pooler)
             try:
-                await _examine(conn, findings, keyring_of(settings.encryption))
+                await _examine(conn, findings, settings)
             finally:
                 conn.terminate()
     except (*DATABASE_AWAY, asyncpg.PostgresError) as away:
@@ -87,7 +88,7 @@ def _bring_back(settings: Settings) -> str:
     return "unset $(env | grep -o '^POSTROOM_[A-Z_]*'); postroom up"
 
 
-async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) -> None:
+async def _examine(conn: Connection, findings: list[Finding], settings: Settings) -> None:
     started_s = time.perf_counter()
     facts = await fetch_one(conn, _DIAGNOSIS)
     latency_s = time.perf_counter() - started_s
@@ -111,7 +112,8 @@ async def _examine(conn: Connection, findings: list[Finding], keyring: Keyring) 
         *await _parked(conn),
         *await check_crowding(conn),
         *await check_receivers(conn, facts["now"]),
-        *await check_keys(conn, keyring),
+        *await check_plain_endpoints(conn, settings.webhook),
+        *await check_keys(conn, keyring_of(settings.encryption)),
     ]
 
 

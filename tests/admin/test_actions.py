@@ -280,6 +280,24 @@ ACTIONS: Final = (
         cli=("limit", "remove", "--channel", "export", "--destination", "invoices"),
     ),
     Action(
+        "url_secret.show",
+        subject="https://hooks.example.com",
+        api=("POST", "url-secrets/show", {"url": "https://hooks.example.com/a"}),
+        console=("/webhooks/url-secret", (("url", "https://hooks.example.com/a"),)),
+        cli=("endpoint", "url-secret", "https://hooks.example.com/a"),
+    ),
+    Action(
+        "url_secret.rotate",
+        detail={"overlap_s": 0.0},
+        subject="https://hooks.example.com",
+        api=("POST", "url-secrets/rotate", {"url": "https://hooks.example.com", "overlap_s": 0}),
+        console=(
+            "/webhooks/url-secret",
+            (("url", "https://hooks.example.com/"), ("rotate", "1"), ("overlap_hours", "0")),
+        ),
+        cli=("endpoint", "url-secret", "https://hooks.example.com", "--rotate", "--overlap-hours", "0"),
+    ),
+    Action(
         "job.run",
         subject="canary",
         api=("POST", "jobs/canary/run", None),

@@ -12,9 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from drill.certificate import write_certificate
-from postroom.base.db import Pool
+from postroom.base.db import Pool, transaction
 from postroom.base.migrate import migrate
-from postroom.base.settings import UP_ENVIRONMENT, EmailSettings, Settings
+from postroom.base.settings import UP_ENVIRONMENT, EmailSettings, Settings, WebhookSettings
+from postroom.channels.webhooks.endpoints import create_endpoint
 from postroom.health import doctor
 from postroom.health.findings import Finding, Level
 from postroom.health.host import check_certificates
@@ -306,3 +307,20 @@ async def test_a_tenant_that_crowds_a_channel_is_named(dsn: str, pool: Pool, tmp
         "90 of the 95 oldest late deliveries are of the tenant acme inc: others go first"
     )
     assert told.command == "postroom messages list --channel email --tenant 'acme inc'"
+
+
+async def test_endpoints_that_prod_refuses_are_named_with_what_mends_them(
+    dsn: str, pool: Pool, tmp_path: Path
+) -> None:
+    """They were made before `http://` was refused, or in dev; each webhook to them is a dead letter."""
+    async with transaction(pool) as conn:
+        for url in ("https://a.example/hook", "HTTP://b.example/hook?x=$(id)"):
+            await create_endpoint(conn, tenant="acme", url=url)
+    plain = await pool.fetchval("select id from postroom.endpoint where url like '%b.example%'")
+    for allow_http, expected in (
+        (False, [f"postroom endpoint update {plain} --url 'https://b.example/hook?x=$(id)'"]),
+        (None, []),
+    ):
+        settings = Settings(state_dir=tmp_path, webhook=WebhookSettings(allow_http=allow_http))
+        found = about(await diagnose(settings, dsn), "webhooks")
+        assert [each.command for each in found] == expected

@@ -80,6 +80,8 @@ CHANGES: Final[tuple[Change, ...]] = (
         "endpoint.recover",
     ),
     ("DELETE", "/v1/admin/endpoints/{endpoint}", None, "endpoint.delete"),
+    ("POST", "/v1/admin/url-secrets/show", {"url": "https://a.example/hook"}, "url_secret.show"),
+    ("POST", "/v1/admin/url-secrets/rotate", {"url": "https://a.example/hook"}, "url_secret.rotate"),
     ("POST", "/v1/admin/tokens", {"name": "ci", "scopes": ["admin:read"]}, "token.create"),
     ("DELETE", "/v1/admin/tokens/{token}", None, "token.revoke"),
     ("POST", "/v1/admin/suppressions", {"address": "a@b.example", "reason": "x"}, "suppression.add"),
@@ -103,6 +105,8 @@ select
     (select md5(string_agg(t::text, '|')) from postroom.channel_pause t) as channel_pause,
     (select md5(string_agg(t::text, '|' order by t.id)) from postroom.delivery_limit t) as delivery_limit,
     (select md5(string_agg(t::text, '|' order by t.id)) from postroom.endpoint t) as endpoint,
+    (select md5(string_agg(t::text, '|')) from postroom.signing_secret t) as signing_secret,
+    (select md5(string_agg(t::text, '|' order by t.origin)) from postroom.signing_origin t) as signing_origin,
     (select md5(string_agg(t::text, '|' order by t::text)) from postroom.suppression t) as suppression,
     (select md5(string_agg(t.id::text || coalesce(t.revoked_at::text, ''), '|' order by t.id))
         from postroom.token t) as token,

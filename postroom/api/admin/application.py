@@ -19,6 +19,7 @@ from postroom.api.admin import (
     replay,
     suppressions,
     tokens,
+    url_secrets,
 )
 from postroom.api.http.error_handlers import error_handlers
 from postroom.api.probes.health import VERSION
@@ -33,6 +34,7 @@ ROUTERS: Final = (
     channels.router,
     limits.router,
     endpoints.router,
+    url_secrets.router,
     tokens.router,
     suppressions.router,
     erasures.router,

@@ -15,8 +15,11 @@ from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.db import plan_for_values
 from postroom.base.errors import InvalidInput
 from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks.deployment_secret import origin_of
+from postroom.channels.webhooks.endpoints import OVERLAP_MAX_S, OVERLAP_S
 from postroom.channels.webhooks.model import WAITING_COUNT_MAX, EndpointSecret
 from postroom.channels.webhooks.receivers import fetch_breakers
+from postroom.channels.webhooks.url import parse_url
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
 from postroom.console.view.parameters import PAGE_ROWS, number, parse_moment, path_id, text
@@ -28,9 +31,32 @@ from postroom.outbox.model import Channel
 DEAD_CAP: Final = 1_000
 RECENT_SHOWN: Final = 8
 PLACE: Final = "/console/webhooks"
+HOUR_S: Final = 3_600
 
 
 async def webhooks(request: PageRequest) -> Response:
+    return await _list_page(request)
+
+
+async def url_secret(request: PageRequest, form: Form) -> Response:
+    """The secret of a url's origin, which is shown here; a new one where that is asked for."""
+    webhook, text = request.console.settings.webhook, field(form, "url")
+    url = parse_url(text, allow_private=webhook.private, allow_http=webhook.http)
+    keyring, actor = request.console.keyring, request.actor
+    async with request.console.transaction() as conn:
+        if field(form, "rotate"):
+            hours = number(
+                form, "overlap_hours", low=0, high=OVERLAP_MAX_S / HOUR_S, default=OVERLAP_S / HOUR_S
+            )
+            secret = await actions.rotate_url_secret(
+                conn, url, overlap_s=hours * HOUR_S, keyring=keyring, actor=actor
+            )
+        else:
+            secret = await actions.show_url_secret(conn, url, keyring=keyring, actor=actor)
+    return await _list_page(request, origin=origin_of(url), secret=secret.get_secret_value())
+
+
+async def _list_page(request: PageRequest, *, origin: str = "", secret: str = "") -> Response:
     tenant = text(request.http, "tenant")
     after = decode_cursor(request.http.query_params.get("cursor"), UUID)
     async with request.console.snapshot() as conn:
@@ -42,7 +68,7 @@ async def webhooks(request: PageRequest) -> Response:
     return request.page(
         "webhooks.html", active="webhooks", filters={"tenant": tenant}, rows=found[:PAGE_ROWS], dead=dead,
         dead_cap=DEAD_CAP, waiting_cap=WAITING_COUNT_MAX, breakers=breakers, more=more,
-        may_write=request.may(Scope.ENDPOINTS_WRITE),
+        may_write=request.may(Scope.ENDPOINTS_WRITE), origin=origin, secret=secret,
     )  # fmt: skip
 
 
