@@ -9,6 +9,7 @@ declare
     owner constant text := 'postroom_owner_' || suffix;
     super constant boolean := (select rolsuper from pg_roles where rolname = current_user);
     part text;
+    owner_oid oid;
     earlier oid;
     foreign_objects text[];
     command text;
@@ -27,20 +28,21 @@ begin
         return;
     end if;
 
+    owner_oid := (select oid from pg_roles where rolname = owner);
     -- Tables that are linked to a sequence take it along.
     foreign_objects := array(
         select format('alter %s %s owner to %I', case c.relkind when 'S' then 'sequence' when 'v' then 'view' else 'table' end,
             c.oid::regclass, owner)
         from pg_class c
         where c.relnamespace = 'postroom'::regnamespace and c.relkind in ('r', 'p', 'v', 'S')
-            and c.relowner <> owner::regrole
+            and c.relowner <> owner_oid
             and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
                 and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') and c.relkind = 'S')
         union all
         select format('alter function %s owner to %I', p.oid::regprocedure, owner)
         from pg_proc p
-        where p.pronamespace = 'postroom'::regnamespace and p.proowner <> owner::regrole);
-    select nspowner into earlier from pg_namespace where nspname = 'postroom' and nspowner <> owner::regrole;
+        where p.pronamespace = 'postroom'::regnamespace and p.proowner <> owner_oid);
+    select nspowner into earlier from pg_namespace where nspname = 'postroom' and nspowner <> owner_oid;
     if earlier is null and foreign_objects = '{}' then
         return;
     end if;
@@ -69,7 +71,7 @@ begin
     if earlier is not null then
         execute format('alter schema postroom owner to %I', owner);
         -- What runs as the owner of before goes on, until it has a role of its own: then `revoke postroom_owner_… from …`.
-        if not (select rolsuper from pg_roles where oid = earlier) and earlier::regrole::text <> current_user then
+        if not (select rolsuper from pg_roles where oid = earlier) and pg_get_userbyid(earlier) <> current_user then
             execute format('grant %I to %s', owner, earlier::regrole);
         end if;
     end if;

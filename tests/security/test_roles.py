@@ -219,7 +219,7 @@ async def test_a_view_shows_every_column_but_payloads_and_secrets(pool: Pool) ->
 
 async def test_what_was_granted_by_hand_goes_with_the_next_migration(server_dsn: str) -> None:
     """Granted are the roles of this database alone, and those that it was renamed from keep nothing new."""
-    name = "roles_by_hand"
+    name = "Roles by-hand"  # whatever a database is called
     dsn = on_database(server_dsn, name)
     await run_sql(server_dsn, f'create database "{name}"')
     try:
@@ -227,9 +227,9 @@ async def test_what_was_granted_by_hand_goes_with_the_next_migration(server_dsn:
         logins = await make_logins(dsn)
         await run_sql(
             dsn,
-            f"grant select on postroom.message to postroom_reader_{name}; "
+            f'grant select on postroom.message to "postroom_reader_{name}"; '
             "grant select on postroom.token to public; "
-            f"revoke select on postroom.message from postroom_api_{name}",
+            f'revoke select on postroom.message from "postroom_api_{name}"',
         )
         await migrate(logins["owner"])  # whoever is a member of the owner migrates, without creating roles
         conn = await asyncpg.connect(dsn)
@@ -241,9 +241,8 @@ async def test_what_was_granted_by_hand_goes_with_the_next_migration(server_dsn:
     finally:
         await run_sql(server_dsn, f'drop database if exists "{name}" with (force)')
         for part in ("api", "runner", "reader", "owner", "publisher"):
-            await run_sql(
-                server_dsn, f"drop role if exists postroom_login_{part}_{name}, postroom_{part}_{name}"
-            )
+            roles = f'"postroom_login_{part}_{name}", "postroom_{part}_{name}"'
+            await run_sql(server_dsn, f"drop role if exists {roles}")
 
 
 async def test_an_installation_of_before_gets_its_roles_while_it_runs(server_dsn: str) -> None:
