@@ -39,11 +39,21 @@ class _ClaimLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What Stripe was asked for. `event`: as it came, a thin one with its data. `fetched`: its object, as of
+    `as_of`; None where nothing was asked."""
+
+    event: Event
+    as_of: datetime
+    fetched: Current | Gone | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One event, decided on, ready for its transaction.
 
-    `refers`: its effects may refer to it instead of repeating it. `fetched`: None where nothing was asked.
-    `api_version`: the one that objects should have.
+    `refers`: its effects may refer to it instead of repeating it. `api_version`: the one that objects should
+    have.
     """
 
     claim: Claim
@@ -52,9 +62,8 @@ class Work:
     state: EventState
     origin: Origin
     started_s: float
-    as_of: datetime
     refers: bool
-    fetched: Current | Gone | None = None
+    asked: Asked
     api_version: str | None = None
 
     @property
@@ -64,7 +73,7 @@ class Work:
     @property
     def detail(self) -> str:
         """What the attempt says of it: how it ended, and that its object is of another version, if it is."""
-        shaped = isinstance(self.fetched, Current) or not self.event.differs_from(self.api_version)
+        shaped = isinstance(self.asked.fetched, Current) or not self.event.differs_from(self.api_version)
         if shaped or not self.acts:
             return self.state
         return f"{self.state}; its object is of API version {self.event.api_version} and cannot be fetched"
@@ -72,23 +81,24 @@ class Work:
     @property
     def seen(self) -> Event:
         """The event as routes and handlers see it: with the current object where that was fetched."""
-        match self.fetched:
+        told = self.asked.event
+        match self.asked.fetched:
             case Current(data):
-                return self.event.with_object(data)
-            case Gone() if self.event.thin:
-                return self.event.with_object({**self.event.object, "deleted": True})
+                return told.with_object(data)
+            case Gone() if told.thin:
+                return told.with_object({**told.object, "deleted": True})
             case _:
-                return self.event
+                return told
 
     def mirrored(self) -> ObjectRow | None:
         """What the mirror should have of its object; None where it tells nothing of one."""
         event = self.event
-        match self.fetched:
+        match self.asked.fetched:
             case _ if event.object_id is None:
                 return None
             case Current(data, version):
                 return ObjectRow(
-                    event, data, deleted=False, as_of=self.as_of, api_version=version, fetched=True
+                    event, data, deleted=False, as_of=self.asked.as_of, api_version=version, fetched=True
                 )
             case None if event.thin:
                 return None
@@ -192,8 +202,8 @@ async def _mirror(conn: Connection, works: Sequence[Work], keyring: Keyring) -> 
     rows = [row for work in acting if (row := work.mirrored()) is not None]
     await store.upsert_objects(conn, rows, keyring)
     for work in acting:
-        if isinstance(work.fetched, Gone) and work.event.object_id is not None:
-            await store.mark_deleted(conn, event=work.event, as_of=work.as_of)
+        if isinstance(work.asked.fetched, Gone) and work.event.object_id is not None:
+            await store.mark_deleted(conn, event=work.event, as_of=work.asked.as_of)
 
 
 def _log(work: Work) -> None:
@@ -203,5 +213,5 @@ def _log(work: Work) -> None:
         type=work.event.type,
         message_id=str(work.claim.message_id),
         correlation_id=work.claim.correlation_id,
-        fetched=work.fetched is not None,
+        fetched=work.asked.fetched is not None,
     )

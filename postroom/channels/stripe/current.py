@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
 from postroom.base.stripe_settings import OWN_ACCOUNT
 from postroom.channels.stripe.address import address
-from postroom.channels.stripe.client import Current, Failed, Gone, StripeApi
+from postroom.channels.stripe.client import Current, Failed, Fetched, Gone, StripeApi
 from postroom.channels.stripe.effects import Plan
 from postroom.channels.stripe.event import Event
 from postroom.channels.stripe.store import MirrorState
@@ -29,13 +29,15 @@ def circuit_of(via: str) -> str:
 def needs_current(event: Event, mirror: MirrorState, plan: Plan, api_version: str | None = None) -> bool:
     """Whether the event's own snapshot is not enough.
 
-    It is not where the event carries none, where somebody asks, where the mirror has another
-    event of the same second (nothing orders them), where the mirror is newer and somebody
+    It is not where the event carries none (and the mirror none as new), where somebody asks, where the
+    mirror has another event of the same second (nothing orders them), where the mirror is newer and somebody
     would act on the old state, and where it has another shape than that of `api_version`.
     """
     if address(event) is None:
         return False
-    if plan.fetch or (event.thin and not plan.empty):
+    if event.thin:
+        return not plan.empty or mirror.as_of is None or event.created > mirror.as_of
+    if plan.fetch:
         return True
     differs = event.differs_from(api_version)
     if mirror.as_of is None or event.created > mirror.as_of:
@@ -44,6 +46,10 @@ def needs_current(event: Event, mirror: MirrorState, plan: Plan, api_version: st
         return differs or mirror.mirrored_event_id != event.id
     doubtful = mirror.fetched is True and mirror.as_of - event.created < CLOCKS_DIFFER_MAX
     return doubtful or not plan.empty
+
+
+Unfetched = RetryLater | Rejected | Deferred
+"""What becomes of the event instead."""
 
 
 class CurrentObjects:
@@ -56,12 +62,29 @@ class CurrentObjects:
         self._apis = apis
         self._circuits = circuits
 
-    async def fetch(self, event: Event) -> Current | Gone | RetryLater | Rejected | Deferred:
+    async def fetch(self, event: Event) -> Current | Gone | Unfetched:
+        """The event's object."""
+        return await self._behind_breaker(event, StripeApi.fetch_object)
+
+    async def complete(self, event: Event) -> Event | Unfetched:
+        """A thin event with its data, or as it came where Stripe has it no longer."""
+        told = await self._behind_breaker(event, StripeApi.fetch_event)
+        match told:
+            case Current(data):
+                return event.completed(data)
+            case Gone():
+                return event
+            case _:
+                return told
+
+    async def _behind_breaker(
+        self, event: Event, ask: Callable[[StripeApi, Event], Awaitable[Fetched]]
+    ) -> Current | Gone | Unfetched:
         api, circuit = self._apis[event.via], circuit_of(event.via)
         wait_s = await self._circuits.admit(circuit)
         if wait_s is not None:
             return Deferred(Wait.CIRCUIT_OPEN, f"the breaker {circuit} is open", after_s=wait_s)
-        fetched = await api.fetch_object(event)
+        fetched = await ask(api, event)
         if isinstance(fetched, Failed):
             return await self._after_failure(fetched, api, circuit)
         await self._circuits.record(circuit, None)
@@ -71,9 +94,7 @@ class CurrentObjects:
         for api in self._apis.values():
             await api.close()
 
-    async def _after_failure(
-        self, failed: Failed, api: StripeApi, circuit: str
-    ) -> RetryLater | Rejected | Deferred:
+    async def _after_failure(self, failed: Failed, api: StripeApi, circuit: str) -> Unfetched:
         """An outage spends no attempt once the breaker knows of it, the trial's own included.
 
         What this key will never find is a dead letter at once: somebody is told. A limit is no outage.

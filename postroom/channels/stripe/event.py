@@ -84,6 +84,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def with_object(self, current: dict[str, Any]) -> Event:
         return msgspec.structs.replace(self, object=current)
 
+    def completed(self, told: dict[str, Any]) -> Event:
+        """A thin event with what Stripe's API tells of it: what changed, and its `data`, which stands for the
+        object where it names none."""
+        changes = _mapping(told.get("changes"))
+        return msgspec.structs.replace(
+            self,
+            body={**self.body, **told},
+            object=self.object or _mapping(told.get("data")),
+            previous=_mapping(changes.get("before")),
+        )
+
 
 def decode(raw: bytes) -> dict[str, Any]:
     """The JSON object of a signed body, with everything PostgreSQL cannot keep replaced.

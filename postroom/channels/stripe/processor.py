@@ -16,8 +16,8 @@ from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.base.log import get_logger, remove_secrets
 from postroom.base.stripe_settings import StripeAccount, StripeSettings, setting_of
 from postroom.channels.stripe import store
-from postroom.channels.stripe.commit import Commits, Work
-from postroom.channels.stripe.current import CurrentObjects, needs_current
+from postroom.channels.stripe.commit import Asked, Commits, Work
+from postroom.channels.stripe.current import CurrentObjects, Unfetched, needs_current
 from postroom.channels.stripe.effects import NO_EFFECTS, EffectFailed, Effects, Plan
 from postroom.channels.stripe.event import Event, parse, split_account
 from postroom.channels.stripe.ingest import quarantined
@@ -136,24 +136,48 @@ class StripeAdapter:
             return _ours(f"{setting_of(event.via, '…')} is not set any more")
         plan = self._effects.plan(event.type) if mirror.effects else NO_EFFECTS
         state = _state(event, plan, account)
-        as_of, fetched = event.created, None
-        if state is not EventState.QUARANTINED and needs_current(event, mirror, plan, account.api_version):
-            if account.api_key is not None:
-                async with self._fetching:
-                    as_of = self._clock.now()
-                    answer = await self._current.fetch(event)
-                if isinstance(answer, RetryLater | Rejected | Deferred):
-                    return answer
-                fetched = answer
-            elif event.thin:
-                return _ours(f"{setting_of(event.via, 'API_KEY')} is not set")
+        asked = Asked(event, event.created)
+        if state is not EventState.QUARANTINED:
+            answer = await self._ask(event, mirror, plan, account)
+            if isinstance(answer, Unfetched):
+                return answer
+            asked = answer
         origin, refers = await self._origin(claim, event), await self._may_refer(claim, plan)
-        work = Work(claim, event, plan, state, origin, started_s, as_of, refers, fetched, account.api_version)
+        work = Work(claim, event, plan, state, origin, started_s, refers, asked, account.api_version)
         if plan.handlers:
             await self._handle(work)
         else:
             await self._commits.submit(work)
         return Settled()
+
+    async def _ask(
+        self, event: Event, mirror: MirrorState, plan: Plan, account: StripeAccount
+    ) -> Asked | Unfetched:
+        """What the event itself does not say, where somebody waits for it or the mirror lacks it."""
+        told, as_of, fetched = event, event.created, None
+        incomplete = event.thin and not plan.empty
+        stale = needs_current(event, mirror, plan, account.api_version)
+        if account.api_key is None:
+            if incomplete:
+                return _ours(f"{setting_of(event.via, 'API_KEY')} is not set")
+        elif incomplete or stale:
+            async with self._fetching:
+                if incomplete:
+                    completed = await self._current.complete(event)
+                    if isinstance(completed, Unfetched):
+                        return completed
+                    told = completed
+                if stale:
+                    as_of = self._clock.now()
+                    answer = await self._current.fetch(event)
+                    if isinstance(answer, Unfetched):
+                        if incomplete or not event.thin or not _is_ours(answer):
+                            return answer
+                        # Nobody waits for it, and a key that may not read such objects never will.
+                        log.warning("stripe.not_mirrored", event_id=event.id, reason=answer.reason)
+                    else:
+                        fetched = answer
+        return Asked(told, as_of, fetched)
 
     async def _may_refer(self, claim: Claim, plan: Plan) -> bool:
         """Whether effects may refer to this event; what delivers them here has it at hand then."""
@@ -203,3 +227,7 @@ def _state(event: Event, plan: Plan, account: StripeAccount) -> EventState:
 
 def _ours(reason: str) -> RetryLater:
     return RetryLater(reason, cause=Cause.OURS, trip=Trip.NO)
+
+
+def _is_ours(answer: Unfetched) -> bool:
+    return not isinstance(answer, Deferred) and answer.cause is Cause.OURS
