@@ -13,7 +13,7 @@ from postroom.channels.stripe.earlier import HANDLER, NOTHING_EARLIER, Earlier
 from postroom.channels.stripe.event import Event
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.lanes import Urgency
-from postroom.outbox.model import Channel, Message
+from postroom.outbox.model import OUTBOUND, Channel, Message
 from postroom.outbox.publish import publish
 
 KEY_NAME_MAX: Final = 100
@@ -80,6 +80,8 @@ class Transaction:
         name = key or str(self._count)
         if len(name) > KEY_NAME_MAX:
             raise InvalidInput(f"key is longer than {KEY_NAME_MAX} characters", field="key")
+        if channel not in OUTBOUND:
+            raise InvalidInput(f"channel is one of {', '.join(OUTBOUND)}", field="channel")
         name = f"{HANDLER}{self._handler}:{name}"
         self._origin.earlier.check(channel, name)
         message = Message(

@@ -48,6 +48,10 @@ async def writes(event, tx):
 async def refused(event, tx):
     await tx.publish(channel="email", payload={"to": event.object["email"]}, tenant="t" * 201)
 
+@on("customer.source.created")
+async def pretends(event, tx):
+    await tx.publish(channel="stripe", payload={"id": "evt_2"})
+
 @on("charge.succeeded")
 async def holds(event, tx):
     await tx.conn.execute("select pg_advisory_xact_lock_shared(17)")
@@ -134,6 +138,13 @@ async def test_sql_that_fails_in_a_handler_is_the_handlers_fault(scene: Scene) -
     [answer] = await scene.process(snapshot_event("customer.updated", CUSTOMER))
     assert isinstance(answer, RetryLater)
     assert "handler writes raised DivisionByZeroError" in answer.reason
+
+
+async def test_a_handler_makes_no_event_of_stripes(scene: Scene) -> None:
+    """Nobody would process it, and its transaction would hold up the intake until the handler ends."""
+    [answer] = await scene.process(snapshot_event("customer.source.created", CUSTOMER))
+    assert isinstance(answer, RetryLater)
+    assert "handler pretends raised InvalidInput: channel is one of email, webhook, export" in answer.reason
 
 
 async def test_what_postgresql_refuses_is_told_without_the_row(scene: Scene) -> None:
