@@ -78,7 +78,7 @@ def backfill(
     By default it fills the mirror and the ledger and causes nothing: no mail, no webhook, no export. That is
     caught up on by --effects, by postroom stripe reprocess, and when Stripe sends such an event after all.
 
-    Stripe lists the snapshot events of 30 days. Needs POSTROOM_STRIPE__API_KEY with the right to read events.
+    Stripe lists the events of 30 days, thin ones, too. Needs POSTROOM_STRIPE__API_KEY, which may read them.
     """
     wanted = Wanted(_query(since, until, type_, account), parse_moment(age_max) if effects else None, wait_s)
     if dry_run or (effects and not yes):
@@ -202,8 +202,9 @@ def _waits(progress: Progress) -> Callable[[str, float], None]:
 
 
 def _told(done: Backfilled) -> str:
+    left_out = f" Thin events were left out: {done.left_out}." if done.left_out else ""
     effects = f" ({done.effects} with effects)" if done.effects else ""
     return (
         f"{done.listed} listed by Stripe, {done.duplicates} known already, {done.missing} missing{effects}, "
-        f"{done.taken} taken in."
+        f"{done.taken} taken in.{left_out}"
     )

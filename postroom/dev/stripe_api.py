@@ -9,6 +9,7 @@ import argparse
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -136,6 +137,7 @@ class StripeStandIn:
                 web.post("/_stand_in/objects", self._put),
                 web.post("/_stand_in/fault", self._fault),
                 web.get("/v1/events", self._list_events),
+                web.get("/v2/core/events", self._list_thin_events),
                 web.get("/v1/{path:.+}", self._retrieve),
                 web.get("/v2/{path:.+}", self._retrieve),
             ]
@@ -216,7 +218,8 @@ class StripeStandIn:
         """Newest first, after `starting_after`, of the type and created within the bounds given."""
         query = request.query
         at_least, before = int(query.get("created[gte]", 0)), int(query.get("created[lt]", 2**62))
-        newest = sorted(self.events, key=lambda event: event["created"], reverse=True)
+        snapshots = [event for event in self.events if event["object"] == "event"]
+        newest = sorted(snapshots, key=lambda event: event["created"], reverse=True)
         listed = [
             event
             for event in newest
@@ -233,6 +236,21 @@ class StripeStandIn:
             "data": listed[:limit],
             "has_more": len(listed) > limit,
         }
+        return web.json_response(page)
+
+    async def _list_thin_events(self, request: web.Request) -> web.Response:
+        """Newest first, created at `created[gte]` or later, from the place on that `next_page_url` names."""
+        since = datetime.fromisoformat(request.query.get("created[gte]", "0001-01-01T00:00:00Z"))
+        thin = [event for event in self.events if event["object"] == "v2.core.event"]
+        listed = sorted(
+            (event for event in thin if datetime.fromisoformat(event["created"]) >= since),
+            key=lambda event: event["created"],
+            reverse=True,
+        )
+        limit, start = int(request.query.get("limit", 20)), int(request.query.get("page", 0))
+        end = start + limit
+        follows = f"/v2/core/events?limit={limit}&page={end}" if end < len(listed) else None
+        page = {"data": listed[start:end], "next_page_url": follows, "previous_page_url": None}
         return web.json_response(page)
 
 

@@ -16,9 +16,9 @@ from postroom.base.db import Pool
 from postroom.base.errors import InvalidInput, PostroomError, Unavailable
 from postroom.base.log import get_logger
 from postroom.channels.stripe import store
-from postroom.channels.stripe.client import EventPage, EventQuery, Failed, StripeApi
+from postroom.channels.stripe.client import EventPage, EventQuery, Failed, ListEvents, StripeApi
 from postroom.channels.stripe.current import circuit_of
-from postroom.channels.stripe.event import Event, decode, parse
+from postroom.channels.stripe.event import Event, decode, is_thin, parse
 from postroom.channels.stripe.ingest import Arrival, Ingest
 from postroom.resilience.breaker import Trip
 from postroom.resilience.circuits import Circuits
@@ -54,7 +54,8 @@ class Backfilled:
     """`listed`: what Stripe has; `duplicates`: known here; `missing`: not known; `taken`: booked now.
 
     `taken` is 0 after a dry run. `effects`: how many of the missing cause what routes and handlers say; what
-    only filled the mirror before is missing to them. `sample`: some of what was missing.
+    only filled the mirror before is missing to them. `sample`: some of what was missing. `left_out`: why thin
+    events were not listed, if they were not.
     """
 
     listed: int = 0
@@ -63,6 +64,7 @@ class Backfilled:
     taken: int = 0
     effects: int = 0
     sample: tuple[Missed, ...] = ()
+    left_out: str | None = None
 
 
 Told = Callable[[Backfilled], None]
@@ -74,7 +76,8 @@ class Backfill:
 
     Promise: what is known already is left alone; it can be stopped and run again at any time. What it takes
     in fills the mirror and causes nothing, unless that is asked for.
-    Does not promise: Stripe lists snapshot events of the last 30 days, and no thin events.
+    Does not promise: Stripe lists the events of the last 30 days. A key that may not list thin events leaves
+    them out, and it is said.
     """
 
     def __init__(
@@ -119,27 +122,35 @@ class Backfill:
         if query.account is not None and query.account == await self._own_account(query.via):
             query = replace(query, account=None)
         done = Backfilled()
-        async for batch in self._batches(query, wait_s, waits):
-            done = _added(done, await self._take_missing(batch, query, effects_since, dry_run=dry_run))
-            told(done)
+        for lists in query.lists:
+            try:
+                async for batch in self._batches(query, lists, wait_s, waits):
+                    done = _added(
+                        done, await self._take_missing(batch, query, effects_since, dry_run=dry_run)
+                    )
+                    told(done)
+            except Refused as refusal:
+                if lists is query.lists[0]:
+                    raise
+                done = replace(done, left_out=refusal.detail)
         log.info("stripe.backfilled", since=query.since.isoformat(), listed=done.listed, taken=done.taken)
         return done
 
     async def _batches(
-        self, query: EventQuery, wait_s: float, waits: Waits
+        self, query: EventQuery, lists: ListEvents, wait_s: float, waits: Waits
     ) -> AsyncIterator[list[dict[str, Any]]]:
         """Oldest first, while Stripe lists the newest first: the pages in between are asked for twice.
 
         The first one is kept, for the list grows before it.
         """
-        newest = page = await self._page(query, None, wait_s, waits)
+        newest = page = await self._page(query, lists, None, wait_s, waits)
         places, oldest = list[str](), deque[EventPage](maxlen=PAGES_KEPT)
-        while page.more:
-            places.append(page.events[-1]["id"])
-            page = await self._page(query, places[-1], wait_s, waits)
+        while page.next is not None:
+            places.append(page.next)
+            page = await self._page(query, lists, places[-1], wait_s, waits)
             oldest.append(page)
         for place in reversed(places):
-            page = oldest.pop() if oldest else await self._page(query, place, wait_s, waits)
+            page = oldest.pop() if oldest else await self._page(query, lists, place, wait_s, waits)
             yield list(page.events)
         yield list(newest.events)
 
@@ -165,14 +176,16 @@ class Backfill:
         log.warning("stripe.own_account_unknown", reason=answer.reason)
         return None
 
-    async def _page(self, query: EventQuery, after: str | None, wait_s: float, waits: Waits) -> EventPage:
+    async def _page(
+        self, query: EventQuery, lists: ListEvents, after: str | None, wait_s: float, waits: Waits
+    ) -> EventPage:
         """The page once Stripe gives it."""
         deadline_s = self._clock.monotonic() + wait_s
         api, circuit = self._apis[query.via], circuit_of(query.via)
         while True:
             pause_s, reason = await self._circuits.admit(circuit), f"the breaker {circuit} is open"
             if pause_s is None:
-                page = await api.list_events(query, after=after)
+                page = await lists(api, query, after=after)
                 if isinstance(page, EventPage):
                     await self._circuits.record(circuit, None)
                     return page
@@ -233,6 +246,7 @@ def _added(one: Backfilled, other: Backfilled) -> Backfilled:
         taken=one.taken + other.taken,
         effects=one.effects + other.effects,
         sample=(*reversed(other.sample), *one.sample)[:SAMPLE_MAX],
+        left_out=one.left_out,
     )
 
 
@@ -242,7 +256,8 @@ def _missed(event: Event) -> Missed:
 
 def _arrival(listed: dict[str, Any], query: EventQuery, effects_since: datetime | None) -> Arrival:
     """A listed event as the webhook would have brought it; the list leaves the account out."""
-    raw = msgspec.json.encode(listed if query.account is None else {**listed, "account": query.account})
+    owner = "context" if is_thin(listed) else "account"
+    raw = msgspec.json.encode(listed if query.account is None else {**listed, owner: query.account})
     event = parse(decode(raw), via=query.via)
     return Arrival(
         event, raw, secret=None, effects=effects_since is not None and event.created >= effects_since

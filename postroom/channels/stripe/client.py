@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import aiohttp
@@ -19,8 +19,10 @@ from postroom.base.stripe_settings import OWN_ACCOUNT, StripeSettings, setting_o
 from postroom.channels.stripe.address import address
 from postroom.channels.stripe.budget import LIVE_PER_S, TEST_PER_S, RequestBudget
 from postroom.channels.stripe.event import Event, join_account
+from postroom.channels.stripe.types import THIN_PREFIXES, matches
 
 PAGE_MAX: Final = 100
+THIN_EVENTS: Final = "/v2/core/events"
 REASON_MAX: Final = 200
 RETRY_AFTER_MAX_S: Final = 3_600.0
 
@@ -74,16 +76,32 @@ class EventQuery:
     via: str = OWN_ACCOUNT
 
     @property
+    def lists(self) -> Sequence[ListEvents]:
+        """Which of Stripe's lists have such events."""
+        if self.type is None:
+            return (StripeApi.list_events, StripeApi.list_thin_events)
+        thin = self.type.startswith(THIN_PREFIXES)
+        return (StripeApi.list_thin_events if thin else StripeApi.list_events,)
+
+    @property
     def account_key(self) -> str:
         return join_account(self.via, self.account)
 
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A part of Stripe's list of events, newest first. `more`: older ones follow after the last."""
+    """A part of Stripe's list of events, newest first. `next`: where older ones follow, if any do."""
 
     events: tuple[dict[str, Any], ...]
-    more: bool
+    next: str | None
+
+
+class ListEvents(Protocol):
+    """One of Stripe's lists, a page at a time."""
+
+    def __call__(
+        self, api: StripeApi, query: EventQuery, /, *, after: str | None = None
+    ) -> Awaitable[EventPage | Failed]: ...
 
 
 class StripeApi:
@@ -139,7 +157,7 @@ class StripeApi:
 
     async def fetch_event(self, event: Event) -> Fetched:
         """A thin event with its data. Stripe has it for 30 days."""
-        return await self._fetch(f"/v2/core/events/{quote(event.id, safe='')}", event)
+        return await self._fetch(f"{THIN_EVENTS}/{quote(event.id, safe='')}", event)
 
     async def fetch_own_account(self) -> str | Failed:
         """The id of the account that the key is of."""
@@ -147,7 +165,7 @@ class StripeApi:
         return data if isinstance(data, Failed) else str(data.get("id"))
 
     async def list_events(self, query: EventQuery, *, after: str | None = None) -> EventPage | Failed:
-        """One page, newest first. `after`: the last event id of the page before. Stripe keeps 30 days."""
+        """One page of snapshot events. `after`: `next` of the page before. Stripe keeps 30 days."""
         created = {"gte": int(query.since.timestamp())}
         if query.until is not None:
             created["lt"] = int(query.until.timestamp())
@@ -161,7 +179,24 @@ class StripeApi:
         if isinstance(page, Failed):
             return page
         events = tuple(page.get("data") or ())
-        return EventPage(events, more=bool(page.get("has_more") and events))
+        return EventPage(events, next=events[-1]["id"] if page.get("has_more") and events else None)
+
+    async def list_thin_events(self, query: EventQuery, *, after: str | None = None) -> EventPage | Failed:
+        """The same of thin events, but for those that tell what a snapshot event tells as well."""
+        created = {"gte": query.since.isoformat()}
+        if query.until is not None:
+            created["lt"] = query.until.isoformat()
+        parameters: dict[str, Any] = {} if after else {"limit": PAGE_MAX, "created": created}
+        options = {"stripe_context": query.account} if query.account else {}
+        page = await self._get(after or THIN_EVENTS, parameters, options)
+        if isinstance(page, Failed):
+            return page
+        events = [each for each in page.get("data") or () if not each.get("snapshot_event")]
+        follows = page.get("next_page_url")
+        return EventPage(
+            tuple(each for each in events if matches(query.type or "*", str(each.get("type")))),
+            next=follows if isinstance(follows, str) and follows.startswith(f"{THIN_EVENTS}?") else None,
+        )
 
     async def close(self) -> None:
         if self._client is not None:

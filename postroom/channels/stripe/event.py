@@ -154,6 +154,10 @@ def split_account(account_key: str) -> tuple[str, str | None]:
     return (OWN_ACCOUNT, account_key) if "_" in first else (first, rest or None)
 
 
+def is_thin(body: dict[str, Any]) -> bool:
+    return body.get("object") == "v2.core.event"
+
+
 def parse(body: dict[str, Any], *, via: str = OWN_ACCOUNT) -> Event:
     """Errors: `InvalidInput` where there is no id to deduplicate on."""
     event_id = body.get("id")
@@ -161,7 +165,7 @@ def parse(body: dict[str, Any], *, via: str = OWN_ACCOUNT) -> Event:
         raise InvalidInput("the event has no id", field="id")
     if len(event_id) > EVENT_ID_MAX:
         raise InvalidInput(f"the event's id is longer than {EVENT_ID_MAX} characters", field="id")
-    thin = body.get("object") == "v2.core.event"
+    thin = is_thin(body)
     data = _mapping(body.get("data"))
     subject = _mapping(body.get("related_object")) if thin else _mapping(data.get("object"))
     livemode = body.get("livemode")
