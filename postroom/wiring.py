@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from typing import Final
 
 from postroom.base.clock import Clock, SystemClock
 from postroom.base.db import DATABASE_AWAY, Pool, open_pool
+from postroom.base.encryption_keys import SETTING
 from postroom.base.errors import SettingsInvalid, Unavailable
 from postroom.base.log import get_logger
-from postroom.base.settings import Settings
+from postroom.base.setting_files import read_files, watch_files
+from postroom.base.settings import Settings, load_settings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.stripe.backfill import Backfill
@@ -123,7 +126,7 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
     )
     await stripe.start()
     stack.push_async_callback(stripe.close)
-    return Services(
+    services = Services(
         settings=settings,
         dsn=dsn,
         pool=pool,
@@ -134,6 +137,38 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
         keyring=keyring,
         sources=sources,
     )
+    if read_files(os.environ).texts:
+        watcher = asyncio.create_task(watch_files(partial(_reload, services)), name="setting-files")
+        stack.callback(watcher.cancel)
+    return services
+
+
+async def _reload(services: Services) -> None:
+    """Take over the secrets that files have now; where one has a fault, those of before go on."""
+    try:
+        await _replace_secrets(services, load_settings(serves=services.settings.serves))
+    except SettingsInvalid as error:
+        log.error("settings.not_reloaded", faults=error.faults)  # noqa: TRY400  a value has a fault, no code
+    else:
+        log.info("settings.reloaded")
+
+
+async def _replace_secrets(services: Services, fresh: Settings) -> None:
+    """All or none of them. Those of the database, Stripe's API, exports and OIDC are for the next start.
+
+    Errors: `SettingsInvalid`.
+    """
+    settings, email = services.settings, services.adapters[Channel.EMAIL]
+    if settings.encryption.keys and not fresh.encryption.keys:
+        raise SettingsInvalid(
+            [f"{SETTING}: empty; restart everything if nothing shall be encrypted any more"]
+        )
+    if fresh.email.url != settings.email.url and isinstance(email, EmailAdapter):
+        await email.move(fresh.email)
+    services.keyring.replace(keyring_of(fresh.encryption, services.clock))
+    services.stripe_ingest.believe(fresh.stripe)
+    settings.encryption, settings.email.url = fresh.encryption, fresh.email.url
+    settings.metrics_token = fresh.metrics_token
 
 
 async def _outbound_adapters(

@@ -18,12 +18,19 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
 from postroom.base.networks import Network, parse_proxies
 from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_hosts
+from postroom.base.setting_files import SUFFIX, read_files
 from postroom.base.stripe_settings import StripeSettings, account_faults
 
 UP_ENVIRONMENT: Final = "environment"
@@ -236,6 +243,23 @@ class Settings(BaseSettings):
     encryption: EncryptionSettings = EncryptionSettings()
     oidc: OidcSettings = OidcSettings()
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  named as they are called
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, and the files that it names."""
+        if isinstance(env_settings, EnvSettingsSource):
+            texts = {name.lower(): text for name, text in read_files(os.environ).texts.items()}
+            named = env_settings.env_vars.items()
+            itself = {name: text for name, text in named if not name.endswith(SUFFIX.lower())}
+            env_settings.env_vars = {**texts, **itself}
+        return init_settings, env_settings
+
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _parse_proxies(cls, value: object) -> object:
@@ -329,22 +353,28 @@ def _key_faults(encryption: EncryptionSettings) -> Iterator[str]:
 
 
 def load_settings(*, serves: bool = True) -> Settings:
-    """Read and check the environment. `serves`: see `Settings`.
+    """Read and check the environment, and the files that it names. `serves`: see `Settings`.
 
     Errors: `SettingsInvalid` with one line a fault, none of which holds a value.
     """
+    files = read_files(os.environ)
+    faults = list(files.faults)
     try:
-        return Settings() if serves else WorkerSettings()
+        settings = Settings() if serves else WorkerSettings()
     except ValidationError as error:
-        faults = [fault for e in error.errors() for fault in _faults(e["loc"], e["msg"])]
+        faults += [fault for e in error.errors() for fault in _faults(e["loc"], e["msg"])]
         if all(e["loc"] for e in error.errors()):
             # pydantic looks at single fields first, and at the whole only when they are all right.
+            told = {**files.texts, **os.environ}
             needed = {DATABASE_URL, *({"POSTROOM_METRICS_TOKEN"} if serves else ())}
-            if serves and any(name in os.environ for name in STRIPE_IS_ON):
+            if serves and any(name in told for name in STRIPE_IS_ON):
                 needed.add("POSTROOM_STRIPE__WEBHOOK_SECRETS")
-            prod = os.environ.get("POSTROOM_ENV") == Environment.PROD
-            faults += secret_faults(os.environ, needed=needed, prod=prod)
+            prod = told.get("POSTROOM_ENV") == Environment.PROD
+            faults += secret_faults(told, needed=needed, prod=prod)
         raise SettingsInvalid(faults) from None
+    if faults:
+        raise SettingsInvalid(faults)
+    return settings
 
 
 def _faults(location: tuple[int | str, ...], message: str) -> list[str]:

@@ -98,8 +98,19 @@ class Keyring:
     def __init__(self, keys: Sequence[NamedKey] = (), *, required: Required | None = None) -> None:
         self.required = required
         self._keys = {key.name: _Key(key) for key in keys}
-        self.names = tuple(self._keys)
-        self.current = self.names[0] if keys else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._keys)
+
+    @property
+    def current(self) -> str | None:
+        """The key that encrypts, by its name."""
+        return next(iter(self._keys), None)
+
+    def replace(self, other: Keyring) -> None:
+        """From now on whoever holds this one has the other one's keys."""
+        self._keys, self.required = other._keys, other.required
 
     @property
     def derives(self) -> bool:

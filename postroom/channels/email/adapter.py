@@ -92,7 +92,7 @@ class EmailAdapter:
         self._folders = TemplateFolders(settings.templates_dir)
         self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up, gather_s=GATHER_S)
         self._renderer = Renderer(templates_dir=settings.templates_dir, gather_s=GATHER_S)
-        self._connections = self._connect_later()
+        self._connections = self._connect_later(settings)
         self.concurrency_max = CLAIMED_AHEAD * settings.connections_max
         self.per_destination_max = PREPARED_AHEAD * settings.connections_max
         largest_s = settings.attachments_bytes_max * _BASE64_GROWTH / BODY_BYTES_PER_S
@@ -100,15 +100,21 @@ class EmailAdapter:
         rendering_s = START_S + RENDER_S * self.per_destination_max
         self.timeout_s = rendering_s + PLACE_WITHIN_S + settings.timeout_s * 2 + largest_s + _SPARE_S
 
-    def _connect_later(self) -> Connections | None:
-        if self._settings.url is None:
+    def _connect_later(self, settings: EmailSettings) -> Connections | None:
+        if settings.url is None:
             return None
         return Connections(
-            parse_target(self._settings.url, tls_ca=self._settings.tls_ca),
+            parse_target(settings.url, tls_ca=settings.tls_ca),
             hostname=self._sender.domain,
             connections_max=self._settings.connections_max,
-            timeout_s=self._settings.timeout_s,
+            timeout_s=settings.timeout_s,
         )
+
+    async def move(self, settings: EmailSettings) -> None:
+        """Send through this server, with this login, from the next mail on. Errors: `SettingsInvalid`."""
+        before, self._connections = self._connections, self._connect_later(settings)
+        if before is not None:
+            await before.close()
 
     async def start(self) -> None:
         """Nothing is opened ahead: the first mail opens the first connection."""

@@ -75,13 +75,18 @@ class Ingest:
         self._keyring = keyring
         self._settings = settings
         self._worker = worker
+        self._clock = clock
+        self.believe(settings)
+        self._arrivals: Batcher[Arrival, Received] = Batcher(self._store)
+        self._refusals: Batcher[None, None] = Batcher(self._count_refusals)
+
+    def believe(self, settings: StripeSettings) -> None:
+        """From now on, what is signed with one of these webhook secrets."""
         self._verifier = SignatureVerifier(
             secrets={name: account.webhook_secrets for name, account in settings.by_name().items()},
             tolerance_s=settings.tolerance_s,
-            clock=clock,
+            clock=self._clock,
         )
-        self._arrivals: Batcher[Arrival, Received] = Batcher(self._store)
-        self._refusals: Batcher[None, None] = Batcher(self._count_refusals)
 
     async def receive(self, body: bytes, signature: str | None, traceparent: str | None = None) -> Received:
         """Verify, then read, then store. `traceparent` goes with everything that the event causes.
