@@ -13,6 +13,7 @@ PARTS: Final = ("runner", "api", "reader", "publisher", "PUBLIC")
 STATEMENTS: Final = {
     "table": ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"),
     "view": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "column": ("SELECT", "INSERT", "UPDATE", "REFERENCES"),
     "sequence": ("USAGE", "SELECT", "UPDATE"),
     "function": ("EXECUTE",),
     "schema": ("USAGE", "CREATE"),
@@ -29,6 +30,10 @@ with object (kind, name, owner, acl) as (
     select 'function', proname || '(' || pg_get_function_identity_arguments(oid) || ')', proowner,
         coalesce(proacl, acldefault('f', proowner))
     from pg_proc where pronamespace = 'postroom'::regnamespace
+    union all
+    select 'column', c.relname || '.' || a.attname, c.relowner, a.attacl
+    from pg_attribute a join pg_class c on c.oid = a.attrelid
+    where c.relnamespace = 'postroom'::regnamespace and a.attacl is not null
     union all
     select 'schema', nspname, nspowner, coalesce(nspacl, acldefault('n', nspowner))
     from pg_namespace where nspname = 'postroom'

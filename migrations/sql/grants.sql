@@ -9,149 +9,159 @@ declare
         then current_database() else md5(current_database()) end;
     command text;
 begin
-    for command in
-        with decision (name, runner, api, reader, publisher) as (values
-            -- the schema
-            ('postroom',                'U',    'U',    'U', 'U'),
-            -- the ledger
-            ('message',                 'rwd',  'raw',  '',  ''),
-            ('delivery',                'rawd', 'rawd', 'r', ''),
-            ('dead_letter',             'rawd', 'rawd', 'r', ''),
-            ('attempt',                 'ra',   'raw',  '',  ''),
-            ('attempt_default',         'rd',   '',     '',  ''),
-            ('expiring',                'rwd',  '',     'r', ''),
-            ('payload_kept',            'rawd', '',     '',  ''),
-            ('retention_mark',          'rw',   '',     '',  ''),
-            ('sealing_mark',            'raw',  '',     '',  ''),
-            ('delivery_seq_seq',        'U',    'U',    '',  ''),
-            ('tally',                   'raw',  'raw',  'r', ''),
-            ('ledger_fold',             'rw',   'r',    'r', ''),
-            ('ledger_check',            'raw',  'r',    'r', ''),
-            ('ledger_count',            'rawd', 'r',    'r', ''),
-            ('flow',                    'rawd', 'r',    'r', ''),
-            ('flow_total',              'raw',  '',     '',  ''),
-            ('replay_run',              'rawd', 'rawd', '',  ''),
-            ('replay_item',             'rawd', 'rawd', 'r', ''),
-            ('intake_lock',             '',     '',     '',  ''),
-            -- the engine
-            ('claim_batch',             'rad',  '',     'r', ''),
-            ('worker',                  'rawd', 'r',    'r', ''),
-            ('worker_id',               'U',    '',     '',  ''),
-            ('sleeper',                 'rad',  'r',    'r', ''),
-            ('job',                     'raw',  'raw',  'r', ''),
-            ('job_run',                 'rad',  'r',    'r', ''),
-            ('circuit',                 'rawd', 'raw',  'r', ''),
-            ('channel_pause',           'r',    'rad',  'r', ''),
-            ('delivery_limit',          'raw',  'rawd', 'r', ''),
-            ('limit_place',             'rawd', 'r',    'r', ''),
-            -- Stripe
-            ('stripe_event',            'rawd', 'raw',  '',  ''),
-            ('stripe_object',           'raw',  'rwd',  '',  ''),
-            -- what goes out
-            ('email_accepted',          'ra',   '',     '',  ''),
-            ('suppression',             'r',    'rawd', '',  ''),
-            ('endpoint',                'rw',   'rawd', '',  ''),
-            ('signing_secret',          'ra',   'raw',  '',  ''),
-            ('signing_origin',          'r',    'raw',  'r', ''),
-            ('export_file',             'rawd', 'r',    'r', ''),
-            ('export_record',           'ra',   'rd',   'r', ''),
-            -- who may get in, and what was done
-            ('token',                   '',     'raw',  '',  ''),
-            ('console_session',         'rd',   'rawd', '',  ''),
-            ('sign_in_link',            'rd',   'rad',  '',  ''),
-            ('audit',                   '',     'ra',   '',  ''),
-            ('alembic_version',         'r',    'r',    'r', ''),
-            -- the owner's: identities take their numbers as their table's owner
-            ('audit_id_seq',            '',     '',     '',  ''),
-            ('claim_batch_id_seq',      '',     '',     '',  ''),
-            ('delivery_limit_id_seq',   '',     '',     '',  ''),
-            ('job_run_id_seq',          '',     '',     '',  ''),
-            -- the ledger without payloads and secrets
-            ('message_view',            '',     '',     'r', ''),
-            ('attempt_view',            '',     '',     'r', ''),
-            ('stripe_event_view',       '',     '',     'r', ''),
-            ('stripe_object_view',      '',     '',     'r', ''),
-            ('endpoint_view',           '',     '',     'r', ''),
-            ('token_view',              '',     '',     'r', ''),
-            ('audit_view',              '',     '',     'r', ''),
-            -- publishing; these run as the owner
-            ('publish',                 'X',    'X',    '',  'X'),
-            ('publish_many',            'X',    'X',    '',  'X'),
-            -- upkeep; these run as the owner
-            ('make_attempt_partitions', 'X',    '',     '',  ''),
-            ('drop_attempt_partitions', 'X',    '',     '',  ''),
-            ('prune_audit',             'X',    '',     '',  ''),
-            ('erase_from_audit',        '',     'X',    '',  ''),
-            -- what statements use
-            ('wake',                    'X',    'X',    '',  ''),
-            ('uuid7',                   'X',    'X',    '',  ''),
-            ('type_matches',            '',     'X',    '',  ''),
-            ('first_state',             'X',    'X',    '',  ''),
-            ('unknown_urgency',         'X',    'X',    '',  ''),
-            ('first_id_at',             'X',    'X',    '',  ''),
-            ('logged_destination',      'X',    'X',    '',  ''),
-            ('shown_destination',       'X',    'X',    '',  ''),
-            ('endpoint_state',          'X',    'X',    '',  ''),
-            ('effects',                 'X',    'X',    '',  ''),
-            ('payload_needed',          'X',    '',     '',  ''),
-            ('attempt_log_begin',       'X',    'X',    '',  ''),
-            -- what publishing uses
-            ('uuid7s',                  '',     '',     '',  ''),
-            ('destination',             '',     '',     '',  ''),
-            ('short',                   '',     '',     '',  ''),
-            ('known_channel',           '',     '',     '',  ''),
-            ('unknown_channel',         '',     '',     '',  ''),
-            ('check_reference',         '',     '',     '',  ''),
-            ('check_reserved',          '',     '',     '',  ''),
-            ('check_size',              '',     '',     '',  ''),
-            ('payload_bytes_max',       '',     '',     '',  ''),
-            ('key_scope',               '',     '',     '',  ''),
-            ('known_message',           '',     '',     '',  ''),
-            ('expiry',                  '',     '',     '',  ''),
-            ('name_tenant',             '',     '',     '',  '')
-        ), letter (letter, privilege) as (values
-            ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE'), ('U', 'USAGE'), ('X', 'EXECUTE')
-        ), grantee (part, id) as (
-            select r.part, to_regrole(quote_ident(format('postroom_%s_%s', r.part, suffix)))::oid
-            from unnest(array['runner', 'api', 'reader', 'publisher']) r (part)
-            -- Shared by all databases of a server. Who may execute but not use the schema was shut out by a person.
-            union all select 'publisher', to_regrole('postroom_publisher')::oid
-            where coalesce(has_schema_privilege(to_regrole('postroom_publisher')::oid, 'postroom', 'usage')
-                or not has_function_privilege(to_regrole('postroom_publisher')::oid, 'postroom.publish_many(jsonb)', 'execute'),
-                false)
-            union all select 'public', 0::oid
-        ), object (name, kind, id, acl) as (
-            select nspname, 'schema', quote_ident(nspname), coalesce(nspacl, acldefault('n', nspowner))
-            from pg_namespace where nspname = 'postroom'
+    -- Twice: what is taken away from a table is taken away from its columns, too.
+    for round in 1..2 loop
+        for command in
+            with decision (name, runner, api, reader, publisher) as (values
+                -- the schema
+                ('postroom',                'U',    'U',    'U', 'U'),
+                -- the ledger
+                ('message',                 'rwd',  'raw',  '',  ''),
+                ('delivery',                'rawd', 'rawd', 'r', ''),
+                ('dead_letter',             'rawd', 'rawd', 'r', ''),
+                ('attempt',                 'ra',   'raw',  '',  ''),
+                ('attempt_default',         'rd',   '',     '',  ''),
+                ('expiring',                'rwd',  '',     'r', ''),
+                ('payload_kept',            'rawd', '',     '',  ''),
+                ('retention_mark',          'rw',   '',     '',  ''),
+                ('sealing_mark',            'raw',  '',     '',  ''),
+                ('delivery_seq_seq',        'U',    'U',    '',  ''),
+                ('tally',                   'raw',  'raw',  'r', ''),
+                ('ledger_fold',             'rw',   'r',    'r', ''),
+                ('ledger_check',            'raw',  'r',    'r', ''),
+                ('ledger_count',            'rawd', 'r',    'r', ''),
+                ('flow',                    'rawd', 'r',    'r', ''),
+                ('flow_total',              'raw',  '',     '',  ''),
+                ('replay_run',              'rawd', 'rawd', '',  ''),
+                ('replay_item',             'rawd', 'rawd', 'r', ''),
+                ('intake_lock',             '',     '',     '',  ''),
+                -- the engine
+                ('claim_batch',             'rad',  '',     'r', ''),
+                ('worker',                  'rawd', 'r',    'r', ''),
+                ('worker_id',               'U',    '',     '',  ''),
+                ('sleeper',                 'rad',  'r',    'r', ''),
+                ('job',                     'raw',  'raw',  'r', ''),
+                ('job_run',                 'rad',  'r',    'r', ''),
+                ('circuit',                 'rawd', 'raw',  'r', ''),
+                ('channel_pause',           'r',    'rad',  'r', ''),
+                ('delivery_limit',          'raw',  'rawd', 'r', ''),
+                ('limit_place',             'rawd', 'r',    'r', ''),
+                -- Stripe
+                ('stripe_event',            'rawd', 'raw',  '',  ''),
+                ('stripe_object',           'raw',  'rwd',  '',  ''),
+                -- what goes out
+                ('email_accepted',          'ra',   '',     '',  ''),
+                ('suppression',             'r',    'rawd', '',  ''),
+                ('endpoint',                'rw',   'rawd', '',  ''),
+                ('signing_secret',          'ra',   'raw',  '',  ''),
+                ('signing_origin',          'r',    'raw',  'r', ''),
+                ('export_file',             'rawd', 'r',    'r', ''),
+                ('export_record',           'ra',   'rd',   'r', ''),
+                -- who may get in, and what was done
+                ('token',                   '',     'raw',  '',  ''),
+                ('console_session',         'rd',   'rawd', '',  ''),
+                ('sign_in_link',            'rd',   'rad',  '',  ''),
+                ('audit',                   '',     'r',    '',  ''),
+                ('audit.entry',             '',     'a',    '',  ''), -- its columns but id and at, which are the database's
+                ('alembic_version',         'r',    'r',    'r', ''),
+                -- the owner's: identities take their numbers as their table's owner
+                ('audit_id_seq',            '',     '',     '',  ''),
+                ('claim_batch_id_seq',      '',     '',     '',  ''),
+                ('delivery_limit_id_seq',   '',     '',     '',  ''),
+                ('job_run_id_seq',          '',     '',     '',  ''),
+                -- the ledger without payloads and secrets
+                ('message_view',            '',     '',     'r', ''),
+                ('attempt_view',            '',     '',     'r', ''),
+                ('stripe_event_view',       '',     '',     'r', ''),
+                ('stripe_object_view',      '',     '',     'r', ''),
+                ('endpoint_view',           '',     '',     'r', ''),
+                ('token_view',              '',     '',     'r', ''),
+                ('audit_view',              '',     '',     'r', ''),
+                -- publishing; these run as the owner
+                ('publish',                 'X',    'X',    '',  'X'),
+                ('publish_many',            'X',    'X',    '',  'X'),
+                -- upkeep; these run as the owner
+                ('make_attempt_partitions', 'X',    '',     '',  ''),
+                ('drop_attempt_partitions', 'X',    '',     '',  ''),
+                ('prune_audit',             'X',    '',     '',  ''),
+                ('erase_from_audit',        '',     'X',    '',  ''),
+                -- what statements use
+                ('wake',                    'X',    'X',    '',  ''),
+                ('uuid7',                   'X',    'X',    '',  ''),
+                ('type_matches',            '',     'X',    '',  ''),
+                ('first_state',             'X',    'X',    '',  ''),
+                ('unknown_urgency',         'X',    'X',    '',  ''),
+                ('first_id_at',             'X',    'X',    '',  ''),
+                ('logged_destination',      'X',    'X',    '',  ''),
+                ('shown_destination',       'X',    'X',    '',  ''),
+                ('endpoint_state',          'X',    'X',    '',  ''),
+                ('effects',                 'X',    'X',    '',  ''),
+                ('payload_needed',          'X',    '',     '',  ''),
+                ('attempt_log_begin',       'X',    'X',    '',  ''),
+                -- what publishing uses
+                ('uuid7s',                  '',     '',     '',  ''),
+                ('destination',             '',     '',     '',  ''),
+                ('short',                   '',     '',     '',  ''),
+                ('known_channel',           '',     '',     '',  ''),
+                ('unknown_channel',         '',     '',     '',  ''),
+                ('check_reference',         '',     '',     '',  ''),
+                ('check_reserved',          '',     '',     '',  ''),
+                ('check_size',              '',     '',     '',  ''),
+                ('payload_bytes_max',       '',     '',     '',  ''),
+                ('key_scope',               '',     '',     '',  ''),
+                ('known_message',           '',     '',     '',  ''),
+                ('expiry',                  '',     '',     '',  ''),
+                ('name_tenant',             '',     '',     '',  '')
+            ), letter (letter, privilege) as (values
+                ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE'), ('U', 'USAGE'), ('X', 'EXECUTE')
+            ), grantee (part, id) as (
+                select r.part, to_regrole(quote_ident(format('postroom_%s_%s', r.part, suffix)))::oid
+                from unnest(array['runner', 'api', 'reader', 'publisher']) r (part)
+                -- Shared by all databases of a server. Who may execute but not use the schema was shut out by a person.
+                union all select 'publisher', to_regrole('postroom_publisher')::oid
+                where coalesce(has_schema_privilege(to_regrole('postroom_publisher')::oid, 'postroom', 'usage')
+                    or not has_function_privilege(to_regrole('postroom_publisher')::oid, 'postroom.publish_many(jsonb)', 'execute'),
+                    false)
+                union all select 'public', 0::oid
+            ), object (name, target, acl) as (
+                select nspname, 'on schema ' || quote_ident(nspname), coalesce(nspacl, acldefault('n', nspowner))
+                from pg_namespace where nspname = 'postroom'
+                union all
+                select relname, format('on %s %s', case relkind when 'S' then 'sequence' else 'table' end, oid::regclass),
+                    coalesce(relacl, acldefault(case relkind when 'S' then 's'::"char" else 'r'::"char" end, relowner))
+                from pg_class where relnamespace = 'postroom'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
+                union all
+                select case when c.relname = 'audit' and a.attname not in ('id', 'at') then 'audit.entry' end,
+                    format('(%I) on table %s', a.attname, c.oid::regclass), a.attacl
+                from pg_attribute a join pg_class c on c.oid = a.attrelid
+                where c.relnamespace = 'postroom'::regnamespace and c.relkind in ('r', 'p', 'v')
+                    and a.attnum > 0 and not a.attisdropped and (a.attacl is not null or c.relname = 'audit')
+                union all
+                select proname, 'on function ' || oid::regprocedure, coalesce(proacl, acldefault('f', proowner))
+                from pg_proc where pronamespace = 'postroom'::regnamespace
+            ), wanted as (
+                select o.target, g.id as grantee, l.privilege
+                from decision d
+                join object o on o.name = d.name
+                cross join lateral (values
+                    ('runner', d.runner), ('api', d.api), ('reader', d.reader), ('publisher', d.publisher)) each (part, letters)
+                join grantee g on g.part = each.part and g.id is not null
+                join letter l on strpos(each.letters, l.letter) > 0
+            ), present as (
+                select o.target, a.grantee, a.privilege_type as privilege
+                from object o
+                cross join lateral aclexplode(o.acl) a
+                where a.grantee in (select g.id from grantee g)
+            )
+            select format('revoke %s %s from %s', p.privilege, p.target,
+                case p.grantee when 0 then 'public' else p.grantee::regrole::text end)
+            from (select * from present except select * from wanted) p
             union all
-            select relname, case relkind when 'S' then 'sequence' else 'table' end, oid::regclass::text,
-                coalesce(relacl, acldefault(case relkind when 'S' then 's'::"char" else 'r'::"char" end, relowner))
-            from pg_class where relnamespace = 'postroom'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
-            union all
-            select proname, 'function', oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
-            from pg_proc where pronamespace = 'postroom'::regnamespace
-        ), wanted as (
-            select o.kind, o.id as object, g.id as grantee, l.privilege
-            from decision d
-            join object o on o.name = d.name
-            cross join lateral (values
-                ('runner', d.runner), ('api', d.api), ('reader', d.reader), ('publisher', d.publisher)) each (part, letters)
-            join grantee g on g.part = each.part and g.id is not null
-            join letter l on strpos(each.letters, l.letter) > 0
-        ), present as (
-            select o.kind, o.id as object, a.grantee, a.privilege_type as privilege
-            from object o
-            cross join lateral aclexplode(o.acl) a
-            where a.grantee in (select g.id from grantee g)
-        )
-        select format('grant %s on %s %s to %s', w.privilege, w.kind, w.object, w.grantee::regrole)
-        from (select * from wanted except select * from present) w
-        union all
-        select format('revoke %s on %s %s from %s', p.privilege, p.kind, p.object,
-            case p.grantee when 0 then 'public' else p.grantee::regrole::text end)
-        from (select * from present except select * from wanted) p
-    loop
-        execute command;
+            select format('grant %s %s to %s', w.privilege, w.target, w.grantee::regrole)
+            from (select * from wanted except select * from present) w
+        loop
+            execute command;
+        end loop;
     end loop;
 end
 $$;
