@@ -45,7 +45,7 @@ begin
                 ('circuit',                 'rawd', 'raw',  'r', ''),
                 ('channel_pause',           'r',    'rad',  'r', ''),
                 ('delivery_limit',          'raw',  'rawd', 'r', ''),
-                ('limit_place',             'rawd', 'r',    'r', ''),
+                ('limit_place',             'rawd', 'rawd', 'r', ''),
                 -- Stripe
                 ('stripe_event',            'rawd', 'raw',  '',  ''),
                 ('stripe_object',           'raw',  'rwd',  '',  ''),
