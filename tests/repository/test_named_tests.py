@@ -10,6 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NAME = re.compile(r"`(test_[a-z0-9_]+)`")
 FILE = re.compile(r"`(tests/[a-z0-9_/]+(?:\.py)?)`")
+ATTACK = re.compile(r"`(tests/[a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`")
+POINTS = {*map(str, range(1, 13)), "all"}
+"""Of the review that the attacker's list goes by."""
 DEFINED = re.compile(r"^ *(?:async )?def (test_[a-z0-9_]+)", re.MULTILINE)
 PAGES = ("ARCHITECTURE.md", "docs/security.md", "docs/reliability.md")
 
@@ -49,3 +52,15 @@ def test_every_threat_has_its_test_or_says_that_it_has_none() -> None:
     assert len(threats) > 20
     untested = [row[0] for row in threats if not re.search(r"`(tests/)?(security/)?test_|reviewed", row[-1])]
     assert untested == []
+
+
+def test_every_attack_of_the_list_fails_in_a_test_that_is_there() -> None:
+    attacks = rows(section("docs/security.md", "The attacker's list"))
+    assert {point for point, _, _ in attacks} == POINTS
+    for _, attack, cell in attacks:
+        named = ATTACK.findall(cell)
+        assert named, attack
+        assert len(named) == len(cell.split("<br>")), f"{attack}: not all of the form `file::test`"
+        for file, name in named:
+            assert (ROOT / file).exists(), file
+            assert name in DEFINED.findall((ROOT / file).read_text()), f"{file}::{name}"
