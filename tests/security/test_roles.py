@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import subprocess
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from postroom.base.migrate import migrate
 from postroom.postgres.logins import make_logins, with_login
 from tests.conftest import on_database, run_sql
 from tests.fixtures.roles import as_role
+from tests.processes.commands import run
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DECIDED: Final = re.compile(r"^ +\('([\w.]+)', +'\w*', +'\w*', +'\w*', +'\w*'\)", re.MULTILINE)
@@ -314,3 +317,39 @@ async def test_each_statement_of_the_code_may_be_run_by_a_process(dsn: str) -> N
     assert len(tried) > 200
     assert [place for place, may in tried.items() if may == [False, False]] == []
     assert sum(None in may for may in tried.values()) < 30
+
+
+@pytest.mark.needs("psql")
+async def test_an_administrator_runs_the_printed_script_and_nothing_of_ours(
+    server_dsn: str, tmp_path: Path
+) -> None:
+    """Then a member of the owner migrates, who may create neither roles nor schemas."""
+    name = "roles_printed"
+    dsn = on_database(server_dsn, name)
+    await run_sql(server_dsn, f'create database "{name}"')
+    try:
+        command = ("postroom", "migrate", "--print-roles")
+        printed = await asyncio.to_thread(run, *command, home=tmp_path, settings={})
+        assert printed.code == 0, printed.err
+        psql = ("psql", "--no-psqlrc", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-d", dsn)
+        for _ in range(2):
+            done = await asyncio.to_thread(
+                subprocess.run, psql, input=printed.out, capture_output=True, text=True, timeout=60
+            )
+            assert done.returncode == 0, done.stderr
+        logins = await make_logins(dsn)
+        place = {"POSTROOM_DATABASE_URL": logins["owner"], "POSTROOM_STATE_DIR": str(tmp_path)}
+        migrated = await asyncio.to_thread(run, "postroom", "migrate", home=tmp_path, settings=place)
+        assert migrated.code == 0, migrated.err
+        conn = await asyncpg.connect(logins["api"])
+        assert await conn.fetchval("select postroom.publish('email', '{}')")
+        await conn.close()
+        lacking = {**place, "POSTROOM_DATABASE_URL": logins["runner"]}
+        refused = await asyncio.to_thread(run, "postroom", "token", "list", home=tmp_path, settings=lacking)
+        assert refused.code == 1
+        assert "postroom work needs the runner's, postroom migrate the owner's" in refused.err
+    finally:
+        await run_sql(server_dsn, f'drop database if exists "{name}" with (force)')
+        for part in ("api", "runner", "reader", "owner", "publisher"):
+            roles = f"postroom_login_{part}_{name}, postroom_{part}_{name}"
+            await run_sql(server_dsn, f"drop role if exists {roles}")
