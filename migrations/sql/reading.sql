@@ -1,6 +1,6 @@
 -- The tables that have payloads or secrets, without them: for people and reports that look and change nothing. What a
 -- receiver answered is left out, too, for it may repeat what it got. Each column is here by name, so that one that is
--- added is shown by decision. May be run again.
+-- added is shown by decision; it comes last, for a view keeps the order of its columns. May be run again.
 
 create or replace view postroom.message_view as
 select id, channel, type, tenant, key, correlation_id, ordering_key, traceparent, deliveries, xid, created_at, published_by,

@@ -61,6 +61,9 @@ async def diagnose(settings: Settings, dsn: str, *, load_effects: LoadEffects) -
                 await _examine(conn, findings, settings)
             finally:
                 conn.terminate()
+    except asyncpg.InsufficientPrivilegeError as refused:
+        text = f"this login may not look at all of it ({refused}); the API's may"
+        findings.append(error("database", text, "postroom migrate"))
     except (*DATABASE_AWAY, asyncpg.PostgresError) as away:
         text = remove_secrets(str(away)) or "no answer"
         findings.append(error("database", f"away: {type(away).__name__}: {text}", _bring_back(settings)))

@@ -181,6 +181,16 @@ async def test_parked_endpoints_are_named_with_what_waits(dsn: str, pool: Pool, 
     assert "acme is disabled (gone), 1 wait and nothing new is queued" in disabled.text
 
 
+async def test_a_login_that_may_not_look_is_told_from_a_database_that_is_away(
+    dsn: str, tmp_path: Path
+) -> None:
+    *_, told = about(await diagnose(Settings(state_dir=tmp_path), as_role(dsn, "runner")), "database")
+    assert told.level is Level.ERROR
+    assert (
+        told.text == "this login may not look at all of it (permission denied for table token); the API's may"
+    )
+
+
 async def test_a_process_that_may_too_much_is_told(dsn: str, pool: Pool, tmp_path: Path) -> None:
     """Each as it signs in: nothing of those in their roles, whatever the person at the keyboard may do."""
     settings = Settings(state_dir=tmp_path)
