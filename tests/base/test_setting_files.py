@@ -24,7 +24,7 @@ def put(folder: Path, name: str, text: str) -> str:
 
 def test_every_secret_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {
-        "POSTROOM_DATABASE_URL": "postgresql://app:secretly@localhost/app",
+        "POSTROOM_DATABASE_URL": "postgresql://app:secret@localhost/app",
         "POSTROOM_METRICS_TOKEN": TOKEN,
         "POSTROOM_STRIPE__WEBHOOK_SECRETS": f"whsec_{TOKEN},whsec_{TOKEN[::-1]}",
         "POSTROOM_STRIPE__API_KEY": f"rk_test_{TOKEN}",

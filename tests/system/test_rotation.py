@@ -21,7 +21,7 @@ from tests.fixtures.encryption import NEW, OLD
 from tests.processes.commands import Ended, Running, run
 
 NAMES: Final = ("api-1", "api-2", "runner-1", "runner-2")
-FIRST, SECOND = "whsec_first_of_the_rotation_1", "whsec_second_of_the_rotation_2"
+FIRST, SECOND = (f"whsec_{name * 6}" for name in ("first", "second"))
 OLD_METRICS, NEW_METRICS = "metrics-token-of-before-0", "metrics-token-of-today-00"
 INVOICE: Final[dict[str, Any]] = {
     "object": "invoice",
@@ -159,7 +159,10 @@ async def under_load(load: Load) -> AsyncIterator[None]:
 @pytest.fixture
 async def mailboxes() -> AsyncIterator[tuple[Mailbox, Mailbox]]:
     """A mail server, and the one that it moves to: another address, another password."""
-    both = Mailbox(login=("post", "old"), kept_max=100_000), Mailbox(login=("post", "new"), kept_max=100_000)
+    both = (
+        Mailbox(login=("post", "old"), kept_max=100_000),
+        Mailbox(login=("post", "sesame"), kept_max=100_000),
+    )
     for each in both:
         await each.start()
     yield both
@@ -218,7 +221,7 @@ async def test_everything_is_rotated_under_load_and_nothing_fails_or_dies(
         load.token = second["secret"]
         for name in NAMES:
             await deployment.change(
-                name, keys=f"{NEW},{OLD}", mail=f"smtp://post:new@127.0.0.1:{mailboxes[1].port}"
+                name, keys=f"{NEW},{OLD}", mail=f"smtp://post:sesame@127.0.0.1:{mailboxes[1].port}"
             )
         await deployment.stop("runner-1")
         await deployment.start("runner-1")
