@@ -50,6 +50,6 @@ async def _encrypt_batch(conn: Connection, keyring: Keyring, after: Place) -> tu
     taken = [row for row in rows if not keyring.refuses_open(row["channel"])]
     await store_payloads(conn, [(row["id"], row["payload"]) for row in taken], keyring)
     if rows and (rows[0]["found"] == BATCH_MAX or len(rows) < rows[0]["found"]):
-        return len(rows), (rows[-1]["xid"], rows[-1]["id"])
+        return len(taken), (rows[-1]["xid"], rows[-1]["id"])
     await conn.execute(_ADVANCE, span["high"])
-    return len(rows), START if span["high"] < span["horizon"] else None
+    return len(taken), START if span["high"] < span["horizon"] else None

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from postroom.base.errors import Conflict
 from postroom.base.listener import free_port
 from postroom.base.settings import Settings
-from postroom.dev.environment import absolute_paths, open_listener
+from postroom.dev.environment import absolute_paths, child_environment, open_listener
+from postroom.dev.fake_services import open_fake_services
 
 
 def test_the_port_is_ours_from_the_moment_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,3 +52,19 @@ def test_every_path_is_absolute_for_who_stands_elsewhere(
     for name in names:
         monkeypatch.setenv(name, "here")
     assert absolute_paths(Settings()) == dict.fromkeys(names, str(tmp_path / "here"))
+
+
+async def test_what_runs_here_is_not_said_by_a_file_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Both would be refused by every child."""
+    for name, text in (("DATABASE_URL", "postgresql://elsewhere/app"), ("METRICS_TOKEN", "m" * 20)):
+        (tmp_path / name).write_text(text)
+        monkeypatch.setenv(f"POSTROOM_{name}_FILE", str(tmp_path / name))
+    async with open_fake_services(tmp_path) as fake_services:
+        found = child_environment(
+            Settings(), dsn="postgresql://here/app", port=1, secret="whsec_x", fake_services=fake_services
+        )
+    assert found["POSTROOM_DATABASE_URL"] == "postgresql://here/app"
+    assert "POSTROOM_DATABASE_URL_FILE" not in found
+    assert "POSTROOM_METRICS_TOKEN_FILE" in found

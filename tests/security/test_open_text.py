@@ -172,7 +172,7 @@ async def test_what_retention_has_emptied_is_no_open_payload(pool: Pool) -> None
 async def test_a_ping_lies_encrypted(scene: Product, pool: Pool) -> None:
     async with transaction(pool) as conn:
         made = await endpoints.create_endpoint(
-            conn, tenant="acme", url=scene.receiver.url("/b"), allow_private=True
+            conn, tenant="acme", url=scene.receiver.url("/b"), allow_private=True, keyring=REQUIRING
         )
         scene.receiver.secrets.append(made.secret.get_secret_value())
         await actions.ping(

