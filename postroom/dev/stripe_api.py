@@ -212,7 +212,7 @@ class StripeStandIn:
                 "message": f"No such object: {request.path}",
             }
             return web.json_response({"error": error}, status=404)
-        return web.json_response(found)
+        return web.json_response(_page(found, request.query) if found.get("object") == "list" else found)
 
     async def _list_events(self, request: web.Request) -> web.Response:
         """Newest first, after `starting_after`, of the type and created within the bounds given."""
@@ -252,6 +252,14 @@ class StripeStandIn:
         follows = f"/v2/core/events?limit={limit}&page={end}" if end < len(listed) else None
         page = {"data": listed[start:end], "next_page_url": follows, "previous_page_url": None}
         return web.json_response(page)
+
+
+def _page(whole: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
+    """A part of a list that was put whole, after the item that `starting_after` names."""
+    ids = [item["id"] for item in whole["data"]]
+    start = ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
+    end = start + min(int(query.get("limit", 10)), PAGE_MAX)
+    return {**whole, "data": whole["data"][start:end], "has_more": end < len(ids)}
 
 
 async def _serve(port: int) -> None:

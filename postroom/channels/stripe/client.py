@@ -159,6 +159,10 @@ class StripeApi:
         """A thin event with its data. Stripe has it for 30 days."""
         return await self._fetch(f"{THIN_EVENTS}/{quote(event.id, safe='')}", event)
 
+    async def fetch_list(self, event: Event, url: str, after: str) -> Fetched:
+        """What follows in a list inside the event's object."""
+        return await self._fetch(url, event, {"limit": PAGE_MAX, "starting_after": after})
+
     async def fetch_own_account(self) -> str | Failed:
         """The id of the account that the key is of."""
         data = await self._get("/v1/account", {}, {})
@@ -202,9 +206,9 @@ class StripeApi:
         if self._client is not None:
             await self._http.close_async()  # type: ignore[no-untyped-call]
 
-    async def _fetch(self, url: str, event: Event) -> Fetched:
+    async def _fetch(self, url: str, event: Event, parameters: Mapping[str, Any] | None = None) -> Fetched:
         options = _options(event, self._api_version)
-        data = await self._get(url, {}, options)
+        data = await self._get(url, parameters or {}, options)
         if isinstance(data, Failed):
             if data.status == 404 and data.error is not None:
                 return _gone_unless_hidden(data.error, event, self.key_setting)

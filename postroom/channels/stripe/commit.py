@@ -40,12 +40,16 @@ class _ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What Stripe was asked for. `event`: as it came, a thin one with its data. `fetched`: its object, as of
+    """What Stripe was asked for. `event`: as it came, with what it lacked. `fetched`: its object, as of
     `as_of`; None where nothing was asked."""
 
     event: Event
     as_of: datetime
     fetched: Current | Gone | None = None
+
+    @classmethod
+    def nothing(cls, event: Event) -> Asked:
+        return cls(event, event.created)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,9 @@ class Work:
             case None if event.thin:
                 return None
             case _:
-                return ObjectRow(event, event.object, event.says_deleted, event.created, event.api_version)
+                return ObjectRow(
+                    event, self.asked.event.object, event.says_deleted, event.created, event.api_version
+                )
 
 
 class Commits:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from copy import deepcopy
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
+from postroom.base.log import get_logger
 from postroom.base.stripe_settings import OWN_ACCOUNT
 from postroom.channels.stripe.address import address
 from postroom.channels.stripe.client import Current, Failed, Fetched, Gone, StripeApi
 from postroom.channels.stripe.effects import Plan
 from postroom.channels.stripe.event import Event
 from postroom.channels.stripe.store import MirrorState
+from postroom.channels.stripe.sublists import ITEMS_MAX, cut_lists, extend, last_id
 from postroom.outbox.model import Cause, Deferred, Rejected, RetryLater, Wait
 from postroom.resilience.breaker import CircuitState, Trip
 from postroom.resilience.circuits import Circuits
+
+log = get_logger(__name__)
 
 CIRCUIT: Final = "stripe"
 CLOCKS_DIFFER_MAX: Final = timedelta(hours=1)
@@ -48,6 +54,15 @@ def needs_current(event: Event, mirror: MirrorState, plan: Plan, api_version: st
     return doubtful or not plan.empty
 
 
+def is_ours(answer: Unfetched) -> bool:
+    """Whether the key, or the request, will never get it."""
+    return not isinstance(answer, Deferred) and answer.cause is Cause.OURS
+
+
+async def _ask_for_list(url: str, after: str, api: StripeApi, event: Event) -> Fetched:
+    return await api.fetch_list(event, url, after)
+
+
 Unfetched = RetryLater | Rejected | Deferred
 """What becomes of the event instead."""
 
@@ -76,6 +91,22 @@ class CurrentObjects:
                 return event
             case _:
                 return told
+
+    async def complete_lists(self, event: Event, object: dict[str, Any]) -> dict[str, Any] | Unfetched:
+        """The object with its lists to their ends; itself where none is cut, or the key may not read them."""
+        if not cut_lists(object):
+            return object
+        whole = deepcopy(object)
+        for cut in cut_lists(whole):
+            while cut["has_more"] and len(cut["data"]) < ITEMS_MAX and (after := last_id(cut)) is not None:
+                page = await self._behind_breaker(event, partial(_ask_for_list, cut["url"], after))
+                if isinstance(page, Unfetched) and not is_ours(page):
+                    return page
+                if not isinstance(page, Current):
+                    log.warning("stripe.list_stays_cut", event_id=event.id, url=cut["url"])
+                    break
+                extend(cut, page.data)
+        return whole
 
     async def _behind_breaker(
         self, event: Event, ask: Callable[[StripeApi, Event], Awaitable[Fetched]]

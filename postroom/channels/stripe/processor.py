@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -16,8 +17,9 @@ from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.base.log import get_logger, remove_secrets
 from postroom.base.stripe_settings import StripeAccount, StripeSettings, setting_of
 from postroom.channels.stripe import store
+from postroom.channels.stripe.client import Gone
 from postroom.channels.stripe.commit import Asked, Commits, Work
-from postroom.channels.stripe.current import CurrentObjects, Unfetched, needs_current
+from postroom.channels.stripe.current import CurrentObjects, Unfetched, is_ours, needs_current
 from postroom.channels.stripe.effects import NO_EFFECTS, EffectFailed, Effects, Plan
 from postroom.channels.stripe.event import Event, parse, split_account
 from postroom.channels.stripe.ingest import quarantined
@@ -31,7 +33,6 @@ from postroom.outbox.model import (
     Cause,
     Channel,
     Claim,
-    Deferred,
     Delivered,
     Rejected,
     RetryLater,
@@ -49,6 +50,7 @@ HANDLING_MAX: Final = 6
 """Handlers hold a connection each; the pool's others are for everybody else."""
 HANDLING_S: Final = 20.0
 COMMIT_S: Final = 30.0
+HAS_MORE: Final = ('"has_more": true', '"has_more":true')
 
 
 class StripeAdapter:
@@ -136,9 +138,9 @@ class StripeAdapter:
             return _ours(f"{setting_of(event.via, '…')} is not set any more")
         plan = self._effects.plan(event.type) if mirror.effects else NO_EFFECTS
         state = _state(event, plan, account)
-        asked = Asked(event, event.created)
+        asked = Asked.nothing(event)
         if state is not EventState.QUARANTINED:
-            answer = await self._ask(event, mirror, plan, account)
+            answer = await self._ask(claim, event, mirror, plan, account)
             if isinstance(answer, Unfetched):
                 return answer
             asked = answer
@@ -151,33 +153,49 @@ class StripeAdapter:
         return Settled()
 
     async def _ask(
-        self, event: Event, mirror: MirrorState, plan: Plan, account: StripeAccount
+        self, claim: Claim, event: Event, mirror: MirrorState, plan: Plan, account: StripeAccount
     ) -> Asked | Unfetched:
         """What the event itself does not say, where somebody waits for it or the mirror lacks it."""
-        told, as_of, fetched = event, event.created, None
-        incomplete = event.thin and not plan.empty
+        waited = not plan.empty
         stale = needs_current(event, mirror, plan, account.api_version)
         if account.api_key is None:
-            if incomplete:
-                return _ours(f"{setting_of(event.via, 'API_KEY')} is not set")
-        elif incomplete or stale:
-            async with self._fetching:
-                if incomplete:
-                    completed = await self._current.complete(event)
-                    if isinstance(completed, Unfetched):
-                        return completed
-                    told = completed
-                if stale:
-                    as_of = self._clock.now()
-                    answer = await self._current.fetch(event)
-                    if isinstance(answer, Unfetched):
-                        if incomplete or not event.thin or not _is_ours(answer):
-                            return answer
-                        # Nobody waits for it, and a key that may not read such objects never will.
-                        log.warning("stripe.not_mirrored", event_id=event.id, reason=answer.reason)
-                    else:
-                        fetched = answer
-        return Asked(told, as_of, fetched)
+            missing = event.thin and waited
+            return (
+                _ours(f"{setting_of(event.via, 'API_KEY')} is not set") if missing else Asked.nothing(event)
+            )
+        newest = mirror.as_of is None or event.created >= mirror.as_of
+        # Looked for in the text first: most events have no list that is cut.
+        cut = (waited or newest) and any(each in claim.payload for each in HAS_MORE)
+        if not (stale or cut or (event.thin and waited)):
+            return Asked.nothing(event)
+        async with self._fetching:
+            return await self._ask_stripe(event, waited=waited, stale=stale)
+
+    async def _ask_stripe(self, event: Event, *, waited: bool, stale: bool) -> Asked | Unfetched:
+        told, as_of, fetched = event, event.created, None
+        if event.thin and waited:
+            completed = await self._current.complete(event)
+            if isinstance(completed, Unfetched):
+                return completed
+            told = completed
+        if stale:
+            as_of = self._clock.now()
+            answer = await self._current.fetch(event)
+            if not isinstance(answer, Unfetched):
+                fetched = answer
+            elif waited or not event.thin or not is_ours(answer):
+                return answer
+            else:  # nobody waits for it, and a key that may not read such objects never will
+                log.warning("stripe.not_mirrored", event_id=event.id, reason=answer.reason)
+        if isinstance(fetched, Gone):
+            return Asked(told, as_of, fetched)
+        seen = told.object if fetched is None else fetched.data
+        whole = await self._current.complete_lists(event, seen)
+        if isinstance(whole, Unfetched):
+            return whole
+        if fetched is None:
+            return Asked(told.with_object(whole), as_of)
+        return Asked(told, as_of, dataclasses.replace(fetched, data=whole))
 
     async def _may_refer(self, claim: Claim, plan: Plan) -> bool:
         """Whether effects may refer to this event; what delivers them here has it at hand then."""
@@ -227,7 +245,3 @@ def _state(event: Event, plan: Plan, account: StripeAccount) -> EventState:
 
 def _ours(reason: str) -> RetryLater:
     return RetryLater(reason, cause=Cause.OURS, trip=Trip.NO)
-
-
-def _is_ours(answer: Unfetched) -> bool:
-    return not isinstance(answer, Deferred) and answer.cause is Cause.OURS
