@@ -245,12 +245,8 @@ ACTIONS: Final = (
     Action(
         "limit.set",
         detail={
-            "tenant": "acme",
-            "destination": None,
-            "per_second": 50.0,
-            "in_flight": None,
-            "reason": "agreed",
-            "old": None,
+            **{"tenant": "acme", "destination": None, "per_second": 50.0, "in_flight": None},
+            **{"reason": "agreed", "old": None},
         },
         subject="webhook",
         api=(
@@ -348,9 +344,8 @@ ACTIONS: Final = (
         "erasure.done",
         detail={
             **dict.fromkeys(("messages", "dead_letters", "attempts", "cancelled", "stripe_objects"), 0),
-            **dict.fromkeys(("export_files", "open_messages", "unreadable"), 0),
-            **dict.fromkeys(("audit_entries", "replays", "endpoints"), 0),
-            "suppressed": False,
+            **dict.fromkeys(("export_files", "open_messages", "unreadable", "audit_entries"), 0),
+            **{"replays": 0, "endpoints": 0, "suppressed": False},
         },
         subject="a***@example.org",
         api=("POST", "erasures", {"email": "ada@example.org"}),
