@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
-from fastapi.routing import APIRoute
-
+from docs.generator.access import BESIDE, OPEN, matrix
 from docs.generator.pages import sentence, table
-from postroom.admin.tokens import Scope
-from postroom.api.admin.application import ROUTERS, create_admin
+from postroom.api.admin.application import create_admin
 from postroom.api.openapi import document
-
-BESIDE: Final = {"/v1/events": Scope.EVENTS_WRITE, "/metrics": Scope.METRICS_READ}
-"""Routes that stand beside FastAPI and check their token themselves."""
 
 
 def openapi_json() -> str:
@@ -34,22 +28,11 @@ def http_block() -> str:
     return "\n\n".join(f"## {tag}\n" + "\n\n".join(by_tag[tag]) for tag in order)
 
 
-def scopes() -> dict[tuple[str, str], Scope]:
-    """Method and path of each admin route, with the scope that its token needs."""
-    return {
-        (method, route.path_format): inspect.getclosurevars(needed.call).nonlocals["scope"]
-        for router in ROUTERS
-        for route in router.routes
-        if isinstance(route, APIRoute)
-        for needed in route.dependant.dependencies
-        if needed.call is not None and "scope" in inspect.getclosurevars(needed.call).nonlocals
-        for method in route.methods or ()
-    }
-
-
 def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
-    scope = BESIDE.get(path) or scopes().get((method, path))
-    said = operation.get("description") or ("" if scope and path not in BESIDE else operation["summary"])
+    scopes = {(each.method, each.path): each.scope for each in matrix()}
+    scope = scopes[method, path]
+    beside = {each.path for each in (*BESIDE, *OPEN)}
+    said = operation.get("description") or (operation["summary"] if path in beside else "")
     parts = [f"### `{method} {path}`"]
     if said:
         parts.append(sentence(said).rstrip(".") + ".")

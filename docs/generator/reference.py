@@ -8,6 +8,7 @@ from typing import Final
 
 import asyncpg
 
+from docs.generator.access import access_block
 from docs.generator.cli import cli_block
 from docs.generator.http import http_block, openapi_json
 from docs.generator.metrics import metrics_block
@@ -21,7 +22,7 @@ from postroom.metrics.families import families
 from postroom.metrics.gauges import read_gauges
 from tests.fixtures.api import running_api
 
-PAGES: Final = ("settings.md", "cli.md", "metrics.md", "http.md", "sql.md", "database-roles.md")
+PAGES: Final = ("settings.md", "cli.md", "metrics.md", "http.md", "access.md", "sql.md", "database-roles.md")
 
 
 async def reference(dsn: str, folder: Path) -> dict[str, str]:
@@ -39,6 +40,7 @@ async def reference(dsn: str, folder: Path) -> dict[str, str]:
         "cli": cli_block(),
         "metrics": metrics_block(await _exported(dsn, folder), from_database),
         "http": http_block(),
+        "access": access_block(),
         "sql": sql,
         "database-roles": roles,
     }

@@ -59,6 +59,8 @@ begin
                 ('export_record',           'ra',   'rd',   'r', ''),
                 -- who may get in, and what was done
                 ('token',                   '',     'raw',  '',  ''),
+                ('living_token',            '',     'r',    '',  ''),
+                ('publisher_limit',         '',     'rawd', 'r', ''),
                 ('console_session',         'rd',   'rawd', '',  ''),
                 ('sign_in_link',            'rd',   'rad',  '',  ''),
                 ('audit',                   '',     'r',    '',  ''),
@@ -106,6 +108,7 @@ begin
                 ('unknown_channel',         '',     '',     '',  ''),
                 ('check_reference',         '',     '',     '',  ''),
                 ('check_reserved',          '',     '',     '',  ''),
+                ('check_publisher',         '',     '',     '',  ''),
                 ('check_size',              '',     '',     '',  ''),
                 ('payload_bytes_max',       '',     '',     '',  ''),
                 ('key_scope',               '',     '',     '',  ''),

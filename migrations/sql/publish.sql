@@ -193,6 +193,9 @@ begin
             perform postroom.check_reserved();
         end if;
     end if;
+    if exists (select from postroom.publisher_limit l where l.role = session_user) then
+        perform postroom.check_publisher(messages);
+    end if;
     ids := postroom.uuid7s(jsonb_array_length(messages));
     -- Publishers of one ordering key follow each other, so that the order of numbers is the order
     -- of commits. Taken in one order, so that two batches cannot wait for each other. Stripe's events come in batches of
@@ -353,6 +356,10 @@ begin
     end if;
     if publish.channel = 'stripe' or starts_with(publish.key, 'stripe:') then
         perform postroom.check_reserved();
+    end if;
+    if exists (select from postroom.publisher_limit l where l.role = session_user) then
+        perform postroom.check_publisher(jsonb_build_array(jsonb_build_object(
+            'channel', publish.channel, 'tenant', publish.tenant, 'payload', publish.payload)));
     end if;
     if publish.deliver_at >= '9999-01-01' then
         raise invalid_parameter_value using message = 'deliver_at must be before the year 9999';

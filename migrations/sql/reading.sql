@@ -1,6 +1,7 @@
 -- The tables that have payloads or secrets, without them: for people and reports that look and change nothing. What a
 -- receiver answered is left out, too, for it may repeat what it got. Each column is here by name, so that one that is
--- added is shown by decision; it comes last, for a view keeps the order of its columns. May be run again.
+-- added is shown by decision; it comes last, for a view keeps the order of its columns. Two
+-- more of them are in reach.sql. May be run again.
 
 create or replace view postroom.message_view as
 select id, channel, type, tenant, key, correlation_id, ordering_key, traceparent, deliveries, xid, created_at, published_by,
@@ -26,11 +27,3 @@ select id, tenant, substring(url from '^[A-Za-z]+://') || substring(url from '^[
     types, description, state, parked_reason, previous_secret_until, created_at, updated_at, failing_since, disabled_at,
     release_pace
 from postroom.endpoint;
-
-create or replace view postroom.token_view as
-select id, name, scopes, created_at, expires_at, revoked_at, last_used_at
-from postroom.token;
-
-create or replace view postroom.audit_view as
-select id, at, actor, action, subject, request_id
-from postroom.audit;

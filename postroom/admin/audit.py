@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from postroom.base import json
 from postroom.base.bounded_page import BoundedPage, as_kind, bounded_page
 from postroom.base.cursor import decode_cursor
 from postroom.base.db import Connection, Record, Transactions, query
+from postroom.outbox.reach import EVERYTHING, Reach
 
 _INSERT = query(__package__, "insert_audit")
 _TRAIL = query(__package__, "list_trail")
@@ -27,11 +29,16 @@ NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something: how the trail names them, what they may do, and in which request."""
+    """Who does something: how the trail names them, what they may do, in which request, with which token.
+
+    `reach`: whose messages they see and touch, on which channels.
+    """
 
     name: str
     scopes: frozenset[str] = frozenset()
     request_id: str | None = None
+    token_id: UUID | None = None
+    reach: Reach = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class AuditEntry:
     subject: str
     detail: dict[str, Any]
     request_id: str | None
+    token_id: UUID | None
 
 
 async def record(
@@ -50,7 +58,8 @@ async def record(
 ) -> None:
     """Write one entry. Transaction: the caller's, so that no change is without its entry."""
     shown = str(subject)[:SUBJECT_LENGTH_MAX]
-    await conn.execute(_INSERT, actor.name, action, shown, json.encode(detail), actor.request_id)
+    told = json.encode(detail)
+    await conn.execute(_INSERT, actor.name, action, shown, told, actor.request_id, actor.token_id)
 
 
 async def prune(conn: Connection, *, days: int, batch_max: int) -> int:
@@ -115,4 +124,5 @@ def _line(row: Record) -> str:
     """An `at` always has microseconds and the zone UTC, so that lines sort as text."""
     entry = {**row, "at": row["at"].astimezone(UTC).isoformat(timespec="microseconds")}
     entry["detail"] = json.decode(row["detail"])
+    entry["token_id"] = str(row["token_id"]) if row["token_id"] else None
     return f"{json.encode(entry)}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from postroom.admin.audit import Actor, record
+from postroom.admin.reach import check_covered
 from postroom.base.db import Connection
 from postroom.base.errors import Conflict
 from postroom.channels.webhooks import deployment_secret, endpoints, store
@@ -19,6 +21,7 @@ from postroom.channels.webhooks.payload import check_payload
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.ledger import recovery
 from postroom.outbox.ledger.recovery import Found, Recovery
+from postroom.outbox.model import Channel
 
 PING_TYPE: Final = "postroom.ping"
 
@@ -36,7 +39,8 @@ async def create(
     keyring: Keyring,
     actor: Actor,
 ) -> EndpointSecret:
-    """See `endpoints.create_endpoint`."""
+    """See `endpoints.create_endpoint`. Errors: also `NotAllowed` for a tenant beyond the actor's reach."""
+    check_covered(actor, tenant=tenant, channel=Channel.WEBHOOK)
     made = await endpoints.create_endpoint(
         conn,
         tenant=tenant,
@@ -141,6 +145,7 @@ async def recover(
         return found, None
     if endpoint.state is not EndpointState.ENABLED:
         raise Conflict(f"the endpoint is {endpoint.state}: resume it first")
+    wanted = replace(wanted, tenant=endpoint.tenant)
     run_id = await recovery.start_recovery(conn, wanted, actor=actor.name, pace_per_s=pace_per_s)
     asked = {name: value for name, value in wanted.described().items() if name != "endpoint"}
     await _record(conn, actor, "recover", endpoint, run=str(run_id), pace_per_s=pace_per_s, **asked)

@@ -6,8 +6,9 @@ from typing import Literal
 from uuid import UUID
 
 from postroom.admin.audit import Actor, record
+from postroom.admin.scopes import Scope
 from postroom.base.db import Connection
-from postroom.base.errors import Conflict
+from postroom.base.errors import Conflict, NotAllowed
 from postroom.encryption.keyring import Keyring
 from postroom.outbox import store
 from postroom.outbox.ledger.story import MessageStory, fetch_message
@@ -48,7 +49,12 @@ async def show_payload(
     how: Literal["reveal", "preview"],
     actor: Actor,
 ) -> MessageStory:
-    """The message with its payload, for somebody who asked to see it. Errors: `NotFound`."""
-    story = await fetch_message(conn, message_id, keyring=keyring)
+    """The message with its payload, for somebody who asked to see it; the trail says who looked.
+
+    Errors: `NotFound`; `NotAllowed` without the scope `payload:read`. Transaction: the caller's.
+    """
+    if Scope.PAYLOAD_READ not in actor.scopes:
+        raise NotAllowed(f"{actor.name} lacks the scope {Scope.PAYLOAD_READ}")
+    story = await fetch_message(conn, message_id, keyring=keyring, reach=actor.reach)
     await record(conn, actor, f"message.{how}", message_id)
     return story

@@ -53,7 +53,11 @@ async def replay_many(
     pace_per_s: float = 0.0,
     actor: Actor,
 ) -> Replayed:
-    """Start a run over the oldest that match, at most `limit`; nothing is written when nothing matches."""
+    """Start a run over the oldest that match, at most `limit`; nothing is written when nothing matches.
+
+    Of what the actor does not reach, nothing matches.
+    """
+    wanted = wanted.within(actor.reach)
     started = await replay_runs.start_run(conn, wanted, actor=actor.name, limit=limit, pace_per_s=pace_per_s)
     if started.run_id is not None:
         detail = {"replayed": started.count, "pace_per_s": pace_per_s, "filter": wanted.described()}

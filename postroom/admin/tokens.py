@@ -9,20 +9,24 @@ import secrets
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from postroom.admin.audit import Actor, record
-from postroom.base.db import Connection, Record, fetch_one, query
-from postroom.base.errors import InvalidInput, NotAllowed, NotFound
+from postroom.admin.scopes import Scope as Scope
+from postroom.admin.scopes import parse_scopes as parse_scopes
+from postroom.base.db import Connection, Record, query
+from postroom.base.errors import InvalidInput, NotAllowed, NotAuthenticated, NotFound
 from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.model import Channel
+from postroom.outbox.reach import EVERYTHING, Reach
 
 PREFIX: Final = "pr_"
 SECRET_BYTES: Final = 20
 CHECKSUM_LENGTH: Final = 7
 NAME_LENGTH_MAX: Final = 200
+TENANTS_MAX: Final = 1_000
 _SHAPE: Final = re.compile(rf"{PREFIX}([a-z2-7]{{32}})([a-z2-7]{{{CHECKSUM_LENGTH}}})")
 
 _INSERT = query(__package__, "insert_token")
@@ -34,39 +38,34 @@ _KEEP_HASH = query(__package__, "keep_token_hash")
 _HASHED: Final = "token"
 
 
-class Scope(StrEnum):
-    """What a token may do."""
-
-    ADMIN_READ = "admin:read"
-    OUTBOX_REPLAY = "outbox:replay"
-    OUTBOX_CANCEL = "outbox:cancel"
-    JOBS_RUN = "jobs:run"
-    EVENTS_WRITE = "events:write"
-    METRICS_READ = "metrics:read"
-    ENDPOINTS_WRITE = "endpoints:write"
-    CIRCUITS_WRITE = "circuits:write"
-    CHANNELS_WRITE = "channels:write"
-    TOKENS_WRITE = "tokens:write"
-    SUPPRESSIONS_WRITE = "suppressions:write"
-    ERASURE_WRITE = "erasure:write"
-
-
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept: everything but the secret."""
+    """A token as it is kept: everything but the secret.
+
+    `ancestors`: the token it was made with, that one's own, and so on, the nearest last. It works no longer
+    than any of them. `living`: whether it works.
+    """
 
     id: UUID
     name: str
     scopes: frozenset[str]
+    reach: Reach
+    ancestors: tuple[UUID, ...]
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    living: bool = True
 
     @property
     def actor(self) -> str:
         """How the audit trail names whoever used it."""
         return f"token:{self.name}"
+
+    @property
+    def parent_id(self) -> UUID | None:
+        """The token that it was made with."""
+        return self.ancestors[-1] if self.ancestors else None
 
 
 def generate_token() -> str:
@@ -86,53 +85,67 @@ def hash_token(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def parse_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
-    """Scopes by name, each once. Errors: `InvalidInput` naming the known ones."""
-    known = {scope.value: scope for scope in Scope}
-    chosen: dict[Scope, None] = {}
-    for name in names:
-        if name not in known:
-            raise InvalidInput(f"unknown scope {name[:50]!r}; known: {', '.join(known)}", field="scopes")
-        chosen[known[name]] = None
-    if not chosen:
-        raise InvalidInput(f"a token needs at least one scope of {', '.join(known)}", field="scopes")
-    return tuple(chosen)
-
-
 async def create(
     conn: Connection,
     *,
     name: str,
     scopes: Iterable[str],
+    tenants: Iterable[str] | None = None,
+    channels: Iterable[str] | None = None,
     expires_at: datetime | None = None,
+    lifetime: timedelta | None,
     keyring: Keyring,
     actor: Actor,
 ) -> tuple[str, Token]:
-    """Make a token. Nobody gives away more than they may do themselves.
+    """Make a token. Nobody gives away more than they may do and reach themselves.
 
+    `tenants`, `channels`: all that the actor reaches, unless told. `lifetime`: it ends after that, unless
+    `expires_at` is told, and never after the token that it is made with.
     Returns: the secret, which cannot be had again, and what is kept.
-    Errors: `InvalidInput` naming the field; `NotAllowed` for scopes that the actor lacks.
+    Errors: `InvalidInput` naming the field; `NotAllowed` for what the actor lacks; `NotAuthenticated` where
+    the actor's own token has ended.
     Transaction: the caller's; it works once that commits.
     """
     chosen = parse_scopes(scopes)
     if beyond := [scope.value for scope in chosen if scope not in actor.scopes]:
         raise NotAllowed(f"you lack {', '.join(beyond)} yourself", field="scopes")
-    secret, token = await insert_token(conn, name=name, scopes=chosen, expires_at=expires_at, keyring=keyring)
-    await record(conn, actor, "token.create", token.id, name=token.name, scopes=sorted(token.scopes))
+    reach = actor.reach.narrowed(tenants, channels)
+    if not reach.within(actor.reach):
+        raise NotAllowed("you do not reach all of these yourself", field="tenants" if tenants else "channels")
+    secret, token = await insert_token(
+        conn,
+        name=name,
+        scopes=chosen,
+        reach=reach,
+        expires_at=expires_at,
+        lifetime=lifetime,
+        parent_id=actor.token_id,
+        keyring=keyring,
+    )
+    ends = {"expires_at": token.expires_at.isoformat()} if token.expires_at else {}
+    given = {"name": token.name, "scopes": sorted(token.scopes), **ends, **reach.described()}
+    await record(conn, actor, "token.create", token.id, **given)
     return secret, token
 
 
 async def revoke(conn: Connection, token_id: UUID, *, actor: Actor) -> Token:
-    """End a token; processes that know it forget it within 5 s, and its sessions end with it.
+    """End a token and what was made with it; processes that know one forget it within 5 s. Sessions end, too.
 
+    Who reaches not everything ends their own token and what was made with it, and finds no other.
     Errors: `NotFound`. Transaction: the caller's.
     """
-    row = await conn.fetchrow(_MARK_REVOKED, token_id)
+    row = await conn.fetchrow(_MARK_REVOKED, token_id, own_tokens(actor))
     if row is None:
         raise NotFound("there is no token with this id")
     token = _token(row)
-    await record(conn, actor, "token.revoke", token.id, name=token.name)
+    children = {"children": row["children"]} if row["children"] else {}
+    await record(conn, actor, "token.revoke", token.id, name=token.name, **children)
     return token
+
+
+def own_tokens(actor: Actor) -> UUID | None:
+    """The token within whose family an actor stays who does not reach everything; see `list_tokens`."""
+    return actor.token_id if actor.reach.limited else None
 
 
 async def insert_token(
@@ -140,20 +153,44 @@ async def insert_token(
     *,
     name: str,
     scopes: tuple[Scope, ...],
+    reach: Reach = EVERYTHING,
     expires_at: datetime | None = None,
+    lifetime: timedelta | None = None,
+    parent_id: UUID | None = None,
     keyring: Keyring = NO_KEYS,
 ) -> tuple[str, Token]:
     """The row of a new token, without a place in the trail; `create` is what an operator calls.
 
     Returns: the secret and what is kept.
-    Errors: `InvalidInput` for a name that is empty, too long or not printable.
+    Errors: `InvalidInput` for a name that is empty, too long or not printable, and for tenants and channels
+    that cannot be; `NotAuthenticated` where the parent has ended.
     """
     if not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable():
         raise InvalidInput(f"a token's name is 1 to {NAME_LENGTH_MAX} printable characters", field="name")
+    check_reach(reach)
     secret = generate_token()
-    kept = keyring.hashes(_HASHED, secret)[0]
-    row = await fetch_one(conn, _INSERT, name, kept, [str(s) for s in scopes], expires_at)
+    row = await conn.fetchrow(
+        _INSERT,
+        *(name, keyring.hashes(_HASHED, secret)[0], [str(s) for s in scopes], expires_at),
+        lifetime.total_seconds() if lifetime else None,
+        *reach.parameters(),
+        parent_id,
+    )
+    if row is None:
+        raise NotAuthenticated("the token that this one would be made with has ended")
     return secret, _token(row)
+
+
+def check_reach(reach: Reach) -> None:
+    """Errors: `InvalidInput` for tenants and channels that cannot be, and for none."""
+    if reach.tenants is not None and not (
+        1 <= len(reach.tenants) <= TENANTS_MAX and all(1 <= len(t) <= NAME_LENGTH_MAX for t in reach.tenants)
+    ):
+        raise InvalidInput(
+            f"1 to {TENANTS_MAX:,} tenants of 1 to {NAME_LENGTH_MAX} characters", field="tenants"
+        )
+    if reach.channels is not None and not (reach.channels and reach.channels <= set(Channel)):
+        raise InvalidInput(f"one or more of {', '.join(Channel)}", field="channels")
 
 
 async def find_living_token(conn: Connection, text: str, keyring: Keyring) -> Token | None:
@@ -185,14 +222,27 @@ async def fetch_living_token(conn: Connection, token_hash: bytes) -> Token | Non
     return _token(row)
 
 
-async def list_tokens(conn: Connection, *, below_id: UUID | None = None, limit: int = 200) -> list[Token]:
-    """Newest first, revoked and expired ones too; `below_id` continues after the last one seen."""
-    return [_token(row) for row in await conn.fetch(_LIST, limit, below_id)]
+async def list_tokens(
+    conn: Connection, *, below_id: UUID | None = None, within: UUID | None = None, limit: int = 200
+) -> list[Token]:
+    """Newest first, revoked and expired ones too; `below_id` continues after the last one seen.
+
+    `within`: only this token and what was made with it.
+    """
+    return [_token(row) for row in await conn.fetch(_LIST, limit, below_id, within)]
 
 
 def _token(row: Record) -> Token:
-    values = {field.name: row[field.name] for field in fields(Token)}
-    return Token(**{**values, "scopes": frozenset(row["scopes"])})
+    own = {field.name for field in fields(Token)} & set(row.keys())
+    values = {name: row[name] for name in own}
+    return Token(
+        **{
+            **values,
+            "scopes": frozenset(row["scopes"]),
+            "reach": Reach.of(row["tenants"], row["channels"]),
+            "ancestors": tuple(row["ancestors"]),
+        }
+    )
 
 
 def _checksum(body: str) -> str:

@@ -43,13 +43,21 @@ class Gate:
         self._failed_tokens = FailureLimit(clock=clock, count_max=failures_max)
         self._audited_refusals = RateLimiter(clock=clock, count_max=audited_refusals_max)
 
-    async def admit(self, connection: HTTPConnection, scope: Scope) -> Actor:
-        """Errors: `NotAuthenticated`, `NotAllowed`, `TooManyFailures`."""
+    async def admit(self, connection: HTTPConnection, scope: Scope, *, keeps_to_reach: bool) -> Actor:
+        """Whoever calls, if they may.
+
+        `keeps_to_reach`: whether what is asked for is kept to what the caller reaches. Where it is not, a
+        caller who does not reach everything is refused.
+        Errors: `NotAuthenticated`, `NotAllowed`, `TooManyFailures`.
+        """
         token = await self.identify(connection)
         if scope not in token.scopes:
-            await self._audit(connection, "scope", actor=token.actor, scope=scope.value)
+            await self._audit(connection, "scope", token=token, scope=scope.value)
             raise NotAllowed(f"the token {token.name!r} lacks the scope {scope}")
-        return Actor(token.actor, token.scopes, _request_id(connection))
+        if token.reach.limited and not keeps_to_reach:
+            await self._audit(connection, "reach", token=token)
+            raise NotAllowed(f"the token {token.name!r} is limited to some tenants or channels; this is not")
+        return Actor(token.actor, token.scopes, _request_id(connection), token.id, token.reach)
 
     async def identify(self, connection: HTTPConnection) -> Token:
         """Whose token it is, whatever it may do. Errors: `NotAuthenticated`, `TooManyFailures`."""
@@ -70,7 +78,7 @@ class Gate:
         return token
 
     async def _audit(
-        self, connection: HTTPConnection, why: str, *, actor: str = "anonymous", **detail: object
+        self, connection: HTTPConnection, why: str, *, token: Token | None = None, **detail: object
     ) -> None:
         """One entry a refusal, within a limit a minute for each reason: a flood of one hides no other."""
         known = {"client": _client(connection), "why": why, **detail}
@@ -79,7 +87,11 @@ class Gate:
             return
         async with context_of(connection).transaction() as conn:
             asked = remove_secrets(_asked(connection))[:SUBJECT_LENGTH_MAX]
-            who = Actor(actor, request_id=_request_id(connection))
+            who = Actor(
+                token.actor if token else "anonymous",
+                request_id=_request_id(connection),
+                token_id=token.id if token else None,
+            )
             await record(conn, who, "auth.refused", asked, **known)
 
 
@@ -104,10 +116,10 @@ def bearer_text(connection: HTTPConnection) -> str | None:
     return text
 
 
-async def admit(connection: HTTPConnection, scope: Scope) -> Actor:
-    """For routes without FastAPI; see `Gate.admit`."""
+async def admit(connection: HTTPConnection, scope: Scope, *, keeps_to_reach: bool = False) -> Actor:
+    """For every route; see `Gate.admit`."""
     gate: Gate = connection.app.state.gate
-    return await gate.admit(connection, scope)
+    return await gate.admit(connection, scope, keeps_to_reach=keeps_to_reach)
 
 
 async def may(connection: HTTPConnection, scope: Scope) -> bool:
@@ -116,6 +128,7 @@ async def may(connection: HTTPConnection, scope: Scope) -> bool:
         return False
     gate: Gate = connection.app.state.gate
     try:
-        return scope in (await gate.identify(connection)).scopes
+        token = await gate.identify(connection)
     except PostroomError:
         return False
+    return scope in token.scopes and not token.reach.limited

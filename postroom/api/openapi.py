@@ -25,7 +25,7 @@ _TOKEN: Final[list[dict[str, list[str]]]] = [{"HTTPBearer": []}]
 async def openapi(request: Request) -> Response:
     """The OpenAPI document; outside of dev it needs `admin:read`."""
     if context_of(request).settings.prod:
-        await admit(request, Scope.ADMIN_READ)
+        await admit(request, Scope.ADMIN_READ, keeps_to_reach=True)
     return JSONResponse(document(request.app.state.admin))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -39,6 +40,9 @@ UP_ENVIRONMENT: Final = "environment"
 
 STRIPE_IS_ON: Final = ("POSTROOM_STRIPE__API_KEY", "POSTROOM_ROUTES", "POSTROOM_HANDLERS")
 """Each of these alone says that Stripe's events are awaited."""
+
+TOKEN_DAYS: Final = 90
+"""Of an access token in prod."""
 
 
 class Environment(StrEnum):
@@ -185,8 +189,8 @@ class OidcSettings(BaseModel):
     claim: str = "groups"
     """The claim that says what somebody is."""
     scopes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """What each value of the claim may do, as JSON: `{"oncall": ["admin:read"]}`; `*` stands for everybody.
-    """
+    """What each value of the claim may do, scopes or roles, as JSON: `{"sre": ["on-call"]}`; `*` stands for
+    everybody."""
     redirect_url: str | None = None
     """`https://…/console/oidc/return`, where a proxy changes the address."""
 
@@ -225,6 +229,8 @@ class Settings(BaseSettings):
     """Local database, logs, exports."""
     metrics_token: SecretStr | None = None
     """Bearer token of `/metrics`, of 16 characters at least: `openssl rand -hex 24`."""
+    token_days: int | None = Field(default=None, ge=1, le=3_650)
+    """Days after which a new access token ends, if not told. Unset: 90 in `prod`, in `dev` never."""
     log_json: bool | None = None
     """One JSON object a line. Unset: in `prod` only."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -271,6 +277,12 @@ class Settings(BaseSettings):
     @property
     def prod(self) -> bool:
         return self.env is Environment.PROD
+
+    @property
+    def token_lifetime(self) -> timedelta | None:
+        """Of a new access token that does not say itself when it ends."""
+        days = TOKEN_DAYS if self.token_days is None and self.prod else self.token_days
+        return None if days is None else timedelta(days=days)
 
     @property
     def json_lines(self) -> bool:

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "routes": "The routes file and the handlers, tried without a database.",
     "stripe": "Stripe's events.",
     "token": "Access tokens of the HTTP API.",
+    "sessions": "Who is signed in to the console; end a session.",
     "suppression": "Addresses that are never emailed.",
     "encryption": "Payloads encrypted at rest (POSTROOM_ENCRYPTION__KEYS).",
     "audit": "The audit trail: who changed or looked at what.",

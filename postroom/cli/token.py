@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from postroom.admin import tokens as actions
-from postroom.admin.tokens import Scope, Token, list_tokens, parse_scopes
+from postroom.admin.scopes import ROLES, Scope, parse_scopes
+from postroom.admin.tokens import Token, list_tokens
+from postroom.base.errors import InvalidInput
 from postroom.base.ids import parse_uuid
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
 from postroom.console.access.sign_in_link import create_sign_in_link
+from postroom.outbox.model import Channel
 
 group = typer.Typer(help="Access tokens of the HTTP API.", no_args_is_help=True)
 
 _SCOPES = ", ".join(Scope)
+_ROLES = ", ".join(ROLES)
 
 
 @group.command(
     epilog=examples(
-        "postroom token create --name billing --scope events:write",
-        "postroom token create --name on-call --scope admin:read --scope outbox:replay --expires-days 90",
+        "postroom token create --name billing --scope events:write --tenant acme --channel webhook",
+        "postroom token create --name ada --role on-call --expires-days 30",
     )
 )
 def create(
     name: Annotated[str, typer.Option(help="Whose it is; the audit trail shows it.")],
-    scope: Annotated[list[str], typer.Option(help=f"What it may do; repeat it for more: {_SCOPES}.")],
+    *,
+    scope: Annotated[
+        list[str] | None, typer.Option(help=f"What it may do; repeat it for more: {_SCOPES}.")
+    ] = None,
+    role: Annotated[list[str] | None, typer.Option(help=f"The scopes of a role: {_ROLES}.")] = None,
+    tenant: Annotated[
+        list[str] | None, typer.Option(help="Only this tenant's messages and endpoints; repeat it for more.")
+    ] = None,
+    channel: Annotated[
+        list[Channel] | None, typer.Option(help="Only this channel; repeat it for more.")
+    ] = None,
     expires_days: Annotated[
-        int | None, typer.Option(min=1, max=3_650, help="Expires after this many days.")
+        int | None,
+        typer.Option(
+            min=1, max=3_650, help="Ends after this many days; else POSTROOM_TOKEN_DAYS, which is 90 in prod."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -38,15 +56,24 @@ def create(
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
     secret, made = in_transaction(
         lambda s: actions.create(
-            s.conn, name=name, scopes=scope, expires_at=expires_at, keyring=s.keyring, actor=s.actor
+            s.conn,
+            name=name,
+            scopes=[*(scope or ()), *_scopes_of(role or ())],
+            tenants=tenant,
+            channels=channel,
+            expires_at=expires_at,
+            lifetime=s.settings.token_lifetime,
+            keyring=s.keyring,
+            actor=s.actor,
         )
     )
     if as_json:
-        print_json({"secret": secret, "token": made})
+        print_json({"secret": secret, "token": _shown(made)})
         return
     print(secret)
+    ends = f" It ends on {made.expires_at:%Y-%m-%d}." if made.expires_at else ""
     print(
-        f"Keep it safe: it is shown only now. Id {made.id}, scopes {', '.join(sorted(made.scopes))}.",
+        f"Keep it safe: it is shown only now. Id {made.id}, scopes {', '.join(sorted(made.scopes))}.{ends}",
         file=sys.stderr,
     )
 
@@ -60,18 +87,24 @@ def list_(as_json: JsonFlag = False) -> None:
 
     tokens = in_session(work)
     if as_json:
-        print_json(tokens)
+        print_json([_shown(token) for token in tokens])
         return
     print_table(
-        ("ID", "NAME", "SCOPES", "STATE", "CREATED", "LAST USED"),
-        ((t.id, t.name, " ".join(sorted(t.scopes)), _state(t), t.created_at, t.last_used_at) for t in tokens),
+        ("ID", "NAME", "SCOPES", "LIMITED TO", "STATE", "CREATED", "LAST USED", "ENDS"),
+        (
+            (
+                *(t.id, t.name, " ".join(sorted(t.scopes)), _limits(t), _state(t)),
+                *(t.created_at, t.last_used_at, t.expires_at),
+            )
+            for t in tokens
+        ),
         empty="There is no token yet. Make one: postroom token create --name N --scope admin:read",
     )
 
 
 @group.command(epilog=examples("postroom token revoke 0198c5e2-7b1c-7cc3-8f6e-0f4d7a6b9c10"))
 def revoke(token_id: Annotated[str, typer.Argument(help="The id that `token list` shows.")]) -> None:
-    """Revoke a token. Running processes refuse it within 5 s."""
+    """Revoke a token, and those that were made with it. Running processes refuse them within 5 s."""
     identity = parse_uuid(token_id, field="TOKEN_ID")
     revoked = in_transaction(lambda s: actions.revoke(s.conn, identity, actor=s.actor))
     print(f"Revoked {revoked.name}.")
@@ -106,9 +139,27 @@ def sign_in_link(
     print(in_transaction(work))
 
 
+def _scopes_of(roles: Iterable[str]) -> list[str]:
+    """Errors: `InvalidInput` naming the roles."""
+    if unknown := [role for role in roles if role not in ROLES]:
+        raise InvalidInput(f"unknown role {unknown[0][:50]!r}; known: {', '.join(ROLES)}", field="role")
+    return [scope for role in roles for scope in ROLES[role]]
+
+
+def _shown(token: Token) -> dict[str, object]:
+    """As the API shows it."""
+    tenants, channels = token.reach.parameters()
+    own = {name: getattr(token, name) for name in Token.__slots__ if name not in ("reach", "ancestors")}
+    return {**own, "tenants": tenants, "channels": channels, "parent_id": token.parent_id}
+
+
+def _limits(token: Token) -> str:
+    return " ".join(name for names in token.reach.described().values() for name in names)
+
+
 def _state(token: Token) -> str:
     if token.revoked_at is not None:
         return "revoked"
     if token.expires_at is not None and token.expires_at <= datetime.now(UTC):
         return "expired"
-    return "living"
+    return "living" if token.living else "ended with its parent"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote, urlencode
 
 import asyncpg
@@ -14,13 +14,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from postroom.admin.audit import Actor
-from postroom.admin.tokens import Scope
+from postroom.admin.reach import Check
+from postroom.admin.scopes import Scope
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY
 from postroom.base.errors import InvalidInput, NotAllowed, PostroomError, Unavailable
 from postroom.base.log import get_logger
 from postroom.console.access.security import Form, check_origin, field, protect, read_form
 from postroom.console.access.sessions import Session, fetch_session
 from postroom.console.context import Console
+from postroom.console.view.parameters import path_id
 from postroom.console.view.templates import render
 
 log = get_logger(__name__)
@@ -49,7 +51,10 @@ class PageRequest:
     @property
     def actor(self) -> Actor:
         """For the audit row of what they do."""
-        return actor_of(self.http, self.session.actor, self.session.scopes)
+        session = self.session
+        return replace(
+            actor_of(self.http, session.actor, session.scopes), token_id=session.token_id, reach=session.reach
+        )
 
     def may(self, scope: Scope) -> bool:
         return self.session.may(scope)
@@ -75,6 +80,9 @@ class PageRequest:
         return response
 
 
+Keeps: TypeAlias = Check | Literal["page"] | None
+"""How a page keeps to the reach of who is limited to some tenants or channels: what its path names is
+checked, or the page hands the reach on itself. None: it does not, and refuses them."""
 Page = Callable[[PageRequest], Awaitable[Response]]
 Action = Callable[[PageRequest, Form], Awaitable[Response]]
 
@@ -86,7 +94,7 @@ class PageFactory:
         self.console = console
         self.templates = templates
 
-    def page(self, page: Page, *, scope: Scope = Scope.ADMIN_READ) -> Endpoint:
+    def page(self, page: Page, *, scope: Scope = Scope.ADMIN_READ, keeps: Keeps = None) -> Endpoint:
         """For somebody with `scope`; whoever is not signed in is sent to sign in and comes back."""
 
         async def endpoint(request: Request) -> Response:
@@ -95,12 +103,12 @@ class PageFactory:
                 place = request.url.path + ("?" + request.url.query if request.url.query else "")
                 return RedirectResponse("/console/sign-in?" + urlencode({"next": place}), status_code=303)
             request.state.session = session
-            _require(session, scope)
+            await self._require(request, session, scope, keeps)
             return await page(PageRequest(self.console, self.templates, request, session))
 
         return self.guarded(endpoint)
 
-    def action(self, action: Action, *, scope: Scope) -> Endpoint:
+    def action(self, action: Action, *, scope: Scope, keeps: Keeps = None) -> Endpoint:
         """For a form of somebody with `scope`, sent from a page of this very session."""
 
         async def endpoint(request: Request) -> Response:
@@ -112,7 +120,7 @@ class PageFactory:
             form = await read_form(request)
             if not hmac.compare_digest(field(form, "csrf").encode(), session.csrf_token.encode()):
                 raise NotAllowed("this form is too old, or not from this session: reload the page")
-            _require(session, scope)
+            await self._require(request, session, scope, keeps)
             return await action(PageRequest(self.console, self.templates, request, session), form)
 
         return self.guarded(endpoint)
@@ -135,6 +143,17 @@ class PageFactory:
             return protect(response)
 
         return guard
+
+    async def _require(self, request: Request, session: Session, scope: Scope, keeps: Keeps) -> None:
+        """Errors: `NotAllowed`; `NotFound` where what the path names is beyond the session's reach."""
+        if not session.may(scope):
+            raise NotAllowed(f"{session.actor} lacks the scope {scope}")
+        if not session.reach.limited or keeps == "page":
+            return
+        if keeps is None:
+            raise NotAllowed(f"{session.actor} is limited to some tenants or channels; this is not")
+        async with self.console.snapshot() as conn:
+            await keeps(conn, path_id(request), session.reach)
 
     async def session(self, request: Request) -> Session | None:
         secret = request.cookies.get(cookie_name(self.console, request))
@@ -160,11 +179,6 @@ def secure(console: Console, request: Request) -> bool:
 
 def cookie_name(console: Console, request: Request) -> str:
     return "__Host-postroom" if secure(console, request) else "postroom_session"
-
-
-def _require(session: Session, scope: Scope) -> None:
-    if not session.may(scope):
-        raise NotAllowed(f"{session.actor} lacks the scope {scope}")
 
 
 def common_values(request: Request) -> dict[str, Any]:

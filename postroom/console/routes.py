@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from postroom.admin.reach import check_endpoint, check_message, check_run
+from postroom.admin.scopes import Scope
 from postroom.admin.token_verifier import TokenVerifier
-from postroom.admin.tokens import Scope
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.base.errors import NotFound
@@ -20,7 +21,7 @@ from postroom.console.access.oidc import OidcClient
 from postroom.console.access.oidc_sign_in import OidcSignIn
 from postroom.console.access.sign_in import SignIn, change_theme, sign_out, sign_out_everywhere
 from postroom.console.context import Console
-from postroom.console.page_request import Action, Page, PageFactory
+from postroom.console.page_request import Action, Keeps, Page, PageFactory
 from postroom.console.pages import audit as audit_page
 from postroom.console.pages import (
     channels,
@@ -48,57 +49,77 @@ from postroom.outbox.model import Adapter, Channel
 
 FAILURES_MAX: Final = 10
 
-PAGES: Final[tuple[tuple[str, Page], ...]] = (
-    ("", overview),
-    ("/messages", messages),
-    ("/messages/{id}", message.message),
-    ("/messages/{id}/preview", message.preview),
-    ("/dead-letters", dead_letters.dead_letters),
-    ("/dead-letters/replay", dead_letters.dry_run),
-    ("/replays/{id}", replays.replay),
-    ("/stripe", stripe),
-    ("/webhooks", webhooks.webhooks),
-    ("/webhooks/{id}", webhooks.webhook),
-    ("/jobs", jobs.jobs),
-    ("/jobs/{name}", jobs.job),
-    ("/circuits", circuits.circuits),
-    ("/channels", channels.channels),
-    ("/settings", settings_page.settings),
-    ("/tokens", tokens.tokens),
-    ("/audit", audit_page.trail),
-    ("/runbooks/{name}", runbook),
+
+class ConsolePage(NamedTuple):
+    """A page, what it asks for, and how it keeps to the reach of whoever does not reach everything."""
+
+    path: str
+    page: Page
+    keeps: Keeps = None
+    scope: Scope = Scope.ADMIN_READ
+
+
+class ConsoleAction(NamedTuple):
+    """The same of a form."""
+
+    path: str
+    scope: Scope
+    action: Action
+    keeps: Keeps = None
+
+
+PAGES: Final = (
+    ConsolePage("", overview, "page"),
+    ConsolePage("/messages", messages, "page"),
+    ConsolePage("/messages/{id}", message.message, check_message),
+    ConsolePage("/messages/{id}/preview", message.preview, check_message, Scope.PAYLOAD_READ),
+    ConsolePage("/dead-letters", dead_letters.dead_letters, "page"),
+    ConsolePage("/dead-letters/replay", dead_letters.dry_run, "page"),
+    ConsolePage("/replays/{id}", replays.replay, check_run),
+    ConsolePage("/stripe", stripe),
+    ConsolePage("/webhooks", webhooks.webhooks, "page"),
+    ConsolePage("/webhooks/{id}", webhooks.webhook, check_endpoint),
+    ConsolePage("/jobs", jobs.jobs),
+    ConsolePage("/jobs/{name}", jobs.job),
+    ConsolePage("/circuits", circuits.circuits),
+    ConsolePage("/channels", channels.channels),
+    ConsolePage("/settings", settings_page.settings),
+    ConsolePage("/tokens", tokens.tokens, "page"),
+    ConsolePage("/audit", audit_page.trail),
+    ConsolePage("/runbooks/{name}", runbook, "page"),
 )
-ACTIONS: Final[tuple[tuple[str, Scope, Action], ...]] = (
-    ("/sign-out", Scope.ADMIN_READ, sign_out),
-    ("/sign-out-everywhere", Scope.ADMIN_READ, sign_out_everywhere),
-    ("/messages/{id}/reveal", Scope.ADMIN_READ, message.reveal),
-    ("/messages/{id}/replay", Scope.OUTBOX_REPLAY, message.replay),
-    ("/messages/{id}/resend", Scope.OUTBOX_REPLAY, message.resend),
-    ("/messages/{id}/deliver-now", Scope.OUTBOX_REPLAY, message.deliver_now),
-    ("/messages/{id}/cancel", Scope.OUTBOX_CANCEL, message.cancel),
-    ("/dead-letters/start", Scope.OUTBOX_REPLAY, dead_letters.start),
-    ("/replays/{id}/pause", Scope.OUTBOX_REPLAY, replays.pause),
-    ("/replays/{id}/resume", Scope.OUTBOX_REPLAY, replays.resume),
-    ("/replays/{id}/undo", Scope.OUTBOX_REPLAY, replays.undo),
-    ("/webhooks/create", Scope.ENDPOINTS_WRITE, webhooks.create),
-    ("/webhooks/url-secret", Scope.ENDPOINTS_WRITE, webhooks.url_secret),
-    ("/webhooks/{id}/rotate", Scope.ENDPOINTS_WRITE, webhooks.rotate),
-    ("/webhooks/{id}/park", Scope.ENDPOINTS_WRITE, webhooks.park),
-    ("/webhooks/{id}/resume", Scope.ENDPOINTS_WRITE, webhooks.resume),
-    ("/webhooks/{id}/discard", Scope.ENDPOINTS_WRITE, webhooks.discard),
-    ("/webhooks/{id}/recover", Scope.OUTBOX_REPLAY, webhooks.recover),
-    ("/webhooks/{id}/ping", Scope.ENDPOINTS_WRITE, webhooks.ping),
-    ("/stripe/{id}/reprocess", Scope.OUTBOX_REPLAY, reprocess_event),
-    ("/jobs/{name}/run", Scope.JOBS_RUN, jobs.run_now),
-    ("/jobs/{name}/pause", Scope.JOBS_RUN, jobs.pause),
-    ("/jobs/{name}/unpause", Scope.JOBS_RUN, jobs.unpause),
-    ("/circuits/change", Scope.CIRCUITS_WRITE, circuits.change),
-    ("/channels/{channel}/pause", Scope.CHANNELS_WRITE, channels.pause),
-    ("/channels/{channel}/resume", Scope.CHANNELS_WRITE, channels.resume),
-    ("/limits/set", Scope.CHANNELS_WRITE, limits.set_limit),
-    ("/limits/remove", Scope.CHANNELS_WRITE, limits.remove_limit),
-    ("/tokens/create", Scope.TOKENS_WRITE, tokens.create),
-    ("/tokens/{id}/revoke", Scope.TOKENS_WRITE, tokens.revoke),
+ACTIONS: Final = (
+    ConsoleAction("/sign-out", Scope.ADMIN_READ, sign_out, "page"),
+    ConsoleAction("/sign-out-everywhere", Scope.ADMIN_READ, sign_out_everywhere, "page"),
+    ConsoleAction("/messages/{id}/reveal", Scope.PAYLOAD_READ, message.reveal, check_message),
+    ConsoleAction("/messages/{id}/replay", Scope.OUTBOX_REPLAY, message.replay, check_message),
+    ConsoleAction("/messages/{id}/resend", Scope.OUTBOX_REPLAY, message.resend, check_message),
+    ConsoleAction("/messages/{id}/deliver-now", Scope.OUTBOX_REPLAY, message.deliver_now, check_message),
+    ConsoleAction("/messages/{id}/cancel", Scope.OUTBOX_CANCEL, message.cancel, check_message),
+    ConsoleAction("/dead-letters/start", Scope.OUTBOX_REPLAY, dead_letters.start, "page"),
+    ConsoleAction("/replays/{id}/pause", Scope.OUTBOX_REPLAY, replays.pause, check_run),
+    ConsoleAction("/replays/{id}/resume", Scope.OUTBOX_REPLAY, replays.resume, check_run),
+    ConsoleAction("/replays/{id}/undo", Scope.OUTBOX_REPLAY, replays.undo, check_run),
+    ConsoleAction("/webhooks/create", Scope.ENDPOINTS_WRITE, webhooks.create, "page"),
+    ConsoleAction("/webhooks/url-secret", Scope.ENDPOINTS_WRITE, webhooks.url_secret),
+    ConsoleAction("/webhooks/{id}/rotate", Scope.ENDPOINTS_WRITE, webhooks.rotate, check_endpoint),
+    ConsoleAction("/webhooks/{id}/park", Scope.ENDPOINTS_WRITE, webhooks.park, check_endpoint),
+    ConsoleAction("/webhooks/{id}/resume", Scope.ENDPOINTS_WRITE, webhooks.resume, check_endpoint),
+    ConsoleAction("/webhooks/{id}/discard", Scope.ENDPOINTS_WRITE, webhooks.discard, check_endpoint),
+    ConsoleAction("/webhooks/{id}/recover", Scope.OUTBOX_REPLAY, webhooks.recover, check_endpoint),
+    ConsoleAction("/webhooks/{id}/ping", Scope.ENDPOINTS_WRITE, webhooks.ping, check_endpoint),
+    ConsoleAction("/stripe/{id}/reprocess", Scope.OUTBOX_REPLAY, reprocess_event),
+    ConsoleAction("/jobs/{name}/run", Scope.JOBS_RUN, jobs.run_now),
+    ConsoleAction("/jobs/{name}/pause", Scope.JOBS_RUN, jobs.pause),
+    ConsoleAction("/jobs/{name}/unpause", Scope.JOBS_RUN, jobs.unpause),
+    ConsoleAction("/circuits/change", Scope.CIRCUITS_WRITE, circuits.change),
+    ConsoleAction("/channels/{channel}/pause", Scope.CHANNELS_WRITE, channels.pause),
+    ConsoleAction("/channels/{channel}/resume", Scope.CHANNELS_WRITE, channels.resume),
+    ConsoleAction("/limits/set", Scope.CHANNELS_WRITE, limits.set_limit),
+    ConsoleAction("/limits/remove", Scope.CHANNELS_WRITE, limits.remove_limit),
+    ConsoleAction("/tokens/create", Scope.TOKENS_WRITE, tokens.create, "page"),
+    ConsoleAction("/tokens/{id}/revoke", Scope.TOKENS_WRITE, tokens.revoke, "page"),
+    ConsoleAction("/sessions/{id}/end", Scope.TOKENS_WRITE, tokens.end_session),
 )
 
 
@@ -128,16 +149,27 @@ def console_routes(
     )
     files = static_files()
     page_factory = PageFactory(console, make_environment(files))
-    pages = [Route("/console" + path, page_factory.page(page), methods=["GET"]) for path, page in PAGES]
+    pages = [
+        Route(
+            f"/console{each.path}",
+            page_factory.page(each.page, scope=each.scope, keeps=each.keeps),
+            methods=["GET"],
+        )
+        for each in PAGES
+    ]
     actions = [
-        Route("/console" + path, page_factory.action(action, scope=scope), methods=["POST"])
-        for path, scope, action in ACTIONS
+        Route(
+            f"/console{each.path}",
+            page_factory.action(each.action, scope=each.scope, keeps=each.keeps),
+            methods=["POST"],
+        )
+        for each in ACTIONS
     ]
     return [
         # Before the pages: `create` and `change` are no ids.
         *actions,
         *_open_routes(page_factory, files),
-        Route("/console/live", page_factory.page(Live().stream), methods=["GET"]),
+        Route("/console/live", page_factory.page(Live().stream, keeps="page"), methods=["GET"]),
         *pages,
         Route("/console/{rest:path}", page_factory.guarded(_nothing)),
     ]

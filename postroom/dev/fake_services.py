@@ -101,7 +101,9 @@ async def admin_token(pool: Pool, state_dir: Path, keyring: Keyring) -> Path:
     async with transaction(pool) as conn:
         if path.exists() and await find_living_token(conn, path.read_text().strip(), keyring):
             return path
-        secret, _ = await tokens.create(conn, name=TOKEN_NAME, scopes=Scope, keyring=keyring, actor=ACTOR)
+        secret, _ = await tokens.create(
+            conn, name=TOKEN_NAME, scopes=Scope, lifetime=None, keyring=keyring, actor=ACTOR
+        )
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_text(secret + "\n")

@@ -85,6 +85,15 @@ async def token(pool: Pool, _folder: Path) -> str:
     return str(made.id)
 
 
+async def session(pool: Pool, _folder: Path) -> str:
+    return str(
+        await pool.fetchval(
+            "insert into postroom.console_session (hash, actor, scopes)"
+            " values (sha256(random()::text::bytea), 'oidc:ada', '{admin:read}') returning id"
+        )
+    )
+
+
 async def suppressed(pool: Pool, _folder: Path) -> str:
     await pool.execute("insert into postroom.suppression (address, reason) values ('ann@example.com', 'r')")
     return ""

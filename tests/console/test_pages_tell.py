@@ -257,7 +257,7 @@ async def test_who_may_only_read_is_shown_no_action_and_every_one_is_refused(
                 action for page in pages for action in _actions((await guest.get(f"/console{page}")).text)
             }
             assert bool(shown - READERS) == mighty, shown - READERS
-        for path, scope, _ in ACTIONS:
+        for path, scope, *_ in ACTIONS:
             if scope != Scope.ADMIN_READ:
                 answer = await reader.post(
                     f"/console{path}".format(id=message_ids[0], name="canary", channel="email")

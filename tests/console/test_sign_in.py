@@ -243,3 +243,18 @@ async def test_every_answer_forbids_what_is_not_ours(api: Api, guest: Visitor) -
 )
 def test_nobody_is_sent_elsewhere(place: str) -> None:
     assert safe_place(place) == "/console"
+
+
+async def test_a_session_that_was_ended_must_sign_in_again(api: Api, guest: Visitor) -> None:
+    """One that no token stands behind, such as of OpenID Connect."""
+    await guest.get(await _link_path(api))
+    async with visitor(api) as administrator:
+        await administrator.sign_in(api.token)
+        listed = (await api.get("/v1/admin/sessions")).json["sessions"]
+        assert {each["actor"] for each in listed} == {"console:link", "token:test"}
+        [theirs] = [each["id"] for each in listed if each["token_id"] is None]
+        assert f"/console/sessions/{theirs}/end" in (await administrator.get("/console/tokens")).text
+        await administrator.post(f"/console/sessions/{theirs}/end")
+        assert (await administrator.get("/console/jobs")).status == 200
+    assert (await guest.get("/console/jobs")).status == 303
+    assert len((await api.get("/v1/admin/sessions")).json["sessions"]) == 1

@@ -43,7 +43,7 @@ WORKER = "postroom.worker"
 NOW = datetime.now(UTC)
 SOME_ID = UUID(int=first_id_at(NOW).int)
 CHANNELS = ["stripe", "email", "webhook", "export"]
-ANY: list[Any] = [None] * 10
+ANY: list[Any] = [None] * 11
 ROWS = 51
 LEDGER, WAITING = ledger_store.SCAN_MAX, ledger_store.WAITING_SCAN_MAX
 LETTERS, EVENTS, TRAIL = letter_store.SCAN_MAX, event_store.SCAN_MAX, audit.TRAIL_SCAN_MAX
@@ -51,35 +51,52 @@ LETTERS, EVENTS, TRAIL = letter_store.SCAN_MAX, event_store.SCAN_MAX, audit.TRAI
 TOUCHED_MAX = max(LEDGER, DRY, COUNTED_MAX, PUBLISHED_CAP) + 1_000
 
 LOOKS: list[tuple[str, str, list[Any]]] = [
-    (READING, "search_messages", ["tenant7", None, None, ROWS, ["tenant7"]]),
-    (READING, "search_messages", ["a7@example.com", None, SOME_ID, ROWS, ["a7@example.com", "0" * 64]]),
-    (READING, "search_messages", ["batch", None, SOME_ID, ROWS, ["batch"]]),
-    (READING, "search_messages", ["cus_busy", None, None, ROWS, ["cus_busy"]]),
-    (READING, "list_messages", ["email", *ANY[1:7], None, LEDGER, ROWS]),
-    (READING, "list_messages", [None, None, "nosuch", *ANY[3:7], None, LEDGER, ROWS]),
+    (READING, "search_messages", ["tenant7", None, None, ROWS, ["tenant7"], None, None]),
+    (
+        READING,
+        "search_messages",
+        ["a7@example.com", None, SOME_ID, ROWS, ["a7@example.com", "0" * 64], None, None],
+    ),
+    (READING, "search_messages", ["batch", None, SOME_ID, ROWS, ["batch"], None, None]),
+    (READING, "search_messages", ["cus_busy", None, None, ROWS, ["cus_busy"], None, None]),
+    (READING, "list_messages", ["email", *ANY[1:7], None, LEDGER, ROWS, None, None]),
+    (READING, "list_messages", [None, None, "nosuch", *ANY[3:7], None, LEDGER, ROWS, None, None]),
     (
         READING,
         "list_messages",
-        [None, None, "type.7", None, None, SOME_ID, SOME_ID, "cancelled", LEDGER, ROWS],
+        [None, None, "type.7", None, None, SOME_ID, SOME_ID, "cancelled", LEDGER, ROWS, None, None],
     ),
-    (READING, "list_messages", [None, "tenant7", *ANY[2:7], "delivered", LEDGER, ROWS]),
-    (READING, "list_messages", [*ANY[:7], "no_receiver", LEDGER, ROWS]),
-    (READING, "list_messages", [None, "big", *ANY[2:7], None, ROWS, ROWS]),
-    (READING, "list_messages", [None, "", *ANY[2:7], None, LEDGER, ROWS]),
-    (READING, "list_messages", [None, None, None, "key7", *ANY[4:7], None, LEDGER, ROWS]),
-    (READING, "list_messages", [*ANY[:4], "batch", None, SOME_ID, "delivered", LEDGER, ROWS]),
-    (READING, "list_messages", [None, None, "type.7", None, None, SOME_ID, None, "dead", LEDGER, ROWS]),
+    (READING, "list_messages", [None, "tenant7", *ANY[2:7], "delivered", LEDGER, ROWS, None, None]),
+    (READING, "list_messages", [*ANY[:7], "no_receiver", LEDGER, ROWS, None, None]),
+    (READING, "list_messages", [None, "big", *ANY[2:7], None, ROWS, ROWS, None, None]),
+    (READING, "list_messages", [None, "", *ANY[2:7], None, LEDGER, ROWS, None, None]),
+    (READING, "list_messages", [None, None, None, "key7", *ANY[4:7], None, LEDGER, ROWS, None, None]),
+    (READING, "list_messages", [*ANY[:4], "batch", None, SOME_ID, "delivered", LEDGER, ROWS, None, None]),
+    (
+        READING,
+        "list_messages",
+        [None, None, "type.7", None, None, SOME_ID, None, "dead", LEDGER, ROWS, None, None],
+    ),
     *[
-        (READING, "list_messages", ["email", *ANY[1:6], SOME_ID, status, LEDGER, ROWS])
+        (READING, "list_messages", ["email", *ANY[1:6], SOME_ID, status, LEDGER, ROWS, None, None])
         for status in ("pending", "retry", "parked", "dead", "delivered", "cancelled")
     ],
-    (READING, "list_waiting", [CHANNELS, ["pending"], NOW, 0, ROWS, *ANY[:4], ROWS]),
-    (READING, "list_waiting", [CHANNELS, ["retry"], NOW, 0, WAITING, "nosuch", *ANY[:3], ROWS]),
-    (READING, "list_waiting", [CHANNELS, ["pending"], NOW, 0, WAITING, None, None, SOME_ID, SOME_ID, ROWS]),
+    (READING, "list_messages", [*ANY[:8], LEDGER, ROWS, ["tenant7", "big"], ["email"]]),
+    (READING, "search_messages", ["batch", None, SOME_ID, ROWS, ["batch"], ["tenant7", "big"], ["email"]]),
+    (READING, "list_chain", [SOME_ID, "batch", SOME_ID, 100, ["tenant7", "big"], ["email"]]),
+    (READING, "count_tenants_dead_letters", [COUNTED_MAX, ["tenant7", "big"], ["email"]]),
+    (READING, "list_waiting", [CHANNELS, ["pending"], NOW, 0, WAITING, *ANY[:4], ROWS, ["tenant7", "big"]]),
+    (READING, "list_waiting", [CHANNELS, ["pending"], NOW, 0, ROWS, *ANY[:4], ROWS, None]),
+    (READING, "list_waiting", [CHANNELS, ["retry"], NOW, 0, WAITING, "nosuch", *ANY[:3], ROWS, None]),
     (
         READING,
         "list_waiting",
-        [CHANNELS, ["pending", "retry"], None, 0, WAITING, None, "nosuch", None, None, ROWS],
+        [CHANNELS, ["pending"], NOW, 0, WAITING, None, None, SOME_ID, SOME_ID, ROWS, None],
+    ),
+    (
+        READING,
+        "list_waiting",
+        [CHANNELS, ["pending", "retry"], None, 0, WAITING, None, "nosuch", None, None, ROWS, None],
     ),
     (READING, "list_statuses", [[SOME_ID] * 50, [NOW] * 50]),
     (READING, "list_topics", [[SOME_ID] * 50]),
@@ -103,12 +120,13 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (METRICS, "list_tallies", []),
     (METRICS, "fetch_vitals", [30.0]),
     (METRICS, "list_throughput", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),
-    (ADMIN, "list_tokens", [200, None]),
+    (ADMIN, "list_tokens", [200, None, None]),
+    (ADMIN, "list_sessions", [43_200.0, 604_800.0, 200]),
     (READING, "list_replay_runs", [3]),
     (READING, "fetch_replay_run", [SOME_ID]),
     (READING, "fetch_message", [SOME_ID]),
-    (READING, "list_chain", [SOME_ID, "chain7", None, 100]),
-    (READING, "list_chain", [SOME_ID, "batch", SOME_ID, 100]),
+    (READING, "list_chain", [SOME_ID, "chain7", None, 100, None, None]),
+    (READING, "list_chain", [SOME_ID, "batch", SOME_ID, 100, None, None]),
     (WEBHOOKS, "fetch_endpoint", [SOME_ID, 10_000]),
     (RESILIENCE, "list_circuits", []),
     (WORKER, "list_jobs", []),
@@ -124,8 +142,9 @@ FILTERS: list[list[Any]] = [
     [CHANNELS[1:], None, None, "tenant7", *ANY[4:]],
     [None, None, "fault7", "big", *ANY[4:]],
     [*ANY[:5], "host7", *ANY[6:]],
-    [*ANY[:8], [SOME_ID] * 20, None],
+    [*ANY[:8], [SOME_ID] * 20, None, None],
     [["email"], None, None, None, "type.7", *ANY[5:]],
+    [["email"], *ANY[1:10], ["tenant7", "big"]],
 ]
 AFTER: list[Any] = [NOW - timedelta(days=1), SOME_ID, 0]
 FOR_VALUES: list[tuple[str, str, list[Any]]] = [
@@ -139,8 +158,9 @@ FOR_VALUES: list[tuple[str, str, list[Any]]] = [
             ("list_dead_letter_groups", [ROWS, 100, 10_000]),
         )
     ],
-    (WEBHOOKS, "list_endpoints", ["nosuch", None, ROWS, 10_000]),
-    (WEBHOOKS, "list_endpoints", [None, SOME_ID, ROWS, 10_000]),
+    (WEBHOOKS, "list_endpoints", ["nosuch", None, ROWS, 10_000, None]),
+    (WEBHOOKS, "list_endpoints", [None, SOME_ID, ROWS, 10_000, ["tenant7", "big"]]),
+    (WEBHOOKS, "list_endpoints", [None, SOME_ID, ROWS, 10_000, None]),
 ]
 # What a replay of many is asked with; `big` has 15,000 messages and 10 dead letters. No index knows a type.
 REPLAYED_MAX = 500
@@ -148,7 +168,7 @@ OUTBOUND = CHANNELS[1:]
 REPLAYED: list[list[Any]] = [
     [OUTBOUND, None, None, "big", *ANY[4:]],
     [OUTBOUND, "ours", *ANY[2:]],
-    *FILTERS[2:-1],
+    *FILTERS[2:-2],
     [OUTBOUND, *ANY[1:6], NOW - timedelta(hours=1), *ANY[7:]],
 ]
 HARMLESS = {

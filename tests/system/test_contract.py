@@ -84,6 +84,7 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("POST", "/v1/admin/url-secrets/rotate", {"url": "https://a.example/hook"}, "url_secret.rotate"),
     ("POST", "/v1/admin/tokens", {"name": "ci", "scopes": ["admin:read"]}, "token.create"),
     ("DELETE", "/v1/admin/tokens/{token}", None, "token.revoke"),
+    ("DELETE", "/v1/admin/sessions/{session}", None, "session.end"),
     ("POST", "/v1/admin/suppressions", {"address": "a@b.example", "reason": "x"}, "suppression.add"),
     ("DELETE", "/v1/admin/suppressions?address=a@b.example", None, "suppression.remove"),
     ("POST", "/v1/admin/erasures", {"email": "ann@example.com"}, "erasure.batch"),
@@ -92,6 +93,7 @@ PLACES: Final = {
     **dict.fromkeys(("waiting", "later", "dead", "delivered"), "event_id"),
     "endpoint": "endpoint_id",
     "token": "token_id",
+    "session": "session_id",
 }
 
 # What a change could touch, and when a token was last used, which is none.
@@ -110,8 +112,13 @@ select
     (select md5(string_agg(t::text, '|' order by t::text)) from postroom.suppression t) as suppression,
     (select md5(string_agg(t.id::text || coalesce(t.revoked_at::text, ''), '|' order by t.id))
         from postroom.token t) as token,
+    (select count(*) from postroom.console_session) as console_session,
     (select md5(string_agg(t::text, '|' order by t.id)) from postroom.replay_run t) as replay_run,
     (select sum(value) from postroom.tally) as tally
+"""
+SIGN_IN: Final = """
+insert into postroom.console_session (hash, actor, scopes)
+values (sha256('x'), 'oidc:ada', '{admin:read}') returning id
 """
 NO_TRAIL: Final = """
 create function no_trail() returns trigger language plpgsql as $$
@@ -169,6 +176,7 @@ async def scene(api: Api) -> dict[str, str]:
         "later": str(later),
         "endpoint": endpoint.json["id"] if "id" in endpoint.json else endpoint.json["endpoint"]["id"],
         "token": token.json["id"],
+        "session": str(await pool.fetchval(SIGN_IN)),
     }
 
 

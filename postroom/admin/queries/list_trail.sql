@@ -3,7 +3,7 @@
 -- Every row says where the look ended (end_id, null: it saw all); the only one that there is when nothing fits
 -- has fits = false.
 with scanned as materialized (
-    select id, at, actor, action, subject, detail::text as detail, request_id
+    select id, at, actor, action, subject, detail::text as detail, request_id, token_id
     from postroom.audit where id < coalesce($1::bigint, 9223372036854775807)
     order by id desc limit $4
 )

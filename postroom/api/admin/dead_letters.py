@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from postroom.api.admin.callers import GuardedRoute, Reader
+from postroom.api.admin.callers import KEEPS_TO_REACH, GuardedRoute, Reader
 from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page
 from postroom.base.errors import InvalidInput
@@ -69,14 +69,14 @@ class DeadLetterQueues(Page[DeadLetter]):
     counts: list[DeadLetterCount]
 
 
-@router.get("/outbox/dead-letter")
+@router.get("/outbox/dead-letter", dependencies=[KEEPS_TO_REACH])
 async def list_outbound(
-    query: Annotated[OutboundQuery, Query()], context: ContextDependency, _: Reader
+    query: Annotated[OutboundQuery, Query()], context: ContextDependency, caller: Reader
 ) -> Page[DeadLetter] | DeadLetterGroups:
     """Outbound dead letters, newest first, or grouped by what went wrong."""
     if query.channel is not None and query.channel not in OUTBOUND:
         raise InvalidInput("dead letters of stripe are at /v1/admin/queues/dead-letter", field="channel")
-    wanted = query.terms(channels=OUTBOUND)
+    wanted = query.terms(channels=OUTBOUND).within(caller.reach)
     async with context.snapshot() as conn:
         if query.group is not None:
             groups = await ledger.list_dead_letter_groups(conn, wanted, limit=query.limit)
@@ -85,12 +85,13 @@ async def list_outbound(
     return Page(items=found.rows, next_cursor=found.cursor)
 
 
-@router.get("/queues/dead-letter")
+@router.get("/queues/dead-letter", dependencies=[KEEPS_TO_REACH])
 async def list_every_channel(
-    query: Annotated[DeadLetterQuery, Query()], context: ContextDependency, _: Reader
+    query: Annotated[DeadLetterQuery, Query()], context: ContextDependency, caller: Reader
 ) -> DeadLetterQueues:
     """Dead letters of every channel, Stripe's included: counts and items."""
+    wanted = query.terms().within(caller.reach)
     async with context.snapshot() as conn:
-        found = await ledger.list_dead_letters(conn, query.terms(), cursor=query.cursor, limit=query.limit)
-        counts = await ledger.count_dead_letters(conn, counted_max=COUNTED_MAX)
+        found = await ledger.list_dead_letters(conn, wanted, cursor=query.cursor, limit=query.limit)
+        counts = await ledger.count_dead_letters(conn, counted_max=COUNTED_MAX, reach=caller.reach)
     return DeadLetterQueues(items=found.rows, next_cursor=found.cursor, counts=counts)

@@ -9,7 +9,14 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from postroom.admin import endpoints as actions
-from postroom.api.admin.callers import EndpointWriter, GuardedRoute, Reader, Replayer
+from postroom.api.admin.callers import (
+    KEEPS_TO_REACH,
+    EndpointId,
+    EndpointWriter,
+    GuardedRoute,
+    Reader,
+    Replayer,
+)
 from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from postroom.channels.webhooks import endpoints
@@ -123,18 +130,20 @@ class EndpointQuery(BaseModel):
     cursor: Cursor = None
 
 
-@router.get("")
+@router.get("", dependencies=[KEEPS_TO_REACH])
 async def list_endpoints(
-    query: Annotated[EndpointQuery, Query()], context: ContextDependency, _: Reader
+    query: Annotated[EndpointQuery, Query()], context: ContextDependency, caller: Reader
 ) -> Page[Endpoint]:
     """Endpoints, oldest first."""
     after = decode_cursor(query.cursor, UUID)
     async with context.snapshot() as conn:
-        found = await endpoints.list_endpoints(conn, tenant=query.tenant, after=after, limit=query.limit + 1)
+        found = await endpoints.list_endpoints(
+            conn, tenant=query.tenant, reach=caller.reach, after=after, limit=query.limit + 1
+        )
     return page_of(found, query.limit, lambda endpoint: endpoint.id)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, dependencies=[KEEPS_TO_REACH])
 async def create_endpoint(
     body: NewEndpoint, context: ContextDependency, caller: EndpointWriter
 ) -> EndpointWithSecret:
@@ -156,7 +165,7 @@ async def create_endpoint(
 
 
 @router.get("/{endpoint_id}")
-async def fetch_endpoint(endpoint_id: UUID, context: ContextDependency, _: Reader) -> Endpoint:
+async def fetch_endpoint(endpoint_id: EndpointId, context: ContextDependency, _: Reader) -> Endpoint:
     """One endpoint, without its secret."""
     async with context.snapshot() as conn:
         return await endpoints.fetch_endpoint(conn, endpoint_id)
@@ -164,7 +173,7 @@ async def fetch_endpoint(endpoint_id: UUID, context: ContextDependency, _: Reade
 
 @router.patch("/{endpoint_id}")
 async def update_endpoint(
-    endpoint_id: UUID,
+    endpoint_id: EndpointId,
     body: EndpointChange,
     context: ContextDependency,
     caller: EndpointWriter,
@@ -184,7 +193,9 @@ async def update_endpoint(
 
 
 @router.delete("/{endpoint_id}")
-async def delete_endpoint(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Deleted:
+async def delete_endpoint(
+    endpoint_id: EndpointId, context: ContextDependency, caller: EndpointWriter
+) -> Deleted:
     """Delete it. What waited for it becomes dead letters that say why."""
     async with context.transaction() as conn:
         await actions.delete(conn, endpoint_id, actor=caller)
@@ -193,7 +204,7 @@ async def delete_endpoint(endpoint_id: UUID, context: ContextDependency, caller:
 
 @router.post("/{endpoint_id}/park")
 async def park_endpoint(
-    endpoint_id: UUID,
+    endpoint_id: EndpointId,
     body: Parking,
     context: ContextDependency,
     caller: EndpointWriter,
@@ -205,7 +216,7 @@ async def park_endpoint(
 
 @router.post("/{endpoint_id}/resume")
 async def resume_endpoint(
-    endpoint_id: UUID,
+    endpoint_id: EndpointId,
     context: ContextDependency,
     caller: EndpointWriter,
     body: Resuming | None = None,
@@ -217,7 +228,9 @@ async def resume_endpoint(
 
 
 @router.post("/{endpoint_id}/discard")
-async def discard_waiting(endpoint_id: UUID, context: ContextDependency, caller: EndpointWriter) -> Discarded:
+async def discard_waiting(
+    endpoint_id: EndpointId, context: ContextDependency, caller: EndpointWriter
+) -> Discarded:
     """Give up what waits for it, 10,000 at a time: it is never sent, and counts as cancelled."""
     async with context.transaction() as conn:
         count, endpoint = await actions.discard(conn, endpoint_id, actor=caller)
@@ -226,7 +239,7 @@ async def discard_waiting(endpoint_id: UUID, context: ContextDependency, caller:
 
 @router.post("/{endpoint_id}/recover")
 async def recover_endpoint(
-    endpoint_id: UUID, body: Recovering, context: ContextDependency, caller: Replayer
+    endpoint_id: EndpointId, body: Recovering, context: ContextDependency, caller: Replayer
 ) -> Recovered:
     """Send what died for it and what never went to it, under the same ids, and nothing that it has."""
     wanted = Recovery(endpoint_id, body.since, body.until, body.only)
@@ -246,7 +259,7 @@ async def recover_endpoint(
 
 @router.post("/{endpoint_id}/rotate")
 async def rotate_secret(
-    endpoint_id: UUID,
+    endpoint_id: EndpointId,
     body: Rotation,
     context: ContextDependency,
     caller: EndpointWriter,

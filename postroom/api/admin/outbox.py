@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from postroom.admin import messages
-from postroom.api.admin.callers import Canceller, GuardedRoute, Reader, Replayer
+from postroom.admin.scopes import Scope
+from postroom.api.admin.callers import KEEPS_TO_REACH, Canceller, GuardedRoute, MessageId, Reader, Replayer
 from postroom.api.context import ContextDependency
 from postroom.api.http.paging import LIMIT_DEFAULT, Cursor, Limit, Page
 from postroom.outbox.ledger import messages as ledger
@@ -54,27 +55,36 @@ class Attempts(BaseModel):
     items: list[AttemptEntry]
 
 
-@router.get("")
+@router.get("", dependencies=[KEEPS_TO_REACH])
 async def list_messages(
-    query: Annotated[LedgerQuery, Query()], context: ContextDependency, _: Reader
+    query: Annotated[LedgerQuery, Query()], context: ContextDependency, caller: Reader
 ) -> Page[LedgerEntry]:
     """The ledger, newest first."""
-    wanted = LedgerFilter(**query.model_dump(exclude={"limit", "cursor"}))
+    wanted = LedgerFilter(**query.model_dump(exclude={"limit", "cursor"})).within(caller.reach)
     async with context.snapshot() as conn:
         found = await ledger.list_messages(conn, wanted, cursor=query.cursor, limit=query.limit)
     return Page(items=found.rows, next_cursor=found.cursor)
 
 
 @router.get("/{event_id}")
-async def fetch_message(event_id: UUID, context: ContextDependency, _: Reader) -> MessageStory:
-    """One message: its deliveries, attempts, dead letters, and what belongs to the same chain."""
+async def fetch_message(event_id: MessageId, context: ContextDependency, caller: Reader) -> MessageStory:
+    """One message: its deliveries, attempts, dead letters, and what belongs to the same chain.
+
+    With the scope `payload:read` its payload, too, and an entry in the audit trail; else `payload_hidden` is
+    true.
+    """
+    if Scope.PAYLOAD_READ in caller.scopes:
+        async with context.transaction() as conn:
+            return await messages.show_payload(
+                conn, event_id, keyring=context.keyring, how="reveal", actor=caller
+            )
     async with context.snapshot() as conn:
-        return await story.fetch_message(conn, event_id, keyring=context.keyring)
+        return await story.fetch_message(conn, event_id, keyring=None, reach=caller.reach)
 
 
 @router.get("/{event_id}/attempts")
 async def list_attempts(
-    event_id: UUID, context: ContextDependency, _: Reader, endpoint_id: UUID | None = None
+    event_id: MessageId, context: ContextDependency, _: Reader, endpoint_id: UUID | None = None
 ) -> Attempts:
     """Every attempt at one message and where it went; with `endpoint_id`, whether that endpoint got it."""
     async with context.snapshot() as conn:
@@ -82,7 +92,7 @@ async def list_attempts(
 
 
 @router.post("/{event_id}/cancel")
-async def cancel_message(event_id: UUID, context: ContextDependency, caller: Canceller) -> Cancelled:
+async def cancel_message(event_id: MessageId, context: ContextDependency, caller: Canceller) -> Cancelled:
     """Cancel what has not been sent; what is in flight is left alone (409 if that is all)."""
     async with context.transaction() as conn:
         count = await messages.cancel(conn, event_id, actor=caller)
@@ -90,7 +100,7 @@ async def cancel_message(event_id: UUID, context: ContextDependency, caller: Can
 
 
 @router.post("/{event_id}/deliver-now")
-async def deliver_now(event_id: UUID, context: ContextDependency, caller: Replayer) -> DueNow:
+async def deliver_now(event_id: MessageId, context: ContextDependency, caller: Replayer) -> DueNow:
     """Do not wait for the next attempt. 404 unknown, 409 nothing waits for its time."""
     async with context.transaction() as conn:
         count = await messages.deliver_now(conn, event_id, actor=caller)

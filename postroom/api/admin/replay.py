@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from postroom.admin import replay
-from postroom.api.admin.callers import GuardedRoute, Replayer
+from postroom.api.admin.callers import KEEPS_TO_REACH, GuardedRoute, MessageId, Replayer
 from postroom.api.admin.dead_letters import DeadLetterTerms
 from postroom.api.context import ContextDependency
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
@@ -82,13 +82,13 @@ class Resent(BaseModel):
     resent: int
 
 
-@router.post("/replay")
+@router.post("/replay", dependencies=[KEEPS_TO_REACH])
 async def replay_many(body: ReplayRequest, context: ContextDependency, caller: Replayer) -> ReplayPreview:
     """Replay what matches, the oldest first; with `dry_run` only say what would be."""
     wanted = body.filter.filter()
     started = Started(0, None)
     async with context.transaction() as conn:
-        found = await fetch_dry_run(conn, wanted)
+        found = await fetch_dry_run(conn, wanted.within(caller.reach))
         if not body.dry_run:
             started = await replay.replay_many(
                 conn,
@@ -108,7 +108,7 @@ async def replay_many(body: ReplayRequest, context: ContextDependency, caller: R
 
 
 @router.post("/{event_id}/replay")
-async def replay_one(event_id: UUID, context: ContextDependency, caller: Replayer) -> Replayed:
+async def replay_one(event_id: MessageId, context: ContextDependency, caller: Replayer) -> Replayed:
     """Replay every dead letter of one message. 404 unknown, 409 nothing dead (any more)."""
     async with context.transaction() as conn:
         count = await replay.replay_one(conn, event_id, actor=caller)
@@ -117,7 +117,7 @@ async def replay_one(event_id: UUID, context: ContextDependency, caller: Replaye
 
 @router.post("/{event_id}/resend")
 async def resend(
-    event_id: UUID, context: ContextDependency, caller: Replayer, body: ResendRequest | None = None
+    event_id: MessageId, context: ContextDependency, caller: Replayer, body: ResendRequest | None = None
 ) -> Resent:
     """Send again what was delivered, under the same id. 404 unknown, 409 nothing that can be sent again."""
     endpoint_id = body.endpoint_id if body else None

@@ -81,6 +81,12 @@ def check_events(events: list[Event], adapters: Mapping[Channel, Adapter], *, ma
             raise InvalidPayload(error.detail, field=field) from None
 
 
+def tenant_of(event: Event) -> str:
+    """Whose it will be, as SQL decides it; empty: nobody's."""
+    tenant = event.payload.get("tenant") if event.tenant is None else event.tenant
+    return tenant if isinstance(tenant, str) else ""
+
+
 def _check(event: Event, adapters: Mapping[Channel, Adapter]) -> None:
     known = [channel for channel in OUTBOUND if channel in adapters]
     if event.channel not in known:

@@ -9,10 +9,11 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from postroom.admin.tokens import Scope
+from postroom.admin.reach import check_covered
+from postroom.admin.scopes import Scope
 from postroom.api.auth import admit
 from postroom.api.context import context_of
-from postroom.api.intake.event_model import check_events, parse_events, within_trace
+from postroom.api.intake.event_model import check_events, parse_events, tenant_of, within_trace
 from postroom.base.tracing import arrival_span
 from postroom.outbox.publish import Published, answer_of
 
@@ -30,10 +31,13 @@ async def publish_events(request: Request) -> Response:
     201 when something is new, 200 when everything was known. A `traceparent` header is booked with
     each event that names none itself.
     """
-    await admit(request, Scope.EVENTS_WRITE)
+    caller = await admit(request, Scope.EVENTS_WRITE, keeps_to_reach=True)
     context = context_of(request)
     events, many = parse_events(await request.body())
     check_events(events, context.adapters, many=many)
+    if caller.reach.limited:
+        for event in events:
+            check_covered(caller, tenant=tenant_of(event), channel=event.channel)
     with arrival_span(f"POST {request.url.path}", request.headers.get("traceparent")) as traceparent:
         stored = await context.intake.publish(within_trace(events, traceparent))
     _note_for_log(stored)

@@ -25,6 +25,8 @@ from postroom.channels.webhooks.signing import decode_secret, generate_secret
 from postroom.channels.webhooks.url import parse_url
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.encryption import store_payloads
+from postroom.outbox.model import Channel
+from postroom.outbox.reach import EVERYTHING, Reach
 
 OVERLAP_S = 24 * 3_600.0
 OVERLAP_MAX_S = 30 * 24 * 3_600.0
@@ -74,10 +76,19 @@ async def create_endpoint(
 
 
 async def list_endpoints(
-    conn: Connection, *, tenant: str | None = None, after: UUID | None = None, limit: int = 100
+    conn: Connection,
+    *,
+    tenant: str | None = None,
+    reach: Reach = EVERYTHING,
+    after: UUID | None = None,
+    limit: int = 100,
 ) -> list[Endpoint]:
     """A page in order of id; the last one's id is the next page's `after`. At most 1,000."""
-    return await store.list_endpoints(conn, tenant=tenant, after=after, limit=min(limit, PAGE_MAX))
+    tenants, channels = reach.parameters()
+    if channels is not None and Channel.WEBHOOK not in channels:
+        return []
+    limit = min(limit, PAGE_MAX)
+    return await store.list_endpoints(conn, tenant=tenant, tenants=tenants, after=after, limit=limit)
 
 
 async def fetch_endpoint(conn: Connection, endpoint_id: UUID) -> Endpoint:

@@ -71,10 +71,10 @@ async def insert_endpoint(
 
 
 async def list_endpoints(
-    conn: Connection, *, tenant: str | None, after: UUID | None, limit: int
+    conn: Connection, *, tenant: str | None, tenants: list[str] | None, after: UUID | None, limit: int
 ) -> list[Endpoint]:
-    """In order of id, those behind `after`."""
-    rows = await conn.fetch(_LIST, tenant, after, limit, WAITING_COUNT_MAX)
+    """In order of id, those behind `after`; only those of `tenants`, where they are given."""
+    rows = await conn.fetch(_LIST, tenant, after, limit, WAITING_COUNT_MAX, tenants)
     return [_endpoint(row) for row in rows]
 
 

@@ -154,7 +154,8 @@ class OidcClient:
     def _person(self, claims: dict[str, Any]) -> Person:
         value = claims.get(self._settings.claim, [])
         groups = {str(group) for group in (value if isinstance(value, list) else [value])} | {"*"}
-        scopes = {scope for group in groups for scope in self._settings.scopes.get(group, ())}
+        names = [name for group in groups for name in self._settings.scopes.get(group, ())]
+        scopes = parse_scopes(names) if names else ()
         # An address that the provider has not proved may be anybody's.
         name = str((claims.get("email_verified") is True and claims.get("email")) or claims["sub"])
         if Scope.ADMIN_READ not in scopes:

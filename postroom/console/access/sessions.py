@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from postroom.admin.tokens import Scope
+from postroom.admin.scopes import Scope
+from postroom.admin.sessions import IDLE_S, LIFE_S
 from postroom.base.db import Connection, query
 from postroom.base.errors import NotAuthenticated
 from postroom.encryption.keyring import Keyring
+from postroom.outbox.reach import Reach
 
-IDLE_S: Final = 12 * 3_600.0
-LIFE_S: Final = 7 * 86_400.0
 LINK_S: Final = 600.0
 SECRET_BYTES: Final = 32
 SECRET_LENGTH_MAX: Final = 100
@@ -34,12 +34,18 @@ _TAKE_LINK = query(__package__, "take_sign_in_link")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody who is signed in. `csrf_token` stands in every form and is good for this session only."""
+    """Somebody who is signed in. `csrf_token` stands in every form and is good for this session only.
 
+    `token_id`: the token that they signed in with; the session reaches as far as that.
+    """
+
+    id: UUID
     actor: str
     scopes: frozenset[str]
     csrf_token: str
     created_at: datetime
+    token_id: UUID | None
+    reach: Reach
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes
@@ -78,7 +84,15 @@ async def fetch_session(conn: Connection, secret: str, keyring: Keyring) -> Sess
         return None
     if row["unrecorded_use"]:
         await conn.execute(_MARK_SEEN, kept)
-    return Session(row["actor"], frozenset(row["scopes"]), _csrf_token(secret), row["created_at"])
+    return Session(
+        id=row["id"],
+        actor=row["actor"],
+        scopes=frozenset(row["scopes"]),
+        csrf_token=_csrf_token(secret),
+        created_at=row["created_at"],
+        token_id=row["token_id"],
+        reach=Reach.of(row["tenants"], row["channels"]),
+    )
 
 
 async def close_session(conn: Connection, secret: str, keyring: Keyring) -> None:
@@ -86,9 +100,9 @@ async def close_session(conn: Connection, secret: str, keyring: Keyring) -> None
         await conn.execute(_DELETE, kept)
 
 
-async def close_sessions(conn: Connection, actor: str) -> None:
-    """Sign out everywhere."""
-    await conn.execute(_DELETE_ALL, actor)
+async def close_sessions(conn: Connection, session: Session) -> None:
+    """Sign out everywhere: every session of the same token or, without one, of the same person."""
+    await conn.execute(_DELETE_ALL, session.actor, session.token_id)
 
 
 async def create_link_code(conn: Connection, scopes: Iterable[Scope], keyring: Keyring) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from postroom.admin.audit import record
+from postroom.admin.sessions import LIFE_S
 from postroom.admin.tokens import Scope
 from postroom.base.errors import TooManyFailures
 from postroom.base.log import get_logger
 from postroom.console.access.security import Form, check_origin, field, read_form
 from postroom.console.access.sessions import (
-    LIFE_S,
     close_session,
     close_sessions,
     link_name,
@@ -69,7 +71,7 @@ class SignIn:
             secret = await open_session(
                 conn, actor=token.actor, token_id=token.id, keyring=self._console.keyring
             )
-            await record(conn, actor_of(request, token.actor), "console.sign_in")
+            await record(conn, replace(actor_of(request, token.actor), token_id=token.id), "console.sign_in")
         return self.signed_in(request, secret, place)
 
     async def with_link(self, request: Request) -> Response:
@@ -105,7 +107,7 @@ async def sign_out(request: PageRequest, _form: Form) -> Response:
 async def sign_out_everywhere(request: PageRequest, _form: Form) -> Response:
     """End every session of whoever asks."""
     async with request.console.transaction() as conn:
-        await close_sessions(conn, request.session.actor)
+        await close_sessions(conn, request.session)
         await record(conn, request.actor, "console.sign_out_everywhere")
     return _signed_out(request)
 

@@ -39,7 +39,7 @@ FILTERS: Final = ("channel", "cause", "fingerprint", "tenant", "destination")
 async def dead_letters(request: PageRequest) -> Response:
     """Without a fingerprint the faults come first; the letters below fit the filters."""
     filters = _filters(request.http)
-    wanted = _wanted(filters)
+    wanted = _wanted(filters).within(request.session.reach)
     grouped = not (wanted.fingerprint or wanted.tenant or wanted.destination or request.cursor)
     async with request.console.snapshot() as conn:
         groups = await ledger.list_dead_letter_groups(conn, wanted, limit=GROUPS_MAX) if grouped else []
@@ -63,7 +63,10 @@ async def _under_way(request: PageRequest, conn: Connection) -> list[tuple[Repla
     """The latest replays that are not over, as far as can be told without looking at every letter of many."""
     now = request.console.clock.now()
     found: list[tuple[ReplayRun, Progress | None]] = []
+    reached = request.session.reach
     for run in await replay_runs.list_runs(conn, limit=RUNS_SHOWN_MAX):
+        if not run.reach.within(reached):
+            continue
         if run.items <= PROGRESS_ITEMS_MAX:
             progress = await replay_runs.fetch_run(conn, run.id)
             if not progress.over or run.state == RunState.PAUSED:
@@ -80,7 +83,7 @@ async def dry_run(request: PageRequest) -> Response:
     """What a replay would do: how many, to whom, for how long. Touches nothing."""
     filters = _filters(request.http)
     ids = _chosen(request.http.query_params.getlist("id"))
-    wanted = actions.replayable(_wanted(filters, ids))
+    wanted = actions.replayable(_wanted(filters, ids)).within(request.session.reach)
     async with request.console.snapshot() as conn:
         found = await fetch_dry_run(conn, wanted, scan_max=DRY_RUN_SCAN_MAX)
     return request.page(

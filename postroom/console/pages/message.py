@@ -33,7 +33,8 @@ LETTER_HTML_MAX = 1_000_000
 async def message(request: PageRequest) -> Response:
     """The payload stays hidden until somebody asks for it."""
     async with request.console.snapshot() as conn:
-        story = await fetch_message(conn, path_id(request.http), keyring=request.console.keyring)
+        message_id, reach = path_id(request.http), request.actor.reach
+        story = await fetch_message(conn, message_id, keyring=None, reach=reach)
         return await _page(request, conn, story)
 
 
@@ -132,6 +133,7 @@ async def _page(
         may_cancel=bool(still) and request.may(Scope.OUTBOX_CANCEL),
         place=f"/console/messages/{own}",
         revealed=revealed,
+        may_reveal=request.may(Scope.PAYLOAD_READ),
         subject=_subject(story) if revealed else None,
         curl=curl,
         may_resend=request.may(Scope.OUTBOX_REPLAY)

@@ -48,6 +48,7 @@ async def _search(request: PageRequest, search: str, filters: dict[str, object])
             conn,
             search,
             pseudonyms=request.console.keyring.pseudonyms(search),
+            reach=request.session.reach,
             cursor=request.cursor,
             limit=PAGE_ROWS,
         )
@@ -102,7 +103,7 @@ def _wanted(request: PageRequest) -> LedgerFilter:
         type=text(request.http, "type"),
         created_from=since,
         created_before=moment(request.http, "until"),
-    )
+    ).within(request.session.reach)
 
 
 def _filters(request: PageRequest) -> dict[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from postroom.base.db import Connection
 from postroom.base.errors import Unavailable
@@ -53,6 +53,9 @@ class ChannelRow:
 
 
 async def overview(request: PageRequest) -> Response:
+    """Who does not reach everything is led to what they do reach."""
+    if request.session.reach.limited:
+        return RedirectResponse("/console/messages", status_code=303)
     console = request.console
     gauges = await console.gauges.read()
     if gauges is None:

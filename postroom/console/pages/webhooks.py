@@ -61,7 +61,9 @@ async def _list_page(request: PageRequest, *, origin: str = "", secret: str = ""
     after = decode_cursor(request.http.query_params.get("cursor"), UUID)
     async with request.console.snapshot() as conn:
         await plan_for_values(conn)
-        found = await endpoints.list_endpoints(conn, tenant=tenant, after=after, limit=PAGE_ROWS + 1)
+        found = await endpoints.list_endpoints(
+            conn, tenant=tenant, reach=request.session.reach, after=after, limit=PAGE_ROWS + 1
+        )
         dead = await count_of_endpoints(conn, [each.id for each in found], cap=DEAD_CAP)
         breakers = await fetch_breakers(conn, [each.id for each in found])
     more = encode_cursor(found[PAGE_ROWS - 1].id) if len(found) > PAGE_ROWS else None

@@ -31,6 +31,8 @@ NAVIGATION: Final = (
     ("tokens", "Tokens", "/console/tokens"),
     ("audit", "Audit", "/console/audit"),
 )
+REACHED_BY_ALL: Final = ("messages", "dead-letters", "webhooks", "tokens")
+"""What is there for whoever is limited to some tenants or channels, too."""
 
 
 def static_files() -> dict[str, bytes]:
@@ -63,6 +65,7 @@ def make_environment(files: dict[str, bytes]) -> Environment:
     versions = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in files.items()}
     environment.globals.update(
         navigation=NAVIGATION,
+        reached_by_all=REACHED_BY_ALL,
         url_query=filters.url_query,
         static=lambda name: f"/console/static/{versions[name]}/{name}",
         Scope=Scope,

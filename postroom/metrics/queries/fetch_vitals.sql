@@ -8,8 +8,8 @@ select
     (select count(*) from postroom.endpoint where disabled_at is not null) as endpoints_disabled,
     -- The canary's, not older than its last run; measuring it looks at every file.
     coalesce((select database_bytes from postroom.ledger_check), pg_database_size(current_database())) as database_bytes,
-    (select extract(epoch from min(expires_at) - now()) / 86400 from postroom.token
-        where revoked_at is null and expires_at > now())::float8 as token_days,
+    (select extract(epoch from min(expires_at) - now()) / 86400 from postroom.living_token
+        where expires_at > now())::float8 as token_days,
     coalesce((select max(to_date(right(c.relname, 8), 'YYYYMMDD')) - current_date
         from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'postroom.attempt'::regclass and c.relname ~ '^attempt_[0-9]{8}$'), 0)::float8

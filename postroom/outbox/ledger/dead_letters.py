@@ -13,10 +13,12 @@ from postroom.base.bounded_page import BoundedPage, as_kind, bounded_page
 from postroom.base.cursor import decode_cursor
 from postroom.base.db import Connection, plan_for_values, query
 from postroom.outbox.model import Cause
+from postroom.outbox.reach import EVERYTHING, Reach
 
 _LIST = query(__package__, "list_dead_letters")
 _GROUPS = query(__package__, "list_dead_letter_groups")
 _COUNT = query(__package__, "count_dead_letters")
+_COUNT_OF_TENANTS = query(__package__, "count_tenants_dead_letters")
 _OF_ENDPOINTS = query(__package__, "count_endpoint_dead_letters")
 
 SCAN_MAX: Final = 2_000
@@ -38,10 +40,26 @@ class DeadLetterFilter:
     until: datetime | None = None
     message_ids: tuple[UUID, ...] | None = None
     codes: tuple[str, ...] | None = None
+    tenants: tuple[str, ...] | None = None
 
     def parameters(self) -> tuple[Any, ...]:
-        """The first ten parameters of every query that takes the filter."""
+        """The first eleven parameters of every query that takes the filter."""
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+    def within(self, reach: Reach) -> DeadLetterFilter:
+        """Of these only what somebody reaches."""
+        if not reach.limited:
+            return self
+        tenant = self.tenant or reach.only_tenant
+        tenants, channels = reach.beside(tenant).parameters()
+        if channels is not None and self.channels is not None:
+            channels = [channel for channel in self.channels if channel in channels]
+        return dataclasses.replace(
+            self,
+            channels=self.channels if channels is None else tuple(channels),
+            tenant=tenant,
+            tenants=None if tenants is None else tuple(tenants),
+        )
 
     def described(self) -> dict[str, Any]:
         """What is given, as the audit trail keeps it; of many messages only how many."""
@@ -126,14 +144,20 @@ async def list_dead_letter_groups(
 
 
 async def count_dead_letters(
-    conn: Connection, *, counted_max: int, timeout_s: float | None = None
+    conn: Connection, *, counted_max: int, reach: Reach = EVERYTHING, timeout_s: float | None = None
 ) -> list[DeadLetterCount]:
     """How many by channel and cause; pairs without any are left out.
 
-    Each is counted up to `counted_max`; where there is more, the count is the canary's last one.
+    Each is counted up to `counted_max`; where there is more, the count is the canary's last one. Of some
+    tenants so many are counted altogether.
     """
-    rows = await conn.fetch(_COUNT, counted_max, timeout=timeout_s)
-    return [as_kind(row, DeadLetterCount) for row in rows]
+    tenants, channels = reach.parameters()
+    if tenants is not None:
+        rows = await conn.fetch(_COUNT_OF_TENANTS, counted_max, tenants, channels, timeout=timeout_s)
+    else:
+        rows = await conn.fetch(_COUNT, counted_max, timeout=timeout_s)
+    counts = [as_kind(row, DeadLetterCount) for row in rows]
+    return [each for each in counts if channels is None or each.channel in channels]
 
 
 async def count_of_endpoints(conn: Connection, endpoint_ids: Sequence[UUID], *, cap: int) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -15,6 +15,7 @@ from postroom.base.db import Connection, Record, query
 from postroom.base.ids import uuid_or_none
 from postroom.outbox.lanes import FIRST_STATES, RETRY_STATES
 from postroom.outbox.model import Channel
+from postroom.outbox.reach import EVERYTHING, Reach
 
 SCAN_MAX: Final = 10_000
 WAITING_SCAN_MAX: Final = 2_000
@@ -55,6 +56,12 @@ class LedgerFilter:
     correlation_id: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
+    reach: Reach = EVERYTHING
+
+    def within(self, reach: Reach) -> LedgerFilter:
+        """Of these only what somebody reaches."""
+        tenant = self.tenant or reach.only_tenant
+        return replace(self, tenant=tenant, reach=reach.beside(tenant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,7 @@ async def list_messages(
         wanted.key,
         wanted.correlation_id,
         wanted.tenant == "",
+        wanted.reach.limited,
     )
     rows = await conn.fetch(
         _LIST,
@@ -125,6 +133,7 @@ async def list_messages(
         wanted.status,
         SCAN_MAX if any(narrow) else limit + 1,
         limit + 1,
+        *wanted.reach.parameters(),
     )
     found = bounded_page(rows, ("id",), limit=limit)
     return BoundedPage(await with_status(conn, found.rows), found.cursor, found.truncated)
@@ -135,6 +144,7 @@ async def search_messages(
     text: str,
     *,
     pseudonyms: Sequence[str] = (),
+    reach: Reach = EVERYTHING,
     cursor: str | None = None,
     limit: int = 50,
 ) -> BoundedPage[LedgerEntry]:
@@ -144,7 +154,9 @@ async def search_messages(
     """
     addresses = [text.lower(), *pseudonyms]
     below_id = decode_cursor(cursor, UUID)
-    rows = await conn.fetch(_SEARCH, text, uuid_or_none(text), below_id, limit + 1, addresses)
+    rows = await conn.fetch(
+        _SEARCH, text, uuid_or_none(text), below_id, limit + 1, addresses, *reach.parameters()
+    )
     more = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
     return BoundedPage(await with_status(conn, rows[:limit]), more)
 
@@ -167,16 +179,18 @@ async def list_waiting(
         after, columns = (None, decode_cursor(cursor, int) or 0), ("seq",)
     else:
         after, columns = decode_cursor(cursor, tuple[datetime, int]) or (BEGINNING, 0), ("due_at", "seq")
-    narrow = any((wanted.tenant, wanted.type, wanted.created_from, wanted.created_before))
+    tenants, channels = wanted.reach.parameters()
+    narrow = any((wanted.tenant, tenants, wanted.type, wanted.created_from, wanted.created_before))
     rows = await conn.fetch(
         _LIST_WAITING,
-        [wanted.channel] if wanted.channel else list(Channel),
+        [each for each in channels or list(Channel) if wanted.channel in (None, each)],
         sorted(states),
         *after,
         WAITING_SCAN_MAX if narrow else limit + 1,
         *(wanted.tenant, wanted.type),
         *_ids_between(wanted),
         limit + 1,
+        tenants,
     )
     return bounded_page(rows, columns, limit=limit).of(Waiting)
 

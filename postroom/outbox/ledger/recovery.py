@@ -55,15 +55,20 @@ class Only(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What died, and what was published, from `since` on until before `until`."""
+    """What died, and what was published, from `since` on until before `until`.
+
+    `tenant`: whose the endpoint is, for whoever wants to know whose the run is.
+    """
 
     endpoint_id: UUID
     since: datetime
     until: datetime | None = None
     only: Only | None = None
+    tenant: str | None = None
 
     def described(self) -> dict[str, Any]:
         given = {"endpoint": str(self.endpoint_id), "since": self.since.isoformat(), "only": self.only}
+        given["tenant"] = self.tenant
         given["until"] = self.until.isoformat() if self.until else None
         return {name: value for name, value in given.items() if value is not None}
 

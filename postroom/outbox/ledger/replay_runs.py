@@ -20,6 +20,8 @@ from postroom.base.errors import Conflict, NotFound
 from postroom.outbox import store
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import REPLAYED_MAX, Replayed, replay_dead_letters
+from postroom.outbox.model import Channel
+from postroom.outbox.reach import Reach
 
 KEPT_DAYS: Final = 30
 PRUNED_MAX: Final = 2
@@ -51,6 +53,13 @@ class ReplayRun:
     items: int
     created_at: datetime
     changed_at: datetime
+
+    @property
+    def reach(self) -> Reach:
+        """Whose letters it may have taken, on which channels, as far as what was asked for tells."""
+        asked = self.wanted
+        tenants = [asked["tenant"]] if asked.get("tenant") else asked.get("tenants")
+        return Reach.of(tenants, [Channel.WEBHOOK] if "endpoint" in asked else asked.get("channels"))
 
 
 @dataclass(frozen=True, slots=True)

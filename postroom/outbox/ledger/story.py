@@ -15,6 +15,7 @@ from postroom.base.ids import uuid_or_none
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.ledger.dead_letters import DeadLetter
 from postroom.outbox.ledger.messages import LedgerEntry, with_status
+from postroom.outbox.reach import EVERYTHING, Reach
 from postroom.outbox.references import reveal
 
 _MESSAGE = query(__package__, "fetch_message")
@@ -84,32 +85,50 @@ class MessageStory:
     """One message and what happened to it; at most `ROWS_MAX` rows of a kind, `CHAIN_MAX` in the chain.
 
     `published_by`: the database role that published it by SQL; None for Postroom's own.
+    `payload_hidden`: the payload was not asked for, and is None.
     """
 
     message: LedgerEntry
     traceparent: str | None
     published_by: str | None
     payload: Any
+    payload_hidden: bool
     open_deliveries: tuple[OpenDelivery, ...]
     attempts: tuple[AttemptEntry, ...]
     dead_letters: tuple[DeadLetter, ...]
     chain: tuple[LedgerEntry, ...]
 
 
-async def fetch_message(conn: Connection, message_id: UUID, *, keyring: Keyring = NO_KEYS) -> MessageStory:
-    """Everything about one message. A payload that no key opens says so in its place. Errors: `NotFound`."""
+async def fetch_message(
+    conn: Connection,
+    message_id: UUID,
+    *,
+    keyring: Keyring | None = NO_KEYS,
+    reach: Reach = EVERYTHING,
+) -> MessageStory:
+    """Everything about one message. A payload that no key opens says so in its place.
+
+    `keyring`: None hides the payload. `reach`: what belongs to the same chain is shown as far as this goes.
+    Errors: `NotFound`.
+    """
     row = await conn.fetchrow(_MESSAGE, message_id)
     if row is None:
         raise NotFound("there is no message with this id, or retention has removed it")
     correlation_id = row["correlation_id"]
-    related = await conn.fetch(_CHAIN, message_id, correlation_id, uuid_or_none(correlation_id), CHAIN_MAX)
+    known_by = uuid_or_none(correlation_id)
+    related = await conn.fetch(_CHAIN, message_id, correlation_id, known_by, CHAIN_MAX, *reach.parameters())
     entry, *chain = await with_status(conn, [row, *related])
     happened = await fetch_happenings(conn, [entry])
     return MessageStory(
         message=entry,
         traceparent=row["traceparent"],
         published_by=row["published_by"],
-        payload=await reveal(conn, message_id, row["payload"], keyring, channel=entry.channel),
+        payload=(
+            None
+            if keyring is None
+            else await reveal(conn, message_id, row["payload"], keyring, channel=entry.channel)
+        ),
+        payload_hidden=keyring is None,
         open_deliveries=happened.open_deliveries,
         attempts=happened.attempts,
         dead_letters=happened.dead_letters,

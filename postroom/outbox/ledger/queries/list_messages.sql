@@ -2,8 +2,8 @@
 -- tenant, where one is given, else those with something open, or dead, where that is asked for, else all; those that
 -- fit are shown. Ids are ordered by time, so that a range of times is a range of ids.
 -- $1 channel, $2 tenant, $3 type, $4 key, $5 correlation id, $6 from id, $7 below id, $8 status; null means any.
--- $10 limit. Every row says where the scan ended (end_id, null: it saw all); the only one that there is when nothing
--- fits has fits = false.
+-- $10 limit, $11 tenants, $12 channels. Every row says where the scan ended (end_id, null: it saw all); the only one that
+-- there is when nothing fits has fits = false.
 with bounds as materialized (
     select coalesce($6::uuid, '00000000-0000-0000-0000-000000000000') as low,
         coalesce($7::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as high,
@@ -56,6 +56,7 @@ left join (select id from scanned where (select count(*) from scanned) >= $9 ord
 left join lateral (
     select s.* from scanned s
     where ($1::text is null or s.channel = $1) and ($2::text is null or s.tenant = $2)
+        and ($11::text[] is null or s.tenant = any ($11)) and ($12::text[] is null or s.channel = any ($12))
         and ($3::text is null or s.type = $3) and ($5::text is null or s.correlation_id = $5)
         -- One at a time: of an `exists` PostgreSQL might make a hash of the whole table.
         and case $8

@@ -1,8 +1,8 @@
 -- Deliveries that have not ended and have a time, the longest due first; or those that wait for a person.
 -- $1 channels, $2 states, $3 and $4 due_at and seq of the last one seen ($3 null: the parked ones, by seq), $5 how many
 -- to look at by channel and state, $6 tenant, $7 type, $8 from message id, $9 below message id; null means any.
--- $10 limit. Every row says where the scan ended (end_…, null: it saw all); the only one that there is when nothing
--- fits has fits = false.
+-- $10 limit, $11 tenants. Every row says where the scan ended (end_…, null: it saw all); the only one that there is when
+-- nothing fits has fits = false.
 with scanned as materialized (
     select d.*
     from unnest($1::text[]) channel (name)
@@ -32,7 +32,11 @@ left join lateral (
         m.type, m.tenant, m.key, m.created_at
     from scanned s
     join postroom.message m on m.id = s.message_id
-    where ($6::text is null or m.tenant = $6) and ($7::text is null or m.type = $7)
+    where ($6::text is null or m.tenant = $6)
+        -- One at a time: a join might read all that these tenants have. A delivery of before knows no tenant.
+        and ($11::text[] is null
+            or (select whose.tenant from postroom.message whose where whose.id = s.message_id) = any ($11))
+        and ($7::text is null or m.type = $7)
         and ($8::uuid is null or s.message_id >= $8) and ($9::uuid is null or s.message_id < $9)
         and (cut.seq is null or (s.due_at, s.seq) <= (cut.due_at, cut.seq))
     order by s.due_at, s.seq
