@@ -11,7 +11,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from postroom.base.db import Connection, Pool
+from postroom.admin import publishers
+from postroom.admin.audit import Actor
+from postroom.base.db import Connection, Pool, transaction
+from postroom.base.errors import InvalidInput, NotFound
 from postroom.base.migrate import migrate
 from postroom.outbox.ledger.story import fetch_message
 from postroom.outbox.model import Message
@@ -194,3 +197,64 @@ async def test_a_shared_role_that_was_shut_out_of_a_database_stays_out(dsn: str,
     await pool.execute("revoke usage on schema postroom from postroom_publisher")
     await migrate(dsn)
     assert not await pool.fetchval("select has_schema_privilege('postroom_publisher', 'postroom', 'usage')")
+
+
+@pytest.mark.parametrize("size", [0, 1, 150])
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("email", "acme", True),
+        ("export", "acme", False),
+        ("email", "globex", False),
+        ("email", None, False),
+    ],
+)
+async def test_a_role_publishes_within_its_limits_alone(
+    publisher: Connection, pool: Pool, size: int, case: tuple[str, str | None, bool]
+) -> None:
+    """Whether the tenant stands beside the payload or in it, one message or one among many."""
+    channel, tenant, within = case
+    name = await publisher.fetchval("select session_user::text")
+    async with transaction(pool) as conn:
+        await publishers.allow(conn, name, tenants=["acme"], channels=["email"], actor=Actor("me"))
+    fine = {"channel": "email", "tenant": "acme", "payload": {}}
+    for beside in (True, False):
+        payload = {} if beside else {"tenant": tenant}
+        tried = {"channel": channel, "tenant": tenant if beside else None, "payload": payload}
+        if size:
+            call = publisher.execute(MANY, json.dumps([fine] * (size - 1) + [tried]))
+        else:
+            one = "select postroom.publish($1, $2::text::jsonb, tenant => $3)"
+            call = publisher.execute(one, channel, json.dumps(payload), tried["tenant"])
+        if within:
+            await call
+        else:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match=f"{name} may not publish on the"):
+                await call
+    count = await pool.fetchval("select count(*) from postroom.message")
+    assert count == (2 * max(size, 1) if within else 0)
+    if within:
+        return
+    async with transaction(pool) as conn:
+        [limit] = await publishers.list_limits(conn)
+        assert (limit.role, limit.tenants, limit.channels) == (name, ["acme"], ["email"])
+        await publishers.allow_all(conn, name, actor=Actor("me"))
+    await publisher.execute(MANY, json.dumps([{"channel": channel, "tenant": tenant, "payload": {}}]))
+    trail = await pool.fetch(
+        "select detail::text from postroom.audit where action = 'publisher.allow' order by id"
+    )
+    new = {"tenants": ["acme"], "channels": ["email"]}
+    assert [json.loads(row["detail"]) for row in trail] == [{"old": {}, "new": new}, {"old": new, "new": {}}]
+
+
+async def test_a_limit_names_a_role_that_there_is_and_cannot_be_changed_by_it(
+    publisher: Connection, pool: Pool
+) -> None:
+    async with transaction(pool) as conn:
+        with pytest.raises(NotFound):
+            await publishers.allow(conn, "nobody_here", tenants=["a"], channels=None, actor=Actor("me"))
+        with pytest.raises(InvalidInput):
+            await publishers.allow(conn, "postgres", tenants=None, channels=None, actor=Actor("me"))
+    for statement in ("select * from postroom.publisher_limit", "delete from postroom.publisher_limit"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await publisher.execute(statement)
