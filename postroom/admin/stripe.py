@@ -8,7 +8,7 @@ from uuid import UUID
 from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection, Transactions
 from postroom.base.errors import Unavailable
-from postroom.base.stripe_settings import OWN_ACCOUNT
+from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.channels.stripe import reprocess as event
 from postroom.channels.stripe.backfill import Backfill, Backfilled, Refused, Told, Waits
 from postroom.channels.stripe.client import EventQuery

@@ -11,9 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 from pydantic_settings import NoDecode
 
 from postroom.base.secret_rules import RULES, secret_faults
-
-OWN_ACCOUNT: Final = "self"
-"""The account of the settings without a name."""
+from postroom.base.stripe_account import OWN_ACCOUNT
 
 _SECRETS: Final = "WEBHOOK_SECRETS"
 _KEY_MODE: Final = re.compile(r"[a-z]+(?:_org)?_(live|test)_")

@@ -13,7 +13,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from postroom.admin import stripe as actions
 from postroom.base.errors import PostroomError, Unavailable
 from postroom.base.ids import parse_uuid
-from postroom.base.stripe_settings import OWN_ACCOUNT
+from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.channels.stripe.backfill import Backfilled, Refused
 from postroom.channels.stripe.client import EventQuery
 from postroom.channels.stripe.event import split_account

@@ -7,7 +7,7 @@ from typing import Final
 
 from postroom.base.clock import Clock
 from postroom.base.db import Pool, transaction
-from postroom.base.stripe_settings import OWN_ACCOUNT
+from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.outbox.limits import LimitKey, Wanted, delay_starts, ensure_limit, lease
 from postroom.outbox.model import Channel
 

@@ -15,7 +15,8 @@ from stripe import AIOHTTPClient, StripeClient, StripeError
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.base.log import remove_secrets
-from postroom.base.stripe_settings import OWN_ACCOUNT, StripeSettings, setting_of
+from postroom.base.stripe_account import OWN_ACCOUNT
+from postroom.base.stripe_settings import StripeSettings, setting_of
 from postroom.channels.stripe.address import address
 from postroom.channels.stripe.budget import LIVE_PER_S, TEST_PER_S, RequestBudget
 from postroom.channels.stripe.event import Event, join_account

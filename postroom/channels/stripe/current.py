@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from postroom.base.log import get_logger
-from postroom.base.stripe_settings import OWN_ACCOUNT
+from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.channels.stripe.address import address
 from postroom.channels.stripe.client import Current, Failed, Fetched, Gone, StripeApi
 from postroom.channels.stripe.effects import Plan

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from postroom.base.errors import InvalidInput
-from postroom.base.stripe_settings import OWN_ACCOUNT
+from postroom.base.stripe_account import OWN_ACCOUNT
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 EVENT_ID_MAX: Final = 255
