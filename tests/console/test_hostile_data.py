@@ -129,9 +129,11 @@ def test_no_secret_stands_among_the_settings(monkeypatch: pytest.MonkeyPatch) ->
     for name, value in {
         "DATABASE_URL": f"postgresql://u:{secret}@h/d", "METRICS_TOKEN": secret, "EMAIL__URL": f"smtp://u:{secret}@h",
         "STRIPE__WEBHOOK_SECRETS": f"whsec_{secret},whsec_{secret}2", "STRIPE__API_KEY": secret,
+        "STRIPE__ACCOUNTS__EU__API_KEY": secret,
         "EXPORTS__URL": f"s3://{secret}@bucket", "EXPORTS__OPTIONS": f'{{"secret_access_key": "{secret}"}}',
     }.items():  # fmt: skip
         monkeypatch.setenv(f"POSTROOM_{name}", value)
     rows = {row.name: row.value for row in setting_rows(Settings())}
     assert not [name for name, value in rows.items() if secret in value]
     assert rows["POSTROOM_STRIPE__WEBHOOK_SECRETS"] == "2 set, hidden"
+    assert rows["POSTROOM_STRIPE__ACCOUNTS__EU__API_KEY"] == "set, hidden"

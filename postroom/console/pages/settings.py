@@ -51,6 +51,10 @@ def _rows(model: BaseModel, prefix: str) -> Iterator[SettingRow]:
         if isinstance(value, BaseModel):
             yield from _rows(value, variable + "__")
             continue
+        if name == "accounts" and value:
+            for account, each in value.items():
+                yield from _rows(each, f"{variable}__{account.upper()}__")
+            continue
         default = about.get_default(call_default_factory=True)
         yield SettingRow(variable, _shown(name, value), value != default)
 
