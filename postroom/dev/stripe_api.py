@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -249,7 +250,8 @@ class StripeStandIn:
         )
         limit, start = int(request.query.get("limit", 20)), int(request.query.get("page", 0))
         end = start + limit
-        follows = f"/v2/core/events?limit={limit}&page={end}" if end < len(listed) else None
+        place = urlencode({"limit": limit, "page": end, "created[gte]": since.isoformat()})
+        follows = f"/v2/core/events?{place}" if end < len(listed) else None
         page = {"data": listed[start:end], "next_page_url": follows, "previous_page_url": None}
         return web.json_response(page)
 

@@ -79,6 +79,10 @@ async def test_a_type_is_looked_for_on_its_own_list(
     assert len({request.path for request in stand_in.requests}) == 1
 
 
+async def test_only_what_was_created_since_then_is_listed(backfill: Backfill) -> None:
+    assert (await backfill.run(EventQuery(since=at(1_100)))).listed == THIN - 100
+
+
 async def test_what_has_a_snapshot_event_beside_it_is_not_taken_twice(
     stand_in: StripeStandIn, backfill: Backfill
 ) -> None:
