@@ -53,6 +53,8 @@ def create(
     as_json: JsonFlag = False,
 ) -> None:
     """Create a token. The secret is printed once, alone on standard output, and not stored."""
+    if not (scope or role):
+        raise typer.BadParameter("give --scope or --role: what it may do")
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
     secret, made = in_transaction(
         lambda s: actions.create(
