@@ -118,6 +118,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (METRICS, "count_deliveries", [COUNTED_MAX]),
     (READING, "count_dead_letters", [COUNTED_MAX]),
     (METRICS, "list_tallies", []),
+    (METRICS, "list_role_excess", [30.0]),
     (METRICS, "fetch_vitals", [30.0]),
     (METRICS, "list_throughput", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),
     (ADMIN, "list_tokens", [200, None, None]),

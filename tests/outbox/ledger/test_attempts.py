@@ -22,6 +22,7 @@ select 'acme', 'https://example.com/' || n, '{*}', 'whsec_' from generate_series
 returning id"""
 ORDER = Message(channel="webhook", payload={"data": {}}, tenant="acme", type="order.paid")
 BEFORE = """
+drop view postroom.attempt_view;
 alter table postroom.attempt drop column destination, drop column endpoint_id;
 update postroom.alembic_version set version_num = '0005'"""
 BY_AN_OLDER_RUNNER = """
