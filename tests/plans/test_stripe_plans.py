@@ -1,4 +1,4 @@
-"""What is asked for each batch of Stripe's events is looked up, also by a plan that was made for empty tables."""
+"""What is asked for each batch of Stripe events is looked up, also by a plan made for empty tables."""
 
 from __future__ import annotations
 
