@@ -187,7 +187,8 @@ async def test_a_login_that_may_not_look_is_told_from_a_database_that_is_away(
     *_, told = about(await diagnose(Settings(state_dir=tmp_path), as_role(dsn, "runner")), "database")
     assert told.level is Level.ERROR
     assert (
-        told.text == "this login may not look at all of it (permission denied for table token); the API's may"
+        told.text
+        == "this login may not look at all of it (permission denied for view living_token); the API's may"
     )
 
 
