@@ -32,6 +32,7 @@ class Provider:
     discoveries: int = 0
     exchanges: int = 0
     down: bool = False
+    retired_keys: int = 0
 
     async def discovery(self, _: web.Request) -> web.Response:
         self.discoveries += 1
@@ -71,7 +72,9 @@ class Provider:
         return web.json_response({"access_token": "a", "token_type": "Bearer", "id_token": signed})
 
     async def keys(self, _: web.Request) -> web.Response:
-        return web.json_response({"keys": [self.key.as_dict(private=False)]})
+        own = self.key.as_dict(private=False)
+        retired = [{**own, "kid": f"retired-{n}"} for n in range(self.retired_keys)]
+        return web.json_response({"keys": [*retired, own]})
 
 
 @asynccontextmanager

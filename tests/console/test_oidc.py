@@ -124,6 +124,14 @@ async def test_a_token_for_several_that_names_us_is_believed(provider: Provider,
     assert (await _through(guest)).status == 200
 
 
+@pytest.mark.parametrize(("retired_keys", "status"), [(400, 200), (2_000, 503)])
+async def test_an_answer_that_comes_in_pieces_is_read_whole_up_to_a_limit(
+    provider: Provider, guest: Visitor, retired_keys: int, status: int
+) -> None:
+    provider.retired_keys = retired_keys
+    assert (await _through(guest)).status == status
+
+
 @pytest.mark.parametrize("verified", [False, None, "true"])
 async def test_an_address_that_the_provider_has_not_proved_is_nobodys_name(
     api: Api, provider: Provider, guest: Visitor, verified: object

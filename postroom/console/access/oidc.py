@@ -195,12 +195,21 @@ class OidcClient:
                     "POST" if form else "GET", url, data=form, headers=headers, allow_redirects=False
                 ) as response,
             ):
-                body = await response.content.read(ANSWER_BYTES_MAX)
                 if response.status != 200:
                     raise Unavailable(f"the provider answered {response.status}")
-                return msgspec.json.decode(body, type=dict[str, Any])
+                return msgspec.json.decode(await _read(response), type=dict[str, Any])
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError) as error:
             raise Unavailable(f"the provider cannot be asked: {type(error).__name__}") from None
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body. Errors: `Unavailable` beyond `ANSWER_BYTES_MAX`."""
+    body = b""
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
+            raise Unavailable(f"the provider's answer is larger than {ANSWER_BYTES_MAX:,} bytes")
+    return body
 
 
 def _challenge(verifier: str) -> str:

@@ -61,7 +61,7 @@ async def open_session(
 ) -> str:
     """Sign somebody in. Returns: the secret for the cookie, which is kept nowhere else.
 
-    With `token_id` the session ends with the token and may what the token may.
+    With `token_id` the session ends with the token and has the token's scopes.
     Transaction: the caller's.
     """
     secret = secrets.token_urlsafe(SECRET_BYTES)
@@ -73,7 +73,7 @@ async def open_session(
 
 
 async def fetch_session(conn: Connection, secret: str, keyring: Keyring) -> Session | None:
-    """The living session behind a cookie; looking at it lets it slide on. BoundedPage up by hash."""
+    """The living session behind a cookie; each use extends it. Looked up by hash."""
     if not 1 <= len(secret) <= SECRET_LENGTH_MAX:
         return None
     for kept in _hashes(secret, keyring):
