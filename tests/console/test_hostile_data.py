@@ -124,6 +124,15 @@ async def test_a_url_nobody_meant_is_answered_kindly(somebody: Visitor) -> None:
         assert answer.headers["Content-Type"].startswith("text/html")
 
 
+@pytest.mark.parametrize("in_flight", ["inf", "nan", "1e400", "2.5", "0", "9" * 30])
+async def test_a_limit_that_is_no_whole_number_is_refused(
+    api: Api, somebody: Visitor, in_flight: str
+) -> None:
+    answer = await somebody.post("/console/limits/set", [("channel", "email"), ("in_flight", in_flight)])
+    assert answer.status == 400, answer.text
+    assert await api.pool.fetchval("select count(*) from postroom.delivery_limit") == 0
+
+
 def test_no_secret_stands_among_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "hunter2-hunter2"
     for name, value in {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from starlette.responses import Response
 
 from postroom.admin import limits
@@ -11,16 +14,18 @@ from postroom.console.page_request import PageRequest
 from postroom.console.pages.channels import PLACE
 from postroom.outbox.limits import LimitKey
 
+Number = TypeVar("Number", int, float)
+
 
 async def set_limit(request: PageRequest, form: Form) -> Response:
     key = _key(form)
-    per_second, in_flight = _number(form, "per_second"), _number(form, "in_flight")
+    per_second, in_flight = _number(form, "per_second", float), _number(form, "in_flight", int)
     async with request.console.transaction() as conn:
         await limits.set_limit(
             conn,
             key,
             per_second=per_second,
-            in_flight=int(in_flight) if in_flight is not None else None,
+            in_flight=in_flight,
             reason=field(form, "reason"),
             actor=request.actor,
         )
@@ -38,9 +43,11 @@ def _key(form: Form) -> LimitKey:
     return LimitKey(field(form, "channel"), field(form, "tenant") or None, field(form, "destination") or None)
 
 
-def _number(form: Form, name: str) -> float | None:
+def _number(form: Form, name: str, kind: Callable[[str], Number]) -> Number | None:
+    """Errors: `InvalidInput` for what is not of this kind; the action knows the bounds."""
     value = field(form, name)
     try:
-        return float(value) if value else None
+        return kind(value) if value else None
     except ValueError:
-        raise InvalidInput(f"{name} is a number", field=name) from None
+        whole = "a whole number" if kind is int else "a number"
+        raise InvalidInput(f"{name} is {whole}", field=name) from None
