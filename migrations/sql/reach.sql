@@ -44,14 +44,6 @@ alter table postroom.audit add column if not exists token_id uuid;
 
 alter table postroom.console_session add column if not exists id uuid not null unique default postroom.uuid7();
 
--- Payloads have a scope of their own; whoever might see them may see them still.
-update postroom.token set scopes = scopes || '{payload:read}'
-where 'admin:read' = any (scopes) and not 'payload:read' = any (scopes);
-update postroom.console_session set scopes = scopes || '{payload:read}'
-where 'admin:read' = any (scopes) and not 'payload:read' = any (scopes);
-update postroom.sign_in_link set scopes = scopes || '{payload:read}'
-where 'admin:read' = any (scopes) and not 'payload:read' = any (scopes);
-
 -- What a login role may publish; null is all, and so is no row.
 create table if not exists postroom.publisher_limit (
     role name primary key,

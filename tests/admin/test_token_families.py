@@ -20,6 +20,7 @@ from tests.console.http import visitor
 from tests.fixtures.api import Answer, Api, running_api
 
 SCOPES = (Scope.ADMIN_READ, Scope.TOKENS_WRITE)
+REACH = Path(__file__).parents[2] / "migrations/sql/reach.sql"
 
 
 @pytest.fixture
@@ -181,6 +182,14 @@ async def test_an_upgrade_keeps_payloads_visible_for_those_who_saw_them(dsn: str
             "events:write": ["events:write"],
         }
     assert await pool.fetchval("select version_num from postroom.alembic_version") == head()
+
+
+async def test_what_may_be_run_again_shows_payloads_to_nobody_else(pool: Pool) -> None:
+    """A later migration runs the file for the functions in it; viewers were made since."""
+    async with transaction(pool) as conn:
+        await insert_token(conn, name="viewer", scopes=(Scope.ADMIN_READ,))
+    await pool.execute(REACH.read_text())
+    assert await pool.fetchval("select scopes from postroom.token") == ["admin:read"]
 
 
 async def test_nobody_gives_away_more_than_they_hold(dsn: str, tmp_path: Path) -> None:
