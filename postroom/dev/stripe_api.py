@@ -18,6 +18,8 @@ from urllib.parse import urlencode
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from postroom.dev.stripe_endpoints import Endpoints
+
 PAGE_MAX: Final = 100
 REQUESTS_KEPT_MAX: Final = 10_000
 
@@ -104,6 +106,9 @@ class StripeStandIn:
     trouble: Trouble = field(default_factory=Trouble)
     refused: set[str] = field(default_factory=set)
     """Keys that it does not know any more."""
+    rights: dict[str, set[str]] = field(default_factory=dict)
+    """What restricted keys (`rk_…`) may: `webhook_read`, `event_read`, `customer_write` and so on."""
+    endpoints: Endpoints = field(default_factory=Endpoints)
     _runner: web.AppRunner | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -137,6 +142,7 @@ class StripeStandIn:
             [
                 web.post("/_stand_in/objects", self._put),
                 web.post("/_stand_in/fault", self._fault),
+                *self.endpoints.routes(),
                 web.get("/v1/events", self._list_events),
                 web.get("/v2/core/events", self._list_thin_events),
                 web.get("/v1/{path:.+}", self._retrieve),
@@ -160,7 +166,7 @@ class StripeStandIn:
         if request.path.startswith("/_stand_in/"):
             return await handler(request)
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        authorized = key.startswith("sk_") and key not in self.refused
+        authorized = key.startswith(("sk_", "rk_")) and key not in self.refused
         account = request.headers.get("Stripe-Account") or request.headers.get("Stripe-Context")
         version = request.headers.get("Stripe-Version")
         self.requests.append(LoggedRequest(request.path, account, version, authorized, key))
@@ -171,6 +177,11 @@ class StripeStandIn:
             raise web.HTTPServiceUnavailable
         if fault is not Fault.NONE:
             return self._refusal(fault, version)
+        if self.endpoints.versions and version is not None and version not in self.endpoints.versions:
+            return self._refusal(Fault.BAD_VERSION, version)
+        right, may = _right(request), self.rights.get(key, set())
+        if key.startswith("rk_") and not may & {right, right.replace("_read", "_write")}:
+            return web.json_response({"error": _lacks(right)}, status=403)
         return await handler(request)
 
     def _refusal(self, fault: Fault, version: str | None) -> web.Response:
@@ -254,6 +265,22 @@ class StripeStandIn:
         follows = f"/v2/core/events?{place}" if end < len(listed) else None
         page = {"data": listed[start:end], "next_page_url": follows, "previous_page_url": None}
         return web.json_response(page)
+
+
+def _right(request: web.Request) -> str:
+    """What a restricted key must be allowed for it."""
+    what = "read" if request.method == "GET" else "write"
+    resource = request.path.replace("/v2/core/", "/v2/").split("/")[2]
+    named = {"webhook_endpoints": "webhook", "event_destinations": "webhook"}.get(resource)
+    return f"{named or resource.rstrip('s')}_{what}"
+
+
+def _lacks(right: str) -> dict[str, str]:
+    message = (
+        "The provided key 'rk_test_***1234' does not have the required permissions for this endpoint on "
+        f"account 'acct_1'. Having the 'rak_{right}' permission would allow this request to continue."
+    )
+    return {"type": "invalid_request_error", "message": message}
 
 
 def _page(whole: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
