@@ -65,6 +65,7 @@ class Paced(ScriptedAdapter):
     """Takes 5 ms for each, and notes how many others it had begun since a message was published."""
 
     concurrency_max = 40
+    timeout_s = 60.0  # who is stalled must not be tried again meanwhile
 
     def __init__(self, channel: Channel) -> None:
         super().__init__(channel=channel)
