@@ -141,7 +141,8 @@ class EmailAdapter:
 
     async def deliver(self, claim: Claim) -> Answer:
         """Try once; see `outcomes` for what failures mean. Errors: the database's own, before sending."""
-        if self._connections is None:
+        connections = self._connections  # whoever moves elsewhere meanwhile is not waited for
+        if connections is None:
             return Deferred(Wait.NOT_CONFIGURED, "POSTROOM_EMAIL__URL is not set")
         try:
             email = self._parse(claim.body())
@@ -160,7 +161,7 @@ class EmailAdapter:
         body, utf8 = self._body(claim, email, content)
         envelope = Envelope(self._sender.addr_spec, wanted.addresses, utf8)
         try:
-            receipt = await self._send(self._connections, envelope, body)
+            receipt = await self._send(connections, envelope, body)
         except NoPlace:
             return _BUSY
         except SmtpFailed as failed:

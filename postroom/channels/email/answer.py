@@ -66,8 +66,10 @@ class Answer:
 
     @property
     def throttled_s(self) -> float | None:
-        """How long to send nothing at all, where we send more than the server grants us."""
-        if self.mailbox_full or not _THROTTLED.search(self.text):
+        """How long to send nothing at all, where we send more than the server grants us. A policy that
+        refuses for good is not that, whatever it says about rates."""
+        refused = self.mailbox_full or (self.subject == 7 and not self.temporary)
+        if refused or not _THROTTLED.search(self.text):
             return None
         return QUOTA_S if _OF_THE_DAY.search(self.text) else THROTTLED_S
 

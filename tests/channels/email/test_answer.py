@@ -69,6 +69,7 @@ SAID = [
     (POSTMARK, Phase.BODY, 550, "The 'From' address is not a Sender Signature on your account.", OURS),
     (MAILGUN, Phase.BODY, 554, "Sandbox subdomains are for test purposes only.", OURS),
     (GMAIL, Phase.BODY, 550, "5.7.26 This message does not have authentication information.", POLICY),
+    (GMAIL, Phase.BODY, 550, "5.7.28 An unusual rate of mail. It has been rate limited and blocked.", POLICY),
     (POSTFIX, Phase.RECIPIENT, 554, "5.7.1 <ann@example.com>: Relay access denied", POLICY),
     (OUTLOOK, Phase.RECIPIENT, 550, "5.5.0 Requested action not taken: mailbox unavailable", NOBODY_THERE),
     (OUTLOOK, Phase.RECIPIENT, 550, "5.4.1 Recipient address rejected: Access denied.", NOBODY_THERE),
@@ -97,5 +98,5 @@ def _refusal(phase: Phase, code: int, text: str) -> Exception:
 
 def test_a_servers_id_is_kept_and_our_addresses_are_not() -> None:
     said = "2.6.0 <19.ab+c@mx.example> [InternalId=42] Ann.B@Example.com Queued"
-    kept = mask_these(said, ["ann.b@example.com"])
-    assert kept == "2.6.0 <19.ab+c@mx.example> [InternalId=42] a***@example.com Queued"
+    kept = mask_these(said, ["ann.b@example.com", "bob@example.com"])
+    assert kept == "2.6.0 <19.ab+c@mx.example> [InternalId=42] A***@Example.com Queued"
