@@ -11,6 +11,9 @@ from postroom.outbox.limits import Lease, Limit, Wanted
 
 WORTH_S: Final = 0.1
 """A lease is for what the limit grants in so long at most, or one start: a runner that dies loses no more."""
+EXTRA_S: Final = 0.005
+"""A lease reaches up to three times beyond what is wanted, but no further than what the limit grants in
+so long: a queue that flows then needs no lease for each claim, and what may go void is next to nothing."""
 VOID_S: Final = 0.5
 """What was leased and not started is void so long after it was asked for."""
 AHEAD_S: Final = 0.5
@@ -47,22 +50,24 @@ class Budget:
         # At once: what this worker had before, and could not return, goes back.
         self._tidy_at = math.inf if limit.in_flight is None else -math.inf
 
-    def allows_one(self, now: float) -> bool:
-        """Whether one more may start."""
+    def allows(self, now: float, most: int = 1) -> int:
+        """How many more may start at once, at most `most`; 0 only where none may."""
         while self._starts and (self._starts[0].void_at <= now or not self._starts[0].count):
             self._starts.popleft()
-        if self.limit.per_second is not None and not self._starts:
-            return False
-        return self.limit.in_flight is None or self.used < min(self.places, self.limit.in_flight)
+        if self.limit.per_second is not None:
+            most = min(most, self._starts[0].count) if self._starts else 0
+        if self.limit.in_flight is not None:
+            most = min(most, self.places - self.used, self.limit.in_flight - self.used)
+        return max(most, 0)
 
-    def start_one(self) -> bool:
-        """Only after `allows_one`. Returns: whether it takes a place, until `used` is made one less."""
+    def start(self, count: int = 1) -> bool:
+        """Only what `allows` has just allowed. Returns: whether they take places, until `used` says less."""
         self._short_since = math.inf
         if self._starts:
-            self._starts[0].count -= 1
+            self._starts[0].count -= count
         if self.limit.in_flight is None:
             return False
-        self.used += 1
+        self.used += count
         self._peak = max(self._peak, self.used)
         return True
 
@@ -80,7 +85,9 @@ class Budget:
         wanted = sum(self._wanted.values())
         if self.limit.per_second is not None:
             left = sum(each.count for each in self._starts if each.void_at > now)
-            starts = max(0, min(wanted - left, max(1, int(self.limit.per_second * WORTH_S))))
+            if (lacked := wanted - left) > 0:
+                extra = min(3 * lacked, int(self.limit.per_second * EXTRA_S))
+                starts = min(lacked + extra, max(1, int(self.limit.per_second * WORTH_S)))
         if self.limit.in_flight is not None:
             places = max(self.used + wanted, self._peak)
             # Until the answer more may start in the places that are kept: they count as used.

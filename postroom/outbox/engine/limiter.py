@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from uuid import UUID
 
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_FAILURES, Pool, transaction
@@ -41,7 +40,7 @@ class Limiter:
         self._tenants: dict[str, Budget] = {}
         self._destinations: dict[str, Budget] = {}
         self._budgets: Collection[Budget] = ()
-        self._charged: dict[tuple[UUID, int, int], Sequence[Budget]] = {}
+        self._charged: dict[int, Sequence[Budget]] = {}
         self._leased_by = worker.id
         self._wanted = asyncio.Event()
         self._leasing: asyncio.Task[None] | None = None
@@ -113,27 +112,34 @@ class Limiter:
         """Take the next ones that may start now; those between them stay."""
         now = self._clock.monotonic()
         whole = self._whole
+        if whole is not None and not (self._tenants or self._destinations):  # a hot path
+            if (count := whole.allows(now, most)) and (taken := destination.take(count)):
+                self._charge(taken, [whole] if whole.start(len(taken)) else [])
+                return taken
+            return []
         taken, passed_by = list[Claim](), list[Claim]()
-        while len(taken) < most and (whole is None or whole.allows_one(now)):
+        while len(taken) < most and (whole is None or whole.allows(now)):
             if not (found := destination.take(1)):
                 break
-            [claim] = found
-            narrower = self._narrower(claim)
-            if narrower and not all(each.allows_one(now) for each in narrower):
-                passed_by.append(claim)
+            narrower = self._narrower(found[0])
+            if narrower and not all(each.allows(now) for each in narrower):
+                passed_by += found
                 continue
-            taken.append(claim)
+            taken += found
             budgets = [whole, *narrower] if whole is not None else narrower
-            if charged := [each for each in budgets if each.start_one()]:
-                self._charged[claim.message_id, claim.n, claim.claim_no] = charged
+            self._charge(found, [each for each in budgets if each.start()])
         if passed_by:
             destination.put_back(passed_by)
         return taken
 
+    def _charge(self, claims: Sequence[Claim], budgets: Sequence[Budget]) -> None:
+        """Note whose places they take. They are the very objects that end."""
+        if budgets:
+            for claim in claims:
+                self._charged[id(claim)] = budgets
+
     def _narrower(self, claim: Claim) -> Sequence[Budget]:
         """Of its tenant, and of its destination."""
-        if not self._tenants and not self._destinations:  # this is a hot path
-            return ()
         tenant, there = self._tenants.get(claim.tenant), self._destinations.get(claim.destination)
         return [each for each in (tenant, there) if each is not None]
 
@@ -143,7 +149,7 @@ class Limiter:
             return 0
         freed = 0
         for claim in claims:
-            budgets = self._charged.pop((claim.message_id, claim.n, claim.claim_no), ())
+            budgets = self._charged.pop(id(claim), ())
             for each in budgets:
                 each.used -= 1
             freed += bool(budgets)
@@ -152,12 +158,12 @@ class Limiter:
     def want(self, name: str, destination: Destination, most: int) -> None:
         """Ask for what keeps those from starting that wait there, of which `most` could start otherwise."""
         now = self._clock.monotonic()
-        if self._whole is not None and not self._whole.allows_one(now):
+        if self._whole is not None and not self._whole.allows(now):
             self._whole.want(name, min(destination.waiting_count, most))
         if self._tenants or self._destinations:
             counts: Counter[Budget] = Counter()
             for claim in destination.claims():
-                counts.update(each for each in self._narrower(claim) if not each.allows_one(now))
+                counts.update(each for each in self._narrower(claim) if not each.allows(now))
             for budget, count in counts.items():
                 budget.want(name, min(count, most))
         self._wanted.set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from postroom.base.db import Pool
 from postroom.outbox.controls import Controls
 from postroom.outbox.engine.destination import Destination
@@ -102,3 +104,14 @@ def test_who_has_no_place_asks_for_no_start() -> None:
     budget.take(asked, Lease(1, 0, 2, None), asked_at=0.0, now=0.0)
     budget.want("email", 5)
     assert budget.ask(1.0).starts > 0
+
+
+@pytest.mark.parametrize(
+    ("per_second", "asked"), [(1_000_000.0, 2_000), (40_000.0, 700), (100.0, 10), (2.0, 1)]
+)
+def test_a_lease_reaches_beyond_what_is_wanted_where_that_is_next_to_nothing_of_the_limit(
+    per_second: float, asked: int
+) -> None:
+    budget = Budget(Limit(1, None, None, per_second=per_second, in_flight=None))
+    budget.want("a", 500)
+    assert budget.ask(0.0).starts == asked
