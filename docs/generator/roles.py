@@ -18,25 +18,30 @@ STATEMENTS: Final = {
     "function": ("EXECUTE",),
     "schema": ("USAGE", "CREATE"),
 }
-# A day of the attempt log has no grants of its own: it is reached through the log.
+# A day of the attempt log has no grants of its own: it is reached through the log. Views that are generated
+# share theirs.
 GRANTS: Final = """
-with object (kind, name, owner, acl) as (
-    select case relkind when 'S' then 'sequence' when 'v' then 'view' else 'table' end, relname, relowner,
+with ours (id, prefix) as (
+    select oid, case nspname when 'postroom' then '' else nspname || '.' end
+    from pg_namespace where nspname in ('postroom', 'stripe')
+), object (kind, name, owner, acl) as (
+    select case relkind when 'S' then 'sequence' when 'v' then 'view' else 'table' end,
+        prefix || case when obj_description(oid, 'pg_class') like 'Generated: %' then '*' else relname end,
+        relowner,
         coalesce(relacl, acldefault(case relkind when 'S' then 's'::"char" else 'r'::"char" end, relowner))
-    from pg_class
-    where relnamespace = 'postroom'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
-        and not (relispartition and relname ~ '^attempt_[0-9]{8}$')
+    from pg_class join ours on ours.id = relnamespace
+    where relkind in ('r', 'p', 'v', 'm', 'S') and not (relispartition and relname ~ '^attempt_[0-9]{8}$')
     union all
-    select 'function', proname || '(' || pg_get_function_identity_arguments(oid) || ')', proowner,
-        coalesce(proacl, acldefault('f', proowner))
-    from pg_proc where pronamespace = 'postroom'::regnamespace
+    select 'function', prefix || proname || '(' || pg_get_function_identity_arguments(oid) || ')',
+        proowner, coalesce(proacl, acldefault('f', proowner))
+    from pg_proc join ours on ours.id = pronamespace
     union all
-    select 'column', c.relname || '.' || a.attname, c.relowner, a.attacl
-    from pg_attribute a join pg_class c on c.oid = a.attrelid
-    where c.relnamespace = 'postroom'::regnamespace and a.attacl is not null
+    select 'column', ours.prefix || c.relname || '.' || a.attname, c.relowner, a.attacl
+    from pg_attribute a join pg_class c on c.oid = a.attrelid join ours on ours.id = c.relnamespace
+    where a.attacl is not null
     union all
     select 'schema', nspname, nspowner, coalesce(nspacl, acldefault('n', nspowner))
-    from pg_namespace where nspname = 'postroom'
+    from pg_namespace join ours on ours.id = oid
 )
 select o.kind, o.name::text, g.part, g.privilege
 from object o

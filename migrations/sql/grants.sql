@@ -1,7 +1,8 @@
 -- What each role of this database may do: this is the one place, and every `postroom migrate` makes it so. What these
 -- roles have beside it in the schema is taken away, and so is what PUBLIC has; grant more to your own roles instead.
 -- Letters as in PostgreSQL's access lists: r select, a insert, w update, d delete, U usage, X execute. A view, table,
--- sequence or function without a row here belongs to its owner alone, and a test fails.
+-- sequence or function without a row here belongs to its owner alone, and a test fails. What is in the schema `stripe` is
+-- named with it; all views that are generated there have one row, `stripe.*`.
 -- Only differences are executed, for each grant writes the catalog.
 do $$
 declare
@@ -13,8 +14,9 @@ begin
     for round in 1..2 loop
         for command in
             with decision (name, runner, api, reader, publisher) as (values
-                -- the schema
+                -- the schemas
                 ('postroom',                'U',    'U',    'U', 'U'),
+                ('stripe',                  'U',    'U',    'U', ''),
                 -- the ledger
                 ('message',                 'rwd',  'raw',  '',  ''),
                 ('delivery',                'rawd', 'rawd', 'r', ''),
@@ -126,22 +128,27 @@ begin
                     or not has_function_privilege(to_regrole('postroom_publisher')::oid, 'postroom.publish_many(jsonb)', 'execute'),
                     false)
                 union all select 'public', 0::oid
+            ), ours (id, name, prefix) as (
+                select oid, nspname, case nspname when 'postroom' then '' else nspname || '.' end
+                from pg_namespace
+                where nspname = 'postroom' or nspname = 'stripe' and obj_description(oid, 'pg_namespace') like 'Postroom: %'
             ), object (name, target, acl) as (
                 select nspname, 'on schema ' || quote_ident(nspname), coalesce(nspacl, acldefault('n', nspowner))
-                from pg_namespace where nspname = 'postroom'
+                from pg_namespace join ours on ours.id = oid
                 union all
-                select relname, format('on %s %s', case relkind when 'S' then 'sequence' else 'table' end, oid::regclass),
+                select ours.prefix || case when obj_description(oid, 'pg_class') like 'Generated: %' then '*' else relname end,
+                    format('on %s %s', case relkind when 'S' then 'sequence' else 'table' end, oid::regclass),
                     coalesce(relacl, acldefault(case relkind when 'S' then 's'::"char" else 'r'::"char" end, relowner))
-                from pg_class where relnamespace = 'postroom'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
+                from pg_class join ours on ours.id = relnamespace where relkind in ('r', 'p', 'v', 'm', 'S')
                 union all
-                select case when c.relname = 'audit' and a.attname not in ('id', 'at') then 'audit.entry' end,
+                select case when c.oid = 'postroom.audit'::regclass and a.attname not in ('id', 'at') then 'audit.entry' end,
                     format('(%I) on table %s', a.attname, c.oid::regclass), a.attacl
-                from pg_attribute a join pg_class c on c.oid = a.attrelid
-                where c.relnamespace = 'postroom'::regnamespace and c.relkind in ('r', 'p', 'v')
-                    and a.attnum > 0 and not a.attisdropped and (a.attacl is not null or c.relname = 'audit')
+                from pg_attribute a join pg_class c on c.oid = a.attrelid join ours on ours.id = c.relnamespace
+                where c.relkind in ('r', 'p', 'v') and a.attnum > 0 and not a.attisdropped
+                    and (a.attacl is not null or c.oid = 'postroom.audit'::regclass)
                 union all
-                select proname, 'on function ' || oid::regprocedure, coalesce(proacl, acldefault('f', proowner))
-                from pg_proc where pronamespace = 'postroom'::regnamespace
+                select ours.prefix || proname, 'on function ' || oid::regprocedure, coalesce(proacl, acldefault('f', proowner))
+                from pg_proc join ours on ours.id = pronamespace
             ), wanted as (
                 select o.target, g.id as grantee, l.privilege
                 from decision d

@@ -21,13 +21,14 @@ from tests.fixtures.roles import as_role
 from tests.processes.commands import run
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-DECIDED: Final = re.compile(r"^ +\('([\w.]+)', +'\w*', +'\w*', +'\w*', +'\w*'\)", re.MULTILINE)
+DECIDED: Final = re.compile(r"^ +\('([\w.*]+)', +'\w*', +'\w*', +'\w*', +'\w*'\)", re.MULTILINE)
 EXISTS: Final = """
-select relname from pg_class c
-where relnamespace = 'postroom'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-    and not (relispartition and relname ~ '^attempt_[0-9]{8}$')
-union select proname from pg_proc where pronamespace = 'postroom'::regnamespace
-union select 'postroom'"""
+with ours (id, prefix) as (values ('postroom'::regnamespace, ''), ('stripe'::regnamespace, 'stripe.'))
+select prefix || case when obj_description(oid, 'pg_class') like 'Generated: %' then '*' else relname end
+from pg_class join ours on id = relnamespace
+where relkind in ('r', 'p', 'v', 'm', 'f', 'S') and not (relispartition and relname ~ '^attempt_[0-9]{8}$')
+union select prefix || proname from pg_proc join ours on id = pronamespace
+union select id::text from ours"""
 SECRETS_AND_PAYLOADS: Final = {
     "message": {"payload"},
     "attempt": {"detail"},

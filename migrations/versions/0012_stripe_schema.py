@@ -1,0 +1,13 @@
+"""The schema `stripe`: what the mirror has of Stripe's objects, for people and reports."""
+
+from __future__ import annotations
+
+from postroom.base.migrate import run_files
+
+revision = "0012"
+down_revision = "0011"
+
+
+def upgrade() -> None:
+    # A schema of its own, and nothing in it that a process of before writes to.
+    run_files("stripe_schema")
