@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -12,14 +11,16 @@ from functools import partial
 from typing import Final
 
 from postroom.base.clock import Clock, SystemClock
-from postroom.base.db import DATABASE_AWAY, Pool, open_pool
+from postroom.base.db import DATABASE_AWAY, Dsn, Pool, open_pool
 from postroom.base.encryption_keys import SETTING
 from postroom.base.errors import SettingsInvalid, Unavailable
 from postroom.base.log import get_logger
-from postroom.base.setting_files import read_files, watch_files
+from postroom.base.secret_rules import DATABASE_URL, without_login
+from postroom.base.setting_files import SettingFiles, watch_files
 from postroom.base.settings import Settings, load_settings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.exports.storage import open_storage
 from postroom.channels.stripe.backfill import Backfill
 from postroom.channels.stripe.client import StripeApi
 from postroom.channels.stripe.current import CurrentObjects
@@ -50,7 +51,6 @@ class Services:
     """What every process has: the API needs no more than this."""
 
     settings: Settings
-    dsn: str
     pool: Pool
     clock: Clock
     circuits: Circuits
@@ -99,13 +99,26 @@ async def open_services(settings: Settings, dsn: str, *, worker: int = 0) -> Asy
     """Build everything and close it again. The database may be away; what needs it says so then."""
     async with AsyncExitStack() as stack:
         pool = await open_pool(
-            dsn, connections_max=settings.database_connections_max, pooler=settings.database_pooler
+            _current(dsn, settings),
+            connections_max=settings.database_connections_max,
+            pooler=settings.database_pooler,
         )
         stack.push_async_callback(_close_pool, pool)
-        yield await _services(settings, dsn, pool, worker, stack)
+        yield await _services(settings, pool, worker, stack)
 
 
-async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack: AsyncExitStack) -> Services:
+def _current(dsn: str, settings: Settings) -> Dsn:
+    """The database's address, with the login that was read last."""
+    given = settings.database_url
+
+    def read() -> str:
+        now = settings.database_url
+        return dsn if now is None or now == given else now.get_secret_value()
+
+    return read
+
+
+async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExitStack) -> Services:
     clock = SystemClock()
     keyring = keyring_of(settings.encryption)
     circuits = Circuits(pool=pool, clock=clock, worker=worker)
@@ -128,7 +141,6 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
     stack.push_async_callback(stripe.close)
     services = Services(
         settings=settings,
-        dsn=dsn,
         pool=pool,
         clock=clock,
         circuits=circuits,
@@ -137,16 +149,17 @@ async def _services(settings: Settings, dsn: str, pool: Pool, worker: int, stack
         keyring=keyring,
         sources=sources,
     )
-    if read_files(os.environ).texts:
-        watcher = asyncio.create_task(watch_files(partial(_reload, services)), name="setting-files")
+    if settings.files.texts:
+        watching = watch_files(settings.files, partial(_reload, services))
+        watcher = asyncio.create_task(watching, name="setting-files")
         stack.callback(watcher.cancel)
     return services
 
 
-async def _reload(services: Services) -> None:
+async def _reload(services: Services, files: SettingFiles) -> None:
     """Take over the secrets that files have now; where one has a fault, those of before go on."""
     try:
-        await _replace_secrets(services, load_settings(serves=services.settings.serves))
+        await _replace_secrets(services, load_settings(serves=services.settings.serves, files=files))
     except SettingsInvalid as error:
         log.error("settings.not_reloaded", faults=error.faults)  # noqa: TRY400  a value has a fault, no code
     else:
@@ -154,21 +167,43 @@ async def _reload(services: Services) -> None:
 
 
 async def _replace_secrets(services: Services, fresh: Settings) -> None:
-    """All or none of them. Those of the database, Stripe's API, exports and OIDC are for the next start.
-
-    Errors: `SettingsInvalid`.
-    """
-    settings, email = services.settings, services.adapters[Channel.EMAIL]
-    if settings.encryption.keys and not fresh.encryption.keys:
-        raise SettingsInvalid(
-            [f"{SETTING}: empty; restart everything if nothing shall be encrypted any more"]
-        )
+    """All or none of them. Errors: `SettingsInvalid`."""
+    settings = services.settings
+    if faults := list(_only_by_restart(settings, fresh)):
+        raise SettingsInvalid(faults)
+    email, exports = services.adapters[Channel.EMAIL], services.adapters[Channel.EXPORT]
+    stored = settings.exports.model_copy(update={"options": fresh.exports.options})
+    storage = open_storage(stored, settings.state_dir) if stored != settings.exports else None
     if fresh.email.url != settings.email.url and isinstance(email, EmailAdapter):
         await email.move(fresh.email)
+    if storage is not None and isinstance(exports, ExportAdapter):
+        exports.use(storage)
     services.keyring.replace(keyring_of(fresh.encryption, services.clock))
-    services.stripe_ingest.believe(fresh.stripe)
     settings.encryption, settings.email.url = fresh.encryption, fresh.email.url
-    settings.metrics_token = fresh.metrics_token
+    settings.exports.options, settings.metrics_token = fresh.exports.options, fresh.metrics_token
+    # Who needs these reads them from the settings each time.
+    settings.database_url, settings.oidc.client_secret = fresh.database_url, fresh.oidc.client_secret
+    for name, account in settings.stripe.by_name().items():
+        now = fresh.stripe.by_name()[name]
+        account.api_key, account.webhook_secrets = now.api_key, now.webhook_secrets
+    services.stripe_ingest.believe(settings.stripe)
+
+
+def _only_by_restart(settings: Settings, fresh: Settings) -> Iterator[str]:
+    """Changes that are more than another secret: no process may make them beside others that have not."""
+    if settings.encryption.keys and not fresh.encryption.keys:
+        yield f"{SETTING}: empty; restart everything if nothing shall be encrypted any more"
+    before, after = (
+        each.database_url and without_login(each.database_url.get_secret_value())
+        for each in (settings, fresh)
+    )
+    if before != after:
+        yield f"{DATABASE_URL}: more than the login is new; restart everything to use another database"
+    modes, fresh_modes = (
+        {name: account.live for name, account in each.stripe.by_name().items()} for each in (settings, fresh)
+    )
+    if modes != fresh_modes:
+        yield "POSTROOM_STRIPE__…: other accounts, or one in another mode; restart everything to use them"
 
 
 async def _outbound_adapters(
@@ -262,8 +297,9 @@ async def open_worker(
     Errors: `Unavailable` after `wait_s`.
     """
     async with AsyncExitStack() as stack:
+        address = _current(dsn, settings)
         pool = await open_pool(
-            dsn,
+            address,
             connections_max=settings.database_connections_max,
             pooler=settings.database_pooler,
             application=f"postroom {role}",
@@ -271,7 +307,7 @@ async def open_worker(
         stack.push_async_callback(_close_pool, pool)
         beats = partial(
             open_pool,
-            dsn,
+            address,
             connections_max=1,
             pooler=settings.database_pooler,
             application=f"postroom {role} heartbeat",
@@ -279,8 +315,8 @@ async def open_worker(
         worker = Worker(pool=pool, role=role, opens=beats)
         await _register(worker, wait_s)
         stack.push_async_callback(_leave, worker)
-        services = await _services(settings, dsn, pool, worker.id, stack)
-        wakeup = Wakeup(dsn=dsn, pool=pool, worker=worker, pooler=settings.database_pooler)
+        services = await _services(settings, pool, worker.id, stack)
+        wakeup = Wakeup(dsn=address, pool=pool, worker=worker, pooler=settings.database_pooler)
         controls = Controls(pool=pool, clock=services.clock)
         chosen, ages = backoffs(settings), greatest_ages(settings)
         yield WorkerServices(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +18,8 @@ else:
     Record = asyncpg.Record
     Connection = asyncpg.Connection | PoolConnectionProxy
     Pool = asyncpg.Pool
+Dsn: TypeAlias = str | Callable[[], str]
+"""Where the database is, and who signs in. A callable is asked for each connection: logins change."""
 Transactions: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
 """What opens a transaction: for work that needs several, one after the other."""
 
@@ -89,7 +91,7 @@ async def plan_by_blocks(conn: Connection) -> None:
 
 
 async def open_pool(
-    dsn: str, *, connections_max: int = 10, application: str = "postroom", pooler: bool = False
+    dsn: Dsn, *, connections_max: int = 10, application: str = "postroom", pooler: bool = False
 ) -> Pool:
     """Open a pool; the caller closes it. Connects at first use, so it opens while the database is away.
 
@@ -97,8 +99,11 @@ async def open_pool(
     prepared under a name, which costs a parse a call.
     Errors: one of `DATABASE_AWAY` when the server cannot be reached within 5 s.
     """
-    return await asyncpg.create_pool(
+    # Typed for a text alone, it hands on to `connect` what it is given.
+    opening: Callable[..., Awaitable[Pool]] = asyncpg.create_pool
+    return await opening(
         dsn,
+        connect=_connect,
         min_size=0,
         max_size=connections_max,
         timeout=CONNECT_TIMEOUT_S,
@@ -107,6 +112,11 @@ async def open_pool(
         server_settings={} if pooler else {"application_name": application, **_PLANNED},
         reset=_keep,
     )
+
+
+async def _connect(dsn: Dsn, **options: Any) -> asyncpg.Connection[Any]:
+    conn: asyncpg.Connection[Any] = await asyncpg.connect(dsn if isinstance(dsn, str) else dsn(), **options)
+    return conn
 
 
 async def _keep(_conn: Connection) -> None:
@@ -118,10 +128,10 @@ async def _keep(_conn: Connection) -> None:
 
 
 async def connect(
-    dsn: str, *, application: str = "postroom", pooler: bool = False
+    dsn: Dsn, *, application: str = "postroom", pooler: bool = False
 ) -> asyncpg.Connection[Any]:
     """Open one connection outside any pool, for what is kept per session (LISTEN)."""
-    return await asyncpg.connect(
+    return await _connect(
         dsn,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,

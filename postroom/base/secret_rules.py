@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 PLACEHOLDER: Final = re.compile(r"(whsec_|[rs]k_(live|test)_)?(change|<|\.\.\.)|.*…", re.IGNORECASE)
 """What stands in our examples where a secret belongs."""
@@ -90,6 +90,16 @@ def _password(url: str) -> str | None:
     except ValueError:
         return None  # whoever opens it says what is wrong with it
     return unquote(password) if password is not None else None
+
+
+def without_login(url: str) -> tuple[str, str, list[tuple[str, str]]]:
+    """Where a URL leads: host, path and parameters, whoever signs in; nowhere, for what is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", "", []
+    told = [each for each in parse_qsl(parts.query) if each[0] not in ("user", "password")]
+    return parts.netloc.rpartition("@")[2], parts.path, told
 
 
 def unverified_hosts(url: str) -> list[str]:

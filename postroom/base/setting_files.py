@@ -42,15 +42,16 @@ def read_files(environment: Mapping[str, str]) -> SettingFiles:
     return SettingFiles(texts, tuple(faults))
 
 
-async def watch_files(changed: Callable[[], Awaitable[None]], *, every_s: float = WATCH_EVERY_S) -> None:
-    """Call `changed` within `every_s` after one of them has another text, until cancelled."""
-    known = read_files(os.environ)
+async def watch_files(
+    known: SettingFiles, changed: Callable[[SettingFiles], Awaitable[None]], *, every_s: float = WATCH_EVERY_S
+) -> None:
+    """Call `changed` within `every_s` after one of them has another text than is `known`, until cancelled."""
     while True:
         await asyncio.sleep(every_s)
         found = await asyncio.to_thread(read_files, os.environ)
         if found != known:
             known = found
-            await changed()
+            await changed(found)
 
 
 def _paths(environment: Mapping[str, str]) -> dict[str, Path]:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -22,6 +23,7 @@ from pydantic import (
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -31,7 +33,7 @@ from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
 from postroom.base.networks import Network, parse_proxies
 from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_hosts
-from postroom.base.setting_files import SUFFIX, read_files
+from postroom.base.setting_files import SUFFIX, SettingFiles, read_files
 from postroom.base.stripe_settings import StripeSettings, account_faults
 
 UP_ENVIRONMENT: Final = "environment"
@@ -43,6 +45,9 @@ STRIPE_IS_ON: Final = ("POSTROOM_STRIPE__API_KEY", "POSTROOM_ROUTES", "POSTROOM_
 
 TOKEN_DAYS: Final = 90
 """Of an access token in prod."""
+
+_FILES: Final = "read_files"
+"""No setting, but an argument: files that were read already."""
 
 
 class Environment(StrEnum):
@@ -248,6 +253,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     oidc: OidcSettings = OidcSettings()
+    _files: SettingFiles = PrivateAttr(SettingFiles({}, ()))
 
     @classmethod
     def settings_customise_sources(
@@ -258,9 +264,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, and the files that it names."""
-        if isinstance(env_settings, EnvSettingsSource):
-            texts = {name.lower(): text for name, text in read_files(os.environ).texts.items()}
+        """The environment, and the files that it names, as they were read by whoever loads the settings."""
+        if isinstance(env_settings, EnvSettingsSource) and isinstance(init_settings, InitSettingsSource):
+            files = init_settings.init_kwargs.get(_FILES) or read_files(os.environ)
+            texts = {name.lower(): text for name, text in files.texts.items()}
             named = env_settings.env_vars.items()
             itself = {name: text for name, text in named if not name.endswith(SUFFIX.lower())}
             env_settings.env_vars = {**texts, **itself}
@@ -273,6 +280,11 @@ class Settings(BaseSettings):
 
     serves: ClassVar[bool] = True
     """Whether callers come in: secrets that only they need may be kept from other processes."""
+
+    @property
+    def files(self) -> SettingFiles:
+        """What `load_settings` read them from."""
+        return self._files
 
     @property
     def prod(self) -> bool:
@@ -364,15 +376,16 @@ def _key_faults(encryption: EncryptionSettings) -> Iterator[str]:
         )
 
 
-def load_settings(*, serves: bool = True) -> Settings:
+def load_settings(*, serves: bool = True, files: SettingFiles | None = None) -> Settings:
     """Read and check the environment, and the files that it names. `serves`: see `Settings`.
 
-    Errors: `SettingsInvalid` with one line a fault, none of which holds a value.
+    `files`: as somebody has read them already. Errors: `SettingsInvalid` with one line a fault, none of
+    which holds a value.
     """
-    files = read_files(os.environ)
-    faults = list(files.faults)
+    files = read_files(os.environ) if files is None else files
+    faults, read = list(files.faults), dict[str, Any]({_FILES: files})
     try:
-        settings = Settings() if serves else WorkerSettings()
+        settings = Settings(**read) if serves else WorkerSettings(**read)
     except ValidationError as error:
         faults += [fault for e in error.errors() for fault in _faults(e["loc"], e["msg"])]
         if all(e["loc"] for e in error.errors()):
@@ -386,6 +399,7 @@ def load_settings(*, serves: bool = True) -> Settings:
         raise SettingsInvalid(faults) from None
     if faults:
         raise SettingsInvalid(faults)
+    settings._files = files
     return settings
 
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Final
 
-from postroom.base.db import DATABASE_AWAY, DATABASE_FAILURES, Pool, connect
+from postroom.base.db import DATABASE_AWAY, DATABASE_FAILURES, Dsn, Pool, connect
 from postroom.base.log import get_logger
 from postroom.worker import store
 from postroom.worker.heartbeat import Worker
@@ -27,7 +27,7 @@ class Wakeup:
     after `POLL_S` at the latest. Without a direct connection (PgBouncer) there is only the polling.
     """
 
-    def __init__(self, *, dsn: str, pool: Pool, worker: Worker, pooler: bool = False) -> None:
+    def __init__(self, *, dsn: Dsn, pool: Pool, worker: Worker, pooler: bool = False) -> None:
         self._dsn = dsn
         self._pool = pool
         self._worker = worker

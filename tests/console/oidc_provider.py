@@ -33,6 +33,7 @@ class Provider:
     exchanges: int = 0
     down: bool = False
     retired_keys: int = 0
+    client_secret: str = CLIENT_SECRET
 
     async def discovery(self, _: web.Request) -> web.Response:
         self.discoveries += 1
@@ -60,7 +61,7 @@ class Provider:
         login = base64.b64decode(request.headers.get("Authorization", "").removeprefix("Basic ")).decode()
         digest = hashlib.sha256(str(form["code_verifier"]).encode()).digest()
         proved = asked and base64.urlsafe_b64decode(asked["code_challenge"] + "=") == digest
-        if not asked or not proved or login != f"{CLIENT_ID}:{CLIENT_SECRET}":
+        if not asked or not proved or login != f"{CLIENT_ID}:{self.client_secret}":
             return web.json_response({"error": "invalid_grant"}, status=400)
         now = int(time.time())
         claims = {"iss": self.url, "aud": CLIENT_ID, "iat": now, "exp": now + 300, "nonce": asked["nonce"]}

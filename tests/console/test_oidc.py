@@ -165,3 +165,12 @@ async def test_a_provider_that_is_down_is_asked_once_for_all(provider: Provider,
     answers = await asyncio.gather(*(guest.get("/console/oidc/start") for _ in range(20)))
     assert {answer.status for answer in answers} == {503}
     assert provider.discoveries == 1
+
+
+async def test_a_new_client_secret_holds_for_the_next_sign_in(
+    api: Api, guest: Visitor, provider: Provider
+) -> None:
+    provider.client_secret = "rotated-client-secret"
+    assert (await _through(guest)).status == 503
+    api.services.settings.oidc.client_secret = SecretStr(provider.client_secret)
+    assert (await _through(guest)).status == 200

@@ -77,6 +77,10 @@ class ExportAdapter:
         """Errors: `SettingsInvalid` where the settings name no usable storage."""
         self._opened()
 
+    def use(self, storage: Storage) -> None:
+        """Put files there from the next one on."""
+        self._storage = storage
+
     async def close(self) -> None:
         """Nothing is kept open between deliveries."""
 

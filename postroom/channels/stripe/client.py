@@ -114,19 +114,16 @@ class StripeApi:
 
     def __init__(self, settings: StripeSettings, budget: RequestBudget, via: str = OWN_ACCOUNT) -> None:
         self._budget = budget
-        account = settings.by_name()[via]
+        self._account = settings.by_name()[via]
         self.key_setting = setting_of(via, "API_KEY")
-        self._api_version = account.api_version
         self._timeout_s = settings.timeout_s
         self._http = AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=settings.timeout_s))
-        self._client: StripeClient | None = None
-        if account.api_key is not None:
-            self._client = StripeClient(
-                account.api_key.get_secret_value(),
-                base_addresses={"api": settings.api_base.rstrip("/")},
-                http_client=self._http,
-                max_network_retries=0,
-            )
+        self._client = StripeClient(
+            "",  # each request brings the key that the settings have then
+            base_addresses={"api": settings.api_base.rstrip("/")},
+            http_client=self._http,
+            max_network_retries=0,
+        )
 
     @classmethod
     def for_all(cls, settings: StripeSettings, *, pool: Pool, clock: Clock) -> dict[str, StripeApi]:
@@ -144,7 +141,7 @@ class StripeApi:
 
     @property
     def configured(self) -> bool:
-        return self._client is not None
+        return self._account.api_key is not None
 
     async def fetch_object(self, event: Event) -> Fetched:
         """The current state of the event's object, in the account's API version, or else the event's own.
@@ -204,11 +201,10 @@ class StripeApi:
         )
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def _fetch(self, url: str, event: Event, parameters: Mapping[str, Any] | None = None) -> Fetched:
-        options = _options(event, self._api_version)
+        options = _options(event, self._account.api_version)
         data = await self._get(url, parameters or {}, options)
         if isinstance(data, Failed):
             if data.status == 404 and data.error is not None:
@@ -220,13 +216,16 @@ class StripeApi:
         self, url: str, parameters: Mapping[str, Any], options: Mapping[str, str]
     ) -> dict[str, Any] | Failed:
         """Every request goes through here, and so through the budget. Errors: what the driver raises."""
-        if self._client is None:
+        key = self._account.api_key
+        if key is None:
             raise ValueError(f"{self.key_setting} is not set")
         if (wait_s := await self._budget.take()) is not None:
             return Failed("the budget of requests to Stripe's API is used up", after_s=wait_s, limited=True)
         try:
             async with asyncio.timeout(self._timeout_s):
-                response = await self._client.raw_request_async("get", url, **parameters, **options)
+                response = await self._client.raw_request_async(
+                    "get", url, api_key=key.get_secret_value(), **parameters, **options
+                )
         except StripeError as error:
             failed = _failed(error)
             if failed.limited:

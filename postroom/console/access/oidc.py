@@ -71,8 +71,6 @@ class OidcClient:
         self._found: tuple[float, dict[str, Any]] | None = None
         self._failed_s = float("-inf")
         self._discovering = asyncio.Lock()
-        secret = settings.client_secret.get_secret_value().encode()
-        self._handshake_key = hmac.digest(secret, b"postroom console handshake", "sha256")
 
     async def leave(self, *, redirect_url: str, place: str) -> tuple[str, Handshake]:
         """Where to send the browser, and what it is to bring back. Errors: `Unavailable`."""
@@ -106,7 +104,9 @@ class OidcClient:
         raise NotAuthenticated("this sign-in is too old, or began in another browser: start again")
 
     def _proof(self, text: str) -> str:
-        return hmac.digest(self._handshake_key, text.encode(), "sha256").hex()
+        secret = self._settings.client_secret.get_secret_value().encode()
+        key = hmac.digest(secret, b"postroom console handshake", "sha256")
+        return hmac.digest(key, text.encode(), "sha256").hex()
 
     async def arrive(self, *, code: str, state: str, kept: Handshake, redirect_url: str) -> Person:
         """Who came back. Errors: `NotAuthenticated`, `NotAllowed`, `Unavailable`."""
