@@ -92,7 +92,7 @@ begin
                 -- what statements use
                 ('wake',                    'X',    'X',    '',  ''),
                 ('uuid7',                   'X',    'X',    '',  ''),
-                ('type_matches',            '',     'X',    '',  ''),
+                ('type_matches',            'X',    'X',    '',  ''),
                 ('first_state',             'X',    'X',    '',  ''),
                 ('unknown_urgency',         'X',    'X',    '',  ''),
                 ('first_id_at',             'X',    'X',    '',  ''),
