@@ -78,7 +78,8 @@ SCENARIOS = (
         alerts=("StripeCircuitOpened", "StripeEffectsBudgetBurn"),
         break_it=fail_api,
         mend_outside=recover_api,
-        also=frozenset({"CircuitOpenLong", "StripeWebhookErrors", "DeliveriesFailing"}),
+        # What waited goes at the pace of the budget, a limit like others.
+        also=frozenset({"CircuitOpenLong", "StripeWebhookErrors", "DeliveriesFailing", "LimitReachedLong"}),
     ),
     Scenario(
         name="handler-broken",

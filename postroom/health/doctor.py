@@ -39,6 +39,7 @@ LoadEffects = Callable[[], Awaitable[None]]
 
 _DIAGNOSIS = query(__package__, "fetch_diagnosis")
 _TRANSACTIONS = query(__package__, "list_transactions")
+_UNSEEN = query(__package__, "find_unseen_sessions")
 _PARKED = query(__package__, "list_parked_endpoints")
 
 _NAMED_HERE: Final = frozenset({"DeliveriesParked", "EndpointDisabled", "TransactionHeldLong"})
@@ -185,7 +186,7 @@ def _bulk(gauges: Gauges) -> Iterator[Finding]:
 
 
 async def _transactions(conn: Connection, *, older_than_s: float = TRANSACTION_OLD_S) -> list[Finding]:
-    return [
+    found = [
         warning(
             "transactions",
             f"pid {row['pid']} ({row['application'] or row['role']}, {row['state']}) holds one for "
@@ -194,6 +195,10 @@ async def _transactions(conn: Connection, *, older_than_s: float = TRANSACTION_O
         )
         for row in await conn.fetch(_TRANSACTIONS, older_than_s)
     ]
+    if blind := await conn.fetchval(_UNSEEN):
+        text = f"{blind} does not see those of other roles, so TransactionHeldLong never fires for them"
+        found.append(warning("transactions", text, f"psql -c 'grant pg_read_all_stats to \"{blind}\"'"))
+    return found
 
 
 async def _parked(conn: Connection) -> list[Finding]:

@@ -74,13 +74,28 @@ async def test_it_names_who_holds_a_long_transaction(dsn: str, tmp_path: Path) -
     try:
         await holder.execute("begin")
         pid = await holder.fetchval("select pg_backend_pid()")
-        watcher = await asyncpg.connect(dsn)
-        findings = await doctor._transactions(watcher, older_than_s=0.0)
+        watcher = await asyncpg.connect(as_role(dsn, "api"))
+        [finding] = await doctor._transactions(watcher, older_than_s=0.0)
         await watcher.close()
     finally:
         await holder.close()
-    assert f"pg_terminate_backend({pid})" in str(findings[0].command)
-    assert "forgotten report" in findings[0].text
+    assert f"pg_terminate_backend({pid})" in str(finding.command)
+    assert "forgotten report" in finding.text
+
+
+async def test_a_login_that_does_not_see_other_sessions_is_told_so(dsn: str) -> None:
+    """The alert would be blind, and nobody would know."""
+    api = await asyncpg.connect(as_role(dsn, "api"))
+    owner = await asyncpg.connect(dsn)
+    login = await api.fetchval("select session_user::text")
+    await owner.execute(f"revoke pg_read_all_stats from {login}")
+    try:
+        [finding] = await doctor._transactions(api)
+    finally:
+        await owner.execute(f"grant pg_read_all_stats to {login}")
+    await api.close()
+    await owner.close()
+    assert finding.command == f"psql -c 'grant pg_read_all_stats to \"{login}\"'"
 
 
 async def test_a_misspelt_setting_and_those_of_a_running_stack_are_named(
