@@ -288,6 +288,20 @@ async def open_backfill(settings: Settings, dsn: str) -> AsyncIterator[Backfill]
 
 
 @asynccontextmanager
+async def open_stripe_apis(settings: Settings, dsn: str) -> AsyncIterator[Mapping[str, StripeApi]]:
+    """Stripe's API with the key of each account, inside the budget that all processes share."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(
+            dsn, connections_max=2, pooler=settings.database_pooler, application="postroom stripe"
+        )
+        stack.push_async_callback(_close_pool, pool)
+        apis = StripeApi.for_all(settings.stripe, pool=pool, clock=SystemClock())
+        for api in apis.values():
+            stack.push_async_callback(api.close)
+        yield apis
+
+
+@asynccontextmanager
 async def open_worker(
     settings: Settings, dsn: str, *, role: str, wait_s: float | None = None
 ) -> AsyncIterator[WorkerServices]:

@@ -12,6 +12,8 @@ from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.channels.stripe import reprocess as event
 from postroom.channels.stripe.backfill import Backfill, Backfilled, Refused, Told, Waits
 from postroom.channels.stripe.client import EventQuery
+from postroom.channels.stripe.endpoint_plan import Plan, Wish
+from postroom.channels.stripe.setup import Applied, EndpointSetup, Keep
 from postroom.encryption.keyring import Keyring
 
 
@@ -66,3 +68,29 @@ async def backfill(
         raise
     await ended()
     return done
+
+
+async def set_up(
+    endpoints: EndpointSetup, plan: Plan, wish: Wish, *, keep: Keep, transactions: Transactions, actor: Actor
+) -> Applied:
+    """Make the steps of a plan at Stripe, between two rows of the trail; without steps there are none.
+
+    Errors: those of `EndpointSetup.apply`, which the trail has too.
+    """
+    if not plan.steps:
+        return Applied()
+    wanted = {"account": wish.via, "steps": [str(step) for step in plan.steps]}
+
+    async def ended(**how: object) -> None:
+        async with transactions() as conn:
+            await record(conn, actor, "stripe.setup_ended", account=wish.via, **how)
+
+    async with transactions() as conn:
+        await record(conn, actor, "stripe.setup", **wanted)
+    try:
+        applied = await endpoints.apply(plan, wish, keep)
+    except Unavailable as error:
+        await ended(reason=error.detail)
+        raise
+    await ended(done=list(applied.done), failed=list(applied.failed))
+    return applied

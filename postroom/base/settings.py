@@ -306,7 +306,7 @@ class Settings(BaseSettings):
         faults = [
             *secret_faults(_texts(self), needed=_needed(self), prod=self.prod),
             *_open_doors(self),
-            *account_faults(self.stripe, prod=self.prod),
+            *account_faults(self.stripe, prod=self.prod, serves=self.serves),
             *_key_faults(self.encryption),
         ]
         if faults:

@@ -44,6 +44,10 @@ class StripeAccount(BaseModel):
     """The one version in which routes and the mirror have objects, such as `2026-10-28.endive`: what comes in
     another one is fetched anew. Unset: each event's own."""
 
+    connect: bool = False
+    """Whether events of accounts that are connected to it are wanted: `postroom stripe setup` then makes an
+    endpoint for them, too."""
+
     @property
     def live(self) -> bool:
         """The one mode whose events are acted on."""
@@ -55,7 +59,7 @@ class StripeAccount(BaseModel):
         named = _KEY_MODE.match(self.api_key.get_secret_value()) if self.api_key else None
         return named[1] == "live" if named else None
 
-    @field_validator("webhook_secrets", mode="before")
+    @field_validator("webhook_secrets", "mirror", mode="before", check_fields=False)
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -70,6 +74,12 @@ class StripeSettings(StripeAccount):
 
     accounts: dict[AccountName, StripeAccount] = Field(default_factory=dict)
     """Further accounts: `POSTROOM_STRIPE__ACCOUNTS__EU__API_KEY` and so on, see below."""
+    webhook_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] | None = None
+    """Where Stripe reaches us: `https://…/v1/stripe/webhook`. For `postroom stripe setup`, which makes the
+    endpoints at Stripe; `postroom doctor` compares them."""
+    mirror: Annotated[tuple[str, ...], NoDecode] | None = None
+    """Types of objects that the mirror has to keep, comma-separated, such as `customer,invoice`: Stripe is
+    asked for their events, and for those that routes and handlers name. Unset: for all."""
     api_base: str = "https://api.stripe.com"
     """Another address of the API."""
     tolerance_s: int = Field(default=300, ge=1, le=86_400)
@@ -92,8 +102,11 @@ class StripeSettings(StripeAccount):
         return self if name == OWN_ACCOUNT else self.accounts.get(name)
 
 
-def account_faults(stripe: StripeSettings, *, prod: bool) -> Iterator[str]:
-    """What is wrong with the accounts: their modes, and secrets that do not tell them apart."""
+def account_faults(stripe: StripeSettings, *, prod: bool, serves: bool = True) -> Iterator[str]:
+    """What is wrong with the accounts: their modes, and secrets that do not tell them apart.
+
+    `serves`: whether events come in here, for which secrets are needed.
+    """
     if OWN_ACCOUNT in stripe.accounts:
         yield "POSTROOM_STRIPE__ACCOUNTS__SELF__…: that is the account without a name: POSTROOM_STRIPE__…"
         return
@@ -103,7 +116,7 @@ def account_faults(stripe: StripeSettings, *, prod: bool) -> Iterator[str]:
         if any(uses[secret.get_secret_value()] > 1 for secret in account.webhook_secrets):
             yield f"{setting_of(name, _SECRETS)}: another account has the same secret: whose is its event?"
     for name, account in stripe.accounts.items():
-        yield from _secret_faults(name, account, prod=prod)
+        yield from _secret_faults(name, account, prod=prod, serves=serves)
 
 
 def _mode_faults(name: str, account: StripeAccount, *, prod: bool) -> Iterator[str]:
@@ -121,7 +134,7 @@ def _mode_faults(name: str, account: StripeAccount, *, prod: bool) -> Iterator[s
         )
 
 
-def _secret_faults(name: str, account: StripeAccount, *, prod: bool) -> Iterator[str]:
+def _secret_faults(name: str, account: StripeAccount, *, prod: bool, serves: bool) -> Iterator[str]:
     """Those of the account without a name are judged with all other settings."""
     secrets, key = setting_of(name, _SECRETS), setting_of(name, "API_KEY")
     texts = {}
@@ -133,4 +146,4 @@ def _secret_faults(name: str, account: StripeAccount, *, prod: bool) -> Iterator
         secrets: RULES[setting_of(OWN_ACCOUNT, _SECRETS)],
         key: RULES[setting_of(OWN_ACCOUNT, "API_KEY")],
     }
-    yield from secret_faults(texts, needed={secrets}, prod=prod, rules=rules)
+    yield from secret_faults(texts, needed={secrets} if serves else (), prod=prod, rules=rules)

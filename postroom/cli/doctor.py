@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from typing import Final
 
 import typer
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from postroom.base.foreign_text import visible
 from postroom.base.settings import load_settings
+from postroom.channels.stripe.effects import Effects
 from postroom.cli.output import JsonFlag, console, print_json
 from postroom.cli.session import open_database
 from postroom.health.findings import Finding, Level
@@ -35,18 +37,21 @@ def register(application: typer.Typer) -> None:
 def _examine() -> list[Finding]:
     # Imported late: all channels and Alembic are behind them, which the help should not pay for.
     from postroom.health.doctor import diagnose
-    from postroom.wiring import open_effects
+    from postroom.wiring import open_effects, open_stripe_apis
 
     settings = load_settings()
 
-    async def load_effects() -> None:
+    async def load_effects() -> Effects:
         # What a handlers file prints as it is loaded is none of our answer.
         with redirect_stdout(sys.stderr):
-            async with open_effects(settings):
-                return
+            async with open_effects(settings) as (effects, _):
+                return effects
 
     with console(stderr=True).status("looking"), open_database(settings) as database:
-        return asyncio.run(diagnose(settings, database.dsn, load_effects=load_effects))
+        open_stripe = partial(open_stripe_apis, settings, database.dsn)
+        return asyncio.run(
+            diagnose(settings, database.dsn, load_effects=load_effects, open_stripe=open_stripe)
+        )
 
 
 def _show(findings: list[Finding]) -> None:

@@ -56,9 +56,12 @@ def open_database(settings: Settings) -> ResolvedDatabase:
     return resolve(database_url=url, state_dir=settings.state_dir)
 
 
-def in_session(work: Callable[[Session], Awaitable[T]]) -> T:
-    """Find the database, connect, do the work, disconnect. Errors: what these raise."""
-    settings = load_settings()
+def in_session(work: Callable[[Session], Awaitable[T]], *, serves: bool = True) -> T:
+    """Find the database, connect, do the work, disconnect. `serves`: see `Settings`.
+
+    Errors: what these raise.
+    """
+    settings = load_settings(serves=serves)
     with open_database(settings) as database:
         return asyncio.run(_work(settings, database.dsn, work))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +17,8 @@ from postroom.base.errors import SettingsInvalid
 from postroom.base.log import remove_secrets
 from postroom.base.migrate import fetch_revision, read_schema
 from postroom.base.settings import Settings
+from postroom.channels.stripe.client import StripeApi
+from postroom.channels.stripe.effects import Effects
 from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.encryption.keyring import keyring_of
 from postroom.health.conditions import NAMED_MAX, Condition, Growth, conditions, release_command
@@ -25,6 +28,7 @@ from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.host import check_certificates, check_disks, check_settings
 from postroom.health.no_receiver import check_receivers
 from postroom.health.plain_endpoints import check_plain_endpoints
+from postroom.health.stripe import check_stripe
 from postroom.health.thresholds import TRANSACTION_OLD_S
 from postroom.metrics.gauges import Gauges, read_gauges
 from postroom.outbox.lanes import Urgency
@@ -35,7 +39,8 @@ TIMEOUT_S: Final = 20.0
 LATENCY_MAX_S: Final = 0.25
 BULK_LONG_S: Final = 3_600.0
 
-LoadEffects = Callable[[], Awaitable[None]]
+LoadEffects = Callable[[], Awaitable[Effects | None]]
+OpenStripe = Callable[[], AbstractAsyncContextManager[Mapping[str, StripeApi]]]
 
 _DIAGNOSIS = query(__package__, "fetch_diagnosis")
 _TRANSACTIONS = query(__package__, "list_transactions")
@@ -48,11 +53,14 @@ _BROKEN: Final = frozenset({"JobStale"})
 """What wakes nobody and is broken all the same."""
 
 
-async def diagnose(settings: Settings, dsn: str, *, load_effects: LoadEffects) -> list[Finding]:
+async def diagnose(
+    settings: Settings, dsn: str, *, load_effects: LoadEffects, open_stripe: OpenStripe | None = None
+) -> list[Finding]:
     """Look at everything once; works while the database is away, which is then the first finding.
 
     `load_effects`: loads routes and handlers as every process does; `SettingsInvalid` where one would not
-    start. Does not promise: it mends nothing itself.
+    start. `open_stripe`: gives Stripe's API for each account; without it Stripe is not asked.
+    Does not promise: it mends nothing itself.
     """
     findings: list[Finding] = []
     try:
@@ -68,19 +76,22 @@ async def diagnose(settings: Settings, dsn: str, *, load_effects: LoadEffects) -
     except (*DATABASE_AWAY, asyncpg.PostgresError) as away:
         text = remove_secrets(str(away)) or "no answer"
         findings.append(error("database", f"away: {type(away).__name__}: {text}", _bring_back(settings)))
-    findings += [*check_settings(settings), *await _faults(settings, load_effects)]
+    effects, faults = await _load(settings, load_effects)
+    findings += [*check_settings(settings), *faults]
+    if open_stripe is not None:
+        async with open_stripe() as apis:
+            findings += await check_stripe(settings, apis, effects)
     findings += [*check_disks(settings), *check_certificates(settings)]
     return findings
 
 
-async def _faults(settings: Settings, load_effects: LoadEffects) -> list[Finding]:
-    """With one of these neither `serve` nor `work` starts."""
+async def _load(settings: Settings, load_effects: LoadEffects) -> tuple[Effects | None, list[Finding]]:
+    """What events cause, or why neither `serve` nor `work` starts."""
     command = "postroom routes check" if settings.routes or settings.handlers else None
     try:
-        await load_effects()
+        return await load_effects(), []
     except SettingsInvalid as invalid:
-        return [error("settings", fault, command) for fault in invalid.faults]
-    return []
+        return None, [error("settings", fault, command) for fault in invalid.faults]
 
 
 def _bring_back(settings: Settings) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote
 
 import aiohttp
@@ -26,6 +28,8 @@ PAGE_MAX: Final = 100
 THIN_EVENTS: Final = "/v2/core/events"
 REASON_MAX: Final = 200
 RETRY_AFTER_MAX_S: Final = 3_600.0
+_RIGHT: Final = re.compile(r"'(?:rak_)?([a-z_]+_(?:read|write))'")
+"""The right of a restricted key, as Stripe names the one that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Failed:
 
 
 Fetched = Current | Gone | Failed
+Method = Literal["get", "post", "delete"]
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +206,13 @@ class StripeApi:
             next=follows if isinstance(follows, str) and follows.startswith(f"{THIN_EVENTS}?") else None,
         )
 
+    async def call(
+        self, method: Method, path: str, parameters: Mapping[str, Any] = _NOTHING, *, key: str | None = None
+    ) -> dict[str, Any] | Failed:
+        """Any request, in the account's API version. `key`: the same for each try of one change."""
+        options = {"stripe_version": self._account.api_version, "idempotency_key": key}
+        return await self._request(method, path, parameters, {k: v for k, v in options.items() if v})
+
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
@@ -215,6 +228,11 @@ class StripeApi:
     async def _get(
         self, url: str, parameters: Mapping[str, Any], options: Mapping[str, str]
     ) -> dict[str, Any] | Failed:
+        return await self._request("get", url, parameters, options)
+
+    async def _request(
+        self, method: Method, url: str, parameters: Mapping[str, Any], options: Mapping[str, str]
+    ) -> dict[str, Any] | Failed:
         """Every request goes through here, and so through the budget. Errors: what the driver raises."""
         key = self._account.api_key
         if key is None:
@@ -224,7 +242,7 @@ class StripeApi:
         try:
             async with asyncio.timeout(self._timeout_s):
                 response = await self._client.raw_request_async(
-                    "get", url, api_key=key.get_secret_value(), **parameters, **options
+                    method, url, api_key=key.get_secret_value(), **parameters, **options
                 )
         except StripeError as error:
             failed = _failed(error)
@@ -277,5 +295,7 @@ def _failed(error: StripeError) -> Failed:
     limited = status == 429 and not locked
     if status == 400 and "version" in (error.user_message or "").lower():
         why = remove_secrets(error.user_message or "")
+    if status == 403 and (right := _RIGHT.search(error.user_message or "")):
+        why = f"the key lacks the right {right[1]}"
     reason = f"Stripe's API answered {what}" + (f" ({why[:REASON_MAX]})" if why else "")
     return Failed(reason, status, after_s, limited, error)

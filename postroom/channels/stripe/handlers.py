@@ -35,6 +35,14 @@ class Handler:
     async def __call__(self, event: Event, tx: Transaction) -> None:
         await self.function(event, tx)
 
+    @property
+    def place(self) -> str:
+        """File and line of it, where it is a plain function."""
+        if not inspect.isfunction(self.function):
+            return f"handler {self.name}"
+        code = self.function.__code__
+        return f"{code.co_filename}:{code.co_firstlineno}"
+
     def matches(self, event_type: str) -> bool:
         return any(matches(pattern, event_type) for pattern in self.patterns)
 

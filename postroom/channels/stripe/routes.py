@@ -65,6 +65,7 @@ class Route:
     `expires_in_s`: what is not delivered so long after the event was processed is not sent any more.
     `optional`: a message with nobody to go to is left out instead of failing.
     `fetch`: the current object is fetched before the expressions see it.
+    `place`: file and line of it.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Route:
     formerly: Sequence[str] = ()
     expires_in_s: float | None = None
     urgency: Urgency | None = None
+    place: str = ""
 
     def drafts(self, event: Event) -> list[Draft]:
         """The messages of this route for an event. Errors: `RouteFailed`."""

@@ -145,6 +145,7 @@ class _Reader:
             formerly=tuple(table.get("formerly", ())),
             expires_in_s=table.get("expires_in_s"),
             urgency=Urgency(table["urgency"]) if "urgency" in table else None,
+            place=f"{self._path}:{self._line(nth, 'on')}",
         )
 
     def _check_route(self, nth: int, table: dict[str, Any]) -> None:

@@ -20,7 +20,8 @@ SUBJECTS: Final = {
 }
 """What events are about whose names say something else."""
 
-_PATTERN = re.compile(r"\*|[a-z0-9_]+(\.[a-z0-9_]+)*(\.\*)?")
+_PART: Final = r"[a-z0-9_]+(\[[a-z0-9_.]+\])?"
+_PATTERN: Final = re.compile(rf"\*|{_PART}(\.{_PART})*(\.\*)?")
 
 
 @cache
@@ -30,6 +31,14 @@ def known_types() -> frozenset[str]:
     import stripe
 
     return frozenset(get_args(stripe.Event.__annotations__["type"]))
+
+
+@cache
+def known_thin_types() -> frozenset[str]:
+    """The same of thin events."""
+    from stripe.events._event_classes import _V2_EVENT_CLASS_LOOKUP
+
+    return frozenset(_V2_EVENT_CLASS_LOOKUP)
 
 
 def matches(pattern: str, event_type: str) -> bool:
