@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from postroom.base.bounded_page import BoundedPage, bounded_page
 from postroom.base.cursor import decode_cursor
@@ -13,6 +14,7 @@ SCAN_MAX: Final = 2_000
 SUMMED_MAX: Final = 5_000
 
 _EVENTS = query(__package__, "list_stripe_events")
+_EVENT = query(__package__, "fetch_stripe_event")
 _SUMMARY = query(__package__, "fetch_stripe_summary")
 
 
@@ -29,6 +31,12 @@ async def list_events(
     scan_max = SCAN_MAX if state or type_ else limit + 1
     rows = await conn.fetch(_EVENTS, *after, scan_max, state, type_, limit + 1)
     return bounded_page(rows, ("received_at", "event_id"), limit=limit)
+
+
+async def fetch_event(conn: Connection, message_id: UUID) -> Record | None:
+    """What is known of an event, without its body; None for a message that is no event, or no more."""
+    row: Record | None = await conn.fetchrow(_EVENT, message_id)
+    return row
 
 
 async def fetch_summary(conn: Connection) -> Record:

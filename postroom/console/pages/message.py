@@ -15,6 +15,7 @@ from postroom.admin.tokens import Scope
 from postroom.base.db import Connection
 from postroom.base.errors import PostroomError
 from postroom.channels.email.template import TemplateFailed
+from postroom.channels.stripe.reading import fetch_event
 from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.console.access.security import PREVIEW_POLICY, Form, protect
 from postroom.console.page_request import PageRequest
@@ -120,6 +121,7 @@ async def _page(
         active="messages",
         story=story,
         message=story.message,
+        event=await fetch_event(conn, own) if story.message.channel == Channel.STRIPE else None,
         chain=chain,
         chain_cut=len(story.chain) >= CHAIN_MAX,
         rows_cut=happened.truncated,
