@@ -33,7 +33,7 @@ from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
 from postroom.base.networks import Network, parse_proxies
 from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_hosts
-from postroom.base.setting_files import SUFFIX, SettingFiles, read_files
+from postroom.base.setting_files import SettingFiles, read_files, setting_of
 from postroom.base.stripe_settings import StripeSettings, account_faults
 
 UP_ENVIRONMENT: Final = "environment"
@@ -264,12 +264,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, and the files that it names, as they were read by whoever loads the settings."""
+        """The environment, and what it names, as it was read by whoever loads the settings."""
         if isinstance(env_settings, EnvSettingsSource) and isinstance(init_settings, InitSettingsSource):
             files = init_settings.init_kwargs.get(_FILES) or read_files(os.environ)
             texts = {name.lower(): text for name, text in files.texts.items()}
             named = env_settings.env_vars.items()
-            itself = {name: text for name, text in named if not name.endswith(SUFFIX.lower())}
+            itself = {name: text for name, text in named if setting_of(name.upper()) == name.upper()}
             env_settings.env_vars = {**texts, **itself}
         return init_settings, env_settings
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from postroom.base.errors import Conflict
 from postroom.base.listener import PortTaken, listen
-from postroom.base.setting_files import SUFFIX
+from postroom.base.setting_files import setting_of
 from postroom.base.settings import UP_ENVIRONMENT, Settings
 from postroom.dev.fake_services import FakeServices
 
@@ -68,8 +68,8 @@ def child_environment(
         environment["POSTROOM_STRIPE__API_BASE"] = fake_services.stripe.url
     if settings.routes is None:
         environment["POSTROOM_ROUTES"] = str(DEMO_ROUTES)
-    # What is said here is not said by a file, too.
-    twice = {name for name in environment if name.removesuffix(SUFFIX) in environment.keys() - {name}}
+    # What is said here is not said by a file or a command, too.
+    twice = {name for name in environment if setting_of(name) in environment.keys() - {name}}
     return {name: text for name, text in environment.items() if name not in twice}
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from postroom.base.setting_files import SUFFIX
+from postroom.base.setting_files import setting_of
 from postroom.base.settings import Settings
 
 _NO_SETTING: Final = re.compile(r"POSTROOM_(TEST|DRILL)_|POSTROOM_(\w+_)?(SERVICE_(HOST|PORT)|PORT_\d)")
@@ -31,7 +31,7 @@ def unknown_names(environment: Mapping[str, str]) -> dict[str, str | None]:
         name: next(iter(get_close_matches(name, known, 1, 0.8)), None)
         for name in sorted(environment)
         if name.startswith("POSTROOM_")
-        and name.upper().removesuffix(SUFFIX) not in known
+        and setting_of(name.upper()) not in known
         and not name.startswith(tables)
         and not _NO_SETTING.match(name)
     }

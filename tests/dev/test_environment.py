@@ -61,10 +61,13 @@ async def test_what_runs_here_is_not_said_by_a_file_too(
     for name, text in (("DATABASE_URL", "postgresql://elsewhere/app"), ("METRICS_TOKEN", "m" * 20)):
         (tmp_path / name).write_text(text)
         monkeypatch.setenv(f"POSTROOM_{name}_FILE", str(tmp_path / name))
+    monkeypatch.setenv("POSTROOM_STRIPE__WEBHOOK_SECRETS_COMMAND", "echo ' '")
     async with open_fake_services(tmp_path) as fake_services:
         found = child_environment(
             Settings(), dsn="postgresql://here/app", port=1, secret="whsec_x", fake_services=fake_services
         )
     assert found["POSTROOM_DATABASE_URL"] == "postgresql://here/app"
     assert "POSTROOM_DATABASE_URL_FILE" not in found
+    assert found["POSTROOM_STRIPE__WEBHOOK_SECRETS"] == "whsec_x"
+    assert "POSTROOM_STRIPE__WEBHOOK_SECRETS_COMMAND" not in found
     assert "POSTROOM_METRICS_TOKEN_FILE" in found

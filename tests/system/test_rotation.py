@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -61,7 +62,7 @@ class Deployment:
             "POSTROOM_ENCRYPTION__KEYS_FILE": str(place / "keys"),
             "POSTROOM_STRIPE__WEBHOOK_SECRETS_FILE": str(place / "stripe"),
             "POSTROOM_EMAIL__URL_FILE": str(place / "mail"),
-            "POSTROOM_METRICS_TOKEN_FILE": str(place / "metrics"),
+            "POSTROOM_METRICS_TOKEN_COMMAND": f"cat {shlex.quote(str(place / 'metrics'))}",
         }
 
     def write(self, *names: str, **texts: str) -> None:
