@@ -74,7 +74,7 @@ class StripeSettings(StripeAccount):
 
     accounts: dict[AccountName, StripeAccount] = Field(default_factory=dict)
     """Further accounts: `POSTROOM_STRIPE__ACCOUNTS__EU__API_KEY` and so on, see below."""
-    webhook_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] | None = None
+    webhook_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#@]+$")] | None = None
     """Where Stripe reaches us: `https://…/v1/stripe/webhook`. For `postroom stripe setup`, which makes the
     endpoints at Stripe; `postroom doctor` compares them."""
     mirror: Annotated[tuple[str, ...], NoDecode] | None = None

@@ -13,7 +13,7 @@ import typer
 
 from postroom.admin import stripe as actions
 from postroom.base.clock import SystemClock
-from postroom.base.errors import InvalidInput
+from postroom.base.errors import InvalidInput, PostroomError
 from postroom.base.foreign_text import visible
 from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.base.stripe_settings import setting_of
@@ -96,12 +96,17 @@ def setup(
         opened = open_secret_file(write)
     with opened as file:
         keeper = _Keeper(account, write, file, as_json=as_json)
-        outcome = in_session(lambda session: _set_up(session, asked, keeper), serves=False)
+        try:
+            outcome = in_session(lambda session: _set_up(session, asked, keeper), serves=False)
+        except PostroomError as stopped:
+            if as_json and keeper.kept:  # or they would be lost
+                print_json({"account": account, "failed": [stopped.detail], "secrets": keeper.kept})
+            raise
     if as_json:
         print_json(_as_json(outcome, asked))
     else:
         _show(outcome, asked)
-    if outcome.applied.failed:
+    if outcome.applied.failed or any(remark.wrong for remark in outcome.plan.remarks):
         raise typer.Exit(1)
 
 

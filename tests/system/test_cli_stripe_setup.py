@@ -10,7 +10,7 @@ import pytest
 
 from postroom.admin import audit
 from postroom.base.db import Pool
-from postroom.dev.stripe_api import StripeStandIn
+from postroom.dev.stripe_api import Fault, StripeStandIn
 from tests.processes.commands import Ended, run
 
 URL = "https://billing.example.com/v1/stripe/webhook"
@@ -138,3 +138,15 @@ async def test_what_stripe_refuses_is_told_with_the_line_and_fails(
     assert refused.code == 1
     assert "POSTROOM_STRIPE__API_KEY" in refused.err
     assert "lacks the right webhook_read" in refused.err
+
+
+async def test_a_secret_that_was_told_before_an_outage_is_told_on(
+    setup: Setup, stand_in: StripeStandIn
+) -> None:
+    """Of two endpoints the first one is made when Stripe goes away: list, endpoint, tag, and then nothing."""
+    stand_in.fail(Fault.SERVER_ERROR, after=3)
+    stopped = await setup("--json", "--wait-s", "0", POSTROOM_STRIPE__CONNECT="true")
+    assert stopped.code == 1
+    assert "Run the same command again" in stopped.err
+    [secret] = stand_in.endpoints.secrets.values()
+    assert [kept["secret"] for kept in stopped.json["secrets"]] == [secret]

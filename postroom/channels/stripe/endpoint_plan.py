@@ -194,7 +194,7 @@ def _secret_remark(endpoint: Endpoint, wish: Wish) -> Remark:
     setting, again = setting_of(wish.via, "WEBHOOK_SECRETS"), f"{wish.command} --new-secret"
     whose = f"the secret of {endpoint.kind} endpoint {endpoint.id}"
     if endpoint.secret == NOT_KEPT:
-        return Remark(f"{whose} was lost when setup ended early: its events are refused", again, wrong=True)
+        return Remark(f"setup ended before {whose} was kept for sure", again, wrong=True)
     if not wish.secrets or endpoint.secret is None:
         return Remark(f"{whose} cannot be compared with {setting} here")
     rolled = "unless it was rolled in Stripe's dashboard, its events are refused"
@@ -202,6 +202,8 @@ def _secret_remark(endpoint: Endpoint, wish: Wish) -> Remark:
 
 
 def _left_over(endpoint: Endpoint, wish: Wish, *, ready: bool) -> Iterator[Step | Remark]:
+    if wish.url is None:
+        return  # it may lead to another installation
     version = endpoint.api_version or "the account's version"
     beside = f"{endpoint.kind} endpoint {endpoint.id} of {version} is beside the one that is wanted"
     if not wish.delete_old:

@@ -214,7 +214,7 @@ async def test_what_died_between_making_and_keeping_says_so(
         await here.run()
     here.keep = keep  # type: ignore[method-assign]
     plan, _ = await here.run()
-    assert "was lost" in plan.remarks[0].text
+    assert "setup ended before the secret of own endpoint" in plan.remarks[0].text
     await here.run(new_secret=True)
     assert (await here.run())[0] == Plan((), ())
 
