@@ -16,7 +16,7 @@ PYTEST_ARGS ?= -n 2 --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help setup run demo test check bench chaos drill audit sbom image docs reference ci lock dist
+.PHONY: help setup run demo test check bench chaos drill audit sbom image docs views reference ci lock dist
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -93,6 +93,9 @@ $(DOCS)/.stamp: $(STAMP) locks/docs.lock
 	@test -x $(DOCS)/bin/python || $(BIN)/uv venv --quiet $(DOCS)
 	@$(BIN)/uv pip install --quiet --python $(DOCS)/bin/python --require-hashes -r locks/docs.lock
 	@touch $@
+
+views: setup ## the views of schema stripe made anew from Stripe's library
+	@$(BIN)/python -m docs.generator.stripe_views
 
 reference: setup ## docs/reference made anew from the code
 	@$(BIN)/python -m docs.generator

@@ -17,6 +17,9 @@ begin
                 -- the schemas
                 ('postroom',                'U',    'U',    'U', 'U'),
                 ('stripe',                  'U',    'U',    'U', ''),
+                -- Stripe's objects, with payloads: the reader's and nobody else's
+                ('stripe.*',                '',     '',     'r', ''),
+                ('stripe.object',           '',     '',     'r', ''),
                 -- the ledger
                 ('message',                 'rwd',  'raw',  '',  ''),
                 ('delivery',                'rawd', 'rawd', 'r', ''),

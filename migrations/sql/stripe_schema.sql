@@ -19,3 +19,20 @@ exception when insufficient_privilege then
         using hint = 'Run `postroom migrate --roles` as an administrator, once.', errcode = 'insufficient_privilege';
 end
 $$;
+
+-- What the views look objects up by: ids without their account, and all of a type. Where the mirror is in use the index is
+-- there already, made beside its runners. None is over the data: an update of them would rewrite all indexes then.
+do $$
+begin
+    if to_regclass('postroom.stripe_object_type_id') is null then
+        create index stripe_object_type_id on postroom.stripe_object (type, object_id);
+    end if;
+end
+$$;
+
+-- All objects, whatever their type: also of types that no view is made for. The others are in stripe_views.sql.
+create or replace view stripe.object as
+select o.account, o.object_id as id, o.type, coalesce(o.livemode, o.data ->> 'livemode' = 'true') as livemode, o.deleted, o.as_of,
+    o.api_version, o.data ? '$' as sealed,
+    case when not o.data ? '$' then o.data - '{auth_code,client_secret,confirmation_secret,secret}'::text[] end as raw
+from postroom.stripe_object o;

@@ -7,7 +7,11 @@ from postroom.base.migrate import run_files
 revision = "0012"
 down_revision = "0011"
 
+CREATES = ("stripe_object_type_id",)
+DROPS = ("stripe_object_type",)
+
 
 def upgrade() -> None:
-    # A schema of its own, and nothing in it that a process of before writes to.
+    # A schema of its own, and nothing in it that a process of before writes to. Its views are made by each
+    # `postroom migrate`, as the grants are.
     run_files("stripe_schema")

@@ -171,6 +171,7 @@ async def migrate(dsn: str, *, roles: bool = False) -> str:
 
     Indexes of large tables are made before it and dropped after it, beside publishers that go on. Both wait
     for transactions that are open by then, and are taken up again by the next call if they are cut off.
+    The views of Stripe's objects get what `migrations/sql/stripe_views.sql` says, and lose nothing.
     The roles of the database that exist may do afterwards what `migrations/sql/grants.sql` says, and no more.
     `roles`: make them first, and give the schema to their owner; the user must be allowed to.
     Returns: the revision that the schema is at.
@@ -203,6 +204,7 @@ async def _migrate(dsn: str, *, roles: bool) -> None:
                 await connection.exec_driver_sql(roles_script())
             await connection.exec_driver_sql(_ACT_AS_OWNER)
             await connection.run_sync(_upgrade)
+            await connection.exec_driver_sql(_script("stripe_views"))
             await connection.exec_driver_sql(_ACT_AS_ONESELF)
             await connection.exec_driver_sql(_CREATE_PUBLISHERS)
             await connection.exec_driver_sql(_script("grants"))

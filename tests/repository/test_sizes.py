@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 70
+GENERATED = re.compile(r"^-- generated: (\w+)\n.*?^-- end of \1\n", re.MULTILINE | re.DOTALL)
 ENDINGS = {".py", ".sql", ".js", ".css", ".html"}
 
 
@@ -33,7 +35,9 @@ def functions(path: Path) -> list[tuple[str, int]]:
 def test_no_module_grows_past_its_limit() -> None:
     found = files()
     assert len(found) > 100
-    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in found}
+    lines = {
+        str(path.relative_to(ROOT)): len(GENERATED.sub("", path.read_text()).splitlines()) for path in found
+    }
     assert {name: count for name, count in lines.items() if count > MODULE_LINES_MAX} == {}
 
 
