@@ -21,6 +21,7 @@ from postroom.api.http.middleware import RequestScope
 from postroom.api.intake.event_intake import EventIntake
 from postroom.api.intake.events import BODY_BYTES_MAX, publish_events
 from postroom.api.intake.stripe_webhook import StripeWebhook
+from postroom.api.intake.unsubscribe import UNSUBSCRIBE_ROUTE
 from postroom.api.openapi import openapi
 from postroom.api.probes.health import health_routes
 from postroom.api.probes.metrics import metrics
@@ -53,6 +54,7 @@ def create_app(*, services: Services, more_routes: Sequence[BaseRoute] = ()) -> 
                 methods=["POST"],
             ),
             Route(EVENTS_PATH, publish_events, methods=["POST"]),
+            UNSUBSCRIBE_ROUTE,
             *health_routes(),
             Route("/metrics", metrics),
             Route("/", _front_page),

@@ -180,6 +180,7 @@ async def _replace_secrets(services: Services, fresh: Settings) -> None:
         exports.use(storage)
     services.keyring.replace(keyring_of(fresh.encryption, services.clock))
     settings.encryption, settings.email.url = fresh.encryption, fresh.email.url
+    settings.email.unsubscribe_secrets = fresh.email.unsubscribe_secrets
     settings.exports.options, settings.metrics_token = fresh.exports.options, fresh.metrics_token
     # Who needs these reads them from the settings each time.
     settings.database_url, settings.oidc.client_secret = fresh.database_url, fresh.oidc.client_secret

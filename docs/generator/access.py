@@ -45,6 +45,8 @@ OPEN: Final = tuple(
         ("GET", "/readyz"),
         ("GET", "/readyz/{check}"),
         ("POST", "/v1/stripe/webhook"),
+        ("GET", "/unsubscribe"),
+        ("POST", "/unsubscribe"),
         ("GET", "/console/sign-in"),
         ("POST", "/console/sign-in"),
         ("GET", "/console/enter"),
@@ -54,7 +56,7 @@ OPEN: Final = tuple(
         ("GET", "/console/static/{version}/{name}"),
     )
 )
-"""Routes for whoever comes; Stripe's webhook asks for Stripe's signature."""
+"""Routes for whoever comes. Stripe's webhook asks for Stripe's signature, `/unsubscribe` for our link."""
 
 
 def matrix() -> list[Access]:

@@ -57,6 +57,7 @@ begin
                 -- what goes out
                 ('email_accepted',          'ra',   '',     '',  ''),
                 ('suppression',             'r',    'rawd', '',  ''),
+                ('unsubscribed',            'r',    'rad',  '',  ''),
                 ('endpoint',                'rw',   'rawd', '',  ''),
                 ('signing_secret',          'ra',   'raw',  '',  ''),
                 ('signing_origin',          'r',    'raw',  'r', ''),

@@ -38,6 +38,7 @@ RULES: Final[Mapping[str, SecretRule]] = {
     ),
     "POSTROOM_STRIPE__API_KEY": SecretRule("make a restricted key: https://dashboard.stripe.com/apikeys"),
     "POSTROOM_EMAIL__URL": SecretRule("the password is the mail server's", least=4, in_url=True),
+    "POSTROOM_EMAIL__UNSUBSCRIBE_SECRETS": SecretRule("make one: openssl rand -hex 24", several=True),
     "POSTROOM_ENCRYPTION__KEYS": SecretRule(
         "make one: postroom encryption new-key NAME", least=46, several=True
     ),

@@ -60,6 +60,15 @@ def _default_state_dir() -> Path:
     return Path(home) / "postroom"
 
 
+class EmailSender(BaseModel):
+    """Whom a tenant's mails come from, and where answers go."""
+
+    sender: str = Field(alias="from")
+    reply_to: str | None = None
+
+    model_config = {"populate_by_name": True, "extra": "forbid"}
+
+
 class EmailSettings(BaseModel):
     """Emails out. Without `POSTROOM_EMAIL__URL` they wait as deferred, and `postroom doctor` says so."""
 
@@ -67,6 +76,12 @@ class EmailSettings(BaseModel):
     """`smtp://` (no login), `smtps://` or `smtp+starttls://user:password@host:port`. Unset: emails wait."""
     sender: str = Field(default="Postroom <postroom@localhost>", alias="from")
     """The sender."""
+    senders: dict[str, EmailSender] = Field(default_factory=dict)
+    """A tenant's own, as JSON: `{"acme": {"from": "Acme <a@acme.example>", "reply_to": "b@acme.example"}}`"""
+    unsubscribe_url: str | None = None
+    """Where receivers reach this API, such as `https://mail.shop.example`: for mails that have a category."""
+    unsubscribe_secrets: SecretStr | None = None
+    """What those links are made with, comma-separated: the first makes new ones, all are believed."""
     templates_dir: Path | None = None
     """Your own templates; they take precedence over the shipped ones."""
     connections_max: int = Field(default=8, ge=1, le=100)

@@ -87,6 +87,18 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("DELETE", "/v1/admin/sessions/{session}", None, "session.end"),
     ("POST", "/v1/admin/suppressions", {"address": "a@b.example", "reason": "x"}, "suppression.add"),
     ("DELETE", "/v1/admin/suppressions?address=a@b.example", None, "suppression.remove"),
+    (
+        "POST",
+        "/v1/admin/unsubscribes",
+        {"address": "a@b.example", "tenant": "acme", "category": "offers"},
+        "unsubscribe.add",
+    ),
+    (
+        "DELETE",
+        "/v1/admin/unsubscribes?address=a@b.example&tenant=acme&category=offers",
+        None,
+        "unsubscribe.remove",
+    ),
     ("POST", "/v1/admin/erasures", {"email": "ann@example.com"}, "erasure.batch"),
 )
 PLACES: Final = {
@@ -110,6 +122,7 @@ select
     (select md5(string_agg(t::text, '|')) from postroom.signing_secret t) as signing_secret,
     (select md5(string_agg(t::text, '|' order by t.origin)) from postroom.signing_origin t) as signing_origin,
     (select md5(string_agg(t::text, '|' order by t::text)) from postroom.suppression t) as suppression,
+    (select md5(string_agg(t::text, '|' order by t::text)) from postroom.unsubscribed t) as unsubscribed,
     (select md5(string_agg(t.id::text || coalesce(t.revoked_at::text, ''), '|' order by t.id))
         from postroom.token t) as token,
     (select count(*) from postroom.console_session) as console_session,

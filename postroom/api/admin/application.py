@@ -20,6 +20,7 @@ from postroom.api.admin import (
     sessions,
     suppressions,
     tokens,
+    unsubscribes,
     url_secrets,
 )
 from postroom.api.http.error_handlers import error_handlers
@@ -39,6 +40,7 @@ ROUTERS: Final = (
     tokens.router,
     sessions.router,
     suppressions.router,
+    unsubscribes.router,
     erasures.router,
     audit.router,
 )

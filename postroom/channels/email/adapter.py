@@ -20,11 +20,13 @@ from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
 from postroom.channels.email.payload import Email
 from postroom.channels.email.renderer import RENDER_S, START_S, Renderer
+from postroom.channels.email.senders import Senders
 from postroom.channels.email.smtp import SmtpFailed, step
 from postroom.channels.email.store import Excluded, Lookup
 from postroom.channels.email.target import parse_target
 from postroom.channels.email.template import TemplateFailed, TemplateFolders
 from postroom.channels.email.transaction import BODY_BYTES_PER_S, Envelope, Receipt, send
+from postroom.channels.email.unsubscribe_link import NO_LINKS, PATH, can_link, with_link
 from postroom.outbox.model import (
     Answer,
     Cause,
@@ -83,10 +85,7 @@ class EmailAdapter:
         self._settings = settings
         self._pool = pool
         self._clock = clock
-        try:
-            self._sender = address.sender(settings.sender)
-        except ValueError as error:
-            raise SettingsInvalid([f"POSTROOM_EMAIL__FROM: {error}"]) from None
+        self._senders = Senders(settings)
         if settings.templates_dir is not None and not settings.templates_dir.is_dir():
             raise SettingsInvalid(["POSTROOM_EMAIL__TEMPLATES_DIR: no such folder"])
         self._folders = TemplateFolders(settings.templates_dir)
@@ -105,7 +104,7 @@ class EmailAdapter:
             return None
         return Connections(
             parse_target(settings.url, tls_ca=settings.tls_ca),
-            hostname=self._sender.domain,
+            hostname=self._senders.of("").address.domain,
             connections_max=self._settings.connections_max,
             timeout_s=settings.timeout_s,
         )
@@ -127,7 +126,10 @@ class EmailAdapter:
 
     def check(self, payload: dict[str, Any]) -> None:
         """Errors: `InvalidPayload` naming the field. Looks at no network; renders nothing."""
-        name = self._parse(payload).template
+        email = self._parse(payload)
+        if email.category is not None and not can_link(self._settings):
+            raise InvalidPayload(f"{NO_LINKS}, so a mail cannot have a category", field="category")
+        name = email.template
         if name is not None and not self._folders.has(name):
             known = ", ".join(self._folders.names())
             raise InvalidPayload(f"unknown template {name[:100]!r}; known are {known}", field="template")
@@ -137,7 +139,10 @@ class EmailAdapter:
 
         Errors: `InvalidPayload`, `TemplateFailed`, `Unavailable`.
         """
-        return await self._content(self._parse(body))
+        email = self._parse(body)
+        if email.category is not None:  # a link that works is its receiver's alone
+            email = replace(email, data={**email.data, "unsubscribe_url": PATH})
+        return await self._content(email)
 
     async def deliver(self, claim: Claim) -> Answer:
         """Try once; see `outcomes` for what failures mean. Errors: the database's own, before sending."""
@@ -146,6 +151,8 @@ class EmailAdapter:
             return Deferred(Wait.NOT_CONFIGURED, "POSTROOM_EMAIL__URL is not set")
         try:
             email = self._parse(claim.body())
+            if email.category is not None and not can_link(self._settings):
+                return Deferred(Wait.NOT_CONFIGURED, NO_LINKS)
         except InvalidInput as error:
             dead = rejected_payload(error)
             return replace(dead, reason=address.mask(dead.reason))
@@ -153,13 +160,15 @@ class EmailAdapter:
         if not isinstance(wanted, _Wanted):
             return wanted
         try:
+            email = with_link(email, self._settings, claim.message_id, claim.tenant)
             content = await self._content(email)
         except TemplateFailed as failed:
             return Rejected(address.mask(str(failed)), code="template", cause=Cause.OURS)
         except Unavailable as error:
             return RetryLater(error.detail, code="renderer", cause=Cause.OURS, trip=Trip.NO)
         body, utf8 = self._body(claim, email, content)
-        envelope = Envelope(self._sender.addr_spec, wanted.addresses, utf8)
+        sender = self._senders.of(claim.tenant).address
+        envelope = Envelope(sender.addr_spec, wanted.addresses, utf8)
         try:
             receipt = await self._send(connections, envelope, body)
         except NoPlace:
@@ -193,7 +202,9 @@ class EmailAdapter:
     async def _wanted(self, claim: Claim, email: Email) -> _Wanted | Suppressed | Delivered:
         """Leave out who is suppressed and who has this mail from an earlier attempt."""
         everyone = mime.recipients(email)
-        excluded = await self._lookups.submit(Lookup(claim.message_id, claim.n, everyone))
+        excluded = await self._lookups.submit(
+            Lookup(claim.message_id, claim.n, everyone, claim.tenant, email.category)
+        )
         out = {each.recipient for each in excluded}
         positions = tuple(index for index in range(len(everyone)) if index not in out)
         if positions:
@@ -216,7 +227,10 @@ class EmailAdapter:
 
     def _body(self, claim: Claim, email: Email, content: Content) -> tuple[bytes, bool]:
         stamp = Stamp(claim.message_id, claim.n, claim.correlation_id, self._clock.now())
-        message = mime.build(email, content, sender=self._sender, stamp=stamp)
+        sender = self._senders.of(claim.tenant)
+        if email.reply_to is None and sender.reply_to is not None:
+            email = replace(email, reply_to=sender.reply_to)
+        message = mime.build(email, content, sender=sender.address, stamp=stamp)
         utf8 = mime.needs_utf8(email)
         return mime.to_bytes(message, utf8=utf8), utf8
 
@@ -235,7 +249,8 @@ class EmailAdapter:
         """The mail is out. Whoever was refused keeps the message alive, for them alone."""
         if not receipt.refused:
             # The server's id of the mail is in it, which later events about it are matched by.
-            answer = address.mask_these(receipt.answer, (*wanted.addresses, self._sender.addr_spec))
+            sender = self._senders.of(claim.tenant).address
+            answer = address.mask_these(receipt.answer, (*wanted.addresses, sender.addr_spec))
             return Delivered(str(receipt.code), answer[:DETAIL_CHARACTERS_MAX])
         refused = {each.recipient for each in receipt.refused}
         accepted = [

@@ -32,6 +32,7 @@ _HEADER_ALLOWED = re.compile(
 # Those in which words may be encoded (RFC 2047). The others are read as they stand.
 _HEADER_OF_WORDS = re.compile(r"X-.*|List-Id", re.IGNORECASE)
 _HEADER_OURS = frozenset({"x-postroom-id", "x-correlation-id"})
+CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _CONTENT_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.IGNORECASE)
 _WRONG_TYPE_PATH = re.compile(r"(.*) - at `\$\.?(.*)`$", re.DOTALL)
 
@@ -56,6 +57,7 @@ class EmailPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reply_to: str | None = None
     headers: dict[str, str] = {}
     attachments: list[AttachmentPayload] = []
+    category: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Email:
     html: str | None
     headers: tuple[tuple[str, str], ...]
     attachments: tuple[Attachment, ...]
+    category: str | None = None
 
 
 def parse(payload: dict[str, Any], *, attachments_bytes_max: int) -> Email:
@@ -95,6 +98,7 @@ def parse(payload: dict[str, Any], *, attachments_bytes_max: int) -> Email:
     if len(to) + len(cc) + len(bcc) > RECIPIENTS_MAX:
         raise InvalidPayload(f"more than {RECIPIENTS_MAX} recipients", field="to")
     _check_content(raw)
+    _check_category(raw, receivers=len(to) + len(cc) + len(bcc))
     return Email(
         to=to,
         cc=cc,
@@ -107,6 +111,7 @@ def parse(payload: dict[str, Any], *, attachments_bytes_max: int) -> Email:
         html=raw.html,
         headers=tuple(_headers(raw.headers)),
         attachments=tuple(_attachments(raw.attachments, attachments_bytes_max)),
+        category=raw.category,
     )
 
 
@@ -144,6 +149,20 @@ def _check_content(raw: EmailPayload) -> None:
     for name in ("text", "html"):
         if len(getattr(raw, name) or "") > TEXT_CHARACTERS_MAX:
             raise InvalidPayload(f"{name} is longer than {TEXT_CHARACTERS_MAX} characters", field=name)
+
+
+def _check_category(raw: EmailPayload, *, receivers: int) -> None:
+    """The link to unsubscribe is one receiver's own, so whoever it is shown to must be the only one."""
+    if raw.category is None:
+        return
+    if not CATEGORY.fullmatch(raw.category):
+        raise InvalidPayload("a category is a to z, 0 to 9, - and _, at most 40", field="category")
+    if receivers != 1:
+        raise InvalidPayload(
+            "a mail with a category goes to one receiver; publish one for each", field="category"
+        )
+    if any(name.lower().startswith("list-unsubscribe") for name in raw.headers):
+        raise InvalidPayload("with a category this header is ours", field="headers.List-Unsubscribe")
 
 
 def _addresses(value: str | list[str], field: str) -> tuple[Address, ...]:

@@ -19,6 +19,8 @@ class Lookup:
     message_id: UUID
     n: int
     addresses: Sequence[str]
+    tenant: str = ""
+    category: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ async def list_excluded(conn: Connection, lookups: Sequence[Lookup]) -> list[lis
     """
     found: list[list[Excluded]] = [[] for _ in lookups]
     asked = [
-        (index, each.message_id, each.n, recipient, address.lower())
+        (index, each.message_id, each.n, recipient, address.lower(), each.tenant, each.category)
         for index, each in enumerate(lookups)
         for recipient, address in enumerate(each.addresses)
     ]
