@@ -128,7 +128,8 @@ class EndpointSetup:
                 )
             )
 
-        made = await self._with_known_types(step.types, wish, create)
+        unknown = step.replaces.unknown_types if step.replaces else frozenset[str]()
+        made = await self._with_known_types(step.types, wish, create, unknown)
         if isinstance(made, str):
             return made
         if made.endpoint.live is not wish.live:
@@ -147,7 +148,7 @@ class EndpointSetup:
         types: Sequence[str],
         wish: Wish,
         ask: Callable[[Sequence[str], str], Awaitable[T | Failed]],
-        unknown: frozenset[str] = frozenset(),
+        unknown: frozenset[str],
     ) -> T | str:
         """Leave out what Stripe does not know and only the mirror wanted; what somebody named is a fault."""
         left, refused = list(types), set(unknown)

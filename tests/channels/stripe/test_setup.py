@@ -234,6 +234,8 @@ async def test_a_type_that_stripe_does_not_know_names_the_line_or_is_left_out_fo
         *("customer.created", "customer.deleted", "invoice.paid")
     ]
     assert (await here.run())[0] == Plan((), ())
+    await here.run(new_secret=True)
+    assert (await here.run())[0] == Plan((), ()), "the one that replaces it knows, too"
 
 
 @pytest.mark.parametrize(
