@@ -28,6 +28,7 @@ from postroom.channels.stripe.effects import Effects
 from postroom.channels.stripe.ingest import Ingest
 from postroom.channels.stripe.loader import load_effects
 from postroom.channels.stripe.processor import StripeAdapter
+from postroom.channels.stripe.reconcile import Reconcile
 from postroom.channels.stripe.routes_file import Checks
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.encryption.keyring import Keyring, keyring_of
@@ -56,6 +57,7 @@ class Services:
     circuits: Circuits
     adapters: Mapping[Channel, Adapter]
     stripe_ingest: Ingest
+    stripe_reconcile: Reconcile
     keyring: Keyring
     sources: Sources
 
@@ -126,13 +128,12 @@ async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExi
     stack.push_async_callback(ingest.close)
     adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring)
     sources = Sources(pool=pool, clock=clock, keyring=keyring)
+    apis = StripeApi.for_all(settings.stripe, pool=pool, clock=clock)
     stripe = StripeAdapter(
         pool=pool,
         settings=settings.stripe,
         clock=clock,
-        current=CurrentObjects(
-            apis=StripeApi.for_all(settings.stripe, pool=pool, clock=clock), circuits=circuits
-        ),
+        current=CurrentObjects(apis=apis, circuits=circuits),
         effects=effects,
         keyring=keyring,
         sources=sources,
@@ -146,6 +147,14 @@ async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExi
         circuits=circuits,
         adapters={Channel.STRIPE: stripe, **adapters},
         stripe_ingest=ingest,
+        stripe_reconcile=Reconcile(
+            pool=pool,
+            settings=settings.stripe,
+            apis=apis,
+            backfill=Backfill(pool=pool, apis=apis, ingest=ingest, circuits=circuits, clock=clock),
+            effects=effects,
+            clock=clock,
+        ),
         keyring=keyring,
         sources=sources,
     )

@@ -54,6 +54,8 @@ begin
                 -- Stripe
                 ('stripe_event',            'rawd', 'raw',  '',  ''),
                 ('stripe_object',           'raw',  'rwd',  '',  ''),
+                ('stripe_reconcile',        'rawd', 'r',    'r', ''),
+                ('stripe_load',             'rw',   'raw',  'r', ''),
                 -- what goes out
                 ('email_accepted',          'ra',   '',     '',  ''),
                 ('suppression',             'r',    'rawd', '',  ''),

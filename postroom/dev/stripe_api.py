@@ -251,17 +251,19 @@ class StripeStandIn:
         return web.json_response(page)
 
     async def _list_thin_events(self, request: web.Request) -> web.Response:
-        """Newest first, created at `created[gte]` or later, from the place on that `next_page_url` names."""
+        """Newest first, created within the bounds given, from the place on that `next_page_url` names."""
         since = datetime.fromisoformat(request.query.get("created[gte]", "0001-01-01T00:00:00Z"))
+        before = datetime.fromisoformat(request.query.get("created[lt]", "9999-12-31T00:00:00Z"))
         thin = [event for event in self.events if event["object"] == "v2.core.event"]
         listed = sorted(
-            (event for event in thin if datetime.fromisoformat(event["created"]) >= since),
+            (event for event in thin if since <= datetime.fromisoformat(event["created"]) < before),
             key=lambda event: event["created"],
             reverse=True,
         )
         limit, start = int(request.query.get("limit", 20)), int(request.query.get("page", 0))
         end = start + limit
-        place = urlencode({"limit": limit, "page": end, "created[gte]": since.isoformat()})
+        bounds = {"created[gte]": since.isoformat(), "created[lt]": before.isoformat()}
+        place = urlencode({"limit": limit, "page": end, **bounds})
         follows = f"/v2/core/events?{place}" if end < len(listed) else None
         page = {"data": listed[start:end], "next_page_url": follows, "previous_page_url": None}
         return web.json_response(page)

@@ -8,6 +8,7 @@ from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.jobs import dead_letter_job
 from postroom.channels.exports import store as exports
 from postroom.channels.stripe import store as stripe
+from postroom.channels.stripe.reconcile import reconcile_job
 from postroom.channels.webhooks.endpoints import unpark_stragglers
 from postroom.metrics.throughput import sample_throughput
 from postroom.outbox.encryption_job import encryption_job
@@ -59,5 +60,6 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         canary_job(pool=pool, extras=(sample,)),
         encryption_job(pool=pool, keyring=services.keyring),
         recovery_job(pool=pool),
+        reconcile_job(services.stripe_reconcile),
     )
     return {job.name: job for job in jobs}

@@ -20,6 +20,7 @@ JOB_NAMES: Final = (
     "canary",
     "sealing",
     "recovery",
+    "stripe-reconcile",
 )
 """Every job; `postroom.jobs.catalog` builds exactly these."""
 

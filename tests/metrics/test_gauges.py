@@ -21,6 +21,7 @@ JOBS = (
     "canary",
     "sealing",
     "recovery",
+    "stripe-reconcile",
     "jobs-runner",
 )
 CONTRACT = {

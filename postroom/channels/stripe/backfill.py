@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -71,6 +71,25 @@ Told = Callable[[Backfilled], None]
 Waits = Callable[[str, float], None]
 
 
+async def _nobody(_count: int) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of the lists is looked at: types that are wanted, and thin events or not.
+
+    `counts`: hears how many are missing before they are taken in; too many, where this process dies between.
+    """
+
+    wants: Callable[[str], bool] = lambda _type: True
+    thin: bool = True
+    counts: Callable[[int], Awaitable[None]] = _nobody
+
+
+EVERYTHING: Final = Selection()
+
+
 class Backfill:
     """Reads Stripe's list of events behind the breaker of the account and takes in what is missing.
 
@@ -103,6 +122,7 @@ class Backfill:
         *,
         effects_since: datetime | None = None,
         dry_run: bool = False,
+        only: Selection = EVERYTHING,
         wait_s: float = 600.0,
         told: Told = lambda _: None,
         waits: Waits = lambda _reason, _s: None,
@@ -114,19 +134,24 @@ class Backfill:
         each batch, `waits` why and for how many seconds it waits.
         Errors: `InvalidInput` without an API key; `Refused` when Stripe does not accept it;
         `Unavailable` when Stripe or the database is away, and while processes of another version are at work,
-        which might act on what should cause nothing. What was taken before stays.
+        which might act on what should cause nothing, if anything should. What was taken before stays.
         """
         self.check(query)
-        if not dry_run:
+        if not dry_run and (effects_since is None or query.since < effects_since):
             await self._check_versions()
         if query.account is not None and query.account == await self._own_account(query.via):
             query = replace(query, account=None)
         done = Backfilled()
-        for lists in query.lists:
+        for lists in query.lists if only.thin else query.lists[:1]:
             try:
                 async for batch in self._batches(query, lists, wait_s, waits):
+                    arrivals = [
+                        _arrival(event, query, effects_since)
+                        for event in reversed(batch)
+                        if only.wants(str(event.get("type")))
+                    ]
                     done = _added(
-                        done, await self._take_missing(batch, query, effects_since, dry_run=dry_run)
+                        done, await self._take_missing(arrivals, query, only.counts, dry_run=dry_run)
                     )
                     told(done)
             except Refused as refusal:
@@ -212,18 +237,19 @@ class Backfill:
 
     async def _take_missing(
         self,
-        listed: Sequence[dict[str, Any]],
+        arrivals: Sequence[Arrival],
         query: EventQuery,
-        effects_since: datetime | None,
+        counts: Callable[[int], Awaitable[None]],
         *,
         dry_run: bool,
     ) -> Backfilled:
-        arrivals = [_arrival(event, query, effects_since) for event in reversed(listed)]
         async with self._pool.acquire() as conn:
             known = await store.list_known(
                 conn, account=query.account_key, event_ids=[a.event.id for a in arrivals]
             )
         missing = [each for each in arrivals if known.get(each.event.id) not in (True, each.effects)]
+        if missing and not dry_run:
+            await counts(len(missing))
         received = (
             [] if dry_run else await asyncio.gather(*(self._ingest.take(arrival) for arrival in missing))
         )
