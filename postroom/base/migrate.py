@@ -32,6 +32,7 @@ _ACT_AS_ONESELF = query(__package__, "act_as_oneself")
 
 LOCK = 7_265_001
 LOCK_TIMEOUT = "60s"
+VIEWS_LOCK_TIMEOUT = "5s"
 INDEX_WITHIN_S = 3600.0
 POLL_S = 0.1
 
@@ -175,7 +176,8 @@ async def migrate(dsn: str, *, roles: bool = False) -> str:
     The roles of the database that exist may do afterwards what `migrations/sql/grants.sql` says, and no more.
     `roles`: make them first, and give the schema to their owner; the user must be allowed to.
     Returns: the revision that the schema is at.
-    Errors: what the driver raises; nothing is changed then, but for indexes.
+    Errors: what the driver raises; nothing is changed then, but for indexes. `Unavailable` where only views
+    are left to be made, for somebody reads them.
     """
     schema = read_schema()
     async with _alone(dsn):
@@ -186,6 +188,7 @@ async def migrate(dsn: str, *, roles: bool = False) -> str:
                 return revision
             await _create_indexes(conn)
             await _migrate(dsn, roles=roles)
+            await _make_views(conn)
             await _drop_indexes(conn)
             return schema.head
         finally:
@@ -204,12 +207,27 @@ async def _migrate(dsn: str, *, roles: bool) -> None:
                 await connection.exec_driver_sql(roles_script())
             await connection.exec_driver_sql(_ACT_AS_OWNER)
             await connection.run_sync(_upgrade)
-            await connection.exec_driver_sql(_script("stripe_views"))
             await connection.exec_driver_sql(_ACT_AS_ONESELF)
             await connection.exec_driver_sql(_CREATE_PUBLISHERS)
             await connection.exec_driver_sql(_script("grants"))
     finally:
         await engine.dispose()
+
+
+async def _make_views(conn: Connection) -> None:
+    """In a transaction of their own: who waits for a report to end holds up no publisher meanwhile."""
+    try:
+        async with conn.transaction():
+            await conn.execute(f"set local lock_timeout = '{VIEWS_LOCK_TIMEOUT}'")
+            await conn.execute(_ACT_AS_OWNER)
+            await conn.execute(_script("stripe_views"))
+            await conn.execute(_ACT_AS_ONESELF)
+            await conn.execute(_script("grants"))
+    except asyncpg.LockNotAvailableError as error:
+        raise Unavailable(
+            f"the schema is at {head()}, but somebody reads a view of the schema stripe that is to be"
+            " replaced: run 'postroom migrate' again once that query has ended"
+        ) from error
 
 
 async def ensure_schema(dsn: str, *, prod: bool) -> None:

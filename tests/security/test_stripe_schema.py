@@ -8,8 +8,9 @@ from typing import Final
 import asyncpg
 import pytest
 
-from postroom.base.db import Connection
-from postroom.base.migrate import fetch_revision, migrate
+from postroom.base.db import Connection, Pool
+from postroom.base.errors import Unavailable
+from postroom.base.migrate import fetch_revision, head, migrate
 from postroom.postgres.logins import make_logins, with_login
 from tests.conftest import on_database, run_sql
 from tests.fixtures.roles import as_role
@@ -79,7 +80,9 @@ async def test_an_owner_that_may_make_no_schema_is_told_the_command_that_does(fr
     await migrate(fresh, roles=True)
     owner = (await make_logins(fresh))["owner"]
     await run_sql(
-        fresh, "drop schema stripe cascade; update postroom.alembic_version set version_num = '0011'"
+        fresh,
+        "drop schema stripe cascade; drop schema postroom cascade; "
+        f'create schema postroom authorization "postroom_owner_{fresh.rpartition("/")[2]}"',
     )
     with pytest.raises(Exception, match="postroom migrate --roles"):
         await migrate(owner)
@@ -90,6 +93,20 @@ async def test_an_owner_that_may_make_no_schema_is_told_the_command_that_does(fr
     assert [each["nspname"] for each in owners] == ["postroom", "stripe"]
     assert len({each["owner"] for each in owners}) == 1
     await conn.close()
+
+
+async def test_who_reads_a_view_for_long_holds_up_no_publisher_and_the_views_come_later(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postroom.base.migrate.VIEWS_LOCK_TIMEOUT", "200ms")
+    await pool.execute("comment on view stripe.refund is 'Generated: before'")
+    async with pool.acquire() as reading, reading.transaction():
+        await reading.fetch("select * from stripe.refund")
+        with pytest.raises(Unavailable, match="run 'postroom migrate' again once that query has ended"):
+            await migrate(dsn)
+        assert await pool.fetchval("select postroom.publish('email', '{}')")
+    assert await migrate(dsn) == head()
+    assert await pool.fetchval("select obj_description('stripe.refund'::regclass)") != "Generated: before"
 
 
 async def test_an_installation_without_roles_gives_both_schemas_to_the_owner_later(
