@@ -22,6 +22,7 @@ from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.storage import open_storage
 from postroom.channels.stripe.backfill import Backfill
+from postroom.channels.stripe.calls import StripeCallAdapter
 from postroom.channels.stripe.client import StripeApi
 from postroom.channels.stripe.current import CurrentObjects
 from postroom.channels.stripe.effects import Effects
@@ -81,11 +82,12 @@ def backoffs(settings: Settings) -> dict[Channel, Backoff]:
         Channel.EMAIL: Exponential(attempts_max=settings.email.attempts_max, base_s=10.0, cap_s=14_400.0),
         Channel.WEBHOOK: Schedule(settings.webhook.steps_s),
         Channel.EXPORT: Exponential(attempts_max=14, base_s=5.0, cap_s=7_200.0),
+        Channel.STRIPE_API: Exponential(attempts_max=12, base_s=2.0, cap_s=3_600.0),
     }
 
 
 def greatest_ages(settings: Settings) -> Ages:
-    """How long each channel's deliveries may wait. Stripe's events have no limit."""
+    """How long each channel's deliveries may wait. Stripe's events and calls to Stripe have no limit."""
     return Ages(
         channels={
             Channel.EMAIL: timedelta(days=settings.email.age_max_days),
@@ -126,7 +128,11 @@ async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExi
     circuits = Circuits(pool=pool, clock=clock, worker=worker)
     ingest = Ingest(pool=pool, settings=settings.stripe, clock=clock, worker=worker, keyring=keyring)
     stack.push_async_callback(ingest.close)
-    adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring)
+    apis = StripeApi.for_all(settings.stripe, pool=pool, clock=clock)
+    calls = StripeCallAdapter(
+        pool=pool, settings=settings.stripe, apis=apis, circuits=circuits, keyring=keyring
+    )
+    adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring, calls=calls)
     sources = Sources(pool=pool, clock=clock, keyring=keyring)
     apis = StripeApi.for_all(settings.stripe, pool=pool, clock=clock)
     stripe = StripeAdapter(
@@ -217,7 +223,13 @@ def _only_by_restart(settings: Settings, fresh: Settings) -> Iterator[str]:
 
 
 async def _outbound_adapters(
-    settings: Settings, pool: Pool, clock: Clock, stack: AsyncExitStack, keyring: Keyring
+    settings: Settings,
+    pool: Pool,
+    clock: Clock,
+    stack: AsyncExitStack,
+    keyring: Keyring,
+    *,
+    calls: StripeCallAdapter,
 ) -> tuple[dict[Channel, Adapter], Effects]:
     """The outbound adapters, started, and what Stripe events cause on them.
 
@@ -235,6 +247,7 @@ async def _outbound_adapters(
             state_dir=settings.state_dir,
             keyring=keyring,
         ),
+        Channel.STRIPE_API: lambda: calls,
     }
     adapters: dict[Channel, Adapter] = {}
     effects, faults = Effects(), list[str]()
@@ -261,8 +274,11 @@ async def open_effects(settings: Settings) -> AsyncIterator[tuple[Effects, Check
     async with AsyncExitStack() as stack:
         pool = await open_pool("postgresql://", connections_max=1)  # connects at first use, which never comes
         stack.push_async_callback(_close_pool, pool)
-        keyring = keyring_of(settings.encryption)
-        adapters, effects = await _outbound_adapters(settings, pool, SystemClock(), stack, keyring)
+        clock, keyring = SystemClock(), keyring_of(settings.encryption)
+        circuits = Circuits(pool=pool, clock=clock, worker=0)
+        apis = StripeApi.for_all(settings.stripe, pool=pool, clock=clock)
+        calls = StripeCallAdapter(pool=pool, settings=settings.stripe, apis=apis, circuits=circuits)
+        adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring, calls=calls)
         yield effects, {channel: adapter.check for channel, adapter in adapters.items()}
 
 

@@ -56,6 +56,7 @@ begin
                 ('stripe_object',           'raw',  'rwd',  '',  ''),
                 ('stripe_reconcile',        'rawd', 'r',    'r', ''),
                 ('stripe_load',             'rw',   'raw',  'r', ''),
+                ('stripe_call',             'rawd', 'rw',   'r', ''),
                 -- what goes out
                 ('email_accepted',          'ra',   '',     '',  ''),
                 ('suppression',             'r',    'rawd', '',  ''),

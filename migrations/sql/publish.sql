@@ -36,7 +36,7 @@ language plpgsql immutable parallel safe
 as $$
 begin
     raise invalid_parameter_value using
-        message = format('unknown channel %s; known are email, webhook, export', coalesce(quote_literal(channel), 'null'));
+        message = format('unknown channel %s; known are email, webhook, export, stripe_api', coalesce(quote_literal(channel), 'null'));
 end
 $$;
 
@@ -69,7 +69,7 @@ $$;
 create or replace function postroom.known_channel(channel text) returns text
 language sql immutable parallel safe
 as $$
-    select case when channel in ('email', 'webhook', 'export', 'stripe') then channel
+    select case when channel in ('email', 'webhook', 'export', 'stripe', 'stripe_api') then channel
         else postroom.unknown_channel(channel) end
 $$;
 

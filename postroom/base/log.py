@@ -30,7 +30,7 @@ _SECRET_VALUE = re.compile(
 _SECRET_MARKS = ("whsec_", "k_live_", "k_test_", "pr_", "://", "passw", "\ndetail:  ")
 _NO_TEXT = frozenset({type(None), bool, int, float})
 MASK = "[removed]"
-_TALKATIVE = ("alembic", "uvicorn")  # what they say at INFO, our own events say better
+_TALKATIVE = ("alembic", "stripe", "uvicorn")  # what they say at INFO, our own events say better
 
 
 def remove_secrets(text: str) -> str:

@@ -183,7 +183,7 @@ class EncryptionSettings(BaseModel):
     required_from: AwareDatetime | None = None
     """From then on nothing is believed that lies open in the database (`2027-01-31T00:00:00Z`): not payloads,
     secrets of endpoints or hashes of tokens. Unset: they are. It needs a first key with `v2`."""
-    open_channels: Annotated[tuple[Literal["email", "webhook", "export"], ...], NoDecode] = ()
+    open_channels: Annotated[tuple[Literal["email", "webhook", "export", "stripe_api"], ...], NoDecode] = ()
     """Channels whose payloads may lie open all the same, comma-separated, because somebody publishes to them
     by SQL. The job `sealing` encrypts them."""
 

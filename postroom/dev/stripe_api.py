@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from postroom.dev.stripe_calls import Calls
 from postroom.dev.stripe_endpoints import Endpoints
 
 PAGE_MAX: Final = 100
@@ -109,8 +110,12 @@ class StripeStandIn:
     rights: dict[str, set[str]] = field(default_factory=dict)
     """What restricted keys (`rk_…`) may: `webhook_read`, `event_read`, `customer_write` and so on."""
     endpoints: Endpoints = field(default_factory=Endpoints)
+    calls: Calls = field(default_factory=Calls)
     _runner: web.AppRunner | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.calls.objects = self.objects
 
     @property
     def url(self) -> str:
@@ -147,6 +152,7 @@ class StripeStandIn:
                 web.get("/v2/core/events", self._list_thin_events),
                 web.get("/v1/{path:.+}", self._retrieve),
                 web.get("/v2/{path:.+}", self._retrieve),
+                *self.calls.routes(),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=1.0)
@@ -157,6 +163,7 @@ class StripeStandIn:
 
     async def stop(self) -> None:
         self._stopping.set()
+        self.calls.let_go()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

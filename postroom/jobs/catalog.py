@@ -7,6 +7,7 @@ from postroom.base.db import Connection, transaction
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.jobs import dead_letter_job
 from postroom.channels.exports import store as exports
+from postroom.channels.stripe import call_store
 from postroom.channels.stripe import store as stripe
 from postroom.channels.stripe.reconcile import reconcile_job
 from postroom.channels.webhooks.endpoints import unpark_stragglers
@@ -43,6 +44,9 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
     async def prune_events(conn: Connection, limit: int) -> int:
         return await stripe.prune_events(conn, days=keep.message_days, batch_max=limit)
 
+    async def prune_calls(conn: Connection, limit: int) -> int:
+        return await call_store.prune_calls(conn, days=keep.message_days, batch_max=limit)
+
     async def prune_audit(conn: Connection, limit: int) -> int:
         return await audit.prune(conn, days=keep.audit_days, batch_max=limit)
 
@@ -56,7 +60,9 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         dead_letter_job(pool=pool, mailer=mailer),
         rescue_job(rescuer=rescuer, unpark=unpark),
         expiry_job(Expirer(pool=pool, worker=parts.worker, ages=parts.ages)),
-        retention_job(pool=pool, keep=keep, extras=(prune_exports, prune_bodies, prune_events, prune_audit)),
+        retention_job(
+            pool=pool, keep=keep, extras=(prune_exports, prune_bodies, prune_events, prune_calls, prune_audit)
+        ),
         canary_job(pool=pool, extras=(sample,)),
         encryption_job(pool=pool, keyring=services.keyring),
         recovery_job(pool=pool),

@@ -21,9 +21,10 @@ class Channel(StrEnum):
     EMAIL = "email"
     WEBHOOK = "webhook"
     EXPORT = "export"
+    STRIPE_API = "stripe_api"
 
 
-OUTBOUND = (Channel.EMAIL, Channel.WEBHOOK, Channel.EXPORT)
+OUTBOUND = (Channel.EMAIL, Channel.WEBHOOK, Channel.EXPORT, Channel.STRIPE_API)
 
 
 class Cause(StrEnum):

@@ -20,10 +20,11 @@ from postroom.outbox.model import BatchAdapter, Channel, Delivered, Message, Set
 from postroom.outbox.publish import publish
 from tests.contracts.adapter_case import AdapterCase, Trouble
 from tests.contracts.outbound_cases import EmailCase, ExportCase, WebhookCase
+from tests.contracts.stripe_call_case import StripeCallCase
 from tests.contracts.stripe_case import StripeCase
 from tests.fixtures.engine import AdapterEngine
 
-CASES: tuple[type[AdapterCase], ...] = (EmailCase, WebhookCase, ExportCase, StripeCase)
+CASES: tuple[type[AdapterCase], ...] = (EmailCase, WebhookCase, ExportCase, StripeCallCase, StripeCase)
 AN_ATTEMPT_S = 10.0
 FAR_S = 100_000.0
 AWKWARD = "e\u0301 ﷽ \u202eabc\u202c \u2028 😀 \x7f \\u0000 <b>&amp;</b> {{ object }} ' \" ; -- \x01"

@@ -16,8 +16,8 @@ from postroom.base.db import Pool
 from postroom.base.errors import InvalidInput, PostroomError, Unavailable
 from postroom.base.log import get_logger
 from postroom.channels.stripe import store
+from postroom.channels.stripe.breakers import circuit_of
 from postroom.channels.stripe.client import EventPage, EventQuery, Failed, ListEvents, StripeApi
-from postroom.channels.stripe.current import circuit_of
 from postroom.channels.stripe.event import Event, decode, is_thin, parse
 from postroom.channels.stripe.ingest import Arrival, Ingest
 from postroom.resilience.breaker import Trip

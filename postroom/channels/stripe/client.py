@@ -1,4 +1,4 @@
-"""Stripe's API, as far as events need it: the current state of an object, and the list of events."""
+"""Stripe's API: the current state of an object, the list of events, and what is to be done there."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, cast
 from urllib.parse import quote
 
 import aiohttp
-from stripe import AIOHTTPClient, StripeClient, StripeError
+from stripe import AIOHTTPClient, StripeClient, StripeError, StripeResponse
 
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
@@ -28,6 +28,7 @@ PAGE_MAX: Final = 100
 THIN_EVENTS: Final = "/v2/core/events"
 REASON_MAX: Final = 200
 RETRY_AFTER_MAX_S: Final = 3_600.0
+REPLAYED: Final = "idempotent-replayed"
 _RIGHT: Final = re.compile(r"'(?:rak_)?([a-z_]+_(?:read|write))'")
 """The right of a restricted key, as Stripe names the one that is missing."""
 
@@ -50,13 +51,22 @@ class Failed:
     """No answer to go by. `status`: None where there was none at all; `after_s`: Stripe's own wish.
 
     `limited`: Stripe takes no more requests now, or our budget of them is used up (then without a status).
+    `unsent`: it is certain that Stripe has begun nothing. `replayed`: it is the answer that Stripe has kept
+    for the idempotency key.
     """
 
     reason: str
     status: int | None = None
     after_s: float | None = None
     limited: bool = False
+    unsent: bool = False
+    replayed: bool = False
     error: StripeError | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """What Stripe says of it, in small letters; it may hold parts of the key."""
+        return ((self.error.user_message if self.error is not None else None) or "").lower()
 
     @property
     def our_fault(self) -> bool:
@@ -67,6 +77,17 @@ class Failed:
 Fetched = Current | Gone | Failed
 Method = Literal["get", "post", "delete"]
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Stripe has done it. `replayed`: already before, and this is the answer of then."""
+
+    status: int
+    data: dict[str, Any]
+    request_id: str | None
+    api_version: str | None
+    replayed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +188,35 @@ class StripeApi:
         """What follows in a list inside the event's object."""
         return await self._fetch(url, event, {"limit": PAGE_MAX, "starting_after": after})
 
+    async def send(
+        self,
+        method: Method,
+        path: str,
+        parameters: Mapping[str, Any],
+        *,
+        connected: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Sent | Failed:
+        """Change something at Stripe, in the account's API version, or else that of Stripe's library.
+
+        `parameters`: none has one of `call.OPTION_NAMES`. `connected`: the account to do it in.
+        """
+        options = {"stripe_context" if path.startswith("/v2/") else "stripe_account": connected}
+        options |= {"stripe_version": self._account.api_version, "idempotency_key": idempotency_key}
+        given = {name: value for name, value in options.items() if value is not None}
+        response = await self._exchange(method, path, parameters, given)
+        if isinstance(response, Failed):
+            return response
+        headers = {name.lower(): text for name, text in response.headers.items()}
+        data = response.data if isinstance(response.data, dict) else {}
+        return Sent(
+            response.code,
+            data,
+            headers.get("request-id"),
+            headers.get("stripe-version"),
+            headers.get(REPLAYED) == "true",
+        )
+
     async def fetch_own_account(self) -> str | Failed:
         """The id of the account that the key is of."""
         data = await self._get("/v1/account", {}, {})
@@ -221,7 +271,7 @@ class StripeApi:
         data = await self._get(url, parameters or {}, options)
         if isinstance(data, Failed):
             if data.status == 404 and data.error is not None:
-                return _gone_unless_hidden(data.error, event, self.key_setting)
+                return _gone_unless_hidden(data, event, self.key_setting)
             return data
         return Gone() if data.get("deleted") is True else Current(data, options.get("stripe_version"))
 
@@ -233,15 +283,22 @@ class StripeApi:
     async def _request(
         self, method: Method, url: str, parameters: Mapping[str, Any], options: Mapping[str, str]
     ) -> dict[str, Any] | Failed:
+        response = await self._exchange(method, url, parameters, options)
+        return response if isinstance(response, Failed) else cast("dict[str, Any]", response.data)
+
+    async def _exchange(
+        self, method: Method, url: str, parameters: Mapping[str, Any], options: Mapping[str, str]
+    ) -> StripeResponse | Failed:
         """Every request goes through here, and so through the budget. Errors: what the driver raises."""
         key = self._account.api_key
         if key is None:
             raise ValueError(f"{self.key_setting} is not set")
         if (wait_s := await self._budget.take()) is not None:
-            return Failed("the budget of requests to Stripe's API is used up", after_s=wait_s, limited=True)
+            reason = "the budget of requests to Stripe's API is used up"
+            return Failed(reason, after_s=wait_s, limited=True, unsent=True)
         try:
             async with asyncio.timeout(self._timeout_s):
-                response = await self._client.raw_request_async(
+                response: StripeResponse = await self._client.raw_request_async(
                     method, url, api_key=key.get_secret_value(), **parameters, **options
                 )
         except StripeError as error:
@@ -252,8 +309,7 @@ class StripeApi:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Failed(f"Stripe's API did not answer: {type(error).__name__}")
         self._budget.went_well()
-        data: dict[str, Any] = response.data
-        return data
+        return response
 
 
 def _options(event: Event, api_version: str | None) -> dict[str, str]:
@@ -267,22 +323,26 @@ def _options(event: Event, api_version: str | None) -> dict[str, str]:
     return options
 
 
-def _gone_unless_hidden(error: StripeError, event: Event, key: str) -> Gone | Failed:
-    """Whether a 404 means that the object is gone, or only that this key does not reach it.
+def _gone_unless_hidden(failed: Failed, event: Event, key: str) -> Gone | Failed:
+    """Whether a 404 means that the object is gone, or only that this key does not reach it."""
+    reason = unreached(failed, key, event.account or event.account_key)
+    if reason is None and "unrecognized request url" in failed.text:
+        reason = f"Stripe's API has no address for objects of type {event.object_type}"
+    return Gone() if reason is None else Failed(f"{reason}; mend that, then replay", 404)
+
+
+def unreached(failed: Failed, key: str, account: str) -> str | None:
+    """Why this key does not reach what it was used for; None where it does.
 
     Told by the text, for some endpoints give no code for what is gone. It is never shown: it has parts of
     the key.
     """
-    text = (error.user_message or "").lower()
-    if "similar object exists in" in text:
-        reason = f"{key} is of the wrong mode: Stripe has this object in the other one"
-    elif error.code == "account_invalid" or "access to account" in text:
-        reason = f"{key} has no access to account {event.account or event.account_key}"
-    elif "unrecognized request url" in text:
-        reason = f"Stripe's API has no address for objects of type {event.object_type}"
-    else:
-        return Gone()
-    return Failed(f"{reason}; mend that, then replay", 404)
+    if "similar object exists in" in failed.text:
+        return f"{key} is of the wrong mode: Stripe has this object in the other one"
+    code = failed.error.code if failed.error is not None else None
+    if code == "account_invalid" or "access to account" in failed.text:
+        return f"{key} has no access to account {account}"
+    return None
 
 
 def _failed(error: StripeError) -> Failed:
@@ -298,4 +358,6 @@ def _failed(error: StripeError) -> Failed:
     if status == 403 and (right := _RIGHT.search(error.user_message or "")):
         why = f"the key lacks the right {right[1]}"
     reason = f"Stripe's API answered {what}" + (f" ({why[:REASON_MAX]})" if why else "")
-    return Failed(reason, status, after_s, limited, error)
+    # Limits and keys are looked at before anything else is.
+    unsent = limited or status == 401 or isinstance(error.__cause__, aiohttp.ClientConnectorError)
+    return Failed(reason, status, after_s, limited, unsent, headers.get(REPLAYED) == "true", error)

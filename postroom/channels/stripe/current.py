@@ -9,27 +9,21 @@ from functools import partial
 from typing import Any, Final
 
 from postroom.base.log import get_logger
-from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.channels.stripe.address import address
+from postroom.channels.stripe.breakers import Breakers
 from postroom.channels.stripe.client import Current, Failed, Fetched, Gone, StripeApi
 from postroom.channels.stripe.effects import Plan
 from postroom.channels.stripe.event import Event
 from postroom.channels.stripe.store import MirrorState
 from postroom.channels.stripe.sublists import ITEMS_MAX, cut_lists, extend, last_id
-from postroom.outbox.model import Cause, Deferred, Rejected, RetryLater, Wait
-from postroom.resilience.breaker import CircuitState, Trip
+from postroom.outbox.model import Cause, Deferred, Rejected, RetryLater
+from postroom.resilience.breaker import Trip
 from postroom.resilience.circuits import Circuits
 
 log = get_logger(__name__)
 
-CIRCUIT: Final = "stripe"
 CLOCKS_DIFFER_MAX: Final = timedelta(hours=1)
 """What was fetched has the time of our clock, an event that of Stripe's."""
-
-
-def circuit_of(via: str) -> str:
-    """The breaker of an account of the settings: one that refuses its key stops no other."""
-    return CIRCUIT if via == OWN_ACCOUNT else f"{CIRCUIT}:{via}"
 
 
 def needs_current(event: Event, mirror: MirrorState, plan: Plan, api_version: str | None = None) -> bool:
@@ -75,7 +69,7 @@ class CurrentObjects:
 
     def __init__(self, *, apis: Mapping[str, StripeApi], circuits: Circuits) -> None:
         self._apis = apis
-        self._circuits = circuits
+        self._breakers = Breakers(circuits)
 
     async def fetch(self, event: Event) -> Current | Gone | Unfetched:
         """The event's object."""
@@ -111,49 +105,20 @@ class CurrentObjects:
     async def _behind_breaker(
         self, event: Event, ask: Callable[[StripeApi, Event], Awaitable[Fetched]]
     ) -> Current | Gone | Unfetched:
-        api, circuit = self._apis[event.via], circuit_of(event.via)
-        wait_s = await self._circuits.admit(circuit)
-        if wait_s is not None:
-            return Deferred(Wait.CIRCUIT_OPEN, f"the breaker {circuit} is open", after_s=wait_s)
-        fetched = await ask(api, event)
-        if isinstance(fetched, Failed):
-            return await self._after_failure(fetched, api, circuit)
-        await self._circuits.record(circuit, None)
-        return fetched
+        if (held := await self._breakers.admit(event.via)) is not None:
+            return held
+        fetched = await ask(self._apis[event.via], event)
+        if not isinstance(fetched, Failed):
+            await self._breakers.went_well(event.via)
+            return fetched
+        if fetched.our_fault and fetched.status != 401:
+            await self._breakers.went_well(event.via)
+            # What this key will never find is a dead letter at once: somebody is told.
+            if fetched.status == 404:
+                return Rejected(fetched.reason, code="404", cause=Cause.OURS)
+            return RetryLater(fetched.reason, code=str(fetched.status), cause=Cause.OURS, trip=Trip.NO)
+        return await self._breakers.failed(event.via, fetched)
 
     async def close(self) -> None:
         for api in self._apis.values():
             await api.close()
-
-    async def _after_failure(self, failed: Failed, api: StripeApi, circuit: str) -> Unfetched:
-        """An outage spends no attempt once the breaker knows of it, the trial's own included.
-
-        What this key will never find is a dead letter at once: somebody is told. A limit is no outage.
-        """
-        if failed.limited:
-            if failed.status is not None:
-                await self._circuits.record(circuit, None)
-            return Deferred(Wait.DESTINATION_FULL, failed.reason, after_s=failed.after_s)
-        if failed.status == 401:
-            reason = f"Stripe refused {api.key_setting} (HTTP 401)"
-            await self._circuits.record(circuit, Trip.NOW, reason)
-        elif failed.our_fault:
-            await self._circuits.record(circuit, None)
-            if failed.status == 404:
-                return Rejected(failed.reason, code="404", cause=Cause.OURS)
-            return RetryLater(failed.reason, code=str(failed.status), cause=Cause.OURS, trip=Trip.NO)
-        else:
-            reason = failed.reason
-            locked = failed.status == 429  # somebody else has this object
-            await self._circuits.record(circuit, Trip.NO if locked else Trip.STRIKE, reason)
-        open_s = await self._open_s(circuit)
-        if open_s is not None:
-            return Deferred(Wait.CIRCUIT_OPEN, reason, after_s=max(open_s, failed.after_s or 0.0))
-        code = None if failed.status is None else str(failed.status)
-        return RetryLater(reason, after_s=failed.after_s, code=code, trip=Trip.NO)
-
-    async def _open_s(self, name: str) -> float | None:
-        for circuit in await self._circuits.listed():
-            if circuit.name == name and circuit.state is not CircuitState.CLOSED:
-                return circuit.retry_in_s or 0.0
-        return None

@@ -22,11 +22,17 @@ from postroom.outbox.references import refer
 DEFAULTS: Final[dict[Channel, dict[str, str]]] = {
     Channel.WEBHOOK: {"type": "{{ event.type }}", "data": "{{ object }}"},
     Channel.EXPORT: {"record": "{{ object }}"},
+    Channel.STRIPE_API: {"method": "POST"},
 }
 EMAIL_DATA: Final = {"object": "{{ object }}", "event": "{{ event }}"}
 KEY_MAX: Final = 200
 _SOME_ID: Final = UUID(int=0)
-RECIPIENTS: Final = {Channel.EMAIL: ("to",), Channel.WEBHOOK: ("tenant", "url"), Channel.EXPORT: ("dataset",)}
+RECIPIENTS: Final = {
+    Channel.EMAIL: ("to",),
+    Channel.WEBHOOK: ("tenant", "url"),
+    Channel.EXPORT: ("dataset",),
+    Channel.STRIPE_API: ("path",),
+}
 """Where a message goes: a field that turns out null or empty here has nobody to go to."""
 
 

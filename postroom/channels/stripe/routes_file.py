@@ -12,6 +12,7 @@ from typing import Any, Final
 from jinja2 import TemplateSyntaxError
 
 from postroom.base.errors import InvalidPayload, SettingsInvalid
+from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.channels.stripe.expressions import compile_value, is_expression
 from postroom.channels.stripe.routes import DEFAULTS, EMAIL_DATA, RECIPIENTS, Effect, Route, Routes
 from postroom.channels.stripe.types import fault_in, fetch_fault_in
@@ -38,12 +39,14 @@ FIELDS: Final = {
     ),
     Channel.WEBHOOK: ("tenant", "url", "type", "data"),
     Channel.EXPORT: ("dataset", "record"),
+    Channel.STRIPE_API: ("method", "path", "params", "account"),
 }
 CONTENT: Final = ("template", "text", "html")
 STAND_INS: Final[dict[str, Any]] = {
     **dict.fromkeys(("to", "cc", "bcc", "reply_to"), "ann@example.com"),
     **dict.fromkeys(("subject", "text", "html", "tenant", "type", "dataset"), "x"),
     "url": "https://example.com/",
+    **{"method": "POST", "path": "/v1/x", "params": {}, "account": OWN_ACCOUNT},
     "data": {},
     "record": {},
     "attachments": [],
