@@ -9,6 +9,6 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
-    # Runners of before claim nothing of a channel that they do not know, so what is published on it waits for those
-    # that do. Checks are widened without reading a row.
+    # Runners of before claim nothing of a channel that they do not know: what is published on it waits for
+    # those that do. Checks are widened without reading a row.
     run_files("stripe_calls", "publish")

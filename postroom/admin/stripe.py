@@ -7,14 +7,16 @@ from uuid import UUID
 
 from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection, Transactions
-from postroom.base.errors import Unavailable
+from postroom.base.errors import Conflict, Unavailable
 from postroom.base.stripe_account import OWN_ACCOUNT
+from postroom.channels.stripe import call_store
 from postroom.channels.stripe import reprocess as event
 from postroom.channels.stripe.backfill import Backfill, Backfilled, Refused, Told, Waits
 from postroom.channels.stripe.client import EventQuery
 from postroom.channels.stripe.endpoint_plan import Plan, Wish
 from postroom.channels.stripe.setup import Applied, EndpointSetup, Keep
 from postroom.encryption.keyring import Keyring
+from postroom.outbox.ledger import replay
 
 
 async def reprocess(conn: Connection, message_id: UUID, *, keyring: Keyring, actor: Actor) -> UUID:
@@ -22,6 +24,22 @@ async def reprocess(conn: Connection, message_id: UUID, *, keyring: Keyring, act
     again = await event.reprocess(conn, message_id, keyring=keyring)
     await record(conn, actor, "stripe.reprocess", message_id, again=str(again))
     return again
+
+
+async def looked_up(
+    conn: Connection, message_id: UUID, *, done: bool, object_id: str | None = None, actor: Actor
+) -> int:
+    """A dead call to Stripe goes on as a person has found it there, and is replayed: where it is done already
+    nothing is sent, else it is sent under a new idempotency key. Returns: how many were replayed.
+
+    `object_id`: what it has made. Errors: `NotFound`, `Conflict` where it is not dead, or Stripe has told.
+    """
+    count = await replay.replay_one(conn, message_id, actor=actor.name)
+    if not await call_store.decide_call(conn, message_id, done=done, object_id=object_id):
+        raise Conflict(f"{message_id} is no call to Stripe whose end is unknown")
+    detail = {"object_id": object_id} if object_id else {}
+    await record(conn, actor, "stripe.looked_up", message_id, done=done, **detail)
+    return count
 
 
 async def backfill(

@@ -36,6 +36,10 @@ _EXAMPLES: Final = examples(
 )
 
 
+_LOOKED_UP_EXAMPLES: Final = examples(
+    "postroom stripe looked-up 0198c5e2-7b1c-7cc3-8f6e-0f4d7a6b9c10 --done --object re_1",
+    "postroom stripe looked-up 0198c5e2-7b1c-7cc3-8f6e-0f4d7a6b9c10 --not-done",
+)
 _AGAIN_EXAMPLES: Final = examples("postroom stripe reprocess 0198c5e2-7b1c-7cc3-8f6e-0f4d7a6b9c10")
 
 
@@ -116,6 +120,33 @@ def reprocess(
         print_json({"message_id": again})
         return
     print(f"On its way once more, as message {again}.")
+
+
+@group.command("looked-up", epilog=_LOOKED_UP_EXAMPLES)
+def looked_up(
+    message_id: Annotated[str, typer.Argument(help="The call's message, as its dead letter names it.")],
+    *,
+    done: Annotated[
+        bool, typer.Option("--done/--not-done", help="Whether Stripe has done it.", show_default=False)
+    ],
+    object_id: Annotated[
+        Text, typer.Option("--object", help="With --done: what it has made, such as re_1.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Go on with a call to Stripe of which nobody could tell whether it was done: you have looked.
+
+    With --done nothing is sent, and it counts as delivered. With --not-done it is sent now, under a new
+    idempotency key: if Stripe has done it after all, it does it twice.
+    """
+    wanted = parse_uuid(message_id, field="MESSAGE_ID")
+    replayed = in_transaction(
+        lambda s: actions.looked_up(s.conn, wanted, done=done, object_id=object_id, actor=s.actor)
+    )
+    if as_json:
+        print_json({"message_id": wanted, "replayed": replayed})
+        return
+    print("It counts as done." if done else "It is on its way, under a new key.")
 
 
 @dataclass(frozen=True, slots=True)

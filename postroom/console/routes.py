@@ -94,6 +94,7 @@ ACTIONS: Final = (
     ConsoleAction("/messages/{id}/reveal", Scope.PAYLOAD_READ, message.reveal, check_message),
     ConsoleAction("/messages/{id}/replay", Scope.OUTBOX_REPLAY, message.replay, check_message),
     ConsoleAction("/messages/{id}/resend", Scope.OUTBOX_REPLAY, message.resend, check_message),
+    ConsoleAction("/messages/{id}/looked-up", Scope.OUTBOX_REPLAY, message.looked_up, check_message),
     ConsoleAction("/messages/{id}/deliver-now", Scope.OUTBOX_REPLAY, message.deliver_now, check_message),
     ConsoleAction("/messages/{id}/cancel", Scope.OUTBOX_CANCEL, message.cancel, check_message),
     ConsoleAction("/dead-letters/start", Scope.OUTBOX_REPLAY, dead_letters.start, "page"),

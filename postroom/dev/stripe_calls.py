@@ -115,9 +115,7 @@ class Calls:
             known.status, known.body = await self._do(change)
             return known.status, known.body
         if known.used_for != used_for:
-            text = (
-                "Keys for idempotent requests can only be used with the parameters of the first one."
-            )
+            text = "Keys for idempotent requests can only be used with the parameters of the first one."
             return 400, _error("idempotency_error", text)
         if known.status is None:
             text = "There is currently another in-progress request using this Idempotency-Key."

@@ -21,6 +21,9 @@ MAIL: Final = """
 select postroom.publish('email', '{"to": "ann@example.com", "subject": "s", "text": "t"}',
     deliver_at => now() + make_interval(secs => $1))::text
 """
+CALL: Final = """
+select postroom.publish('stripe_api', '{"method": "POST", "path": "/v1/refunds"}')::text
+"""
 DIE: Final = """
 with gone as (delete from postroom.delivery where message_id = $1 returning *)
 insert into postroom.dead_letter
@@ -50,6 +53,17 @@ async def delivered(pool: Pool, folder: Path) -> str:
 async def dead_letter(pool: Pool, folder: Path) -> str:
     message_id = await due_message(pool, folder)
     await pool.execute(DIE, message_id)
+    return message_id
+
+
+async def dead_call(pool: Pool, _folder: Path) -> str:
+    """It may have reached Stripe."""
+    message_id = str(await pool.fetchval(CALL))
+    await pool.execute(DIE, message_id)
+    sent = (
+        "insert into postroom.stripe_call (message_id, account, sends, sent_at) values ($1, 'self', 1, now())"
+    )
+    await pool.execute(sent, message_id)
     return message_id
 
 

@@ -17,6 +17,7 @@ from postroom.base.settings import Settings
 from postroom.console.routes import ACTIONS as CONSOLE_ACTIONS
 from tests.admin.subjects import (
     URL,
+    dead_call,
     dead_letter,
     delivered,
     due_message,
@@ -30,7 +31,7 @@ from tests.admin.subjects import (
     session,
     suppressed,
     token,
-)
+)  # fmt: skip
 from tests.console.http import Visitor, visitor
 from tests.fixtures.api import Api, running_api
 from tests.processes.commands import run
@@ -116,6 +117,14 @@ ACTIONS: Final = (
             ("resume", paused_run, "released"),
             ("undo", replay_run, "returned"),
         )
+    ),
+    Action(
+        "stripe.looked_up",
+        dead_call,
+        {"done": False},
+        api=("POST", "outbox/{id}/looked-up", {"done": False}),
+        console=("/messages/{id}/looked-up", (("done", "no"),)),
+        cli=("stripe", "looked-up", "{id}", "--not-done"),
     ),
     Action("message.reveal", due_message, console=("/messages/{id}/reveal", ())),
     Action(

@@ -42,7 +42,7 @@ WEBHOOKS = "postroom.channels.webhooks"
 WORKER = "postroom.worker"
 NOW = datetime.now(UTC)
 SOME_ID = UUID(int=first_id_at(NOW).int)
-CHANNELS = ["stripe", "email", "webhook", "export"]
+CHANNELS = ["stripe", "email", "webhook", "export", "stripe_api"]
 ANY: list[Any] = [None] * 11
 ROWS = 51
 LEDGER, WAITING = ledger_store.SCAN_MAX, ledger_store.WAITING_SCAN_MAX

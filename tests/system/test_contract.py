@@ -19,6 +19,7 @@ from postroom.base.db import Pool
 from postroom.base.settings import Settings, load_settings
 from postroom.cli.application import COMMANDS, load
 from postroom.worker.model import JOB_NAMES
+from tests.admin.subjects import dead_call
 from tests.factories.outcomes import DELIVER
 from tests.fixtures.api import Answer, Api, running_api
 from tests.processes.commands import ROOT, run
@@ -57,6 +58,7 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("POST", "/v1/admin/outbox/{dead}/replay", None, "outbox.replay"),
     ("POST", "/v1/admin/outbox/replay", {"filter": {"cause": "ours"}}, "outbox.replay_many"),
     ("POST", "/v1/admin/outbox/{delivered}/resend", None, "outbox.resend"),
+    ("POST", "/v1/admin/outbox/{call}/looked-up", {"done": True}, "stripe.looked_up"),
     ("POST", "/v1/admin/outbox/{later}/deliver-now", None, "outbox.deliver_now"),
     ("POST", "/v1/admin/outbox/{waiting}/cancel", None, "outbox.cancel"),
     ("POST", "/v1/admin/jobs/canary/run", None, "job.run"),
@@ -102,7 +104,7 @@ CHANGES: Final[tuple[Change, ...]] = (
     ("POST", "/v1/admin/erasures", {"email": "ann@example.com"}, "erasure.batch"),
 )
 PLACES: Final = {
-    **dict.fromkeys(("waiting", "later", "dead", "delivered"), "event_id"),
+    **dict.fromkeys(("waiting", "later", "dead", "delivered", "call"), "event_id"),
     "endpoint": "endpoint_id",
     "token": "token_id",
     "session": "session_id",
@@ -174,6 +176,7 @@ async def scene(api: Api) -> dict[str, str]:
     """One of each thing that can be changed."""
     pool = api.pool
     dead, again, waiting, later, delivered = [await pool.fetchval(MAIL) for _ in range(5)]
+    call = await dead_call(pool, Path())
     await pool.execute(DELIVER, delivered)
     await pool.execute("update postroom.delivery set due_at = 'tomorrow' where message_id = $1", later)
     for message_id in (dead, again):
@@ -187,6 +190,7 @@ async def scene(api: Api) -> dict[str, str]:
         "delivered": str(delivered),
         "waiting": str(waiting),
         "later": str(later),
+        "call": call,
         "endpoint": endpoint.json["id"] if "id" in endpoint.json else endpoint.json["endpoint"]["id"],
         "token": token.json["id"],
         "session": str(await pool.fetchval(SIGN_IN)),

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from postroom.admin import replay
+from postroom.admin import replay, stripe
 from postroom.api.admin.callers import KEEPS_TO_REACH, GuardedRoute, MessageId, Replayer
 from postroom.api.admin.dead_letters import DeadLetterTerms
 from postroom.api.context import ContextDependency
@@ -77,6 +77,15 @@ class ResendRequest(BaseModel):
     endpoint_id: UUID | None = None
 
 
+class LookedUp(BaseModel):
+    """`done`: whether Stripe has done it. `object_id`: what it has made, if it has."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    done: bool
+    object_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+
+
 class Resent(BaseModel):
     id: UUID
     resent: int
@@ -124,3 +133,17 @@ async def resend(
     async with context.transaction() as conn:
         count = await replay.resend(conn, event_id, endpoint_id=endpoint_id, actor=caller)
     return Resent(id=event_id, resent=count)
+
+
+@router.post("/{event_id}/looked-up")
+async def looked_up(
+    event_id: MessageId, body: LookedUp, context: ContextDependency, caller: Replayer
+) -> Replayed:
+    """Go on with a dead call to Stripe of which nobody could tell whether it was done.
+
+    Done: nothing is sent, and it counts as delivered. Not done: it is sent under a new idempotency key.
+    404 unknown, 409 not dead, or Stripe has told how it ended.
+    """
+    async with context.transaction() as conn:
+        count = await stripe.looked_up(conn, event_id, done=body.done, object_id=body.object_id, actor=caller)
+    return Replayed(id=event_id, replayed=count, at=context.clock.now())

@@ -12,6 +12,7 @@ _BEGIN = query(__package__, "begin_call")
 _FORGET = query(__package__, "forget_sending")
 _RENEW = query(__package__, "renew_call")
 _ANSWER = query(__package__, "answer_call")
+_DECIDE = query(__package__, "decide_call")
 _PRUNE = query(__package__, "prune_calls")
 
 
@@ -59,6 +60,11 @@ async def answer_call(
 ) -> None:
     """The first answer stays."""
     await conn.execute(_ANSWER, message_id, status, request_id, api_version, object_type, object_id)
+
+
+async def decide_call(conn: Connection, message_id: UUID, *, done: bool, object_id: str | None) -> bool:
+    """What a person has found at Stripe. Returns: False where no call waits for that."""
+    return await conn.fetchval(_DECIDE, message_id, done, object_id) is not None
 
 
 async def prune_calls(conn: Connection, *, days: int, batch_max: int) -> int:

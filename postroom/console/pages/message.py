@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response
 
 from postroom.admin import messages as actions
 from postroom.admin import replay as replays
+from postroom.admin import stripe
 from postroom.admin.replay import replay_one
 from postroom.admin.tokens import Scope
 from postroom.base.db import Connection
@@ -17,7 +18,7 @@ from postroom.base.errors import PostroomError
 from postroom.channels.email.template import TemplateFailed
 from postroom.channels.stripe.reading import fetch_event
 from postroom.channels.webhooks.receivers import fetch_receivers
-from postroom.console.access.security import PREVIEW_POLICY, Form, protect
+from postroom.console.access.security import PREVIEW_POLICY, Form, field, protect
 from postroom.console.page_request import PageRequest
 from postroom.console.view.filters import visible
 from postroom.console.view.parameters import path_id
@@ -76,6 +77,15 @@ async def resend(request: PageRequest, _form: Form) -> Response:
     async with request.console.transaction() as conn:
         count = await replays.resend(conn, message_id, actor=request.actor)
     return request.back(f"/console/messages/{message_id}", f"Sent again: {count} on the way.")
+
+
+async def looked_up(request: PageRequest, form: Form) -> Response:
+    """Somebody has looked whether Stripe has done what a dead call wanted."""
+    message_id, done = path_id(request.http), field(form, "done") == "yes"
+    async with request.console.transaction() as conn:
+        await stripe.looked_up(conn, message_id, done=done, actor=request.actor)
+    said = "It counts as done." if done else "It is on its way, under a new key."
+    return request.back(f"/console/messages/{message_id}", said)
 
 
 async def cancel(request: PageRequest, _form: Form) -> Response:
@@ -142,6 +152,7 @@ async def _page(
         and story.message.channel in RESENDABLE
         and any(each.outcome == "delivered" for each in story.attempts),
         may_replay=request.may(Scope.OUTBOX_REPLAY) and story.message.status is Status.DEAD,
+        is_call=story.message.channel == Channel.STRIPE_API,
     )
 
 
