@@ -399,10 +399,7 @@ class Faces:
             case "cli":
                 assert action.cli is not None
                 command = [part.format(id=made) for part in action.cli]
-                settings = {
-                    "POSTROOM_DATABASE_URL": self.dsn,
-                    "POSTROOM_STATE_DIR": str(self.folder),
-                }
+                settings = {"POSTROOM_DATABASE_URL": self.dsn, "POSTROOM_STATE_DIR": str(self.folder)}
                 done = await asyncio.to_thread(run, "postroom", *command, home=self.folder, settings=settings)
                 assert done.code == 0, done.err
 

@@ -55,10 +55,10 @@ SETTINGS: Final = {
 # Every change over HTTP: method, path, body, and what the trail calls it.
 Change = tuple[str, str, Any, str]
 CHANGES: Final[tuple[Change, ...]] = (
+    ("POST", "/v1/admin/outbox/{call}/looked-up", {"done": True}, "stripe.looked_up"),
     ("POST", "/v1/admin/outbox/{dead}/replay", None, "outbox.replay"),
     ("POST", "/v1/admin/outbox/replay", {"filter": {"cause": "ours"}}, "outbox.replay_many"),
     ("POST", "/v1/admin/outbox/{delivered}/resend", None, "outbox.resend"),
-    ("POST", "/v1/admin/outbox/{call}/looked-up", {"done": True}, "stripe.looked_up"),
     ("POST", "/v1/admin/outbox/{later}/deliver-now", None, "outbox.deliver_now"),
     ("POST", "/v1/admin/outbox/{waiting}/cancel", None, "outbox.cancel"),
     ("POST", "/v1/admin/jobs/canary/run", None, "job.run"),
