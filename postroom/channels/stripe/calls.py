@@ -128,7 +128,7 @@ class StripeCallAdapter:
             )
         published = datetime.fromtimestamp(claim.created_s, UTC)
         sent = await self._apis[call.via].send(
-            call.method,
+            "post" if call.method == "POST" else "delete",
             call.path,
             call.parameters(attempt.key, published),
             connected=call.connected,

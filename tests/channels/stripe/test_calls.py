@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from postroom.admin.audit import Actor
 from postroom.admin.stripe import looked_up
-from postroom.base.db import Pool, transaction
+from postroom.base.db import Pool, Record, transaction
 from postroom.base.errors import Conflict
 from postroom.channels.stripe.calls import StripeCallAdapter
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_calls import Change, Moment
 from postroom.outbox.ledger.replay import replay_one
+from postroom.outbox.model import Settled
 from postroom.outbox.policy import settle
 from postroom.outbox.store import settle_claims
 from tests.fixtures.engine import AT_ONCE, AdapterEngine
@@ -50,6 +50,7 @@ class Calls:
         """Each call that is due, one attempt."""
         for claim in await self.engine.claim():
             answer = await self.adapter.deliver(claim)
+            assert not isinstance(answer, Settled)
             settlement = settle(answer, attempts=claim.attempts, backoff=AT_ONCE, jitter=0.0)
             async with transaction(self.pool) as conn:
                 assert not await settle_claims(conn, [(claim, settlement, 1)])
@@ -77,18 +78,20 @@ class Calls:
             await replay_one(conn, message_id, actor="test")
         await self.again()
 
-    async def letter(self) -> asyncpg.Record:
+    async def letter(self) -> Record:
+        row: Record
         [row] = await self.pool.fetch("select cause, code, reason, attempts from postroom.dead_letter")
         return row
 
-    async def attempt(self) -> asyncpg.Record:
-        row = await self.pool.fetchrow(
+    async def attempt(self) -> Record:
+        row: Record | None = await self.pool.fetchrow(
             "select outcome, code, reason, detail from postroom.attempt order by ended_at desc limit 1"
         )
         assert row is not None
         return row
 
-    async def row(self, sql: str = "select * from postroom.stripe_call") -> asyncpg.Record:
+    async def row(self, sql: str = "select * from postroom.stripe_call") -> Record:
+        row: Record
         [row] = await self.pool.fetch(sql)
         return row
 
