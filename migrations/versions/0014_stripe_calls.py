@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from postroom.base.migrate import run_files
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
