@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from postroom.base.migrate import run_files
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 
 
 def upgrade() -> None:
