@@ -27,7 +27,7 @@ NEVER = float("inf")
 SLACK_S = 20.0
 """Real time that an example may take; every limit is further from every moment than that."""
 LOAD = 100
-STARTED = 150
+STARTED = 200
 
 
 @dataclass(slots=True)

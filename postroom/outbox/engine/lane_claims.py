@@ -114,7 +114,8 @@ class LaneClaims:
         claims += normal
         around, room = around.after(normal), room - _crowding(normal)
         if normal_max and _exhausted(normal, normal_max):
-            more = await self._take(Urgency.URGENT, free - len(claims), around, room=room)
+            more_max = free - len(claims) - min(bulk_share, room)
+            more = await self._take(Urgency.URGENT, more_max, around, room=room)
             claims += more
             around, room = around.after(more), room - _crowding(more)
             bulk_share = free - len(claims)

@@ -70,6 +70,15 @@ async def test_each_gets_its_share_while_all_wait_and_the_rest_when_alone(engine
     assert counted(first[-1_000:]) == {Urgency.BULK: 1_000}, "alone it gets everything"
 
 
+async def test_bulk_does_not_starve_where_nothing_is_normal(engine: Engine) -> None:
+    """What normal ones leave is for the urgent, but for the share of bulk."""
+    await publish(engine, bulk=100, urgent=1_500)
+    lanes = claims_of(engine)
+    claims = [claim for _ in range(10) for claim in await lanes.claim(100, bulk_free=500)]
+    assert counted(claims)[Urgency.BULK] == pytest.approx(len(claims) * 0.25 * BULK_SHARE, abs=8)
+    assert len(claims) > 950
+
+
 async def test_one_at_a_time_nobody_starves(engine: Engine) -> None:
     await publish(engine, bulk=200, normal=200, urgent=200)
     engine.adapter.concurrency_max = engine.adapter.per_destination_max = 1
