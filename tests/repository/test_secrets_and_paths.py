@@ -44,8 +44,6 @@ PLANTED = {
     "whsec_" + "plantedSigningSecret42",
     "whsec_" + "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
     "sk_live_" + "plantedStripeKey42",
-    "sk_test_" + "0123456789abcdef",
-    "whsec_" + "0123456789abcdef01234567",
 }
 """What benchmarks, drills and tests sign with or plant to see it removed. None opens anything."""
 

@@ -25,8 +25,8 @@ if find_spec("localstripe") is None:
     pytest.skip("needs localstripe (make setup)", allow_module_level=True)
 
 LIMIT_S = 60.0
-KEY = "sk_test_0123456789abcdef"
-SECRET = "whsec_0123456789abcdef01234567"
+KEY = "sk_test_localstripe"
+SECRET = "whsec_localstripe"
 KEPT_BY_IT = Path("/tmp/localstripe.pickle")
 """It writes there whatever it is told, and reads it only when it is not told --from-scratch."""
 ROUTES = """
