@@ -57,6 +57,9 @@ begin
                 ('stripe_reconcile',        'rawd', 'r',    'r', ''),
                 ('stripe_load',             'rw',   'raw',  'r', ''),
                 ('stripe_call',             'rawd', 'rw',   'r', ''),
+                ('stripe_access',           'rawd', 'r',    '',  ''),
+                ('stripe_access_state',     'rw',   '',     '',  ''),
+                ('stripe.customer_access',  'r',    'r',    'r', ''),
                 -- what goes out
                 ('email_accepted',          'ra',   '',     '',  ''),
                 ('suppression',             'r',    'rawd', '',  ''),

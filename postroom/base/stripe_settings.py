@@ -80,6 +80,8 @@ class StripeSettings(StripeAccount):
     mirror: Annotated[tuple[str, ...], NoDecode] | None = None
     """Types of objects that the mirror has to keep, comma-separated, such as `customer,invoice`: Stripe is
     asked for their events, and for those that routes and handlers name. Unset: for all."""
+    grace_days: float = Field(default=7.0, ge=0, le=365)
+    """How long a customer keeps the access to what is past due, see `stripe.customer_access`."""
     api_base: str = "https://api.stripe.com"
     """Another address of the API."""
     tolerance_s: int = Field(default=300, ge=1, le=86_400)

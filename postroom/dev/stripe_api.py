@@ -150,6 +150,8 @@ class StripeStandIn:
                 *self.endpoints.routes(),
                 web.get("/v1/events", self._list_events),
                 web.get("/v2/core/events", self._list_thin_events),
+                web.get("/v1/subscriptions", self._list_subscriptions),
+                web.get("/v1/entitlements/active_entitlements", self._list_entitlements),
                 web.get("/v1/{path:.+}", self._retrieve),
                 web.get("/v2/{path:.+}", self._retrieve),
                 *self.calls.routes(),
@@ -225,13 +227,34 @@ class StripeStandIn:
     async def _retrieve(self, request: web.Request) -> web.Response:
         found = self.objects.get(request.path) or self.objects.get(request.path.rpartition("/")[2])
         if found is None:
-            error = {
-                "type": "invalid_request_error",
-                "code": "resource_missing",
-                "message": f"No such object: {request.path}",
-            }
-            return web.json_response({"error": error}, status=404)
+            return _no_such(f"No such object: {request.path}")
         return web.json_response(_page(found, request.query) if found.get("object") == "list" else found)
+
+    async def _list_subscriptions(self, request: web.Request) -> web.Response:
+        """Of one customer, newest first; those that have ended with `status=all` only."""
+        customer, ended = request.query["customer"], request.query.get("status") == "all"
+        if customer not in self.objects:
+            return _no_such(f"No such customer: '{customer}'", status=400)
+        found = [
+            each
+            for each in self.objects.values()
+            if each.get("object") == "subscription" and each.get("customer") == customer
+        ]
+        data = sorted(
+            (each for each in found if ended or each.get("status") != "canceled"),
+            key=lambda each: (each.get("created", 0), each["id"]),
+            reverse=True,
+        )
+        return web.json_response(_page({"object": "list", "url": request.path, "data": data}, request.query))
+
+    async def _list_entitlements(self, request: web.Request) -> web.Response:
+        """What was put as a list for this very path and query."""
+        customer = request.query["customer"]
+        if customer not in self.objects:
+            return _no_such(f"No such customer: '{customer}'", status=400)
+        empty = {"object": "list", "url": request.path, "data": []}
+        kept = self.objects.get(f"{request.path}?customer={customer}", empty)
+        return web.json_response(_page(kept, request.query))
 
     async def _list_events(self, request: web.Request) -> web.Response:
         """Newest first, after `starting_after`, of the type and created within the bounds given."""
@@ -282,6 +305,11 @@ def _right(request: web.Request) -> str:
     resource = request.path.replace("/v2/core/", "/v2/").split("/")[2]
     named = {"webhook_endpoints": "webhook", "event_destinations": "webhook"}.get(resource)
     return f"{named or resource.rstrip('s')}_{what}"
+
+
+def _no_such(message: str, *, status: int = 404) -> web.Response:
+    error = {"type": "invalid_request_error", "code": "resource_missing", "message": message}
+    return web.json_response({"error": error}, status=status)
 
 
 def _lacks(right: str) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from postroom.admin import audit
 from postroom.base.db import Connection, transaction
 from postroom.channels.email.adapter import EmailAdapter
@@ -9,6 +11,7 @@ from postroom.channels.email.jobs import dead_letter_job
 from postroom.channels.exports import store as exports
 from postroom.channels.stripe import call_store
 from postroom.channels.stripe import store as stripe
+from postroom.channels.stripe.access_job import access_job
 from postroom.channels.stripe.reconcile import reconcile_job
 from postroom.channels.webhooks.endpoints import unpark_stragglers
 from postroom.metrics.throughput import sample_throughput
@@ -67,5 +70,8 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         encryption_job(pool=pool, keyring=services.keyring),
         recovery_job(pool=pool),
         reconcile_job(services.stripe_reconcile),
+        access_job(
+            pool=pool, keyring=services.keyring, grace=timedelta(days=services.settings.stripe.grace_days)
+        ),
     )
     return {job.name: job for job in jobs}

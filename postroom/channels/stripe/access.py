@@ -11,9 +11,6 @@ from typing import Any, Final
 from postroom.channels.stripe.entitlements import SUMMARY
 from postroom.channels.stripe.event import reference
 
-OPEN_ENDED: Final = None
-Names = Mapping[str, datetime | None]
-
 
 class Kind(StrEnum):
     """What the names of a source are: products, features, or the subscription that an invoice is of."""
@@ -48,6 +45,10 @@ _STATES: Final = {
 }
 
 
+SOURCES: Final = ("subscription", SUMMARY, "invoice")
+"""Objects that say something of access."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """What one object says. `names`: of what, each with the moment until which; None: nobody said.
@@ -59,7 +60,7 @@ class Access:
     customer: str
     kind: Kind
     state: State
-    names: Names
+    names: Mapping[str, datetime | None]
     renews: bool = True
     due: datetime | None = None
 
@@ -90,7 +91,8 @@ def _of_subscription(object: Mapping[str, Any], customer: str) -> Access:
     if pause.get("behavior") == "void" and state in (State.ACTIVE, State.TRIAL, State.PAST_DUE):
         # The other behaviours mean that the service goes on for nothing.
         state = State.PAUSED
-    items = [each for each in _items(object.get("items")) if isinstance(each, dict)] or [object]
+    found = [each for each in _items(object.get("items")) if isinstance(each, dict)]
+    items: list[Mapping[str, Any]] = [*found] or [object]
     ends = _end(object, items)
     names: dict[str, datetime | None] = {}
     for item in items:
@@ -129,9 +131,7 @@ def _until(
     return None
 
 
-def _due(
-    state: State, object: Mapping[str, Any], items: Iterable[Mapping[str, Any]]
-) -> datetime | None:
+def _due(state: State, object: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> datetime | None:
     """The begin of the period that is not paid for; the oldest debt that is known goes before it."""
     if state is not State.PAST_DUE:
         return None
@@ -158,9 +158,7 @@ def _product(item: Mapping[str, Any]) -> str | None:
     return found or reference(price.get("id")) or reference(plan.get("id"))
 
 
-def _periods(
-    object: Mapping[str, Any], items: Iterable[Mapping[str, Any]], name: str
-) -> Iterator[datetime]:
+def _periods(object: Mapping[str, Any], items: Iterable[Mapping[str, Any]], name: str) -> Iterator[datetime]:
     """Items have their own since version 2025-03-31; before, the subscription had one."""
     for each in items:
         moment = _moment(each.get(name)) or _moment(object.get(name))
@@ -169,7 +167,7 @@ def _periods(
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
-    return OPEN_ENDED if one is None or other is None else max(one, other)
+    return None if one is None or other is None else max(one, other)
 
 
 def _items(listed: object) -> list[Any]:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from postroom.channels.stripe.entitlements import SUMMARY, list_url
 from postroom.channels.stripe.event import Event, reference
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def address(event: Event) -> str | None:
     if event.thin:
         url = event.object.get("url")
         return url if isinstance(url, str) and url.startswith(("/v1/", "/v2/")) else None
+    if event.object_type == SUMMARY and event.customer is not None:
+        return list_url(event.customer)
     found = retrievable(event.object_type or "")
     if event.object_id is None or found is None:
         return None

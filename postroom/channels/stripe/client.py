@@ -21,6 +21,7 @@ from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.base.stripe_settings import StripeSettings, setting_of
 from postroom.channels.stripe.address import address
 from postroom.channels.stripe.budget import LIVE_PER_S, TEST_PER_S, RequestBudget
+from postroom.channels.stripe.entitlements import SUMMARY, summary_of
 from postroom.channels.stripe.event import Event, join_account
 from postroom.channels.stripe.types import THIN_PREFIXES, matches
 
@@ -178,7 +179,12 @@ class StripeApi:
         url = address(event)
         if url is None:
             return Failed(f"objects of type {event.object_type} cannot be retrieved by id")
-        return await self._fetch(url, event)
+        if event.object_type != SUMMARY or event.customer is None:
+            return await self._fetch(url, event)
+        listed = await self._fetch(url, event, {"limit": PAGE_MAX})
+        if not isinstance(listed, Current):
+            return listed
+        return replace(listed, data=summary_of(listed.data, customer=event.customer, livemode=event.livemode))
 
     async def fetch_event(self, event: Event) -> Fetched:
         """A thin event with its data. Stripe has it for 30 days."""

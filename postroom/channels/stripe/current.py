@@ -13,6 +13,7 @@ from postroom.channels.stripe.address import address
 from postroom.channels.stripe.breakers import Breakers
 from postroom.channels.stripe.client import Current, Failed, Fetched, Gone, StripeApi
 from postroom.channels.stripe.effects import Plan
+from postroom.channels.stripe.entitlements import is_cut
 from postroom.channels.stripe.event import Event
 from postroom.channels.stripe.store import MirrorState
 from postroom.channels.stripe.sublists import ITEMS_MAX, cut_lists, extend, last_id
@@ -31,7 +32,8 @@ def needs_current(event: Event, mirror: MirrorState, plan: Plan, api_version: st
 
     It is not where the event carries none (and the mirror none as new), where somebody asks, where the
     mirror has another event of the same second (nothing orders them), where the mirror is newer and somebody
-    would act on the old state, and where it has another shape than that of `api_version`.
+    would act on the old state, where it has another shape than that of `api_version`, and where it is a list
+    of entitlements that is cut: such a list goes on at another address than it says.
     """
     if address(event) is None:
         return False
@@ -39,7 +41,7 @@ def needs_current(event: Event, mirror: MirrorState, plan: Plan, api_version: st
         return not plan.empty or mirror.as_of is None or event.created > mirror.as_of
     if plan.fetch:
         return True
-    differs = event.differs_from(api_version)
+    differs = event.differs_from(api_version) or is_cut(event.object)
     if mirror.as_of is None or event.created > mirror.as_of:
         return differs
     if event.created == mirror.as_of:

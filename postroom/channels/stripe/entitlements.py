@@ -22,3 +22,9 @@ def summary_of(listed: dict[str, Any], *, customer: str, livemode: bool | None) 
     """The object of events, made of the list that the API has."""
     entitlements = {**listed, "url": list_url(customer)}
     return {"object": SUMMARY, "customer": customer, "livemode": livemode, "entitlements": entitlements}
+
+
+def is_cut(object: dict[str, Any]) -> bool:
+    """Whether it is a summary that has only the first of its entitlements."""
+    listed = object.get("entitlements")
+    return object.get("object") == SUMMARY and isinstance(listed, dict) and listed.get("has_more") is True

@@ -24,8 +24,9 @@ async def erase_bodies(conn: Connection, message_ids: Sequence[UUID]) -> None:
 async def erase_objects(
     conn: Connection, pattern: str, opened: re.Pattern[str], keyring: Keyring
 ) -> tuple[int, int]:
-    """Mirrored objects that hold it: `pattern` is PostgreSQL's, `opened` the same for encrypted ones.
+    """Mirrored objects that hold it, and what gave access to the customers among them.
 
+    `pattern` is PostgreSQL's, `opened` the same for encrypted ones.
     Returns: how many, and how many no key opens.
     """
     found: list[tuple[str, str]] = []
@@ -36,6 +37,8 @@ async def erase_objects(
                 found.append((account, object_id))
         except Unreadable:
             unreadable += 1
-    await conn.execute(_ENCRYPTED, [account for account, _ in found], [each for _, each in found])
+    encrypted: int = await conn.fetchval(
+        _ENCRYPTED, [account for account, _ in found], [each for _, each in found]
+    )
     plain: int = await conn.fetchval(_OBJECTS, pattern)
-    return len(found) + plain, unreadable
+    return encrypted + plain, unreadable

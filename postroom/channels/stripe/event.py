@@ -11,6 +11,7 @@ import msgspec
 
 from postroom.base.errors import InvalidInput
 from postroom.base.stripe_account import OWN_ACCOUNT
+from postroom.channels.stripe.entitlements import SUMMARY, summary_id
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 EVENT_ID_MAX: Final = 255
@@ -179,7 +180,7 @@ def parse(body: dict[str, Any], *, via: str = OWN_ACCOUNT) -> Event:
         thin=thin,
         object=subject,
         previous=_mapping(data.get("previous_attributes")),
-        object_id=_text(subject.get("id")),
+        object_id=_text(subject.get("id")) or _summary_id(subject),
         object_type=_text(subject.get("type" if thin else "object")),
         body=body,
         via=via,
@@ -229,6 +230,12 @@ def _text(value: object) -> str | None:
 def reference(value: object) -> str | None:
     """Stripe shows a reference as an id, or as the object itself where it was expanded."""
     return _text(value.get("id") if isinstance(value, dict) else value)
+
+
+def _summary_id(subject: dict[str, Any]) -> str | None:
+    """A customer has one summary of entitlements; it is ordered and mirrored as if it had an id."""
+    customer = reference(subject.get("customer"))
+    return summary_id(customer) if customer and subject.get("object") == SUMMARY else None
 
 
 def _moment(value: object) -> datetime:

@@ -13,6 +13,7 @@ import msgspec
 
 from postroom.base import json
 from postroom.base.db import Connection, query
+from postroom.channels.stripe.access_store import Mirrored, replace_access
 from postroom.channels.stripe.encryption import encrypt_object, encrypt_raw
 from postroom.channels.stripe.event import Event
 from postroom.encryption.keyring import Keyring
@@ -158,12 +159,12 @@ async def fetch_mirror_states(
 
 
 async def upsert_objects(conn: Connection, rows: Sequence[ObjectRow], keyring: Keyring) -> None:
-    """Mirror states of different objects, each unless the mirror has a newer one."""
+    """Mirror states of different objects, and what they say of access, each unless the mirror is newer."""
     if not rows:
         return
     events = [row.event for row in rows]
     both = zip(events, rows, strict=True)
-    await conn.execute(
+    written = await conn.fetch(
         _UPSERT_OBJECTS,
         [e.account_key for e in events],
         [e.object_id for e in events],
@@ -176,6 +177,10 @@ async def upsert_objects(conn: Connection, rows: Sequence[ObjectRow], keyring: K
         [row.fetched for row in rows],
         [e.livemode for e in events],
         [row.api_version for row in rows],
+    )
+    data = {(row.event.account_key, row.event.object_id): row.data for row in rows}
+    await replace_access(
+        conn, [Mirrored(account, object_id, data[account, object_id]) for account, object_id in written]
     )
 
 
