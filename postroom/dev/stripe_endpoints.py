@@ -35,6 +35,9 @@ class Endpoints:
     unknown_types: set[str] = field(default_factory=set)
     versions: set[str] = field(default_factory=set)
     v2: bool = True
+    lost: int = 0
+    """How many endpoints are made without an answer; the same key is answered as the first time."""
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
     """Every request that changed something: `POST /v1/webhook_endpoints` and so on."""
 
@@ -72,6 +75,8 @@ class Endpoints:
         ]
 
     async def _create(self, request: web.Request) -> web.Response:
+        if (known := self.answers.get(request.headers.get("Idempotency-Key", ""))) is not None:
+            return web.json_response(known, headers={"Idempotent-Replayed": "true"})
         given = _fields(await request.post())
         version = given.get("api_version")
         try:
@@ -200,7 +205,12 @@ class Endpoints:
         self._note(request)
         secret = self.secrets[endpoint["id"]] = f"whsec_{secrets.token_hex(16)}"
         self.kept[endpoint["id"]] = endpoint
-        return web.json_response({**endpoint, **tell(secret)})
+        answer = {**endpoint, **tell(secret)}
+        self.answers[request.headers.get("Idempotency-Key", "")] = answer
+        if self.lost > 0 and request.transport is not None:
+            self.lost -= 1
+            request.transport.close()
+        return web.json_response(answer)
 
     def _note(self, request: web.Request) -> None:
         self.changes.append(f"{request.method} {request.path}")

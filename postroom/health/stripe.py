@@ -121,7 +121,7 @@ async def _rights(settings: Settings, api: StripeApi, via: str, effects: Effects
         return []
     findings = []
     for path in ["/v1/events", *_lists(effects)][:PATHS_MAX]:
-        answer = await api.call("get", path, {"limit": 1})
+        answer = await api.send("get", path, {"limit": 1})
         if isinstance(answer, Failed) and answer.status == 403:
             findings.append(error(_subject(via), f"{api.key_setting}: {path}: {answer.reason}", DASHBOARD))
     return findings

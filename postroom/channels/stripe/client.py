@@ -7,7 +7,6 @@ import re
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol, cast
 from urllib.parse import quote
 
@@ -77,7 +76,6 @@ class Failed:
 
 Fetched = Current | Gone | Failed
 Method = Literal["get", "post", "delete"]
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +260,6 @@ class StripeApi:
             next=follows if isinstance(follows, str) and follows.startswith(f"{THIN_EVENTS}?") else None,
         )
 
-    async def call(
-        self, method: Method, path: str, parameters: Mapping[str, Any] = _NOTHING, *, key: str | None = None
-    ) -> dict[str, Any] | Failed:
-        """Any request, in the account's API version. `key`: the same for each try of one change."""
-        options = {"stripe_version": self._account.api_version, "idempotency_key": key}
-        return await self._request(method, path, parameters, {k: v for k, v in options.items() if v})
-
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
@@ -284,12 +275,7 @@ class StripeApi:
     async def _get(
         self, url: str, parameters: Mapping[str, Any], options: Mapping[str, str]
     ) -> dict[str, Any] | Failed:
-        return await self._request("get", url, parameters, options)
-
-    async def _request(
-        self, method: Method, url: str, parameters: Mapping[str, Any], options: Mapping[str, str]
-    ) -> dict[str, Any] | Failed:
-        response = await self._exchange(method, url, parameters, options)
+        response = await self._exchange("get", url, parameters, options)
         return response if isinstance(response, Failed) else cast("dict[str, Any]", response.data)
 
     async def _exchange(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from postroom.channels.stripe.client import PAGE_MAX, Failed, StripeApi
+from postroom.channels.stripe.client import PAGE_MAX, Failed, Method, StripeApi
 
 ENDPOINTS: Final = "/v1/webhook_endpoints"
 DESTINATIONS: Final = "/v2/core/event_destinations"
@@ -24,6 +25,7 @@ UNKNOWN_TAG: Final = "postroom_unknown_types"
 """Types that Stripe refused for an endpoint, and which only the mirror wanted."""
 TAG_MAX: Final = 500
 _URL: Final = "webhook_endpoint.url"
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Kind(StrEnum):
@@ -67,7 +69,7 @@ async def list_endpoints(api: StripeApi) -> list[Endpoint] | Failed:
     """Those for snapshot events, oldest first."""
     endpoints, after = list[Endpoint](), dict[str, str]()
     while True:
-        page = await api.call("get", ENDPOINTS, {"limit": PAGE_MAX, **after})
+        page = await _ask(api, "get", ENDPOINTS, {"limit": PAGE_MAX, **after})
         if isinstance(page, Failed):
             return page
         listed = page.get("data") or []
@@ -83,7 +85,7 @@ async def list_destinations(api: StripeApi) -> list[Endpoint] | Failed:
     path: str | None = DESTINATIONS
     parameters: Mapping[str, Any] = {"include": [_URL]}
     while path is not None:
-        page = await api.call("get", path, parameters)
+        page = await _ask(api, "get", path, parameters)
         if isinstance(page, Failed):
             return page
         listed = page.get("data") or []
@@ -114,7 +116,7 @@ async def create_endpoint(
     unknown_types: str,
     key: str,
 ) -> Made | Failed:
-    """`connected`: thin events of connected accounts, too. `key`: as in `StripeApi.call`."""
+    """`connected`: thin events of connected accounts, too. `key`: the same for each try."""
     metadata = {SECRET_TAG: NOT_KEPT, **({UNKNOWN_TAG: unknown_types} if unknown_types else {})}
     if kind is Kind.THIN:
         parameters: dict[str, Any] = {
@@ -127,7 +129,7 @@ async def create_endpoint(
             **({"events_from": ["@self", "@accounts"]} if connected else {}),
             "metadata": metadata,
         }
-        made = await api.call("post", DESTINATIONS, parameters, key=key)
+        made = await _ask(api, "post", DESTINATIONS, parameters, idempotency_key=key)
         if isinstance(made, Failed):
             return made
         return Made(_destination(made), SecretStr(made["webhook_endpoint"]["signing_secret"]))
@@ -139,7 +141,7 @@ async def create_endpoint(
         **({"api_version": api_version} if api_version else {}),
         **({"connect": True} if kind is Kind.CONNECT else {}),
     }
-    made = await api.call("post", ENDPOINTS, parameters, key=key)
+    made = await _ask(api, "post", ENDPOINTS, parameters, idempotency_key=key)
     if isinstance(made, Failed):
         return made
     return Made(_endpoint(made), SecretStr(made["secret"]))
@@ -150,24 +152,36 @@ async def change_types(
 ) -> Failed | None:
     metadata = {UNKNOWN_TAG: unknown_types} if unknown_types else {}
     changed = {"enabled_events": list(types), **({"metadata": metadata} if metadata else {})}
-    return _fault(await api.call("post", endpoint.path, changed))
+    return _fault(await _ask(api, "post", endpoint.path, changed))
 
 
 async def enable(api: StripeApi, endpoint: Endpoint, *, on: bool = True) -> Failed | None:
     if endpoint.kind is Kind.THIN:
-        return _fault(await api.call("post", f"{endpoint.path}/{'enable' if on else 'disable'}"))
-    return _fault(await api.call("post", endpoint.path, {"disabled": not on}))
+        return _fault(await _ask(api, "post", f"{endpoint.path}/{'enable' if on else 'disable'}"))
+    return _fault(await _ask(api, "post", endpoint.path, {"disabled": not on}))
 
 
 async def note_secret(api: StripeApi, endpoint: Endpoint, fingerprint: str) -> Failed | None:
     """Say at Stripe that the secret was kept, so that later runs know it again."""
-    return _fault(await api.call("post", endpoint.path, {"metadata": {SECRET_TAG: fingerprint}}))
+    return _fault(await _ask(api, "post", endpoint.path, {"metadata": {SECRET_TAG: fingerprint}}))
 
 
 async def delete_endpoint(api: StripeApi, endpoint: Endpoint) -> Failed | None:
     """One that is gone already is no fault."""
-    fault = _fault(await api.call("delete", endpoint.path))
+    fault = _fault(await _ask(api, "delete", endpoint.path))
     return None if fault is not None and fault.status == 404 else fault
+
+
+async def _ask(
+    api: StripeApi,
+    method: Method,
+    path: str,
+    parameters: Mapping[str, Any] = _NOTHING,
+    *,
+    idempotency_key: str | None = None,
+) -> dict[str, Any] | Failed:
+    sent = await api.send(method, path, parameters, idempotency_key=idempotency_key)
+    return sent if isinstance(sent, Failed) else sent.data
 
 
 def _fault(answer: dict[str, Any] | Failed) -> Failed | None:

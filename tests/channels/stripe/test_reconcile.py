@@ -14,6 +14,7 @@ from postroom.base.db import Pool
 from postroom.base.errors import Unavailable
 from postroom.channels.stripe import drift
 from postroom.channels.stripe.backfill import Backfill
+from postroom.channels.stripe.client import Sent
 from postroom.channels.stripe.drift import Drift, EndpointStatus
 from postroom.channels.stripe.effects import Effects
 from postroom.channels.stripe.loader import load_effects
@@ -275,11 +276,11 @@ async def test_without_a_key_nothing_is_asked_and_with_another_mode_it_begins_an
 
 
 async def endpoint(scene: Scene, stand_in: StripeStandIn) -> str:
-    made = await scene.apis["self"].call(
-        "post", "/v1/webhook_endpoints", {"url": URL, "enabled_events": ["*"]}, key="k"
+    made = await scene.apis["self"].send(
+        "post", "/v1/webhook_endpoints", {"url": URL, "enabled_events": ["*"]}
     )
-    assert isinstance(made, dict)
-    return str(made["id"])
+    assert isinstance(made, Sent)
+    return str(made.data["id"])
 
 
 async def test_stripe_says_how_the_endpoint_is(

@@ -312,6 +312,15 @@ async def test_an_outage_is_waited_for_and_the_same_endpoint_is_made_once(
     assert here.kinds == [(PINNED, URL), ("thin", URL)]
 
 
+async def test_an_endpoint_whose_answer_was_lost_is_made_once_and_its_secret_kept(
+    here: Installation, stand_in: StripeStandIn
+) -> None:
+    stand_in.endpoints.lost = 1
+    await here.run(wait_s=60.0)
+    assert here.kinds == [(PINNED, URL), ("thin", URL)]
+    assert (await here.run())[0] == Plan((), ())
+
+
 @pytest.mark.parametrize("first", [0, 1])
 async def test_while_two_versions_are_received_exactly_one_acts_in_the_pinned_shape(
     here: Installation, stand_in: StripeStandIn, tmp_path: Path, first: int
