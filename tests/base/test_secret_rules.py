@@ -111,7 +111,7 @@ def test_who_serves_nobody_needs_no_secret_of_callers(monkeypatch: pytest.Monkey
 
 def test_every_example_of_ours_is_refused_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     for example in sorted((ROOT / "deploy").rglob("*.example")):
-        pairs = re.findall(r"^POSTROOM_(\w+)=(.*CHANGE.*)$", example.read_text(), re.MULTILINE)
+        pairs = re.findall(r"^POSTROOM_(\w+)='?([^'\n]*CHANGE[^'\n]*)'?$", example.read_text(), re.MULTILINE)
         with monkeypatch.context() as alone:
             told = faults_of(alone, **{**PROD, **dict(pairs)})
         assert {fault.partition(":")[0] for fault in told} == {f"POSTROOM_{name}" for name, _ in pairs}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from configparser import RawConfigParser
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from postroom.base.secret_rules import RULES
+from postroom.base.settings import load_settings
 from tests.deploy.files import DEPLOY, assert_command_exists
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -63,18 +66,54 @@ def test_what_a_unit_starts_exists(unit: Path) -> None:
     assert_command_exists(command.split())
 
 
-def test_the_units_share_one_user_one_folder_and_one_environment() -> None:
-    for name in ("User", "StateDirectory", "CapabilityBoundingSet", "SystemCallFilter"):
-        values = {tuple(lines_of(unit, name)) for unit in UNITS}
-        assert len(values) == 1, name
-    logins = {"api": "api", "migrate": "owner", "runner": "runner"}
-    for unit in UNITS:  # the last file has the last word: the login of this unit
-        own = f"/etc/postroom/database-{logins[unit.stem.removeprefix('postroom-')]}.env"
-        assert lines_of(unit, "EnvironmentFile") == ["/etc/postroom/postroom.env", own]
-    assert len(UNITS) == 3
-    parser = RawConfigParser(strict=False, delimiters=("=",))
-    example = (DEPLOY / "systemd" / "postroom.env.example").read_text()
-    parser.read_string("[environment]\n" + example)
-    assert (
-        parser["environment"]["postroom_state_dir"] == "/var/lib/" + lines_of(UNITS[0], "StateDirectory")[0]
-    )
+def test_each_unit_is_somebody_of_its_own() -> None:
+    """Processes of one user read each other's environment in /proc."""
+    users = {unit.stem: lines_of(unit, "User") for unit in UNITS}
+    assert len({user for [user] in users.values()}) == len(UNITS) == 3
+    for unit in UNITS:
+        assert lines_of(unit, "StateDirectory") == users[unit.stem]
+        [folder] = lines_of(unit, "WorkingDirectory")
+        assert folder == f"/var/lib/{users[unit.stem][0]}"
+        assert lines_of(unit, "Environment") == [f"POSTROOM_STATE_DIR={folder}"]
+    for name in ("CapabilityBoundingSet", "SystemCallFilter", "ProtectProc"):
+        assert len({tuple(lines_of(unit, name)) for unit in UNITS}) == 1, name
+
+
+FILES: Final = {  # the last one has the last word: the login of this unit
+    "api": ["postroom.env", "-both.env", "-api.env", "database-api.env"],
+    "migrate": ["postroom.env", "database-owner.env"],
+    "runner": ["postroom.env", "-both.env", "-runner.env", "database-runner.env"],
+}
+SECRETS: Final = {
+    "api": {"POSTROOM_DATABASE_URL", "POSTROOM_METRICS_TOKEN", "POSTROOM_STRIPE__WEBHOOK_SECRETS"},
+    "migrate": {"POSTROOM_DATABASE_URL"},
+    "runner": {"POSTROOM_DATABASE_URL", "POSTROOM_STRIPE__API_KEY", "POSTROOM_EMAIL__URL"},
+}
+PREFIXES: Final = {"POSTROOM_STRIPE__WEBHOOK_SECRETS": "whsec_", "POSTROOM_STRIPE__API_KEY": "rk_live_"}
+
+
+def given_to(part: str) -> dict[str, str]:
+    """What systemd gives to a unit, with the files of our examples; nobody has filled them in."""
+    given: dict[str, str] = {}
+    for path in lines_of(DEPLOY / "systemd" / f"postroom-{part}.service", "EnvironmentFile"):
+        name = Path(path).name.replace(".env", "")
+        example = DEPLOY / "systemd" / f"{'database' if name.startswith('database-') else name}.env.example"
+        if name != "both":
+            given.update(re.findall(r"""^([A-Z_]+)=["']?(.*?)["']?$""", example.read_text(), re.MULTILINE))
+    return given
+
+
+@pytest.mark.parametrize("part", FILES)
+def test_each_unit_gets_its_own_secrets_alone(part: str) -> None:
+    files = lines_of(DEPLOY / "systemd" / f"postroom-{part}.service", "EnvironmentFile")
+    assert [each.replace("/etc/postroom/", "") for each in files] == FILES[part]
+    assert given_to(part).keys() & RULES.keys() == SECRETS[part]
+
+
+@pytest.mark.parametrize("part", FILES)
+def test_a_unit_starts_with_what_it_gets(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in given_to(part).items():
+        filled = value.replace("CHANGE", PREFIXES.get(name, "") + "a" * 32)
+        if name.startswith("POSTROOM_"):
+            monkeypatch.setenv(name, filled)
+    assert load_settings(serves=part == "api").prod

@@ -62,8 +62,10 @@ def test_the_runbook_restarts_units_that_exist() -> None:
 
 def test_the_runbook_reads_the_environment_that_the_units_read() -> None:
     folder = SET_ONCE["PATH"].split(":")[0]
+    for part in ("api", "runner"):
+        unit = UNITS[f"postroom-{part}"]
+        assert f"EnvironmentFile=-{SET_ONCE[f'{part.upper()}_ENV_FILE']}\n" in unit
     for unit in UNITS.values():
-        assert f"EnvironmentFile={SET_ONCE['ENV_FILE']}\n" in unit
         assert f"ExecStart={folder}/" in unit
 
 
