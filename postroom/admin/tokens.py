@@ -7,8 +7,8 @@ import hashlib
 import re
 import secrets
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -16,6 +16,7 @@ from uuid import UUID
 from postroom.admin.audit import Actor, record
 from postroom.admin.scopes import Scope as Scope
 from postroom.admin.scopes import parse_scopes as parse_scopes
+from postroom.base.bounded_page import as_kind
 from postroom.base.db import Connection, Record, query
 from postroom.base.errors import InvalidInput, NotAllowed, NotAuthenticated, NotFound
 from postroom.encryption.keyring import NO_KEYS, Keyring
@@ -90,8 +91,8 @@ async def create(
     *,
     name: str,
     scopes: Iterable[str],
-    tenants: Iterable[str] | None = None,
-    channels: Iterable[str] | None = None,
+    tenants: Collection[str] | None = None,
+    channels: Collection[str] | None = None,
     expires_at: datetime | None = None,
     lifetime: timedelta | None,
     keyring: Keyring,
@@ -109,9 +110,10 @@ async def create(
     chosen = parse_scopes(scopes)
     if beyond := [scope.value for scope in chosen if scope not in actor.scopes]:
         raise NotAllowed(f"you lack {', '.join(beyond)} yourself", field="scopes")
+    for field, asked in {"tenants": (tenants, None), "channels": (None, channels)}.items():
+        if not actor.reach.narrowed(*asked).within(actor.reach):
+            raise NotAllowed(f"you do not reach all of these {field} yourself", field=field)
     reach = actor.reach.narrowed(tenants, channels)
-    if not reach.within(actor.reach):
-        raise NotAllowed("you do not reach all of these yourself", field="tenants" if tenants else "channels")
     secret, token = await insert_token(
         conn,
         name=name,
@@ -233,16 +235,7 @@ async def list_tokens(
 
 
 def _token(row: Record) -> Token:
-    own = {field.name for field in fields(Token)} & set(row.keys())
-    values = {name: row[name] for name in own}
-    return Token(
-        **{
-            **values,
-            "scopes": frozenset(row["scopes"]),
-            "reach": Reach.of(row["tenants"], row["channels"]),
-            "ancestors": tuple(row["ancestors"]),
-        }
-    )
+    return as_kind(row, Token, reach={"tenants": row["tenants"], "channels": row["channels"]})
 
 
 def _checksum(body: str) -> str:

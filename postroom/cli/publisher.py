@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from postroom.admin import publishers as actions
-from postroom.admin.publishers import PublisherLimit
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
-from postroom.cli.session import Session, in_session, in_transaction
+from postroom.cli.session import in_session, in_transaction
 from postroom.outbox.model import OUTBOUND, Channel
 
 HELP = "What the login roles of your applications may publish by SQL."
@@ -48,11 +47,7 @@ def allow_all(role: Role) -> None:
 @group.command("list")
 def list_(as_json: JsonFlag = False) -> None:
     """Roles with a limit. Every other one that may publish at all publishes everything."""
-
-    async def work(session: Session) -> list[PublisherLimit]:
-        return await actions.list_limits(session.conn)
-
-    limits = in_session(work)
+    limits = in_session(lambda session: actions.list_limits(session.conn))
     if as_json:
         print_json(limits)
         return

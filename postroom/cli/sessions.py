@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from postroom.admin import sessions as actions
-from postroom.admin.sessions import SignedIn
 from postroom.base.ids import parse_uuid
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
-from postroom.cli.session import Session, in_session, in_transaction
+from postroom.cli.session import in_session, in_transaction
 
 group = typer.Typer(help="Who is signed in to the console; end a session.", invoke_without_command=True)
 
@@ -25,11 +24,7 @@ def sessions(context: typer.Context, as_json: JsonFlag = False) -> None:
 @group.command("list")
 def list_(as_json: JsonFlag = False) -> None:
     """Sessions that are not over, newest first: by a token, a link or OpenID Connect."""
-
-    async def work(session: Session) -> list[SignedIn]:
-        return await actions.list_sessions(session.conn)
-
-    found = in_session(work)
+    found = in_session(lambda session: actions.list_sessions(session.conn))
     if as_json:
         print_json(found)
         return

@@ -11,7 +11,7 @@ import typer
 
 from postroom.admin import tokens as actions
 from postroom.admin.scopes import ROLES, Scope, parse_scopes
-from postroom.admin.tokens import Token, list_tokens
+from postroom.admin.tokens import Token
 from postroom.base.errors import InvalidInput
 from postroom.base.ids import parse_uuid
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
@@ -83,11 +83,7 @@ def create(
 @group.command("list")
 def list_(as_json: JsonFlag = False) -> None:
     """All tokens, newest first; never their secrets."""
-
-    async def work(session: Session) -> list[Token]:
-        return await list_tokens(session.conn)
-
-    tokens = in_session(work)
+    tokens = in_session(lambda session: actions.list_tokens(session.conn))
     if as_json:
         print_json([_shown(token) for token in tokens])
         return

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote, urlencode
+from uuid import UUID
 
 import asyncpg
 from jinja2 import Environment
@@ -52,9 +53,8 @@ class PageRequest:
     def actor(self) -> Actor:
         """For the audit row of what they do."""
         session = self.session
-        return replace(
-            actor_of(self.http, session.actor, session.scopes), token_id=session.token_id, reach=session.reach
-        )
+        known = actor_of(self.http, session.actor, session.token_id)
+        return replace(known, scopes=session.scopes, reach=session.reach)
 
     def may(self, scope: Scope) -> bool:
         return self.session.may(scope)
@@ -168,8 +168,9 @@ class PageFactory:
         return HTMLResponse(render(self.templates, "error.html", values), status_code=error.status)
 
 
-def actor_of(request: Request, name: str, scopes: Iterable[str] = ()) -> Actor:
-    return Actor(name, frozenset(scopes), getattr(request.state, "request_id", None))
+def actor_of(request: Request, name: str, token_id: UUID | None = None) -> Actor:
+    """Who signs in: what they may do is their session's matter."""
+    return Actor(name, request_id=getattr(request.state, "request_id", None), token_id=token_id)
 
 
 def secure(console: Console, request: Request) -> bool:

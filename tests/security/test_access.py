@@ -234,9 +234,6 @@ async def test_a_token_of_one_channel_sees_no_other(api: Api) -> None:
     assert (await who.call("GET", "/v1/admin/endpoints", read=True))[1].startswith('{"items":[]')
 
 
-MAIL: Final = {"to": "a@b.example", "subject": "s", "text": "t"}
-
-
 @pytest.mark.parametrize(
     ("event", "status"),
     [
@@ -288,6 +285,17 @@ async def test_it_makes_no_endpoint_and_replays_nothing_beyond_its_reach(api: Ap
     assert {row["tenant"]: row["n"] for row in left} == {"globex": 3}
     runs = await pool.fetch("select wanted::text from postroom.replay_run where actor like 'token:%'")
     assert ["initech" in row["wanted"] for row in runs] == [True]
+
+
+async def test_its_replays_are_shown_behind_newer_ones_of_others(api: Api) -> None:
+    pool = api.services.pool
+    own, *others = [(await scene(pool, tenant, tenant))["replays"] for tenant in ("acme", *["globex"] * 3)]
+    await pool.execute("update postroom.replay_run set state = 'paused'")
+    who = await caller(api, *Scope, reach=Reach.of(["acme"], None))
+    status, text = await who.call("GET", "/console/dead-letters", read=True)
+    assert status == 200
+    assert own in text
+    assert not any(each in text for each in others)
 
 
 async def test_a_payload_is_shown_to_its_scope_alone_and_the_trail_says_to_whom(api: Api, pool: Pool) -> None:

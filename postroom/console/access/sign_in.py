@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -71,7 +69,7 @@ class SignIn:
             secret = await open_session(
                 conn, actor=token.actor, token_id=token.id, keyring=self._console.keyring
             )
-            await record(conn, replace(actor_of(request, token.actor), token_id=token.id), "console.sign_in")
+            await record(conn, actor_of(request, token.actor, token.id), "console.sign_in")
         return self.signed_in(request, secret, place)
 
     async def with_link(self, request: Request) -> Response:

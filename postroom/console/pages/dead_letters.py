@@ -30,6 +30,7 @@ GROUPS_MAX: Final = 100
 DRY_RUN_SCAN_MAX: Final = 20_000
 CHOSEN_MAX: Final = 1_000
 RUNS_SHOWN_MAX: Final = 3
+RUNS_LOOKED_AT_MAX: Final = 50
 PROGRESS_ITEMS_MAX: Final = 2_000
 LINGER: Final = timedelta(minutes=15)
 PACE_MAX: Final = 10_000.0
@@ -64,9 +65,9 @@ async def _under_way(request: PageRequest, conn: Connection) -> list[tuple[Repla
     now = request.console.clock.now()
     found: list[tuple[ReplayRun, Progress | None]] = []
     reached = request.session.reach
-    for run in await replay_runs.list_runs(conn, limit=RUNS_SHOWN_MAX):
-        if not run.reach.within(reached):
-            continue
+    looked_at_max = RUNS_LOOKED_AT_MAX if reached.limited else RUNS_SHOWN_MAX
+    latest = await replay_runs.list_runs(conn, limit=looked_at_max)
+    for run in [each for each in latest if each.reach.within(reached)][:RUNS_SHOWN_MAX]:
         if run.items <= PROGRESS_ITEMS_MAX:
             progress = await replay_runs.fetch_run(conn, run.id)
             if not progress.over or run.state == RunState.PAUSED:
