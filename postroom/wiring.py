@@ -236,7 +236,7 @@ async def _outbound_adapters(
     Errors: `SettingsInvalid` with the faults of all of them.
     """
     makers: dict[Channel, Callable[[], Adapter]] = {
-        Channel.EMAIL: lambda: EmailAdapter(settings=settings.email, pool=pool, clock=clock),
+        Channel.EMAIL: lambda: EmailAdapter(settings=settings.email, pool=pool, clock=clock, keyring=keyring),
         Channel.WEBHOOK: lambda: WebhookAdapter(
             pool=pool, clock=clock, settings=settings.webhook, keyring=keyring
         ),

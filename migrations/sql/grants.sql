@@ -62,6 +62,7 @@ begin
                 ('stripe.customer_access',  'r',    'r',    'r', ''),
                 -- what goes out
                 ('email_accepted',          'ra',   '',     '',  ''),
+                ('email_template',          'rawd', 'r',    'r', ''),
                 ('suppression',             'r',    'rawd', '',  ''),
                 ('unsubscribed',            'r',    'rad',  '',  ''),
                 ('endpoint',                'rw',   'rawd', '',  ''),

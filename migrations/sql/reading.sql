@@ -1,16 +1,12 @@
 -- The tables that have payloads or secrets, without them: for people and reports that look and change nothing. What a
 -- receiver answered is left out, too, for it may repeat what it got. Each column is here by name, so that one that is
 -- added is shown by decision; it comes last, for a view keeps the order of its columns. Two
--- more of them are in reach.sql. May be run again.
+-- more of them are in reach.sql, one in email_templates.sql. May be run again.
 
 create or replace view postroom.message_view as
 select id, channel, type, tenant, key, correlation_id, ordering_key, traceparent, deliveries, xid, created_at, published_by,
     payload = '{}' as emptied
 from postroom.message;
-
-create or replace view postroom.attempt_view as
-select message_id, n, channel, attempt, worker, outcome, code, reason, duration_ms, ended_at, destination, endpoint_id
-from postroom.attempt;
 
 create or replace view postroom.stripe_event_view as
 select account, event_id, message_id, source, state, type, object_type, object_id, api_version, livemode, thin, event_created,

@@ -27,21 +27,26 @@ def replayable(wanted: DeadLetterFilter) -> DeadLetterFilter:
     return dataclasses.replace(wanted, channels=OUTBOUND)
 
 
-async def replay_one(conn: Connection, message_id: UUID, *, actor: Actor) -> int:
-    """Replay every dead letter of one message. Returns: how many. Errors: `NotFound`, `Conflict`."""
-    count = await replay.replay_one(conn, message_id, actor=actor.name)
-    await record(conn, actor, "outbox.replay", message_id, replayed=count)
+async def replay_one(conn: Connection, message_id: UUID, *, fresh: bool = False, actor: Actor) -> int:
+    """Replay every dead letter of one message. Returns: how many. Errors: `NotFound`, `Conflict`.
+
+    `fresh`, here and below: a mail is rendered from its template as it is now, not as it was first.
+    """
+    count = await replay.replay_one(conn, message_id, actor=actor.name, fresh=fresh)
+    await record(conn, actor, "outbox.replay", message_id, replayed=count, **_if_fresh(fresh))
     return count
 
 
-async def resend(conn: Connection, message_id: UUID, *, endpoint_id: UUID | None = None, actor: Actor) -> int:
+async def resend(
+    conn: Connection, message_id: UUID, *, endpoint_id: UUID | None = None, fresh: bool = False, actor: Actor
+) -> int:
     """Send again what was delivered, to all or one endpoint. Returns: how many.
 
     Errors: `NotFound`, `Conflict`.
     """
-    count = await resending.resend(conn, message_id, endpoint_id=endpoint_id, actor=actor.name)
+    count = await resending.resend(conn, message_id, endpoint_id=endpoint_id, actor=actor.name, fresh=fresh)
     detail = {"endpoint": str(endpoint_id)} if endpoint_id else {}
-    await record(conn, actor, "outbox.resend", message_id, resent=count, **detail)
+    await record(conn, actor, "outbox.resend", message_id, resent=count, **detail, **_if_fresh(fresh))
     return count
 
 
@@ -51,6 +56,7 @@ async def replay_many(
     *,
     limit: int = replay.REPLAYED_MAX,
     pace_per_s: float = 0.0,
+    fresh: bool = False,
     actor: Actor,
 ) -> Replayed:
     """Start a run over the oldest that match, at most `limit`; nothing is written when nothing matches.
@@ -58,10 +64,12 @@ async def replay_many(
     Of what the actor does not reach, nothing matches.
     """
     wanted = wanted.within(actor.reach)
-    started = await replay_runs.start_run(conn, wanted, actor=actor.name, limit=limit, pace_per_s=pace_per_s)
+    started = await replay_runs.start_run(
+        conn, wanted, actor=actor.name, limit=limit, pace_per_s=pace_per_s, fresh=fresh
+    )
     if started.run_id is not None:
         detail = {"replayed": started.count, "pace_per_s": pace_per_s, "filter": wanted.described()}
-        await record(conn, actor, "outbox.replay_many", started.run_id, **detail)
+        await record(conn, actor, "outbox.replay_many", started.run_id, **detail, **_if_fresh(fresh))
     return started
 
 
@@ -84,3 +92,7 @@ async def undo(conn: Connection, run_id: UUID, *, actor: Actor) -> int:
     count = await replay_runs.undo_run(conn, run_id, actor=actor.name)
     await record(conn, actor, "replay.undo", run_id, returned=count)
     return count
+
+
+def _if_fresh(fresh: bool) -> dict[str, bool]:
+    return {"fresh": True} if fresh else {}

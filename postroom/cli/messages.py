@@ -9,7 +9,10 @@ import typer
 
 from postroom.admin import replay
 from postroom.base.bounded_page import BoundedPage
+from postroom.channels.email.template import TemplateFolders
+from postroom.channels.email.template_origin import TemplateOrigin, fetch_origin
 from postroom.cli.output import JsonFlag, confirm, examples, print_json, print_table
+from postroom.cli.replay import FreshFlag
 from postroom.cli.session import Session, in_session, in_transaction
 from postroom.cli.times import HINT, parse_since
 from postroom.outbox.ledger.messages import (
@@ -21,7 +24,7 @@ from postroom.outbox.ledger.messages import (
     list_messages,
     list_waiting,
 )
-from postroom.outbox.ledger.story import AttemptEntry, list_attempts
+from postroom.outbox.ledger.story import AttemptEntry, MessageStory, fetch_message, list_attempts
 from postroom.outbox.model import Channel
 
 group = typer.Typer(help="Messages: what was published, and what became of it.", no_args_is_help=True)
@@ -104,6 +107,30 @@ def _show(page: BoundedPage[LedgerEntry] | BoundedPage[Waiting]) -> None:
     print_table(columns, rows, empty=EMPTY)
 
 
+@group.command(epilog=examples("postroom messages show 01a22277-ed7a-7b50-93a5-7e394081ed6d"))
+def show(
+    message: Annotated[UUID, typer.Argument(help="The message's id.")], as_json: JsonFlag = False
+) -> None:
+    """One message without its payload: what became of it, and what a mail was rendered from."""
+
+    async def work(session: Session) -> tuple[MessageStory, TemplateOrigin | None]:
+        async with session.conn.transaction(isolation="repeatable_read", readonly=True):
+            story = await fetch_message(session.conn, message, keyring=None)
+            folders = TemplateFolders(session.settings.email.templates_dir)
+            return story, await fetch_origin(
+                session.conn, story.content_hash, keyring=session.keyring, folders=folders
+            )
+
+    story, origin = in_session(work)
+    if as_json:
+        print_json({"message": story.message, "attempts": len(story.attempts), "template": origin})
+        return
+    _show(BoundedPage([story.message]))
+    print(f"\nAttempts: {len(story.attempts)}; see them: postroom messages attempts {message}")
+    if origin:
+        print(origin.sentence)
+
+
 @group.command(
     epilog=examples(
         "postroom messages attempts 01a22277-ed7a-7b50-93a5-7e394081ed6d",
@@ -139,12 +166,15 @@ def resend(
     message: Annotated[UUID, typer.Argument(help="The message's id.")],
     *,
     endpoint: Annotated[UUID | None, typer.Option(help="Only to this endpoint.")] = None,
+    fresh: FreshFlag = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Send again what was delivered, under the same id, to everybody who has it or to one endpoint."""
     confirm("Whoever does not deduplicate on the id gets it twice. Send it again?", yes=yes)
-    count = in_transaction(lambda s: replay.resend(s.conn, message, endpoint_id=endpoint, actor=s.actor))
+    count = in_transaction(
+        lambda s: replay.resend(s.conn, message, endpoint_id=endpoint, fresh=fresh, actor=s.actor)
+    )
     if as_json:
         print_json({"id": message, "resent": count})
         return

@@ -23,6 +23,10 @@ _EXAMPLES: Final = examples(
 )
 
 Text = str | None
+FreshFlag = Annotated[
+    bool,
+    typer.Option("--fresh", help="Mails: from their templates as they are now."),
+]
 
 
 def register(application: typer.Typer) -> None:
@@ -42,6 +46,7 @@ def register(application: typer.Typer) -> None:
             float, typer.Option(min=0, max=10_000, help="Messages per second; 0: all at once.")
         ] = 0.0,
         limit: Annotated[int, typer.Option(min=1, max=REPLAYED_MAX, help="Maximum number.")] = 1_000,
+        fresh: FreshFlag = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be replayed.")] = False,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
         as_json: JsonFlag = False,
@@ -61,7 +66,7 @@ def register(application: typer.Typer) -> None:
         if (message_id is None) == (not filters):
             raise typer.BadParameter(f"give a MESSAGE_ID, or at least one filter: {', '.join(_FILTERS)}")
         if message_id is not None:
-            _one(parse_uuid(message_id, field="MESSAGE_ID"), dry_run=dry_run, as_json=as_json)
+            _one(parse_uuid(message_id, field="MESSAGE_ID"), fresh=fresh, dry_run=dry_run, as_json=as_json)
             return
         wanted = actions.replayable(DeadLetterFilter(**filters))
         found = _look(wanted)
@@ -72,7 +77,7 @@ def register(application: typer.Typer) -> None:
         if not yes:
             _show(found, Replayed(0, None), as_json=False)
             confirm(f"Replay {count}?", yes=False, otherwise="add --yes, or look first with --dry-run")
-        replayed = _many(wanted, limit, pace)
+        replayed = _many(wanted, limit, pace, fresh=fresh)
         if as_json:
             _show(found, replayed, as_json=True)
             return
@@ -92,7 +97,7 @@ def _look(wanted: DeadLetterFilter) -> DryRun:
     return in_session(work)
 
 
-def _one(message_id: UUID, *, dry_run: bool, as_json: bool) -> None:
+def _one(message_id: UUID, *, fresh: bool, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         found = _look(DeadLetterFilter(message_ids=(message_id,)))
         _show(found, Replayed(0, None), as_json=as_json)
@@ -100,7 +105,7 @@ def _one(message_id: UUID, *, dry_run: bool, as_json: bool) -> None:
 
     async def work(session: Session) -> int:
         async with session.change() as conn:
-            return await actions.replay_one(conn, message_id, actor=session.actor)
+            return await actions.replay_one(conn, message_id, fresh=fresh, actor=session.actor)
 
     count = in_session(work)
     if as_json:
@@ -109,11 +114,11 @@ def _one(message_id: UUID, *, dry_run: bool, as_json: bool) -> None:
         print(f"Replayed {count}; see how it goes: postroom dead-letter list")
 
 
-def _many(wanted: DeadLetterFilter, limit: int, pace_per_s: float) -> Replayed:
+def _many(wanted: DeadLetterFilter, limit: int, pace_per_s: float, *, fresh: bool) -> Replayed:
     async def work(session: Session) -> Replayed:
         async with session.change() as conn:
             return await actions.replay_many(
-                conn, wanted, limit=limit, pace_per_s=pace_per_s, actor=session.actor
+                conn, wanted, limit=limit, pace_per_s=pace_per_s, fresh=fresh, actor=session.actor
             )
 
     return in_session(work)

@@ -8,6 +8,7 @@ from postroom.admin import audit
 from postroom.base.db import Connection, transaction
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.jobs import dead_letter_job
+from postroom.channels.email.template_store import prune_templates
 from postroom.channels.exports import store as exports
 from postroom.channels.stripe import call_store
 from postroom.channels.stripe import store as stripe
@@ -50,6 +51,9 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
     async def prune_calls(conn: Connection, limit: int) -> int:
         return await call_store.prune_calls(conn, days=keep.message_days, batch_max=limit)
 
+    async def prune_mail_templates(conn: Connection, limit: int) -> int:
+        return await prune_templates(conn, days=keep.message_days, batch_max=limit)
+
     async def prune_audit(conn: Connection, limit: int) -> int:
         return await audit.prune(conn, days=keep.audit_days, batch_max=limit)
 
@@ -64,7 +68,16 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         rescue_job(rescuer=rescuer, unpark=unpark),
         expiry_job(Expirer(pool=pool, worker=parts.worker, ages=parts.ages)),
         retention_job(
-            pool=pool, keep=keep, extras=(prune_exports, prune_bodies, prune_events, prune_calls, prune_audit)
+            pool=pool,
+            keep=keep,
+            extras=(
+                prune_exports,
+                prune_bodies,
+                prune_events,
+                prune_calls,
+                prune_mail_templates,
+                prune_audit,
+            ),
         ),
         canary_job(pool=pool, extras=(sample,)),
         encryption_job(pool=pool, keyring=services.keyring),

@@ -75,7 +75,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     settled; `since_s`: when its greatest age began, if not `created_s`; `expires_s`: its publisher's limit.
     `started_no` is None unless a worker has died holding it: then its starts are written down, and it is 0,
     or the number of the claim under which it was started last. `batch_id`: the ledger's note of what was
-    claimed together with it. `crowds`: its tenant has so much waiting that others go first; no query tells.
+    claimed together with it. `content_hash`: what its adapter made its content from at an earlier attempt.
+    `crowds`: its tenant has so much waiting that others go first; no query tells.
     The order of the other fields is that of the columns in the claiming queries.
     """
 
@@ -103,6 +104,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     expires_s: float | None = None
     started_no: int | None = None
     batch_id: int | None = None
+    content_hash: bytes | None = None
     crowds: bool = False
 
     def body(self) -> dict[str, Any]:
@@ -115,10 +117,15 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
 
 class Delivered(msgspec.Struct, frozen=True, gc=False):  # made thousands of times a second
-    """The receiver took it. `code` and `detail` (its answer) are kept with the attempt."""
+    """The receiver took it. `code` and `detail` (its answer) are kept with the attempt.
+
+    `content_hash` here and in what follows: what the content was made from, where the adapter makes it. The
+    next attempt, and a replay, have it in their claim.
+    """
 
     code: str | None = None
     detail: str | None = None
+    content_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,7 @@ class RetryLater:
     detail: str | None = None
     cause: Cause = Cause.PASSING
     trip: Trip = Trip.STRIKE
+    content_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,7 @@ class Rejected:
     code: str | None = None
     detail: str | None = None
     cause: Cause = Cause.PERMANENT
+    content_hash: bytes | None = None
 
 
 def rejected_payload(error: InvalidInput) -> Rejected:
@@ -155,6 +164,7 @@ class Unknown:
     reason: str
     code: str | None = None
     detail: str | None = None
+    content_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,16 +62,21 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     code: str | None = None
     detail: str | None = None
     cause: Cause | None = None
+    content_hash: bytes | None = None
 
 
 _DELIVERED: Final = Settlement(Verdict.DELIVERED, "delivered")
 
 
-def delivered(code: str | None = None, detail: str | None = None) -> Settlement:
+def delivered(
+    code: str | None = None, detail: str | None = None, content_hash: bytes | None = None
+) -> Settlement:
     """The end that nearly all deliveries come to, so it is one object wherever it can be."""
-    if code is None and detail is None:
+    if code is None and detail is None and content_hash is None:
         return _DELIVERED
-    return Settlement(Verdict.DELIVERED, "delivered", code=code, detail=_cut(detail))
+    return Settlement(
+        Verdict.DELIVERED, "delivered", code=code, detail=_cut(detail), content_hash=content_hash
+    )
 
 
 def settle(outcome: Outcome, *, attempts: int, backoff: Backoff, jitter: float) -> Settlement:
@@ -80,10 +85,10 @@ def settle(outcome: Outcome, *, attempts: int, backoff: Backoff, jitter: float) 
     An attempt is spent by everything but `Deferred`. After `backoff.attempts_max` it is dead.
     """
     match outcome:
-        case Delivered(code, detail):
-            return delivered(code, detail)
-        case Rejected(reason, code, detail, cause):
-            return _dead("rejected", reason, cause, code, detail)
+        case Delivered(code, detail, made_from):
+            return delivered(code, detail, made_from)
+        case Rejected(reason, code, detail, cause, made_from):
+            return _dead("rejected", reason, cause, code, detail, made_from=made_from)
         case Suppressed(reason):
             return _dead("suppressed", reason, Cause.PERMANENT)
         case Deferred(wait, reason, after_s):
@@ -91,18 +96,20 @@ def settle(outcome: Outcome, *, attempts: int, backoff: Backoff, jitter: float) 
             return Settlement(
                 Verdict.DEFERRED, wait, delay_s * (0.75 + jitter / 2), _text(reason, REASON_MAX)
             )
-        case RetryLater(reason, after_s, code, detail, cause):
+        case RetryLater(reason, after_s, code, detail, cause, content_hash=made_from):
             if attempts + 1 >= backoff.attempts_max:
-                return _dead("retry", reason, cause, code, detail)
+                return _dead("retry", reason, cause, code, detail, made_from=made_from)
             delay_s = backoff.delay_s(attempts + 1, jitter)
             if after_s is not None:
                 # A wish makes it later, never sooner: "in one second" must not spend eight attempts in eight.
                 delay_s = max(delay_s, min(after_s, RETRY_AFTER_MAX_S) * (1.0 + AFTER_SPREAD * jitter))
-            return _retry("retry", reason, delay_s, code, detail)
-        case Unknown(reason, code, detail):
+            return _retry("retry", reason, delay_s, code, detail, made_from=made_from)
+        case Unknown(reason, code, detail, made_from):
             if attempts + 1 >= backoff.attempts_max:
-                return _dead("unknown", reason, Cause.PASSING, code, detail)
-            return _retry("unknown", reason, backoff.delay_s(attempts + 1, jitter), code, detail)
+                return _dead("unknown", reason, Cause.PASSING, code, detail, made_from=made_from)
+            return _retry(
+                "unknown", reason, backoff.delay_s(attempts + 1, jitter), code, detail, made_from=made_from
+            )
         case Abandoned(reason):
             if attempts + 1 >= backoff.attempts_max:
                 return _dead("abandoned", reason, Cause.OURS)
@@ -138,17 +145,29 @@ def within(settlement: Settlement, left_s: float) -> Settlement:
 
 
 def _dead(
-    outcome: str, reason: str, cause: Cause, code: str | None = None, detail: str | None = None
+    outcome: str,
+    reason: str,
+    cause: Cause,
+    code: str | None = None,
+    detail: str | None = None,
+    *,
+    made_from: bytes | None = None,
 ) -> Settlement:
-    return Settlement(
-        Verdict.DEAD, outcome, reason=_text(reason, REASON_MAX), code=code, detail=_cut(detail), cause=cause
-    )
+    said = _text(reason, REASON_MAX)
+    return Settlement(Verdict.DEAD, outcome, 0.0, said, code, _cut(detail), cause, made_from)
 
 
 def _retry(
-    outcome: str, reason: str, delay_s: float, code: str | None = None, detail: str | None = None
+    outcome: str,
+    reason: str,
+    delay_s: float,
+    code: str | None = None,
+    detail: str | None = None,
+    *,
+    made_from: bytes | None = None,
 ) -> Settlement:
-    return Settlement(Verdict.RETRY, outcome, delay_s, _text(reason, REASON_MAX), code, _cut(detail))
+    said = _text(reason, REASON_MAX)
+    return Settlement(Verdict.RETRY, outcome, delay_s, said, code, _cut(detail), None, made_from)
 
 
 def _cut(detail: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -52,6 +53,7 @@ TALLY_SHARDS = 16
 _ALL_STATES = sorted(FIRST_STATES | RETRY_STATES)
 
 Ended = tuple[Claim, Settlement, int]
+Value = TypeVar("Value")
 OrderedBy = tuple[str, str]
 """An ordering key and a destination: what has both alike is delivered one after the other."""
 
@@ -293,6 +295,7 @@ def _delivered_columns(ended: Sequence[Ended]) -> tuple[object, ...]:
         [duration_ms for _, _, duration_ms in ended],
         claims[0].channel,
         claims[0].worker % TALLY_SHARDS,
+        _unless_empty([settlement.content_hash for _, settlement, _ in ended]),
     )
 
 
@@ -314,7 +317,7 @@ async def log_lost_claims(conn: Connection, ended: Sequence[Ended]) -> None:
     )
 
 
-def _unless_empty(column: list[str | None]) -> list[str | None] | None:
+def _unless_empty(column: list[Value | None]) -> list[Value | None] | None:
     return column if any(column) else None
 
 
@@ -336,6 +339,7 @@ def _columns(ended: Sequence[Ended]) -> tuple[object, ...]:
         [_fingerprint(c, s) for c, s in zip(claims, settlements, strict=True)],
         [duration_ms for _, _, duration_ms in ended],
         claims[0].worker % TALLY_SHARDS,
+        _unless_empty([s.content_hash for s in settlements]),
     )
 
 

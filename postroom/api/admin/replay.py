@@ -39,12 +39,13 @@ class ReplayFilter(DeadLetterTerms):
 
 
 class ReplayRequest(BaseModel):
-    """`pace_per_s`: so many are due a second; 0 makes all due at once."""
+    """`pace_per_s`: so many are due a second; 0 makes all due at once. `fresh` as below."""
 
     model_config = ConfigDict(extra="forbid")
 
     filter: ReplayFilter
     dry_run: bool = False
+    fresh: bool = False
     pace_per_s: float = Field(default=0.0, ge=0, le=10_000)
     limit: int = Field(default=REPLAYED_DEFAULT, ge=1, le=REPLAYED_MAX)
 
@@ -63,6 +64,14 @@ class ReplayPreview(BaseModel):
     run_id: UUID | None = None
 
 
+class ReplayOneRequest(BaseModel):
+    """`fresh`: mails are rendered from their templates as these are now, not as they were at first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fresh: bool = False
+
+
 class Replayed(BaseModel):
     id: UUID
     replayed: int
@@ -70,11 +79,12 @@ class Replayed(BaseModel):
 
 
 class ResendRequest(BaseModel):
-    """`endpoint_id`: only to this endpoint; otherwise to everybody who has it."""
+    """`endpoint_id`: only to this endpoint; otherwise to everybody who has it. `fresh` as above."""
 
     model_config = ConfigDict(extra="forbid")
 
     endpoint_id: UUID | None = None
+    fresh: bool = False
 
 
 class LookedUp(BaseModel):
@@ -104,6 +114,7 @@ async def replay_many(body: ReplayRequest, context: ContextDependency, caller: R
                 wanted,
                 limit=body.limit,
                 pace_per_s=body.pace_per_s,
+                fresh=body.fresh,
                 actor=caller,
             )
     return ReplayPreview(
@@ -117,10 +128,12 @@ async def replay_many(body: ReplayRequest, context: ContextDependency, caller: R
 
 
 @router.post("/{event_id}/replay")
-async def replay_one(event_id: MessageId, context: ContextDependency, caller: Replayer) -> Replayed:
+async def replay_one(
+    event_id: MessageId, context: ContextDependency, caller: Replayer, body: ReplayOneRequest | None = None
+) -> Replayed:
     """Replay every dead letter of one message. 404 unknown, 409 nothing dead (any more)."""
     async with context.transaction() as conn:
-        count = await replay.replay_one(conn, event_id, actor=caller)
+        count = await replay.replay_one(conn, event_id, fresh=body is not None and body.fresh, actor=caller)
     return Replayed(id=event_id, replayed=count, at=context.clock.now())
 
 
@@ -129,9 +142,11 @@ async def resend(
     event_id: MessageId, context: ContextDependency, caller: Replayer, body: ResendRequest | None = None
 ) -> Resent:
     """Send again what was delivered, under the same id. 404 unknown, 409 nothing that can be sent again."""
-    endpoint_id = body.endpoint_id if body else None
+    wanted = body or ResendRequest()
     async with context.transaction() as conn:
-        count = await replay.resend(conn, event_id, endpoint_id=endpoint_id, actor=caller)
+        count = await replay.resend(
+            conn, event_id, endpoint_id=wanted.endpoint_id, fresh=wanted.fresh, actor=caller
+        )
     return Resent(id=event_id, resent=count)
 
 

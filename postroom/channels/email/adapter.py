@@ -24,9 +24,11 @@ from postroom.channels.email.senders import Senders
 from postroom.channels.email.smtp import SmtpFailed, step
 from postroom.channels.email.store import Excluded, Lookup
 from postroom.channels.email.target import parse_target
-from postroom.channels.email.template import TemplateFailed, TemplateFolders
+from postroom.channels.email.template import Rendered, TemplateFailed, TemplateFolders
+from postroom.channels.email.template_store import TemplateStore
 from postroom.channels.email.transaction import BODY_BYTES_PER_S, Envelope, Receipt, send
 from postroom.channels.email.unsubscribe_link import NO_LINKS, PATH, can_link, with_link
+from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import (
     Answer,
     Cause,
@@ -80,7 +82,9 @@ class EmailAdapter:
     channel = Channel.EMAIL
     circuit: str | None = "email"
 
-    def __init__(self, *, settings: EmailSettings, pool: Pool, clock: Clock) -> None:
+    def __init__(
+        self, *, settings: EmailSettings, pool: Pool, clock: Clock, keyring: Keyring = NO_KEYS
+    ) -> None:
         """Errors: `SettingsInvalid` for an url, sender, certificate file or folder that cannot work."""
         self._settings = settings
         self._pool = pool
@@ -88,9 +92,10 @@ class EmailAdapter:
         self._senders = Senders(settings)
         if settings.templates_dir is not None and not settings.templates_dir.is_dir():
             raise SettingsInvalid(["POSTROOM_EMAIL__TEMPLATES_DIR: no such folder"])
-        self._folders = TemplateFolders(settings.templates_dir)
+        self.folders = TemplateFolders(settings.templates_dir)
         self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up, gather_s=GATHER_S)
         self._renderer = Renderer(templates_dir=settings.templates_dir, gather_s=GATHER_S)
+        self._templates = TemplateStore(pool=pool, clock=clock, keyring=keyring)
         self._connections = self._connect_later(settings)
         self.concurrency_max = CLAIMED_AHEAD * settings.connections_max
         self.per_destination_max = PREPARED_AHEAD * settings.connections_max
@@ -130,19 +135,23 @@ class EmailAdapter:
         if email.category is not None and not can_link(self._settings):
             raise InvalidPayload(f"{NO_LINKS}, so a mail cannot have a category", field="category")
         name = email.template
-        if name is not None and not self._folders.has(name):
-            known = ", ".join(self._folders.names())
+        if name is not None and not self.folders.has(name):
+            known = ", ".join(self.folders.names())
             raise InvalidPayload(f"unknown template {name[:100]!r}; known are {known}", field="template")
 
-    async def preview(self, body: dict[str, Any]) -> Content:
+    async def preview(self, body: dict[str, Any], *, content_hash: bytes | None = None) -> Content:
         """The words of a mail as its receivers see them; nothing is sent.
 
-        Errors: `InvalidPayload`, `TemplateFailed`, `Unavailable`.
+        `content_hash`: as it was when it was tried; otherwise as its template is now.
+        Errors: `InvalidPayload`, `TemplateFailed`, `Unavailable`, the database's own.
         """
         email = self._parse(body)
         if email.category is not None:  # a link that works is its receiver's alone
             email = replace(email, data={**email.data, "unsubscribe_url": PATH})
-        return await self._content(email)
+        if email.template is None:
+            return Content(email.subject, email.text, email.html)
+        done = await self._render(email.template, email.data, content_hash)
+        return Content(done.subject, done.text, done.html)
 
     async def deliver(self, claim: Claim) -> Answer:
         """Try once; see `outcomes` for what failures mean. Errors: the database's own, before sending."""
@@ -161,7 +170,7 @@ class EmailAdapter:
             return wanted
         try:
             email = with_link(email, self._settings, claim.message_id, claim.tenant)
-            content = await self._content(email)
+            content, made_from = await self._content(email, claim.content_hash)
         except TemplateFailed as failed:
             return Rejected(address.mask(str(failed)), code="template", cause=Cause.OURS)
         except Unavailable as error:
@@ -174,8 +183,8 @@ class EmailAdapter:
         except NoPlace:
             return _BUSY
         except SmtpFailed as failed:
-            return _noting(wanted.left_out, outcome_of(failed.error, failed.phase))
-        return _noting(wanted.left_out, await self._taken(claim, wanted, receipt))
+            return _noting(wanted.left_out, made_from, outcome_of(failed.error, failed.phase))
+        return _noting(wanted.left_out, made_from, await self._taken(claim, wanted, receipt))
 
     async def prove_login(self) -> None:
         """Open a fresh connection, log in, say NOOP. Errors: `Unavailable` with what is wrong."""
@@ -219,11 +228,17 @@ class EmailAdapter:
         async with self._pool.acquire() as conn:
             return [*await store.list_excluded(conn, lookups)]
 
-    async def _content(self, email: Email) -> Content:
+    async def _content(self, email: Email, kept: bytes | None) -> tuple[Content, bytes | None]:
+        """Returns: the words, and the hash of the template's version, which the database has by then."""
         if email.template is None:
-            return Content(email.subject, email.text, email.html)
-        done = await self._renderer.render(email.template, email.data)
-        return Content(done.subject, done.text, done.html)
+            return Content(email.subject, email.text, email.html), None
+        done = await self._render(email.template, email.data, kept)
+        made_from = kept or await self._templates.note(email.template, done.files)
+        return Content(done.subject, done.text, done.html), made_from
+
+    async def _render(self, name: str, data: dict[str, Any], kept: bytes | None) -> Rendered:
+        files = await self._templates.fetch(name, kept) if kept else None
+        return await self._renderer.render(name, data, files=files)
 
     def _body(self, claim: Claim, email: Email, content: Content) -> tuple[bytes, bool]:
         stamp = Stamp(claim.message_id, claim.n, claim.correlation_id, self._clock.now())
@@ -291,11 +306,12 @@ def _left_out(everyone: Sequence[str], excluded: Sequence[Excluded]) -> str:
     return address.mask(f"suppressed and left out, {len(named)} of {len(everyone)}: {shown}")
 
 
-def _noting(left_out: str, answer: Delivered | Failure) -> Delivered | Failure:
-    if not left_out:
-        return answer
-    said, note = answer.detail or "", left_out[: DETAIL_CHARACTERS_MAX // 2]
-    detail = f"{said[: DETAIL_CHARACTERS_MAX - len(note) - 2]}; {note}".removeprefix("; ")
+def _noting(left_out: str, made_from: bytes | None, answer: Delivered | Failure) -> Delivered | Failure:
+    """The answer with what its attempt keeps beside it."""
+    detail = answer.detail
+    if left_out:
+        said, note = detail or "", left_out[: DETAIL_CHARACTERS_MAX // 2]
+        detail = f"{said[: DETAIL_CHARACTERS_MAX - len(note) - 2]}; {note}".removeprefix("; ")
     if isinstance(answer, Delivered):
-        return Delivered(answer.code, detail)
-    return replace(answer, detail=detail)
+        return Delivered(answer.code, detail, made_from)
+    return replace(answer, detail=detail, content_hash=made_from)

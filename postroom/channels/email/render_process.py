@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,35 +23,56 @@ JOB_S_MAX = 10
 
 
 class Job(msgspec.Struct, frozen=True):
+    """`files`: the version to render, by name; otherwise it is the one on disk."""
+
     template: str
     data: dict[str, Any]
+    files: dict[str, str] | None = None
 
 
 class Result(msgspec.Struct, frozen=True):
-    """`error` is set, or the other three are. The first frame of all is empty: it says that it is ready."""
+    """`error` is set, or the first three are. The first frame of all is empty: it says that it is ready.
+
+    `files`: what a template on disk was rendered from, where that is not what the last result of it told.
+    """
 
     subject: str = ""
     text: str = ""
     html: str = ""
     error: str | None = None
+    files: dict[str, str] | None = None
 
 
-def render(templates: Templates, job: Job) -> Result:
-    try:
-        done = templates.render(job.template, job.data)
-    except TemplateFailed as error:
-        return Result(error=str(error))
-    return Result(done.subject, done.text, done.html)
+class Rendering:
+    """Answers jobs, and remembers which version of each template the parent knows."""
+
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
+        self._told: dict[str, Mapping[str, str]] = {}
+
+    def answer(self, jobs: list[Job]) -> list[Result]:
+        self._templates.next_batch()
+        return [self._answer(job) for job in jobs]
+
+    def _answer(self, job: Job) -> Result:
+        try:
+            done = self._templates.render(job.template, job.data, job.files)
+        except TemplateFailed as error:
+            return Result(error=str(error))
+        if job.files is not None or self._told.get(job.template) is done.files:
+            return Result(done.subject, done.text, done.html)
+        self._told[job.template] = done.files
+        return Result(done.subject, done.text, done.html, files=dict(done.files))
 
 
 def serve(source: BinaryIO, sink: BinaryIO, templates: Templates) -> None:
     """Answer lists of jobs until the other end closes, which is also how the death of the parent shows."""
+    rendering = Rendering(templates)
     _write(sink, [])
     while len(head := source.read(4)) == 4:
         jobs = msgspec.msgpack.decode(source.read(int.from_bytes(head, "big")), type=list[Job])
         signal.alarm(JOB_S_MAX)
-        templates.next_batch()
-        results = [render(templates, job) for job in jobs]
+        results = rendering.answer(jobs)
         signal.alarm(0)
         _write(sink, results)
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,17 @@ class Renderer:
         self._templates_dir = templates_dir
         self._render_s = render_s
         self._process: Process | None = None
+        self._files: dict[str, dict[str, str]] = {}
         self._waiting: Batcher[Job, Rendered] = Batcher(self._render, batch_max=BATCH_MAX, gather_s=gather_s)
 
-    async def render(self, template: str, data: dict[str, Any]) -> Rendered:
-        """Errors: `TemplateFailed`, its own fault; `Unavailable` when no process can be started."""
-        return await self._waiting.submit(Job(template, data))
+    async def render(
+        self, template: str, data: dict[str, Any], *, files: Mapping[str, str] | None = None
+    ) -> Rendered:
+        """`files`: an earlier version of the template; otherwise it is rendered as it is on disk.
+
+        Errors: `TemplateFailed`, its own fault; `Unavailable` when no process can be started.
+        """
+        return await self._waiting.submit(Job(template, data, None if files is None else dict(files)))
 
     async def close(self) -> None:
         await self._waiting.close()
@@ -66,10 +72,15 @@ class Renderer:
         except BaseException:
             await self._stop()  # cancelled half-way: its answer would be taken for the next one's
             raise
-        return [
-            Rendered(each.subject, each.text, each.html) if each.error is None else TemplateFailed(each.error)
-            for each in results
-        ]
+        return [self._rendered(job, result) for job, result in zip(jobs, results, strict=True)]
+
+    def _rendered(self, job: Job, result: Result) -> Rendered | Exception:
+        if result.error is not None:
+            return TemplateFailed(result.error)
+        if result.files is not None:
+            self._files[job.template] = result.files
+        files = self._files[job.template] if job.files is None else job.files
+        return Rendered(result.subject, result.text, result.html, files)
 
     async def _start(self) -> Process:
         command = [sys.executable, "-m", "postroom.channels.email.render_process"]

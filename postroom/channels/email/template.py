@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mrml
-from jinja2 import (
-    Environment,
-    FileSystemLoader,
-    StrictUndefined,
-    TemplateError,
-    TemplateNotFound,
-    TemplateSyntaxError,
-)
+from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
 from postroom.base.sandbox import Sandbox
-from postroom.channels.email import filters
-from postroom.channels.email.bill import bill
+from postroom.channels.email.template_version import (
+    PLACE,
+    FilesTooLarge,
+    TemplateVersion,
+    read_version,
+)
 
 SHIPPED = Path(__file__).parent / "templates"
 KINDS = ("subject", "txt", "mjml")
+GIVEN_KEPT_MAX = 20
 OUTPUT_CHARACTERS_MAX = 1_000_000
 SUBJECT_CHARACTERS_MAX = 500
 _NAME = re.compile(r"[a-z0-9_-]{1,100}")
@@ -42,9 +40,12 @@ class TemplateFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
+    """`files`: what it was rendered from, by name; the same object for the same version of a template."""
+
     subject: str
     text: str
     html: str
+    files: Mapping[str, str]
 
 
 class TemplateFolders:
@@ -73,25 +74,16 @@ class TemplateFolders:
         found = {path.stem for folder in self.folders for path in folder.glob("*.subject")}
         return sorted(name for name in found if self.has(name))
 
-
-class _Loader(FileSystemLoader):
-    """Asks the disk once a batch whether a file is as it was; one mail alone would ask nine times."""
-
-    batch = 0
-
-    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
-        source, path, is_current = super().get_source(environment, template)
-        seen_in = self.batch
-
-        def is_current_in_batch() -> bool:
-            nonlocal seen_in
-            if seen_in != self.batch:
-                if not is_current():
-                    return False
-                seen_in = self.batch
-            return True
-
-        return source, path, is_current_in_batch
+    def read(self, name: str) -> TemplateVersion:
+        """A template as it is now. Errors: `TemplateFailed`."""
+        if not self.has(name):
+            raise TemplateFailed(self.fault_of(name))
+        try:
+            return read_version(self.folders, [f"{name}.{kind}" for kind in KINDS])
+        except FilesTooLarge as error:
+            raise TemplateFailed(f"template {name}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise TemplateFailed(f"template {name}: {str(error)[:300]}") from None
 
 
 class Templates:
@@ -99,47 +91,55 @@ class Templates:
 
     def __init__(self, folders: TemplateFolders) -> None:
         self._folders = folders
-        self._loader = _Loader(folders.folders)
-        # What decides is where a file is put, not its name: a text that HTML includes is escaped there.
-        self._text, self._html = (_environment(self._loader, escape=escape) for escape in (False, True))
+        self._places = [str(folder) for folder in folders.folders]
+        self._batch = 0
+        self._current: dict[str, tuple[int, TemplateVersion]] = {}
+        self._given: dict[bytes, TemplateVersion] = {}
 
     def next_batch(self) -> None:
-        """From now on files are looked at again."""
-        self._loader.batch += 1
+        """From now on files are looked at again. One mail alone would ask the disk nine times."""
+        self._batch += 1
 
-    def render(self, name: str, data: Mapping[str, Any]) -> Rendered:
+    def render(self, name: str, data: Mapping[str, Any], files: Mapping[str, str] | None = None) -> Rendered:
         """Fill one template. `data` is there as `data`, and each of its entries by its own name.
 
-        Errors: `TemplateFailed`.
+        `files`: an earlier version of it; otherwise it is rendered as it is now. Errors: `TemplateFailed`.
         """
-        if not _NAME.fullmatch(name):
-            raise TemplateFailed(self._folders.fault_of(name))
+        version = self._current_version(name) if files is None else self._given_version(files)
         try:
             # All white space becomes one blank: line breaks in the data must not reach a header.
-            subject = " ".join(self._fill(self._text, f"{name}.subject", data).split())
+            subject = " ".join(self._fill(version.text, f"{name}.subject", data).split())
             if not 0 < len(subject) <= SUBJECT_CHARACTERS_MAX:
                 raise TemplateFailed(
                     f"template {name}: the subject has {len(subject)} characters, not 1 to 500"
                 )
-            text = self._fill(self._text, f"{name}.txt", data)
-            html = mrml.to_html(self._fill(self._html, f"{name}.mjml", data)).content
-        except TemplateNotFound as error:
-            # Asked only now: the three files are looked for anyway.
-            fault = (
-                f"template {name}: {error.message}"
-                if self._folders.has(name)
-                else self._folders.fault_of(name)
-            )
-            raise TemplateFailed(fault) from None
+            text = self._fill(version.text, f"{name}.txt", data)
+            html = mrml.to_html(self._fill(version.html, f"{name}.mjml", data)).content
         except (TemplateError, SecurityError) as error:
-            raise TemplateFailed(f"template {name}: {self._where(error)}{error.message}") from None
+            where = "" if isinstance(error, TemplateNotFound) else _where(error)
+            raise TemplateFailed(f"template {name}: {where}{error.message}") from None
         except MemoryError:
             raise TemplateFailed(f"template {name}: needs too much memory") from None
         except RecursionError:
             raise TemplateFailed(f"template {name}: is nested too deeply") from None
         except (ArithmeticError, LookupError, TypeError, ValueError, OSError) as error:
-            raise TemplateFailed(f"template {name}: {self._where(error)}{str(error)[:300]}") from None
-        return Rendered(subject, text, html)
+            raise TemplateFailed(f"template {name}: {_where(error)}{str(error)[:300]}") from None
+        return Rendered(subject, text, html, version.files)
+
+    def _current_version(self, name: str) -> TemplateVersion:
+        batch, version = self._current.get(name, (-1, None))
+        if version is None or (batch != self._batch and not version.is_as_read(self._places)):
+            version = self._folders.read(name)
+        self._current[name] = self._batch, version
+        return version
+
+    def _given_version(self, files: Mapping[str, str]) -> TemplateVersion:
+        version = TemplateVersion(files)
+        if version.hash not in self._given:
+            while len(self._given) >= GIVEN_KEPT_MAX:
+                del self._given[next(iter(self._given))]
+            self._given[version.hash] = version
+        return self._given[version.hash]
 
     def _fill(self, jinja: Sandbox, file: str, data: Mapping[str, Any]) -> str:
         """Errors: `TemplateFailed` as soon as the output grows past the limit."""
@@ -152,25 +152,12 @@ class Templates:
             parts.append(part)
         return "".join(parts)
 
-    def _where(self, error: Exception) -> str:
-        """File and line of a template; Jinja puts them into the traceback. Empty for a fault of MJML."""
-        if isinstance(error, TemplateSyntaxError):
-            return f"{error.name}, line {error.lineno}: "
-        for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            path = Path(frame.filename)
-            if path.parent in self._folders.folders and path.suffix != ".py":
-                return f"{path.name}, line {frame.lineno}: "
-        return ""
 
-
-def _environment(loader: FileSystemLoader, *, escape: bool) -> Sandbox:
-    jinja = Sandbox(
-        loader=loader,
-        undefined=StrictUndefined,
-        autoescape=escape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        cache_size=200,
-    )
-    jinja.filters.update(money=filters.money, date=filters.date, bill=bill)
-    return jinja
+def _where(error: Exception) -> str:
+    """File and line of a template; Jinja puts them into the traceback. Empty for a fault of MJML."""
+    if isinstance(error, TemplateSyntaxError):
+        return f"{error.name}, line {error.lineno}: "
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.startswith(PLACE):
+            return f"{frame.filename.removeprefix(PLACE)}, line {frame.lineno}: "
+    return ""

@@ -108,7 +108,10 @@ async def start(request: PageRequest, form: Form) -> Response:
     if pace_per_s < 0:
         pace_per_s = number(form, "pace", low=0, high=PACE_MAX, default=0)
     async with request.console.transaction() as conn:
-        started = await actions.replay_many(conn, wanted, pace_per_s=pace_per_s, actor=request.actor)
+        fresh = bool(field(form, "fresh"))
+        started = await actions.replay_many(
+            conn, wanted, pace_per_s=pace_per_s, fresh=fresh, actor=request.actor
+        )
     if started.run_id is None:
         raise Conflict("no dead letter matches: they were replayed already, or never died")
     return request.back(f"/console/replays/{started.run_id}", f"Replaying {started.count} letters.")

@@ -22,7 +22,7 @@ from postroom.console.access.security import PREVIEW_POLICY, Form, field, protec
 from postroom.console.page_request import PageRequest
 from postroom.console.view.filters import visible
 from postroom.console.view.parameters import path_id
-from postroom.console.view.payload_view import curl_command, mail_content
+from postroom.console.view.payload_view import curl_command, mail_content, mail_origin
 from postroom.console.view.timeline import moments
 from postroom.outbox.ledger.messages import Status, fetch_topics
 from postroom.outbox.ledger.resend import RESENDABLE
@@ -53,7 +53,7 @@ async def preview(request: PageRequest) -> Response:
     async with request.console.transaction() as conn:
         story = await _shown(request, conn, "preview")
     try:
-        content = await mail_content(request.console.adapters[Channel.EMAIL], story.payload)
+        content = await mail_content(request.console.adapters[Channel.EMAIL], story)
     except (PostroomError, TemplateFailed) as error:
         body = f"<p>It cannot be shown: {escape(visible(error, 1_000))}</p>"
     else:
@@ -63,19 +63,20 @@ async def preview(request: PageRequest) -> Response:
     return response
 
 
-async def replay(request: PageRequest, _form: Form) -> Response:
+async def replay(request: PageRequest, form: Form) -> Response:
     """Every dead letter of the message lives again."""
     message_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        count = await replay_one(conn, message_id, actor=request.actor)
+        count = await replay_one(conn, message_id, fresh=bool(field(form, "fresh")), actor=request.actor)
     return request.back(f"/console/messages/{message_id}", f"Replayed: {count} on the way.")
 
 
-async def resend(request: PageRequest, _form: Form) -> Response:
+async def resend(request: PageRequest, form: Form) -> Response:
     """Everybody who has it gets it once more, under the same id."""
     message_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        count = await replays.resend(conn, message_id, actor=request.actor)
+        fresh = bool(field(form, "fresh"))
+        count = await replays.resend(conn, message_id, fresh=fresh, actor=request.actor)
     return request.back(f"/console/messages/{message_id}", f"Sent again: {count} on the way.")
 
 
@@ -125,6 +126,7 @@ async def _page(
     named += [each.destination for each in happened.dead_letters]
     named += [each.destination for each in happened.attempts if each.destination]
     receivers = await fetch_receivers(conn, set(named))
+    origin = await mail_origin(conn, request.console.adapters[Channel.EMAIL], story, request.console.keyring)
     topics = await fetch_topics(conn, [entry.id for entry in chain])
     return request.page(
         "message.html",
@@ -140,6 +142,7 @@ async def _page(
         open_deliveries=happened.open_deliveries,
         dead_letters=story.dead_letters,
         receivers=receivers,
+        origin=origin,
         topic=story.message.type or topics.get(own, "message"),
         may_deliver_now=any(not each.parked for each in still) and request.may(Scope.OUTBOX_REPLAY),
         may_cancel=bool(still) and request.may(Scope.OUTBOX_CANCEL),

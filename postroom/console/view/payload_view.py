@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from yarl import URL
@@ -14,6 +13,7 @@ from postroom.base.db import Connection
 from postroom.base.errors import InvalidPayload, NotFound
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.mime import Content
+from postroom.channels.email.template_origin import TemplateOrigin, fetch_origin
 from postroom.channels.webhooks import deployment_secret
 from postroom.channels.webhooks.payload import build_body, read_payload
 from postroom.channels.webhooks.signing import signed_headers
@@ -24,16 +24,26 @@ from postroom.outbox.ledger.story import MessageStory
 from postroom.outbox.model import Adapter
 
 
-async def mail_content(adapter: Adapter, payload: Any) -> Content:
-    """Subject, text and HTML of a mail as the receiver would see them.
+async def mail_content(adapter: Adapter, story: MessageStory) -> Content:
+    """Subject, text and HTML of a mail as its receiver saw them, or as one would who had it now.
 
-    Errors: `InvalidPayload` and what the template raises.
+    Errors: `InvalidPayload`, what the template raises, the database's own.
     """
+    payload = story.payload
     if not isinstance(adapter, EmailAdapter) or not isinstance(payload, dict):
         raise InvalidPayload("this is no mail", field="payload")
     if UNREADABLE in payload:
         raise InvalidPayload(payload[UNREADABLE], field="payload")
-    return await adapter.preview(payload)
+    return await adapter.preview(payload, content_hash=story.content_hash)
+
+
+async def mail_origin(
+    conn: Connection, adapter: Adapter, story: MessageStory, keyring: Keyring
+) -> TemplateOrigin | None:
+    """What a mail was rendered from, and whether that is its template still; None for what was not."""
+    if not isinstance(adapter, EmailAdapter):
+        return None
+    return await fetch_origin(conn, story.content_hash, keyring=keyring, folders=adapter.folders)
 
 
 async def curl_command(

@@ -81,6 +81,7 @@ async def replay_dead_letters(
     after_s: float = 0.0,
     run_wanted: str | None = None,
     run_id: UUID | None = None,
+    fresh: bool = False,
 ) -> Replayed:
     """Replay the oldest that match, at most `limit`; call again until it returns fewer.
 
@@ -90,25 +91,25 @@ async def replay_dead_letters(
     `after_s`: when the first is due; a paced batch that follows another starts where that one ends.
     `run_wanted`: what a person asked for, as JSON: makes it a run that can be paused and taken back.
     `run_id`: a run that there is, which they join.
+    `fresh`: what was made from a template is made anew from what it is now.
     Transaction: the caller's; a letter taken by another replay is left to it.
     """
     await plan_for_values(conn)
-    rows = await conn.fetch(
-        _REPLAY, *wanted.parameters(), limit, actor, pace_per_s, after_s, replays_max, run_wanted, run_id
-    )
+    how = (limit, actor, pace_per_s, after_s, replays_max, run_wanted, run_id, fresh)
+    rows = await conn.fetch(_REPLAY, *wanted.parameters(), *how)
     for row in rows:
         await store.wake(conn, row["channel"])
     return Replayed(sum(row["count"] for row in rows), rows[0]["run_id"] if rows else None)
 
 
-async def replay_one(conn: Connection, message_id: UUID, *, actor: str) -> int:
+async def replay_one(conn: Connection, message_id: UUID, *, actor: str, fresh: bool = False) -> int:
     """Replay every dead letter of one message. Returns: how many, at least 1.
 
     Errors: `NotFound` for no such message, `Conflict` when it has no dead letter (any more).
     Transaction: the caller's.
     """
     wanted = DeadLetterFilter(message_ids=(message_id,))
-    replayed = await replay_dead_letters(conn, wanted, actor=actor, limit=REPLAYED_MAX)
+    replayed = await replay_dead_letters(conn, wanted, actor=actor, limit=REPLAYED_MAX, fresh=fresh)
     if replayed.count:
         return replayed.count
     if await conn.fetchval(_MESSAGE_EXISTS, message_id):

@@ -93,8 +93,10 @@ async def start_run(
     actor: str,
     pace_per_s: float = 0.0,
     limit: int = REPLAYED_MAX,
+    fresh: bool = False,
 ) -> Replayed:
-    """Replay the oldest that match, at most `limit`, so many a second; 0 makes all due at once.
+    """Replay the oldest that match, at most `limit`, so many a second; 0 makes all due at once. `fresh` as in
+    `replay_dead_letters`.
 
     When nothing matches (any more), there is no run.
     Transaction: the caller's; a letter that another replay is taking is left to it.
@@ -107,6 +109,7 @@ async def start_run(
         limit=limit,
         pace_per_s=pace_per_s,
         run_wanted=json.encode(wanted.described()),
+        fresh=fresh,
     )
 
 

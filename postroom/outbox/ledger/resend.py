@@ -19,11 +19,13 @@ RESENT: Final = "resent"
 RESENDABLE: Final = (Channel.EMAIL, Channel.WEBHOOK)
 
 
-async def resend(conn: Connection, message_id: UUID, *, endpoint_id: UUID | None = None, actor: str) -> int:
+async def resend(
+    conn: Connection, message_id: UUID, *, endpoint_id: UUID | None = None, actor: str, fresh: bool = False
+) -> int:
     """Send a message again to everybody who has it, or to one endpoint of them, under the same id.
 
     A receiver that deduplicates on the id takes it for the one it has. What an older version delivered to an
-    endpoint or a url is left alone: it did not write down where.
+    endpoint or a url is left alone: it did not write down where. `fresh` as in `replay_dead_letters`.
     Returns: how many deliveries, at least 1. Errors: `NotFound`; `Conflict` where nothing can be sent again.
     Transaction: the caller's; two at once follow each other.
     """
@@ -38,4 +40,4 @@ async def resend(conn: Connection, message_id: UUID, *, endpoint_id: UUID | None
     if not await conn.fetchval(_BURY, message_id, row["created_at"], endpoint_id, RESENT, reason):
         raise Conflict("nobody who can be named has it, or it is on its way to them or dead already")
     wanted = DeadLetterFilter(message_ids=(message_id,), fingerprint=RESENT)
-    return (await replay_dead_letters(conn, wanted, actor=actor, limit=REPLAYED_MAX)).count
+    return (await replay_dead_letters(conn, wanted, actor=actor, limit=REPLAYED_MAX, fresh=fresh)).count

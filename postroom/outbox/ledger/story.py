@@ -50,7 +50,10 @@ class OpenDelivery:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEntry:
-    """`destination` and `endpoint_id`: where it went; None where an older version wrote it down."""
+    """`destination` and `endpoint_id`: where it went; None where an older version wrote it down.
+
+    `content_hash`: what the content was made from (hexadecimal), where an adapter makes it.
+    """
 
     message_id: UUID
     n: int
@@ -65,6 +68,7 @@ class AttemptEntry:
     ended_at: datetime
     destination: str | None
     endpoint_id: UUID | None
+    content_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,12 @@ class MessageStory:
     attempts: tuple[AttemptEntry, ...]
     dead_letters: tuple[DeadLetter, ...]
     chain: tuple[LedgerEntry, ...]
+
+    @property
+    def content_hash(self) -> bytes | None:
+        """What its last attempt was made from, where an adapter makes its content."""
+        hashes = [each.content_hash for each in self.attempts if each.content_hash]
+        return bytes.fromhex(hashes[-1]) if hashes else None
 
 
 async def fetch_message(

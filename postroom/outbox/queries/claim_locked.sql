@@ -19,7 +19,8 @@ select c.message_id, c.n, c.worker, c.claim_no, c.channel, c.destination, c.endp
     case when pg_column_size(m.payload) <= 16384 then m.payload end as payload,
     date_part('epoch', m.created_at) as created_s,
     (select date_part('epoch', now())) as claimed_s, date_part('epoch', c.since) as since_s,
-    date_part('epoch', c.expires_at) as expires_s, c.started_no, (select id from noted) as batch_id
+    date_part('epoch', c.expires_at) as expires_s, c.started_no, (select id from noted) as batch_id,
+    c.content_hash
 from claimed c
 join postroom.message m on m.id = c.message_id
 order by c.due_at, c.seq

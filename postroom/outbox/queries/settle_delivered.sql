@@ -3,11 +3,11 @@
 -- Each is looked up by its key, whatever PostgreSQL believes of a queue that was just empty; a row that has
 -- changed since then is no longer held.
 -- $1 message ids, $2 n, $3 worker, $4 claim numbers, $5 codes, $6 details (null: none has one),
--- $7 durations in ms, $8 channel, $9 shard
+-- $7 durations in ms, $8 channel, $9 shard, $10 what each was made from (null: none has it)
 with held as materialized (
-    select h.place, i.claim_no, i.code, i.detail, i.duration_ms
-    from unnest($1::uuid[], $2::smallint[], $4::integer[], $5::text[], $6::text[], $7::integer[])
-        as i(message_id, n, claim_no, code, detail, duration_ms)
+    select h.place, i.claim_no, i.code, i.detail, i.duration_ms, i.content_hash
+    from unnest($1::uuid[], $2::smallint[], $4::integer[], $5::text[], $6::text[], $7::integer[], $10::bytea[])
+        as i(message_id, n, claim_no, code, detail, duration_ms, content_hash)
     cross join lateral (
         select d.ctid as place from postroom.delivery d where d.message_id = i.message_id and d.n = i.n offset 0
     ) h
@@ -15,12 +15,13 @@ with held as materialized (
     delete from postroom.delivery d
     using held h
     where d.ctid = h.place and d.worker = $3 and d.claim_no = h.claim_no
-    returning d.message_id, d.n, d.attempts, d.worker, h.code, h.detail, h.duration_ms, d.destination, d.endpoint_id
+    returning d.message_id, d.n, d.attempts, d.worker, h.code, h.detail, h.duration_ms, d.destination, d.endpoint_id,
+        h.content_hash
 ), logged as (
     insert into postroom.attempt (message_id, n, channel, attempt, worker, outcome, code, detail, duration_ms,
-        destination, endpoint_id)
+        destination, endpoint_id, content_hash)
     select message_id, n, $8, attempts + 1, worker, 'delivered', code, detail, duration_ms,
-        postroom.logged_destination($8, destination, endpoint_id), endpoint_id
+        postroom.logged_destination($8, destination, endpoint_id), endpoint_id, content_hash
     from ended
 ), counted as (
     insert into postroom.tally as t (name, label, shard, value)

@@ -3,10 +3,11 @@
 -- The caller has locked the message. $1 message id, $2 when it was published, $3 only this endpoint (null: all),
 -- $4 fingerprint, $5 reason. Returns how many.
 with had as (
-    select distinct a.channel, a.endpoint_id,
-        postroom.shown_destination(a.channel, a.destination, a.endpoint_id) as destination
+    select distinct on (a.channel, a.endpoint_id, destination) a.channel, a.endpoint_id,
+        postroom.shown_destination(a.channel, a.destination, a.endpoint_id) as destination, a.content_hash
     from postroom.attempt a
     where a.message_id = $1 and a.ended_at >= $2 and a.outcome = 'delivered'
+    order by a.channel, a.endpoint_id, destination, a.ended_at desc
 ), open as (
     select n, destination from postroom.delivery where message_id = $1
     union all
@@ -16,7 +17,7 @@ with had as (
         (select max(n) from open),
         (select max(n) from postroom.attempt where message_id = $1 and ended_at >= $2)) as n
 ), again as (
-    select h.channel, h.destination, h.endpoint_id, row_number() over (order by h.destination) as place
+    select h.channel, h.destination, h.endpoint_id, h.content_hash, row_number() over (order by h.destination) as place
     from had h
     where h.destination is not null and ($3::uuid is null or h.endpoint_id = $3)
         and h.destination not in (select destination from open)
@@ -24,9 +25,9 @@ with had as (
             or exists (select from postroom.endpoint e where e.id = h.endpoint_id and e.disabled_at is null))
 ), buried as (
     insert into postroom.dead_letter (message_id, n, seq, channel, destination, endpoint_id, ordering_key, attempts,
-        cause, fingerprint, reason)
+        cause, fingerprint, reason, content_hash)
     select m.id, numbered.n + a.place, nextval(pg_get_serial_sequence('postroom.delivery', 'seq')), a.channel,
-        a.destination, a.endpoint_id, m.ordering_key, 0, 'passing', $4, $5
+        a.destination, a.endpoint_id, m.ordering_key, 0, 'passing', $4, $5, a.content_hash
     from again a, numbered, postroom.message m
     where m.id = $1
     returning channel

@@ -1,7 +1,8 @@
 -- Every attempt at some messages, oldest first. $1 message ids, $2 when the first was published, $3 limit,
 -- $4 only those at this endpoint (null: at any)
 select message_id, n, channel, attempt, worker, outcome, code, reason, detail, duration_ms, ended_at,
-    postroom.shown_destination(channel, destination, endpoint_id) as destination, endpoint_id
+    postroom.shown_destination(channel, destination, endpoint_id) as destination, endpoint_id,
+    encode(content_hash, 'hex') as content_hash
 from postroom.attempt
 where message_id = any ($1::uuid[]) and ended_at >= $2 and ($4::uuid is null or endpoint_id = $4)
 order by ended_at, message_id, n, attempt

@@ -14,9 +14,9 @@ with run as (
 ), revived as (
     insert into postroom.delivery
         (message_id, n, seq, channel, destination, endpoint_id, ordering_key, state, due_at, since, last_reason,
-        tenant)
+        tenant, content_hash)
     select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key,
-        postroom.first_state(t.urgency), t.due_at, t.due_at, t.reason, t.tenant
+        postroom.first_state(t.urgency), t.due_at, t.due_at, t.reason, t.tenant, t.content_hash
     from (
         select taken.*,
             now() + case when r.pace_per_s > 0 then make_interval(secs => place / r.pace_per_s) else interval '0' end

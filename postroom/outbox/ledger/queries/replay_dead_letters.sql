@@ -6,7 +6,7 @@
 -- $9 message ids, $10 codes, $11 tenants.
 -- $12 at most, $13 who asks, $14 letters a second (0: all at once), $15 seconds until the first is due,
 -- $16 most replays a letter may have had, for one that nobody asked for (null: a person has, and any will do), $17 what a person asked for, as JSON text: then it is a run,
--- which can be paused and taken back, $18 a run that there is, which they join. Returns how many by channel, with the run.
+-- which can be paused and taken back, $18 a run that there is, which they join, $19 whether their content is made anew. Returns how many by channel, with the run.
 with chosen as materialized (
     -- Channel by channel, the oldest first: so each has an index that ends at the limit.
     select l.*
@@ -36,11 +36,12 @@ with chosen as materialized (
 ), revived as (
     insert into postroom.delivery
         (message_id, n, seq, channel, destination, endpoint_id, ordering_key, state, due_at, since, expires_at, last_reason,
-        tenant)
+        tenant, content_hash)
     select t.message_id, t.n, t.seq, t.channel, t.destination, t.endpoint_id, t.ordering_key,
         postroom.first_state(t.urgency), t.due_at,
         case when $16::integer is null then t.due_at else t.since end,
-        case when $16::integer is not null then t.expires_at end, t.reason, t.tenant
+        case when $16::integer is not null then t.expires_at end, t.reason, t.tenant,
+        case when not $19::boolean then t.content_hash end
     from (
         select taken.*, now() + make_interval(secs => $15) + case when $14::float8 > 0
             then make_interval(secs => (row_number() over (order by died_at, message_id, n) - 1) / $14)

@@ -16,9 +16,10 @@ with untried as materialized (
     from gone g where i.ctid = g.item
 ), buried as (
     insert into postroom.dead_letter (message_id, n, seq, channel, destination, endpoint_id, ordering_key,
-        attempts, cause, fingerprint, reason, code, died_at, urgency)
+        attempts, cause, fingerprint, reason, code, died_at, urgency, content_hash)
     select g.message_id, g.n, g.seq, g.channel, g.destination, g.endpoint_id, g.ordering_key,
-        g.tried, g.cause, g.fingerprint, g.reason, g.code, g.died_at, nullif(split_part(g.state, '_', 2), '')
+        g.tried, g.cause, g.fingerprint, g.reason, g.code, g.died_at, nullif(split_part(g.state, '_', 2), ''),
+        g.content_hash
     from gone g
 ), logged as (
     insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, destination, endpoint_id)
