@@ -35,6 +35,7 @@ TENANT: Final = "drill"
 MAIL_USER: Final = "postroom"
 MAIL_PASSWORD: Final = "right"  # noqa: S105  the catcher's, made up
 METRICS_TOKEN: Final = "metrics-of-the-drill"  # noqa: S105  made up
+WEBHOOK_URL: Final = "https://drill.example.com/v1/stripe/webhook"
 STRIPE_SECRET: Final = "whsec_ZHJpbGwtZHJpbGwtZHJpbGwtZHJpbGw="  # noqa: S105  made up
 FOLDER: Final = Path(__file__).parent
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -179,6 +180,7 @@ async def open_installation(folder: Path) -> AsyncIterator[Installation]:
         await mailbox.start()
         stack.push_async_callback(mailbox.close)
         await stripe.start()
+        stripe.endpoints.add(WEBHOOK_URL)
         stack.push_async_callback(stripe.stop)
         customer = await stack.enter_async_context(Receiver())
         stranger = await stack.enter_async_context(Receiver())
@@ -210,6 +212,7 @@ def _settings(installation: Installation) -> dict[str, str]:
         "POSTROOM_METRICS_TOKEN": METRICS_TOKEN,
         "POSTROOM_STRIPE__WEBHOOK_SECRETS": STRIPE_SECRET,
         "POSTROOM_STRIPE__API_KEY": "sk_test_drill",
+        "POSTROOM_STRIPE__WEBHOOK_URL": WEBHOOK_URL,
         "POSTROOM_STRIPE__API_BASE": installation.stripe.url,
         "POSTROOM_EMAIL__URL": installation.mail_url(),
         "POSTROOM_EMAIL__TLS_CA": str(installation.certificate),

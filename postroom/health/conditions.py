@@ -9,12 +9,16 @@ from typing import Final
 from urllib.parse import quote
 
 from postroom.base.durations import span
+from postroom.base.stripe_account import OWN_ACCOUNT
+from postroom.channels.stripe.drift import Drift, EndpointStatus
 from postroom.channels.webhooks.receivers import Receiver
 from postroom.health.thresholds import (
     JOB_STALE_S,
     LATE_S,
     PARTITION_DAYS_MIN,
     RUNNER_SILENT_S,
+    STRIPE_BEHIND_S,
+    STRIPE_SILENCE_RATIO,
     TOKEN_DAYS_MIN,
     TRANSACTION_OLD_S,
 )
@@ -24,6 +28,8 @@ from postroom.outbox.model import Channel
 from postroom.worker.model import JOB_NAMES, RUNNER
 
 NAMED_MAX: Final = 3
+MISSED_S: Final = 900.0
+"""As long as the alert looks back."""
 
 # As the rules of monitoring/prometheus/rules have them; a test compares.
 SEVERITIES: Final[Mapping[str, str]] = {
@@ -36,6 +42,10 @@ SEVERITIES: Final[Mapping[str, str]] = {
     "ChannelPausedLong": "warning",
     "OutboxDeadLettersGrowing": "warning",
     "StripeDeadLettersGrowing": "critical",
+    "StripeEndpointDisabled": "critical",
+    "StripeReconcileBehind": "critical",
+    "StripeEventsMissed": "warning",
+    "StripeSilent": "warning",
     "CircuitOpenLong": "critical",
     "DestinationCircuitOpenLong": "warning",
     "LedgerDrift": "critical",
@@ -87,6 +97,7 @@ def conditions(
         *_queues(gauges),
         *_dead_letters(growth),
         *_circuits(gauges, receivers),
+        *(condition for each in gauges.stripe for condition in _drift(each)),
         *_vitals(gauges),
         *(
             Condition("DatabaseRoleExcessive", "database roles", each.text, "postroom migrate --roles")
@@ -207,6 +218,37 @@ def _dead_letters(growth: Growth) -> Iterator[Condition]:
             "postroom dead-letter list --channel stripe --since 1h --grouped",
             "/console/dead-letters?channel=stripe",
         )
+
+
+def _drift(account: Drift) -> Iterator[Condition]:
+    """Of one account of Stripe."""
+    named = account.account != OWN_ACCOUNT
+    subject = f"stripe {account.account}" if named else "stripe"
+    option, whose = (f" --account {account.account}", f" of {account.account}") if named else ("", "")
+    if account.endpoint in (EndpointStatus.DISABLED, EndpointStatus.MISSING):
+        text = f"Stripe sends nothing{whose}: {account.endpoint_reason}."
+        command = f"postroom stripe setup{option}"
+        yield Condition("StripeEndpointDisabled", subject, text, command, "/console/stripe")
+    if account.behind_s is not None and account.behind_s > STRIPE_BEHIND_S:
+        text = (
+            f"Events{whose} were last compared with Stripe as of {span(account.behind_s)} ago; "
+            "it lists those of 30 days."
+        )
+        command = "postroom jobs run stripe-reconcile"
+        yield Condition("StripeReconcileBehind", subject, text, command, "/console/stripe")
+    if account.missed_ago_s is not None and account.missed_ago_s < MISSED_S:
+        text = (
+            f"Stripe had events{whose} that no webhook brought, the last found {span(account.missed_ago_s)} "
+            f"ago ({account.missed} so far). They were taken in."
+        )
+        command = f"postroom stripe setup{option} --dry-run"
+        yield Condition("StripeEventsMissed", subject, text, command, "/console/stripe")
+    if account.silence_ratio > STRIPE_SILENCE_RATIO and account.silent_s is not None:
+        text = (
+            f"No event{whose} has come for {span(account.silent_s)}; "
+            f"lately it was never longer than {span(account.usual_gap_s)}."
+        )
+        yield Condition("StripeSilent", subject, text, "postroom doctor", "/console/stripe")
 
 
 def _circuits(gauges: Gauges, receivers: Mapping[str, Receiver]) -> Iterator[Condition]:

@@ -17,7 +17,9 @@ from postroom.base.errors import SettingsInvalid
 from postroom.base.log import remove_secrets
 from postroom.base.migrate import fetch_revision, read_schema
 from postroom.base.settings import Settings
+from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.channels.stripe.client import StripeApi
+from postroom.channels.stripe.drift import EndpointStatus
 from postroom.channels.stripe.effects import Effects
 from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.encryption.keyring import keyring_of
@@ -29,7 +31,7 @@ from postroom.health.host import check_certificates, check_disks, check_settings
 from postroom.health.no_receiver import check_receivers
 from postroom.health.plain_endpoints import check_plain_endpoints
 from postroom.health.stripe import check_stripe
-from postroom.health.thresholds import TRANSACTION_OLD_S
+from postroom.health.thresholds import STRIPE_BEHIND_S, TRANSACTION_OLD_S
 from postroom.metrics.gauges import Gauges, read_gauges
 from postroom.outbox.lanes import Urgency
 from postroom.outbox.model import Cause, Channel
@@ -122,7 +124,7 @@ async def _examine(conn: Connection, findings: list[Finding], settings: Settings
         return
     gauges = await read_gauges(conn)
     findings += [*await _conditions(conn, gauges, facts["now"]), *_workers(gauges)]
-    findings += [*_dead(gauges), *_held_closed(gauges), *_bulk(gauges)]
+    findings += [*_dead(gauges), *_held_closed(gauges), *_bulk(gauges), *_compared(gauges)]
     findings += [
         *await _parked(conn),
         *await check_crowding(conn),
@@ -194,6 +196,22 @@ def _bulk(gauges: Gauges) -> Iterator[Finding]:
         if oldest_s > BULK_LONG_S and channel not in gauges.paused:
             text = f"{sum(q.waiting for q in lane)} bulk deliveries wait, the oldest for {span(oldest_s)}"
             yield warning(f"channel {channel}", text, "postroom work")
+
+
+def _compared(gauges: Gauges) -> Iterator[Finding]:
+    """How far each account of Stripe was compared with Stripe's own list; what is wrong is a condition."""
+    for each in gauges.stripe:
+        subject = "stripe" if each.account == OWN_ACCOUNT else f"stripe {each.account}"
+        if each.behind_s is None:
+            yield ok(subject, "no API key: what webhooks miss is not looked for")
+        elif each.behind_s <= STRIPE_BEHIND_S:
+            missed = f"{each.missed} came without a webhook since {each.began_at:%Y-%m-%d}"
+            endpoint = (
+                f"; endpoint: {each.endpoint_reason}"
+                if each.endpoint is EndpointStatus.UNKNOWN and each.endpoint_reason
+                else ""
+            )
+            yield ok(subject, f"compared with Stripe as of {span(each.behind_s)} ago; {missed}{endpoint}")
 
 
 async def _transactions(conn: Connection, *, older_than_s: float = TRANSACTION_OLD_S) -> list[Finding]:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from postroom.channels.stripe.drift import EndpointStatus
 from postroom.metrics.gauges import Gauges
 from postroom.metrics.roles import Privilege, Process
 from postroom.outbox.lanes import Urgency
@@ -36,6 +37,7 @@ def families(gauges: Gauges) -> Iterator[Metric]:
     yield from _jobs(gauges)
     yield from _contract_queues(gauges)
     yield from _contract_outcomes(gauges)
+    yield from _drift(gauges)
     yield from _queues(gauges)
     yield from _ledger(gauges)
     yield from _vitals(gauges)
@@ -86,6 +88,35 @@ def _contract_outcomes(gauges: Gauges) -> Iterator[Metric]:
         (name,): gauges.circuits[name].state.gauge if name in gauges.circuits else 0.0 for name in CIRCUITS
     }
     yield _gauge("circuit_state", "0 closed, 0.5 half-open, 1 open.", ["circuit"], states)
+
+
+def _drift(gauges: Gauges) -> Iterator[Metric]:
+    accounts = gauges.stripe
+    yield _counter(
+        "postroom_stripe_events_missed",
+        "Events that Stripe lists and no webhook had brought; they were taken in.",
+        [],
+        {(): float(sum(each.missed for each in accounts))},
+    )
+    yield _gauge(
+        "postroom_stripe_endpoints",
+        "Accounts by what Stripe says of the endpoints that lead here.",
+        ["status"],
+        {(s.value,): float(sum(each.endpoint is s for each in accounts)) for s in EndpointStatus},
+    )
+    behind = max((each.behind_s or 0.0 for each in accounts), default=0.0)
+    yield _gauge(
+        "postroom_stripe_reconcile_behind_seconds",
+        "Age of the cursor up to which events were compared with Stripe, of the account furthest behind.",
+        [],
+        {(): behind},
+    )
+    yield _gauge(
+        "postroom_stripe_silence_ratio",
+        "How long no event came, in parts of what is still usual for the account; above 1 is unusual.",
+        [],
+        {(): max((each.silence_ratio for each in accounts), default=0.0)},
+    )
 
 
 def _queues(gauges: Gauges) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ from postroom.base.cached import Cached
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, fetch_one, query
 from postroom.base.log import get_logger
+from postroom.channels.stripe.drift import Drift, list_drift
 from postroom.metrics.failing import Failing, list_failing
 from postroom.metrics.roles import RoleExcess, list_role_excess
 from postroom.outbox.lanes import Urgency
@@ -93,6 +94,7 @@ class Gauges:
     paused: dict[str, ChannelStatus]
     limits: tuple[LimitStatus, ...]
     role_excess: tuple[RoleExcess, ...]
+    stripe: tuple[Drift, ...]
     vitals: Vitals
 
 
@@ -116,6 +118,7 @@ async def read_gauges(conn: Connection) -> Gauges:
         role_excess=tuple(
             await list_role_excess(conn, silent_s=WORKER_SILENT_S, timeout_s=STATEMENT_TIMEOUT_S)
         ),
+        stripe=tuple(await list_drift(conn, timeout_s=STATEMENT_TIMEOUT_S)),
         paused={each.channel: each for each in channels if each.paused},
         vitals=Vitals(**vitals),
     )

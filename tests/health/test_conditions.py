@@ -14,6 +14,7 @@ import yaml
 
 from postroom.base.db import Pool
 from postroom.base.migrate import migrate
+from postroom.channels.stripe.drift import WATCHED_MIN_S, Drift, EndpointStatus
 from postroom.health import thresholds
 from postroom.health.conditions import SEVERITIES, Condition, Growth, conditions
 from postroom.metrics.failing import Failing
@@ -37,6 +38,8 @@ THRESHOLDS: Final = {
     "CertificateExpiresSoon": "CERTIFICATE_DAYS_MIN",
     "AttemptPartitionsRunOut": "PARTITION_DAYS_MIN",
     "DiskNearlyFull": "DISK_FREE_MIN",
+    "StripeReconcileBehind": "STRIPE_BEHIND_S",
+    "StripeSilent": "STRIPE_SILENCE_RATIO",
 }
 """The alert of each threshold; those of other conditions fire above 0."""
 
@@ -85,6 +88,45 @@ def told(gauges: Gauges, growth: Growth | None = None) -> list[Condition]:
     return conditions(gauges, now=NOW, growth=growth or Growth(), receivers={})
 
 
+def drifted(account: str = "self") -> Drift:
+    """All that can be wrong with an account."""
+    return Drift(
+        account=account,
+        live=True,
+        began_at=NOW,
+        cursor_at=NOW,
+        run_at=NOW,
+        missed=3,
+        missed_at=NOW,
+        endpoint=EndpointStatus.DISABLED,
+        endpoint_reason="own endpoint we_1 is disabled",
+        last_event_at=NOW,
+        usual_gap_s=7_200.0,
+        behind_s=86_401.0,
+        missed_ago_s=10.0,
+        silent_s=14_401.0,
+        watched_s=WATCHED_MIN_S,
+    )
+
+
+async def test_of_a_further_account_the_commands_name_it(well: Gauges) -> None:
+    found = {each.alert: each for each in told(replace(well, stripe=(drifted("eu"),)))}
+    assert found["StripeEndpointDisabled"].command == "postroom stripe setup --account eu"
+    assert (
+        found["StripeEndpointDisabled"].text == "Stripe sends nothing of eu: own endpoint we_1 is disabled."
+    )
+    assert found["StripeEventsMissed"].command == "postroom stripe setup --account eu --dry-run"
+    assert {each.subject for each in found.values()} == {"stripe eu"}
+    calm = replace(
+        drifted(),
+        endpoint=EndpointStatus.UNKNOWN,
+        behind_s=86_400.0,
+        missed_ago_s=900.0,
+        silent_s=14_400.0,
+    )
+    assert told(replace(well, stripe=(calm,))) == []
+
+
 async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_well(well: Gauges) -> None:
     assert told(well) == []
     circuits = {
@@ -101,6 +143,7 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
         circuits=circuits,
         paused={"export": ChannelStatus("export", True, "moved", "ada", NOW)},
         role_excess=(RoleExcess(Process.API, "root", (Privilege.SUPERUSER,)),),
+        stripe=(drifted(),),
         jobs={**well.jobs, "retention": replace(well.jobs["retention"], last_success_at=old)},
         vitals=replace(
             well.vitals,
@@ -114,7 +157,6 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
     found = told(bad, Growth(outbound=1, stripe=1))
     silent = told(replace(bad, jobs={**well.jobs, RUNNER: JobStatus(RUNNER)}))
     assert {c.alert for c in (*found, *silent)} == set(SEVERITIES)
-    assert {c.severity for c in found if "Stripe" in c.text} == {"critical"}
     [again] = [c for c in found if c.alert == "DeliveriesFailing"]
     assert again.command == f"postroom deliver-now {UUID(int=7)}"
     assert again.text == "2 stripe deliveries fail again and again (4 attempts): handler receipt: KeyError"

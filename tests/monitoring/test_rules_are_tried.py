@@ -31,6 +31,7 @@ CANNOT_ARISE: Final[Mapping[tuple[str, Situation], str]] = {
                 *("ChannelPausedLong", "EndpointDisabled", "LimitReachedLong"),
                 *("TransactionHeldLong", "DiskNearlyFull", "TokenExpiresSoon", "CertificateExpiresSoon"),
                 "DatabaseRoleExcessive",
+                *("StripeEventsMissed", "StripeEndpointDisabled", "StripeReconcileBehind", "StripeSilent"),
             )
         ),
         UNTOUCHED,

@@ -63,6 +63,10 @@ RESTED_ON: Final = {
     'postroom_disk_free_ratio{volume="state"}': "0x30",
     "postroom_token_expiry_days": "0x30",
     "postroom_attempt_partition_days": "0x30",
+    "postroom_stripe_events_missed_total": "0x30",
+    'postroom_stripe_endpoints{status="disabled"}': "0x30",
+    "postroom_stripe_reconcile_behind_seconds": "0x30",
+    "postroom_stripe_silence_ratio": "0x30",
     'postroom_database_role_excess{process="api",privilege="owner"}': "0x30",
 }
 

@@ -37,7 +37,60 @@ OPENED: Final = 'stripe_webhook_circuit_open_total{instance="a"}'
 BURN: Final = "StripeEffectsBudgetBurn"
 REFUSED: Final = "WebhookAcceptanceBudgetBurn"
 
+MISSED: Final = 'postroom_stripe_events_missed_total{instance="a"}'
+DISABLED: Final = 'postroom_stripe_endpoints{status="disabled",instance="a"}'
+BEHIND: Final = 'postroom_stripe_reconcile_behind_seconds{instance="a"}'
+SILENT: Final = 'postroom_stripe_silence_ratio{instance="a"}'
+DRIFT: Final = (
+    ("StripeEventsMissed", MISSED, "4x10 5x30", "4x40"),
+    ("StripeEndpointDisabled", DISABLED, "1x40", "0x40"),
+    ("StripeReconcileBehind", BEHIND, "86401x40", "86400x40"),
+    ("StripeSilent", SILENT, "1.1x40", "1x40"),
+)
+
 CASES: Final = (
+    *(
+        case
+        for alert, series, bad, good in DRIFT
+        for case in (
+            Case(
+                alert,
+                FIRES,
+                "once for two replicas",
+                "20m",
+                1,
+                {series: bad, series.replace('"a"', '"b"'): bad},
+            ),
+            Case(alert, QUIET, "not while all is well", "20m", 0, {series: good}),
+            Case(alert, ABSENT, "not when data is absent: MetricsAbsent says that", "20m", 0, UP),
+            Case(
+                alert,
+                RESTART,
+                "not after a restart",
+                "20m",
+                0,
+                {series: f"{good.replace('x40', 'x9')} stale stale {good}"},
+            ),
+        )
+    ),
+    Case("StripeEventsMissed", QUIET, "for 15 minutes and no longer", "30m", 0, {MISSED: "4x10 5x30"}),
+    Case(
+        "StripeEndpointDisabled",
+        FIRES,
+        "also where there is none",
+        "1m",
+        1,
+        {DISABLED.replace("disabled", "missing"): "1x9"},
+    ),
+    Case(
+        "StripeEndpointDisabled",
+        QUIET,
+        "not where nobody knows",
+        "9m",
+        0,
+        {DISABLED.replace("disabled", "unknown"): "1x9"},
+    ),
+    Case("StripeSilent", QUIET, "not for a moment", "9m", 0, {SILENT: "1.1x40"}),
     Case(
         "StripeWebhookErrors",
         FIRES,

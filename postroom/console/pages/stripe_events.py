@@ -38,6 +38,7 @@ async def stripe(request: PageRequest) -> Response:
             (label, value) for (name, label), value in sorted(tallies.items()) if name == "stripe_outcome"
         ],
         circuit=gauges.circuits.get("stripe") if gauges else None,
+        accounts=gauges.stripe if gauges else (),
         configured=request.console.settings.stripe.on,
         may_replay=request.may(Scope.OUTBOX_REPLAY),
     )
