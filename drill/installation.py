@@ -26,6 +26,8 @@ from postroom.dev.mailbox import Mailbox
 from postroom.dev.process import ChildProcess, module
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_api import StripeStandIn
+from postroom.outbox.limits import LimitKey, set_limit
+from postroom.outbox.model import Channel
 from postroom.postgres.logins import make_logins
 from postroom.postgres.server import LocalPostgres
 
@@ -36,6 +38,7 @@ MAIL_USER: Final = "postroom"
 MAIL_PASSWORD: Final = "right"  # noqa: S105  the catcher's, made up
 METRICS_TOKEN: Final = "metrics-of-the-drill"  # noqa: S105  made up
 WEBHOOK_URL: Final = "https://drill.example.com/v1/stripe/webhook"
+STRIPE_BUDGET: Final = LimitKey(Channel.STRIPE, destination="api")
 STRIPE_SECRET: Final = "whsec_ZHJpbGwtZHJpbGwtZHJpbGwtZHJpbGw="  # noqa: S105  made up
 FOLDER: Final = Path(__file__).parent
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -154,6 +157,7 @@ class Installation:
         self._pool = await open_pool(self.postgres.dsn, connections_max=5, application="drill")
         self.set("POSTROOM_DATABASE_URL", self.postgres.dsn)
         async with transaction(self.pool) as conn:
+            await set_limit(conn, STRIPE_BUDGET, per_second=300, reason="time runs faster", set_by="drill")
             self.token, _ = await insert_token(conn, name="on-call", scopes=tuple(Scope))
             made = await endpoints.create_endpoint(
                 conn, tenant=TENANT, url=self.customer.url(), allow_private=True
