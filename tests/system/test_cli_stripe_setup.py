@@ -17,6 +17,7 @@ URL = "https://billing.example.com/v1/stripe/webhook"
 SECRETS = "POSTROOM_STRIPE__WEBHOOK_SECRETS"
 
 Setup = Callable[..., Awaitable[Ended]]
+SETUP = ("stripe", "setup")
 
 
 @pytest.fixture
@@ -41,11 +42,9 @@ def setup(dsn: str, tmp_path: Path, stand_in: StripeStandIn) -> Setup:
         "POSTROOM_STRIPE__MIRROR": "customer",
     }
 
-    async def call(*arguments: str, **more: str) -> Ended:
+    async def call(*arguments: str, command: tuple[str, ...] = SETUP, **more: str) -> Ended:
         given = {name: text for name, text in {**settings, **more}.items() if text}
-        return await asyncio.to_thread(
-            run, "postroom", "stripe", "setup", *arguments, home=tmp_path, settings=given
-        )
+        return await asyncio.to_thread(run, "postroom", *command, *arguments, home=tmp_path, settings=given)
 
     return call
 
@@ -150,3 +149,19 @@ async def test_a_secret_that_was_told_before_an_outage_is_told_on(
     assert "Run the same command again" in stopped.err
     [secret] = stand_in.endpoints.secrets.values()
     assert [kept["secret"] for kept in stopped.json["secrets"]] == [secret]
+
+
+async def test_the_doctor_of_the_shell_asks_stripe_and_what_it_says_mends_it(
+    setup: Setup, stand_in: StripeStandIn
+) -> None:
+    async def said() -> list[str]:
+        [secret] = stand_in.endpoints.secrets.values()
+        found = (await setup("--json", command=("doctor",), **{SECRETS: secret})).json
+        return [each["command"] for each in found if each["subject"] == "stripe"]
+
+    await setup()
+    assert await said() == [None]
+    stand_in.endpoints.disable(next(iter(stand_in.endpoints.kept)))
+    assert await said() == ["postroom stripe setup"]
+    await setup()
+    assert await said() == [None]

@@ -187,6 +187,9 @@ def _kept(endpoint: Endpoint, wish: Wish) -> Iterator[Step | Remark]:
         yield Change(endpoint, types, added, removed)
     if endpoint.secret not in wish.secrets:
         yield _secret_remark(endpoint, wish)
+    if endpoint.kind is Kind.THIN and wish.connect and not endpoint.connected:
+        text = f"thin endpoint {endpoint.id} gets no events of connected accounts: it has to be made anew"
+        yield Remark(text, f"{wish.command} --new-secret", wrong=True)
 
 
 def _secret_remark(endpoint: Endpoint, wish: Wish) -> Remark:

@@ -24,6 +24,7 @@ NOT_KEPT: Final = "not kept"
 UNKNOWN_TAG: Final = "postroom_unknown_types"
 """Types that Stripe refused for an endpoint, and which only the mirror wanted."""
 TAG_MAX: Final = 500
+CONNECTED: Final = "@accounts"
 _URL: Final = "webhook_endpoint.url"
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -40,7 +41,8 @@ class Kind(StrEnum):
 class Endpoint:
     """One as Stripe has it. `secret`: the fingerprint of its secret, if we made it and its secret was kept.
 
-    `api_version`: None where it has that of the account; thin events have none.
+    `api_version`: None where it has that of the account; thin events have none. `connected`: of thin events,
+    whether those of connected accounts come, too, which is for good.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Endpoint:
     live: bool
     secret: str | None = None
     unknown_types: frozenset[str] = frozenset()
+    connected: bool = False
 
     @property
     def path(self) -> str:
@@ -126,7 +129,7 @@ async def create_endpoint(
             "enabled_events": list(types),
             "webhook_endpoint": {"url": url},
             "include": ["webhook_endpoint.signing_secret", _URL],
-            **({"events_from": ["@self", "@accounts"]} if connected else {}),
+            **({"events_from": ["@self", CONNECTED]} if connected else {}),
             "metadata": metadata,
         }
         made = await _ask(api, "post", DESTINATIONS, parameters, idempotency_key=key)
@@ -200,7 +203,8 @@ def _endpoint(told: Mapping[str, Any]) -> Endpoint:
 
 def _destination(told: Mapping[str, Any]) -> Endpoint:
     url = (told.get("webhook_endpoint") or {}).get("url")
-    return Endpoint(kind=Kind.THIN, url=str(url), api_version=None, **_common(told))
+    connected = CONNECTED in (told.get("events_from") or ())
+    return Endpoint(kind=Kind.THIN, url=str(url), api_version=None, connected=connected, **_common(told))
 
 
 def _common(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -312,6 +312,19 @@ async def test_an_outage_is_waited_for_and_the_same_endpoint_is_made_once(
     assert here.kinds == [(PINNED, URL), ("thin", URL)]
 
 
+async def test_thin_events_of_connected_accounts_need_a_destination_that_is_made_anew(
+    here: Installation, stand_in: StripeStandIn
+) -> None:
+    await here.run()
+    here.change(connect=True)
+    plan, _ = await here.run()
+    assert [(each.wrong, each.command) for each in plan.remarks] == [
+        (True, "postroom stripe setup --new-secret")
+    ]
+    await here.run(new_secret=True)
+    assert (await here.run())[0] == Plan((), ())
+
+
 async def test_an_endpoint_whose_answer_was_lost_is_made_once_and_its_secret_kept(
     here: Installation, stand_in: StripeStandIn
 ) -> None:
