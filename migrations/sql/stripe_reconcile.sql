@@ -1,9 +1,9 @@
--- How far what Stripe has was compared with what came in, and how far the first load of all objects is.
+-- How far what Stripe has was compared with what came in, and how far the first load of all objects is. May be run again.
 
 -- One row an account of the settings. `cursor_at`: of what Stripe created before, nothing is missing that was created
 -- since `began_at`; null without an API key. `missed`: events that no webhook brought, ever. `usual_gap_s`: the longest
 -- time without an event that was seen, halved every 14 days, while it was `watched_at` or later.
-create table postroom.stripe_reconcile (
+create table if not exists postroom.stripe_reconcile (
     account text primary key check (length(account) between 1 and 40),
     live boolean not null,
     began_at timestamptz not null,
@@ -20,7 +20,7 @@ create table postroom.stripe_reconcile (
 );
 
 -- One row an account and type of object. `after`: the last object that was stored; null before the first page.
-create table postroom.stripe_load (
+create table if not exists postroom.stripe_load (
     account text not null check (length(account) between 1 and 40),
     live boolean not null,
     type text not null,

@@ -1,5 +1,5 @@
--- Who wants no more mail of one category from one tenant. Mail without a category ignores it.
-create table postroom.unsubscribed (
+-- Who wants no more mail of one category from one tenant. Mail without a category ignores it. May be run again.
+create table if not exists postroom.unsubscribed (
     address text not null check (address = lower(address) and length(address) between 3 and 320),
     tenant text not null,
     category text not null,
