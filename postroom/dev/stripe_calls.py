@@ -125,7 +125,7 @@ class Calls:
     async def _do(self, change: Change) -> tuple[int, dict[str, Any]]:
         await self._held_at(Moment.DURING)
         if (code := self.declines.get(change.path)) is not None:
-            return 402, _error("card_error", f"Your card was declined: '{code}'.", code)
+            return 402, _error("card_error", f"This cannot be done: {change.params}", code)
         parts = change.path.split("/")[2:]
         if change.method == "DELETE":
             answer = self._delete(parts[-1])

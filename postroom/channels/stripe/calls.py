@@ -177,7 +177,7 @@ class StripeCallAdapter:
             if code == "idempotency_key_in_use":
                 reason = "Stripe still works on an earlier attempt"
                 return Deferred(Wait.DESTINATION_FULL, reason, after_s=failed.after_s or IN_PROGRESS_S)
-            return RetryLater(_told(failed, code), after_s=failed.after_s, code=code, trip=Trip.NO)
+            return RetryLater(self._told(failed, code), after_s=failed.after_s, code=code, trip=Trip.NO)
         if failed.our_fault and failed.status != 401:
             await self._breakers.went_well(attempt.call.via)
             return await self._refused(attempt, failed, code)
@@ -199,9 +199,21 @@ class StripeCallAdapter:
             return Delivered("404", "it was gone already, as an earlier attempt wanted")
         async with self._pool.acquire() as conn:
             await call_store.renew_call(conn, attempt.message_id, key_no=begun.key_no, told=failed.replayed)
-        reason = f"{ours} (HTTP {failed.status})" if ours else _told(failed, code)
+        reason = f"{ours} (HTTP {failed.status})" if ours else self._told(failed, code)
         cause = Cause.OURS if ours or failed.status == 403 else Cause.PERMANENT
         return Rejected(reason, code=code, cause=cause)
+
+    def _told(self, failed: Failed, code: str) -> str:
+        """For people. Quoted, so that dead letters of one code are one group. Stripe's text may repeat what
+        was sent: where payloads are encrypted, it is left out."""
+        error = failed.error
+        request_id = (error.request_id if error is not None else None) or "?"
+        reason = f"Stripe refused it: HTTP {failed.status} {code}, request '{request_id}'"
+        text = error.user_message if error is not None and self._keyring.current is None else None
+        if not text:
+            return reason
+        said = _QUOTED.sub("…", remove_secrets(text))[:MESSAGE_MAX].replace('"', "'")
+        return f'{reason}: "{said}"'
 
 
 def _key(claim: Claim, begun: Begun) -> str:
@@ -233,12 +245,3 @@ def _code(failed: Failed) -> str:
     code = getattr(told, "code", None)
     kind = getattr(told, "type", None)
     return str(code or (kind if kind == "idempotency_error" else None) or failed.status or "connection")[:100]
-
-
-def _told(failed: Failed, code: str) -> str:
-    """For people. Quoted, so that dead letters of one code are one group; what was sent is in the payload."""
-    error = failed.error
-    request_id = (error.request_id if error is not None else None) or "?"
-    text = _QUOTED.sub("…", remove_secrets((error.user_message if error is not None else None) or ""))
-    said = text[:MESSAGE_MAX].replace('"', "'")
-    return f"Stripe refused it: HTTP {failed.status} {code}, request '{request_id}': \"{said}\""
