@@ -27,6 +27,7 @@ from postroom.channels.stripe.client import StripeApi
 from postroom.channels.stripe.current import CurrentObjects
 from postroom.channels.stripe.effects import Effects
 from postroom.channels.stripe.ingest import Ingest
+from postroom.channels.stripe.load import Load
 from postroom.channels.stripe.loader import load_effects
 from postroom.channels.stripe.processor import StripeAdapter
 from postroom.channels.stripe.reconcile import Reconcile
@@ -59,6 +60,7 @@ class Services:
     adapters: Mapping[Channel, Adapter]
     stripe_ingest: Ingest
     stripe_reconcile: Reconcile
+    stripe_load: Load
     keyring: Keyring
     sources: Sources
 
@@ -160,6 +162,14 @@ async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExi
             backfill=Backfill(pool=pool, apis=apis, ingest=ingest, circuits=circuits, clock=clock),
             effects=effects,
             clock=clock,
+        ),
+        stripe_load=Load(
+            pool=pool,
+            settings=settings.stripe,
+            apis=apis,
+            circuits=circuits,
+            clock=clock,
+            keyring=keyring,
         ),
         keyring=keyring,
         sources=sources,

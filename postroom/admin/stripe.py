@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection, Transactions
 from postroom.base.errors import Conflict, Unavailable
 from postroom.base.stripe_account import OWN_ACCOUNT
-from postroom.channels.stripe import call_store
+from postroom.channels.stripe import call_store, load_progress
 from postroom.channels.stripe import reprocess as event
 from postroom.channels.stripe.backfill import Backfill, Backfilled, Refused, Told, Waits
 from postroom.channels.stripe.client import EventQuery
@@ -86,6 +87,16 @@ async def backfill(
         raise
     await ended()
     return done
+
+
+async def load(
+    conn: Connection, *, account: str, live: bool, types: Sequence[str], again: bool, actor: Actor
+) -> int:
+    """Ask for all objects of these types. Returns: how many were not asked for yet; 0: nothing is changed."""
+    asked = await load_progress.begin(conn, account=account, live=live, types=types, again=again)
+    if asked:
+        await record(conn, actor, "stripe.load", account=account, types=asked, again=again)
+    return asked
 
 
 async def set_up(

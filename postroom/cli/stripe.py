@@ -17,7 +17,7 @@ from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.channels.stripe.backfill import Backfilled, Refused
 from postroom.channels.stripe.client import EventQuery
 from postroom.channels.stripe.event import split_account
-from postroom.cli import stripe_setup
+from postroom.cli import stripe_load, stripe_setup
 from postroom.cli.output import JsonFlag, confirm, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
 from postroom.cli.times import HINT, parse_moment, parse_since
@@ -44,6 +44,7 @@ _AGAIN_EXAMPLES: Final = examples("postroom stripe reprocess 0198c5e2-7b1c-7cc3-
 
 
 group.command(epilog=stripe_setup.EXAMPLES)(stripe_setup.setup)
+group.command(epilog=stripe_load.EXAMPLES)(stripe_load.load)
 
 
 class BackfillStopped(PostroomError):

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 
 from postroom.dev.stripe_calls import Calls
 from postroom.dev.stripe_endpoints import Endpoints
+from postroom.dev.stripe_lists import list_page
 
 PAGE_MAX: Final = 100
 REQUESTS_KEPT_MAX: Final = 10_000
@@ -226,12 +227,17 @@ class StripeStandIn:
 
     async def _retrieve(self, request: web.Request) -> web.Response:
         found = self.objects.get(request.path) or self.objects.get(request.path.rpartition("/")[2])
+        if found is None and (listed := list_page(self.objects.values(), request.path, request.query)):
+            page, status = listed
+            return web.json_response(page, status=status)
         if found is None:
             return _no_such(f"No such object: {request.path}")
         return web.json_response(_page(found, request.query) if found.get("object") == "list" else found)
 
     async def _list_subscriptions(self, request: web.Request) -> web.Response:
         """Of one customer, newest first; those that have ended with `status=all` only."""
+        if "customer" not in request.query:
+            return await self._retrieve(request)
         customer, ended = request.query["customer"], request.query.get("status") == "all"
         if customer not in self.objects:
             return _no_such(f"No such customer: '{customer}'", status=400)

@@ -13,6 +13,7 @@ from postroom.channels.exports import store as exports
 from postroom.channels.stripe import call_store
 from postroom.channels.stripe import store as stripe
 from postroom.channels.stripe.access_job import access_job
+from postroom.channels.stripe.load import load_job
 from postroom.channels.stripe.reconcile import reconcile_job
 from postroom.channels.webhooks.endpoints import unpark_stragglers
 from postroom.metrics.throughput import sample_throughput
@@ -83,6 +84,7 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         encryption_job(pool=pool, keyring=services.keyring),
         recovery_job(pool=pool),
         reconcile_job(services.stripe_reconcile),
+        load_job(services.stripe_load),
         access_job(
             pool=pool, keyring=services.keyring, grace=timedelta(days=services.settings.stripe.grace_days)
         ),

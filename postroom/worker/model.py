@@ -21,6 +21,7 @@ JOB_NAMES: Final = (
     "sealing",
     "recovery",
     "stripe-reconcile",
+    "stripe-load",
     "stripe-access",
 )
 """Every job; `postroom.jobs.catalog` builds exactly these."""

@@ -22,6 +22,7 @@ JOBS = (
     "sealing",
     "recovery",
     "stripe-reconcile",
+    "stripe-load",
     "stripe-access",
     "jobs-runner",
 )
