@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "sessions": "Who is signed in to the console; end a session.",
     "suppression": "Addresses that are never emailed.",
     "unsubscribe": "Who has unsubscribed from a category of mail.",
+    "template": "Mail templates: preview, send a test, check.",
     "encryption": "Payloads encrypted at rest (POSTROOM_ENCRYPTION__KEYS).",
     "audit": "The audit trail: who changed or looked at what.",
     "erase": "Empty every message that contains this address, and what else holds it.",

@@ -1,8 +1,8 @@
 """Templates on disk: which names there are, and how one becomes subject, text and HTML.
 
-A template is three files, `<name>.subject`, `<name>.txt` and `<name>.mjml`; the operator's folder
-is looked at first, then the shipped one. Jinja comes first and MJML second, so that a template may
-loop over columns and rows; MJML takes 40 µs.
+A template is `<name>.subject`, `<name>.mjml` and, unless its text is to be taken from the HTML, `<name>.txt`;
+the operator's folder is looked at first, then the shipped one. Jinja comes first and MJML second, so that a
+template may loop over columns and rows; MJML takes 40 µs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from postroom.channels.email.template_version import (
     TemplateVersion,
     read_version,
 )
+from postroom.channels.email.text_of_html import text_of
 
 SHIPPED = Path(__file__).parent / "templates"
-KINDS = ("subject", "txt", "mjml")
+REQUIRED = ("subject", "mjml")
+KINDS = (*REQUIRED, "txt")
 GIVEN_KEPT_MAX = 20
 OUTPUT_CHARACTERS_MAX = 1_000_000
 SUBJECT_CHARACTERS_MAX = 500
@@ -55,18 +57,18 @@ class TemplateFolders:
         self.folders = (*((own,) if own else ()), SHIPPED)
 
     def has(self, name: str) -> bool:
-        """Whether all three files are there, each in either folder."""
+        """Whether its files are there, each in either folder."""
         return bool(_NAME.fullmatch(name)) and all(
-            any((folder / f"{name}.{kind}").is_file() for folder in self.folders) for kind in KINDS
+            any((folder / f"{name}.{kind}").is_file() for folder in self.folders) for kind in REQUIRED
         )
 
     def fault_of(self, name: str) -> str:
         """Why `has` says no: which files are missing, or which names there are."""
         shown = f"template {name[:100]!r}"
-        files = [f"{name}.{kind}" for kind in KINDS] if _NAME.fullmatch(name) and name[0] != "_" else []
-        missing = [file for file in files if not any((folder / file).is_file() for folder in self.folders)]
-        if len(missing) < len(files):
-            return f"{shown} lacks {', '.join(missing)}"
+        kinds = KINDS if _NAME.fullmatch(name) and name[0] != "_" else ()
+        missing = [kind for kind in kinds if not any((f / f"{name}.{kind}").is_file() for f in self.folders)]
+        if len(missing) < len(kinds):
+            return f"{shown} lacks {', '.join(f'{name}.{kind}' for kind in missing if kind in REQUIRED)}"
         return f"{shown} is unknown; known are {', '.join(self.names())}"
 
     def names(self) -> list[str]:
@@ -113,8 +115,9 @@ class Templates:
                 raise TemplateFailed(
                     f"template {name}: the subject has {len(subject)} characters, not 1 to 500"
                 )
-            text = self._fill(version.text, f"{name}.txt", data)
             html = mrml.to_html(self._fill(version.html, f"{name}.mjml", data)).content
+            own_text = f"{name}.txt"
+            text = self._fill(version.text, own_text, data) if own_text in version.files else text_of(html)
         except (TemplateError, SecurityError) as error:
             where = "" if isinstance(error, TemplateNotFound) else _where(error)
             raise TemplateFailed(f"template {name}: {where}{error.message}") from None
