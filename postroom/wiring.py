@@ -31,6 +31,7 @@ from postroom.channels.stripe.load import Load
 from postroom.channels.stripe.loader import load_effects
 from postroom.channels.stripe.processor import StripeAdapter
 from postroom.channels.stripe.reconcile import Reconcile
+from postroom.channels.stripe.refresh import CustomerRefresh
 from postroom.channels.stripe.routes_file import Checks
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.encryption.keyring import Keyring, keyring_of
@@ -61,6 +62,7 @@ class Services:
     stripe_ingest: Ingest
     stripe_reconcile: Reconcile
     stripe_load: Load
+    stripe_refresh: CustomerRefresh
     keyring: Keyring
     sources: Sources
 
@@ -137,11 +139,12 @@ async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExi
     adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring, calls=calls)
     sources = Sources(pool=pool, clock=clock, keyring=keyring)
     apis = StripeApi.for_all(settings.stripe, pool=pool, clock=clock)
+    current = CurrentObjects(apis=apis, circuits=circuits)
     stripe = StripeAdapter(
         pool=pool,
         settings=settings.stripe,
         clock=clock,
-        current=CurrentObjects(apis=apis, circuits=circuits),
+        current=current,
         effects=effects,
         keyring=keyring,
         sources=sources,
@@ -170,6 +173,9 @@ async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExi
             circuits=circuits,
             clock=clock,
             keyring=keyring,
+        ),
+        stripe_refresh=CustomerRefresh(
+            pool=pool, settings=settings.stripe, current=current, keyring=keyring, clock=clock
         ),
         keyring=keyring,
         sources=sources,

@@ -59,6 +59,8 @@ begin
                 ('stripe_call',             'rawd', 'rw',   'r', ''),
                 ('stripe_access',           'rawd', 'r',    '',  ''),
                 ('stripe_access_state',     'rw',   '',     '',  ''),
+                ('stripe_refresh',          'rwd',  '',     '',  ''),
+                ('stripe.customer_refresh', 'r',    'r',    'r', ''),
                 ('stripe.customer_access',  'r',    'r',    'r', ''),
                 -- what goes out
                 ('email_accepted',          'ra',   '',     '',  ''),
@@ -95,6 +97,7 @@ begin
                 -- publishing; these run as the owner
                 ('publish',                 'X',    'X',    '',  'X'),
                 ('publish_many',            'X',    'X',    '',  'X'),
+                ('refresh_customer',        '',     'X',    '',  'X'),
                 -- upkeep; these run as the owner
                 ('make_attempt_partitions', 'X',    '',     '',  ''),
                 ('drop_attempt_partitions', 'X',    '',     '',  ''),

@@ -19,6 +19,7 @@ class Scope(StrEnum):
     JOBS_RUN = "jobs:run"
     EVENTS_WRITE = "events:write"
     METRICS_READ = "metrics:read"
+    ACCESS_READ = "access:read"
     ENDPOINTS_WRITE = "endpoints:write"
     CIRCUITS_WRITE = "circuits:write"
     CHANNELS_WRITE = "channels:write"

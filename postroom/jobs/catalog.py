@@ -15,6 +15,8 @@ from postroom.channels.stripe import store as stripe
 from postroom.channels.stripe.access_job import access_job
 from postroom.channels.stripe.load import load_job
 from postroom.channels.stripe.reconcile import reconcile_job
+from postroom.channels.stripe.refresh import refresh_job
+from postroom.channels.stripe.refresh_store import prune_refreshes
 from postroom.channels.webhooks.endpoints import unpark_stragglers
 from postroom.metrics.throughput import sample_throughput
 from postroom.outbox.encryption_job import encryption_job
@@ -58,6 +60,9 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
     async def prune_audit(conn: Connection, limit: int) -> int:
         return await audit.prune(conn, days=keep.audit_days, batch_max=limit)
 
+    async def prune_requests(conn: Connection, limit: int) -> int:
+        return await prune_refreshes(conn, batch_max=limit)
+
     async def sample() -> int:
         return await sample_throughput(pool)
 
@@ -76,6 +81,7 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
                 prune_bodies,
                 prune_events,
                 prune_calls,
+                prune_requests,
                 prune_mail_templates,
                 prune_audit,
             ),
@@ -85,6 +91,7 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         recovery_job(pool=pool),
         reconcile_job(services.stripe_reconcile),
         load_job(services.stripe_load),
+        refresh_job(services.stripe_refresh, wakeup=parts.wakeup),
         access_job(
             pool=pool, keyring=services.keyring, grace=timedelta(days=services.settings.stripe.grace_days)
         ),

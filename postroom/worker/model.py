@@ -22,6 +22,7 @@ JOB_NAMES: Final = (
     "recovery",
     "stripe-reconcile",
     "stripe-load",
+    "stripe-refresh",
     "stripe-access",
 )
 """Every job; `postroom.jobs.catalog` builds exactly these."""

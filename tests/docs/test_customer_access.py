@@ -28,6 +28,7 @@ async def test_an_application_asks_at_login(dsn: str, pool: Pool, tmp_path: Path
         place = parts.netloc.rpartition("@")[2]
         conn = await asyncpg.connect(urlunsplit(parts._replace(netloc=f"shop:shop@{place}")))
         rows = await conn.fetch((SAMPLES / "login.sql").read_text(), "cus_1")
+        assert await conn.fetchrow((SAMPLES / "refreshed.sql").read_text(), "cus_1", rows[0]["as_of"]) is None
         await conn.close()
     finally:
         await run_sql(dsn, "drop owned by shop; drop role shop")

@@ -23,6 +23,7 @@ JOBS = (
     "recovery",
     "stripe-reconcile",
     "stripe-load",
+    "stripe-refresh",
     "stripe-access",
     "jobs-runner",
 )

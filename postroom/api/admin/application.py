@@ -10,6 +10,7 @@ from postroom.api.admin import (
     audit,
     channels,
     circuits,
+    customers,
     dead_letters,
     endpoints,
     erasures,
@@ -43,6 +44,7 @@ ROUTERS: Final = (
     unsubscribes.router,
     erasures.router,
     audit.router,
+    customers.router,
 )
 
 

@@ -188,9 +188,10 @@ class StripeApi:
         """A thin event with its data. Stripe has it for 30 days."""
         return await self._fetch(f"{THIN_EVENTS}/{quote(event.id, safe='')}", event)
 
-    async def fetch_list(self, event: Event, url: str, after: str) -> Fetched:
-        """What follows in a list inside the event's object."""
-        return await self._fetch(url, event, {"limit": PAGE_MAX, "starting_after": after})
+    async def fetch_list(self, event: Event, url: str, after: str | None) -> Fetched:
+        """What follows in a list, such as one inside the event's object; None: from its begin."""
+        place = {} if after is None else {"starting_after": after}
+        return await self._fetch(url, event, {"limit": PAGE_MAX, **place})
 
     async def send(
         self,

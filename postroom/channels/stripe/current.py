@@ -55,7 +55,7 @@ def is_ours(answer: Unfetched) -> bool:
     return not isinstance(answer, Deferred) and answer.cause is Cause.OURS
 
 
-async def _ask_for_list(url: str, after: str, api: StripeApi, event: Event) -> Fetched:
+async def _ask_for_list(url: str, after: str | None, api: StripeApi, event: Event) -> Fetched:
     return await api.fetch_list(event, url, after)
 
 
@@ -87,6 +87,21 @@ class CurrentObjects:
                 return event
             case _:
                 return told
+
+    async def fetch_list(self, event: Event, url: str) -> dict[str, Any] | Gone | Unfetched:
+        """A list of the event's account, and the lists inside its items, each to its end or `ITEMS_MAX`."""
+        page = await self._behind_breaker(event, partial(_ask_for_list, url, None))
+        if not isinstance(page, Current):
+            return page
+        whole = await self.complete_lists(event, {**page.data, "url": url})
+        if isinstance(whole, Unfetched):
+            return whole
+        for place, item in enumerate(whole["data"]):
+            completed = await self.complete_lists(event, item)
+            if isinstance(completed, Unfetched):
+                return completed
+            whole["data"][place] = completed
+        return whole
 
     async def complete_lists(self, event: Event, object: dict[str, Any]) -> dict[str, Any] | Unfetched:
         """The object with its lists to their ends; itself where none is cut, or the key may not read them."""

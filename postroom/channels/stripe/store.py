@@ -184,9 +184,10 @@ async def upsert_objects(conn: Connection, rows: Sequence[ObjectRow], keyring: K
     )
 
 
-async def mark_deleted(conn: Connection, *, event: Event, as_of: datetime) -> None:
-    """Note that Stripe has the object no longer; its last known state is kept."""
-    await conn.execute(_MARK_DELETED, event.account_key, event.object_id, as_of)
+async def mark_deleted(conn: Connection, *, event: Event, as_of: datetime) -> bool:
+    """Note that Stripe has the object no longer; its last state is kept. Returns: whether there is one."""
+    done: str = await conn.execute(_MARK_DELETED, event.account_key, event.object_id, as_of)
+    return done != "UPDATE 0"
 
 
 async def mark_events(conn: Connection, ended: Sequence[tuple[UUID, EventState]]) -> None:
