@@ -25,7 +25,7 @@ PAGE = Page(
             Stat(
                 "Dead letters",
                 'max(outbox_queue_messages{status="dead"})',
-                "Emails, webhooks and exports that were given up.",
+                "Emails, webhooks, exports and calls to Stripe that were given up.",
                 red_from=1,
             ),
             Stat(

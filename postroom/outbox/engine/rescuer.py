@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Final
 
 from postroom.base.db import Pool, transaction
@@ -10,7 +11,7 @@ from postroom.base.log import get_logger
 from postroom.outbox import store
 from postroom.outbox.model import Abandoned, Channel
 from postroom.outbox.policy import settle
-from postroom.resilience.backoff import Backoff
+from postroom.resilience.backoff import Backoff, Exponential
 from postroom.worker import store as workers
 from postroom.worker.heartbeat import WORKER_TTL_S, Worker
 
@@ -19,6 +20,8 @@ log = get_logger(__name__)
 BATCH_MAX: Final = 1_000
 SWEEP_BLOCKS_MAX: Final = 1_000
 """How much of the deliveries one run looks through for claims that were not noted: some milliseconds."""
+UNKNOWN: Final = Exponential(attempts_max=12)
+"""Of a channel that only a newer version knows: what its dead runner held is freed all the same."""
 MAY_BE_SENT: Final = "the worker that held it died; it may have been sent"
 
 
@@ -32,10 +35,10 @@ class Rescuer:
     hold, however much is open. Does not promise: to find soon what a runner of an earlier version held.
     """
 
-    def __init__(self, *, pool: Pool, worker: Worker, backoffs: dict[Channel, Backoff]) -> None:
+    def __init__(self, *, pool: Pool, worker: Worker, backoffs: Mapping[Channel, Backoff]) -> None:
         self._pool = pool
         self._worker = worker
-        self._backoffs = backoffs
+        self._backoffs = {channel.value: backoff for channel, backoff in backoffs.items()}
         self._next_block = 0
 
     @property
@@ -79,7 +82,7 @@ class Rescuer:
                     settle(
                         Abandoned(),
                         attempts=claim.attempts,
-                        backoff=self._backoffs[Channel(claim.channel)],
+                        backoff=self._backoffs.get(claim.channel, UNKNOWN),
                         jitter=random.random(),  # noqa: S311  jitter, not a secret
                     ),
                     0,

@@ -148,3 +148,21 @@ async def test_a_dead_worker_leaves_nothing_behind(dsn: str, pool: Pool, noted: 
     assert await pool.fetchval("select count(*) from postroom.claim_batch") == 0
     assert await pool.fetchval("select array_agg(id) from postroom.worker") == [other.worker.id]
     assert await other.drain() == 5
+
+
+async def test_what_is_of_a_channel_that_only_newer_runners_know_is_freed_with_the_rest(
+    dsn: str, pool: Pool
+) -> None:
+    """In a rolling upgrade. It failed the job, and with it the rescue of everything else that was held."""
+    engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.STRIPE_API)).start()
+    await pool.execute(
+        """select postroom.publish('stripe_api', '{"method": "POST", "path": "/v1/refunds"}')"""
+    )
+    await engine.claim()
+    await pool.execute("update postroom.delivery set started_no = claim_no")
+    await engine.travel(60)
+    older = Rescuer(pool=pool, worker=engine.worker, backoffs={Channel.EMAIL: AT_ONCE})
+    assert await older.rescue() == 1
+    row = await pool.fetchrow("select state, attempts, worker from postroom.delivery")
+    assert row is not None
+    assert tuple(row) == ("retry", 1, None)

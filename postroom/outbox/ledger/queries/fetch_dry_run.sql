@@ -33,7 +33,8 @@ select m.channel, m.destination, m.count, m.message_id, m.reason, m.letters, m.r
 from (select count(*) as scanned from scanned) one
 left join most m on true
 left join postroom.endpoint e on e.id = m.endpoint_id
--- The engine's names: one breaker for all mail, one for Stripe, else one a destination.
+-- One breaker for all mail, one for Stripe's API, else one a destination.
 left join postroom.circuit c on c.name = case when m.channel in ('email', 'stripe') then m.channel
+    when m.channel = 'stripe_api' then 'stripe'
     else m.channel || ':' || m.destination end
 order by m.count desc, m.destination
