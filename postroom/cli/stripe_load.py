@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
@@ -98,7 +99,7 @@ async def _planned(session: Session, account: str, types: Sequence[str] | None) 
     wanted = _wanted(session, account, types)
     live = session.settings.stripe.by_name()[account].live
     known = {each.type: each for each in await list_types(session.conn, account=account, live=live)}
-    at = await session.conn.fetchval("select now()")
+    at = datetime.now(UTC)
     fresh = {name: TypeLoad(account, live, name, None, 0, at, None, None) for name in wanted}
     return [known.get(name, row) for name, row in fresh.items()]
 
