@@ -18,6 +18,7 @@ from postroom.api.context import Context
 from postroom.api.http.body_limit import BodyLimit
 from postroom.api.http.error_handlers import error_handlers
 from postroom.api.http.middleware import RequestScope
+from postroom.api.intake.email_events import EMAIL_EVENTS_ROUTE
 from postroom.api.intake.event_intake import EventIntake
 from postroom.api.intake.events import BODY_BYTES_MAX, publish_events
 from postroom.api.intake.stripe_webhook import StripeWebhook
@@ -26,6 +27,7 @@ from postroom.api.openapi import openapi
 from postroom.api.probes.health import health_routes
 from postroom.api.probes.metrics import metrics
 from postroom.base.migrate import read_schema
+from postroom.channels.email.events.intake import EmailEvents
 from postroom.console.routes import console_routes
 from postroom.health.readiness import Readiness
 from postroom.metrics.gauges import GaugeReader
@@ -55,6 +57,7 @@ def create_app(*, services: Services, more_routes: Sequence[BaseRoute] = ()) -> 
             ),
             Route(EVENTS_PATH, publish_events, methods=["POST"]),
             UNSUBSCRIBE_ROUTE,
+            EMAIL_EVENTS_ROUTE,
             *health_routes(),
             Route("/metrics", metrics),
             Route("/", _front_page),
@@ -117,6 +120,7 @@ def _context(services: Services) -> Context:
         gauges=GaugeReader(pool=pool, clock=clock),
         host=HostReader(settings=services.settings, clock=clock),
         verifier=TokenVerifier(pool=pool, clock=clock, keyring=services.keyring),
+        email_events=EmailEvents(settings=services.settings.email, clock=clock),
         intake=EventIntake(pool=pool, keyring=services.keyring),
         keyring=services.keyring,
         started_s=clock.monotonic(),

@@ -19,6 +19,7 @@ from postroom.base.secret_rules import DATABASE_URL, without_login
 from postroom.base.setting_files import SettingFiles, watch_files
 from postroom.base.settings import Settings, load_settings
 from postroom.channels.email.adapter import EmailAdapter
+from postroom.channels.email.events.intake import EVENT_SECRETS
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.storage import open_storage
 from postroom.channels.stripe.backfill import Backfill
@@ -212,6 +213,8 @@ async def _replace_secrets(services: Services, fresh: Settings) -> None:
     services.keyring.replace(keyring_of(fresh.encryption, services.clock))
     settings.encryption, settings.email.url = fresh.encryption, fresh.email.url
     settings.email.unsubscribe_secrets = fresh.email.unsubscribe_secrets
+    for name in EVENT_SECRETS.values():
+        setattr(settings.email, name, getattr(fresh.email, name))
     settings.exports.options, settings.metrics_token = fresh.exports.options, fresh.metrics_token
     # Who needs these reads them from the settings each time.
     settings.database_url, settings.oidc.client_secret = fresh.database_url, fresh.oidc.client_secret

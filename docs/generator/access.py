@@ -45,6 +45,7 @@ OPEN: Final = tuple(
         ("GET", "/readyz"),
         ("GET", "/readyz/{check}"),
         ("POST", "/v1/stripe/webhook"),
+        ("POST", "/v1/email/events/{provider}"),
         ("GET", "/unsubscribe"),
         ("POST", "/unsubscribe"),
         ("GET", "/console/sign-in"),
@@ -56,7 +57,8 @@ OPEN: Final = tuple(
         ("GET", "/console/static/{version}/{name}"),
     )
 )
-"""Routes for whoever comes. Stripe's webhook asks for Stripe's signature, `/unsubscribe` for our link."""
+"""Routes for whoever comes. Stripe's webhook asks for Stripe's signature, email events for their provider's,
+`/unsubscribe` for our link."""
 
 
 def matrix() -> list[Access]:

@@ -65,6 +65,7 @@ begin
                 -- what goes out
                 ('email_accepted',          'ra',   '',     '',  ''),
                 ('email_template',          'rawd', 'r',    'r', ''),
+                ('email_event',             'r',    'ra',   '',  ''),
                 ('suppression',             'r',    'rawd', '',  ''),
                 ('unsubscribed',            'r',    'rad',  '',  ''),
                 ('endpoint',                'rw',   'rawd', '',  ''),

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from postroom.admin.request_context import RequestContext
 from postroom.api.http.http_metrics import HttpMetrics
 from postroom.api.intake.event_intake import EventIntake
+from postroom.channels.email.events.intake import EmailEvents
 from postroom.metrics.host import HostReader
 
 
@@ -20,6 +21,7 @@ class Context(RequestContext):
 
     host: HostReader
     intake: EventIntake
+    email_events: EmailEvents
     started_s: float
     http_metrics: HttpMetrics = field(default_factory=HttpMetrics)
 

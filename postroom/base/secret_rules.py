@@ -39,6 +39,21 @@ RULES: Final[Mapping[str, SecretRule]] = {
     "POSTROOM_STRIPE__API_KEY": SecretRule("make a restricted key: https://dashboard.stripe.com/apikeys"),
     "POSTROOM_EMAIL__URL": SecretRule("the password is the mail server's", least=4, in_url=True),
     "POSTROOM_EMAIL__UNSUBSCRIBE_SECRETS": SecretRule("make one: openssl rand -hex 24", several=True),
+    "POSTROOM_EMAIL__EVENTS_SENDGRID_KEYS": SecretRule(
+        "take the verification key from SendGrid's Event Webhook settings", several=True
+    ),
+    "POSTROOM_EMAIL__EVENTS_MAILGUN_KEYS": SecretRule(
+        "take the HTTP webhook signing key from Mailgun's API security page", several=True
+    ),
+    "POSTROOM_EMAIL__EVENTS_POSTMARK_LOGINS": SecretRule(
+        "make one: echo postmark:$(openssl rand -hex 24)", least=24, several=True
+    ),
+    "POSTROOM_EMAIL__EVENTS_RESEND_SECRETS": SecretRule(
+        "take it from the webhook's page at Resend", least=24, prefix="whsec_", several=True
+    ),
+    "POSTROOM_EMAIL__EVENTS_BREVO_LOGINS": SecretRule(
+        "make one: echo brevo:$(openssl rand -hex 24)", least=24, several=True
+    ),
     "POSTROOM_ENCRYPTION__KEYS": SecretRule(
         "make one: postroom encryption new-key NAME", least=46, several=True
     ),

@@ -82,6 +82,18 @@ class EmailSettings(BaseModel):
     """Where receivers reach this API, such as `https://mail.shop.example`: for mails that have a category."""
     unsubscribe_secrets: SecretStr | None = None
     """What those links are made with, comma-separated: the first makes new ones, all are believed."""
+    events_ses_topics: Annotated[tuple[str, ...], NoDecode] = ()
+    """ARNs of the SNS topics by which SES tells its events, comma-separated. See the page on email events."""
+    events_sendgrid_keys: SecretStr | None = None
+    """Verification keys of SendGrid's signed event webhook, comma-separated, as are the following four."""
+    events_mailgun_keys: SecretStr | None = None
+    """Mailgun's HTTP webhook signing key."""
+    events_postmark_logins: SecretStr | None = None
+    """`user:password` that Postmark sends."""
+    events_resend_secrets: SecretStr | None = None
+    """`whsec_…` of Resend's webhook."""
+    events_brevo_logins: SecretStr | None = None
+    """`user:password` that Brevo sends."""
     templates_dir: Path | None = None
     """Your own templates; they take precedence over the shipped ones."""
     connections_max: int = Field(default=8, ge=1, le=100)
@@ -98,6 +110,13 @@ class EmailSettings(BaseModel):
     """A PEM file of further certificate authorities to trust."""
 
     model_config = {"populate_by_name": True}
+
+    @field_validator("events_ses_topics", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
 
 
 class WebhookSettings(BaseModel):
@@ -346,8 +365,8 @@ def _texts(settings: Settings) -> dict[str, str]:
         field = inner or outer
         value = getattr(model, field)
         if field in model.model_fields_set and value is not None:
-            several = value.values() if isinstance(value, dict) else value
-            secrets = several if RULES[name].several else (value,)
+            secrets = value.values() if isinstance(value, dict) else value
+            secrets = secrets if isinstance(value, (dict, tuple)) else (value,)
             texts[name] = ",".join(
                 each if isinstance(each, str) else each.get_secret_value() for each in secrets
             )

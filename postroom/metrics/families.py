@@ -12,6 +12,8 @@ from typing import Final, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from postroom.channels.email.events.intake import TALLY
+from postroom.channels.email.events.model import UNMATCHED, Kind, Provider
 from postroom.channels.stripe.drift import EndpointStatus
 from postroom.metrics.gauges import Gauges
 from postroom.metrics.roles import Privilege, Process
@@ -81,6 +83,16 @@ def _contract_outcomes(gauges: Gauges) -> Iterator[Metric]:
         "Stripe events, by outcome; error is a refused signature or an attempt that failed.",
         ["outcome"],
         _tally(gauges, "stripe_outcome", STRIPE_OUTCOMES),
+    )
+    told = {
+        (provider.value, kind): float(gauges.tallies.get((TALLY, f"{provider} {kind}"), 0))
+        for provider, kind in product(Provider, (*Kind, UNMATCHED))
+    }
+    yield _counter(
+        "postroom_email_events",
+        "What providers told of mails, each event once; unmatched is of no mail that is in the ledger.",
+        ["provider", "kind"],
+        told,
     )
     opened = float(gauges.tallies.get(("circuit_open", "stripe"), 0))
     yield _counter("stripe_webhook_circuit_open", "Openings of the breaker stripe.", [], {(): opened})

@@ -176,3 +176,16 @@ def test_every_example_of_a_database_url_names_its_sslmode() -> None:
     urls = [(page, url) for page in pages if page.is_file() for url in told.findall(page.read_text())]
     assert len(urls) >= 3, urls
     assert [each for each in urls if "sslmode=" not in each[1]] == []
+
+
+def test_every_secret_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is a single text with commas stopped the start with an error of ours."""
+    secrets = "one secret of the test,another of the test"
+    for name in RULES:
+        if name.startswith("POSTROOM_EMAIL__") and name != "POSTROOM_EMAIL__URL":
+            monkeypatch.setenv(name, ",".join(f"{RULES[name].prefix}{each}" for each in secrets.split(",")))
+    email = load_settings().email
+    assert email.unsubscribe_secrets is not None
+    assert email.unsubscribe_secrets.get_secret_value() == secrets
+    monkeypatch.setenv("POSTROOM_EMAIL__UNSUBSCRIBE_SECRETS", "<change me>")
+    assert faults_of(monkeypatch) != []

@@ -16,6 +16,7 @@ from postroom.base.log import get_logger
 from postroom.base.settings import EmailSettings
 from postroom.channels.email import address, mime, payload, store
 from postroom.channels.email.connections import PLACE_WITHIN_S, Connections, NoPlace
+from postroom.channels.email.events.metadata import with_metadata
 from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
 from postroom.channels.email.payload import Email
@@ -170,6 +171,7 @@ class EmailAdapter:
             return wanted
         try:
             email = with_link(email, self._settings, claim.message_id, claim.tenant)
+            email = with_metadata(email, self._settings, claim.message_id)
             content, made_from = await self._content(email, claim.content_hash)
         except TemplateFailed as failed:
             return Rejected(address.mask(str(failed)), code="template", cause=Cause.OURS)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from postroom.outbox.ledger.dead_letters import DeadLetter
 from postroom.outbox.ledger.messages import LedgerEntry
-from postroom.outbox.ledger.story import AttemptEntry, Happenings
+from postroom.outbox.ledger.story import AttemptEntry, EmailEvent, Happenings
 
 TONES: Final = {
     "delivered": "good",
@@ -21,6 +21,9 @@ TONES: Final = {
     "suppressed": "bad",
     "cancelled": "calm",
     "replayed": "calm",
+    "deferred": "warn",
+    "bounced": "bad",
+    "complained": "bad",
 }
 
 
@@ -41,10 +44,14 @@ class Moment:
 
 
 def moments(chain: Sequence[LedgerEntry], happened: Happenings, topics: Mapping[UUID, str]) -> list[Moment]:
-    """Publications, attempts and deaths, oldest first. `topics`: what stands for a type that is missing."""
+    """Publications, attempts, deaths and what providers tell, oldest first.
+
+    `topics`: what stands for a type that is missing.
+    """
     found = [_published(entry, entry.type or topics.get(entry.id, "")) for entry in chain]
     found += [_attempted(each) for each in happened.attempts]
     found += [_died(each) for each in happened.dead_letters]
+    found += [_told(each) for each in happened.email_events]
     # What a transaction publishes has one time: the order of ids is the order of causes.
     return sorted(found, key=lambda m: (m.at, m.message_id, m.n))
 
@@ -82,4 +89,16 @@ def _died(letter: DeadLetter) -> Moment:
         what=f"dead, cause {letter.cause}",
         tone="bad",
         text=letter.reason,
+    )
+
+
+def _told(event: EmailEvent) -> Moment:
+    return Moment(
+        at=event.at,
+        channel="email",
+        message_id=event.message_id,
+        n=0,
+        what=f"{event.provider}: {event.kind}{' for good' if event.permanent else ''}",
+        tone=TONES.get(event.kind, "calm"),
+        text=" · ".join(word for word in (event.recipient, event.reason) if word),
     )

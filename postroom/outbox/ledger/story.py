@@ -23,6 +23,7 @@ _CHAIN = query(__package__, "list_chain")
 _DELIVERIES = query(__package__, "list_deliveries")
 _ATTEMPTS = query(__package__, "list_attempts")
 _DEAD = query(__package__, "list_dead_deliveries")
+_EMAIL_EVENTS = query(__package__, "list_email_events")
 
 CHAIN_MAX: Final = 100
 ROWS_MAX: Final = 1_000
@@ -72,16 +73,35 @@ class AttemptEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class EmailEvent:
+    """What a provider tells of a mail after it was sent.
+
+    `recipient`: masked, and empty where the provider does not say whose event it is.
+    `permanent`: a bounce after which the address is suppressed.
+    """
+
+    message_id: UUID
+    provider: str
+    kind: str
+    permanent: bool
+    recipient: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Happenings:
     """What happened to some messages; at most `ROWS_MAX` rows of a kind."""
 
     open_deliveries: tuple[OpenDelivery, ...]
     attempts: tuple[AttemptEntry, ...]
     dead_letters: tuple[DeadLetter, ...]
+    email_events: tuple[EmailEvent, ...]
 
     @property
     def truncated(self) -> bool:
-        return max(len(self.open_deliveries), len(self.attempts), len(self.dead_letters)) >= ROWS_MAX
+        kinds = (self.open_deliveries, self.attempts, self.dead_letters, self.email_events)
+        return max(map(len, kinds)) >= ROWS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +120,7 @@ class MessageStory:
     open_deliveries: tuple[OpenDelivery, ...]
     attempts: tuple[AttemptEntry, ...]
     dead_letters: tuple[DeadLetter, ...]
+    email_events: tuple[EmailEvent, ...]
     chain: tuple[LedgerEntry, ...]
 
     @property
@@ -142,6 +163,7 @@ async def fetch_message(
         open_deliveries=happened.open_deliveries,
         attempts=happened.attempts,
         dead_letters=happened.dead_letters,
+        email_events=happened.email_events,
         chain=tuple(chain),
     )
 
@@ -153,10 +175,12 @@ async def fetch_happenings(conn: Connection, entries: Sequence[LedgerEntry]) -> 
     open_deliveries = await conn.fetch(_DELIVERIES, ids, ROWS_MAX)
     attempts = await conn.fetch(_ATTEMPTS, ids, since, ROWS_MAX, None)
     dead = await conn.fetch(_DEAD, ids, ROWS_MAX)
+    told = await conn.fetch(_EMAIL_EVENTS, ids, ROWS_MAX)
     return Happenings(
         tuple(as_kind(row, OpenDelivery) for row in open_deliveries),
         tuple(as_kind(row, AttemptEntry) for row in attempts),
         tuple(as_kind(row, DeadLetter) for row in dead),
+        tuple(as_kind(row, EmailEvent) for row in told),
     )
 
 

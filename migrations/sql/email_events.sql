@@ -1,0 +1,36 @@
+-- What became of mails after the mail server took them, as the providers' events tell it.
+-- The foreign key needs a moment in which nobody writes messages; see hold.sql.
+do $$
+declare
+    patience constant text := current_setting('lock_timeout');
+begin
+    perform set_config('lock_timeout', '1s', true);
+    for attempt in 1..30 loop
+        begin
+            lock table postroom.message in share row exclusive mode;
+            exit;
+        exception when lock_not_available then
+            if attempt = 30 then
+                raise;
+            end if;
+            perform pg_sleep(1);
+        end;
+    end loop;
+    perform set_config('lock_timeout', patience, true);
+end
+$$;
+create table postroom.email_event (
+    provider text not null check (length(provider) between 1 and 20),
+    event_id bytea not null check (octet_length(event_id) = 16),
+    message_id uuid not null references postroom.message on delete cascade,
+    kind text not null check (kind in ('delivered', 'deferred', 'bounced', 'complained', 'unsubscribed')),
+    permanent boolean not null,
+    recipient text not null check (length(recipient) <= 320),
+    reason text not null check (length(reason) <= 500),
+    at timestamptz not null,
+    primary key (provider, event_id)
+);
+create index email_event_message on postroom.email_event (message_id);
+comment on column postroom.email_event.event_id is 'What the provider knows the event by, hashed: the same event is noted once.';
+comment on column postroom.email_event.permanent is 'Whether the address is no good: what bounced so is suppressed.';
+comment on column postroom.email_event.recipient is 'Masked; empty where the provider does not say whose event it is.';
