@@ -14,14 +14,19 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from postroom.base.db import transaction
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
 from postroom.base.settings import Settings
+from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.events.intake import EmailEvents
 from postroom.console.view.timeline import moments
+from postroom.dev.mailbox import Mailbox
 from postroom.outbox.ledger.story import fetch_happenings, fetch_message
+from postroom.outbox.model import Message
 from tests.fixtures import email_events as signed
 from tests.fixtures.api import Answer, Api, running_api
 from tests.fixtures.email_events import Amazon, Signed
+from tests.fixtures.engine import AdapterEngine
 
 PUBLISH = """
 select postroom.publish(channel => 'email', tenant => 'acme', payload => jsonb_build_object(
@@ -177,6 +182,25 @@ async def test_the_timeline_tells_it(api: Api) -> None:
         ("sendgrid: delivered", "good", "A***@Example.com · 250 OK"),
         ("sendgrid: bounced for good", "bad", "A***@Example.com · 550 no <a***@example.com> here"),
     ]
+
+
+async def test_a_mail_carries_what_its_provider_hands_back(dsn: str, pool: Pool) -> None:
+    mailbox = Mailbox()
+    await mailbox.start()
+    settings = signed.settings().model_copy(update={"url": SecretStr(f"smtp://127.0.0.1:{mailbox.port}")})
+    adapter = EmailAdapter(settings=settings, pool=pool, clock=SystemClock())
+    engine = await AdapterEngine(dsn, pool, adapter).start()
+    payload = {"to": "ann@example.com", "subject": "Hi", "text": "Hi"}
+    own = {**payload, "headers": {"X-Smtpapi": "{}"}}
+    ids = await engine.publish([Message(channel="email", payload=each) for each in (payload, own)])
+    await engine.drain()
+    by_id = {mail.message["X-Postroom-Id"]: mail.message for mail in await mailbox.wait_for(2)}
+    first, second = (by_id[str(each)] for each in ids)
+    assert json.loads(first["X-SMTPAPI"]) == {"unique_args": {"postroom": str(ids[0])}}
+    assert first["X-PM-Metadata-postroom"] == str(ids[0])
+    assert second.get_all("X-SMTPAPI") == ["{}"]
+    await adapter.close()
+    await mailbox.close()
 
 
 async def test_ses_over_http(api: Api, tmp_path: Path) -> None:
