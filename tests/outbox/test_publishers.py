@@ -247,6 +247,19 @@ async def test_a_role_publishes_within_its_limits_alone(
     assert [json.loads(row["detail"]) for row in trail] == [{"old": {}, "new": new}, {"old": new, "new": {}}]
 
 
+async def test_a_role_without_the_channel_calls_nothing_at_stripe(publisher: Connection, pool: Pool) -> None:
+    name = await publisher.fetchval("select session_user::text")
+    call = """select postroom.publish('stripe_api', '{"method": "POST", "path": "/v1/refunds"}')"""
+    for channels in (["email"], ["email", "stripe_api"]):
+        async with transaction(pool) as conn:
+            await publishers.allow(conn, name, tenants=None, channels=channels, actor=Actor("me"))
+        if "stripe_api" in channels:
+            assert await publisher.fetchval(call)
+        else:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="may not publish on the"):
+                await publisher.fetchval(call)
+
+
 async def test_a_limit_names_a_role_that_there_is_and_cannot_be_changed_by_it(
     publisher: Connection, pool: Pool
 ) -> None:

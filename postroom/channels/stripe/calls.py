@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json import dumps
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from postroom.channels.stripe.breakers import Breakers
 from postroom.channels.stripe.call import Call, read_call
 from postroom.channels.stripe.call_store import Begun
 from postroom.channels.stripe.client import Failed, Sent, StripeApi, unreached
-from postroom.channels.stripe.event import Event, parse
+from postroom.channels.stripe.event import Event, decode, parse
 from postroom.channels.stripe.store import ObjectRow
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import (
@@ -115,8 +116,6 @@ class StripeCallAdapter:
             return rejected_payload(error)
         if not self._apis[call.via].configured:
             return Deferred(Wait.NOT_CONFIGURED, f"{setting_of(call.via, 'API_KEY')} is not set")
-        if (held := await self._breakers.admit(call.via)) is not None:
-            return held
         async with self._pool.acquire() as conn:
             begun = await call_store.begin_call(conn, claim.message_id, account=call.account)
         if begun.answered:
@@ -126,6 +125,10 @@ class StripeCallAdapter:
             return attempt.look_up(
                 "it was tried first so long ago that Stripe may not know its key any more", KEY_LOST
             )
+        # Only now: whom it admits it may have admitted as its trial.
+        if (held := await self._breakers.admit(call.via)) is not None:
+            await self._forget(attempt)
+            return held
         published = datetime.fromtimestamp(claim.created_s, UTC)
         sent = await self._apis[call.via].send(
             "post" if call.method == "POST" else "delete",
@@ -143,13 +146,13 @@ class StripeCallAdapter:
         await self._breakers.went_well(attempt.call.via)
         returned = _returned(attempt, sent, self._accounts[attempt.call.via].live)
         async with transaction(self._pool) as conn:
-            if returned is not None:
+            if returned.object_id is not None:
                 await self._mirror(conn, attempt, sent, returned)
             result = {
                 "request_id": sent.request_id,
                 "api_version": sent.api_version,
-                "object_type": returned.object_type if returned else _text(sent.data.get("object")),
-                "object_id": returned.object_id if returned else None,
+                "object_type": returned.object_type,
+                "object_id": returned.object_id,
             }
             await call_store.answer_call(conn, attempt.message_id, status=sent.status, **result)
         return Delivered(str(sent.status), json.encode(result))
@@ -157,20 +160,23 @@ class StripeCallAdapter:
     async def _mirror(self, conn: Connection, attempt: _Attempt, sent: Sent, returned: Event) -> None:
         """An answer that Stripe had kept is of the first attempt. What was expanded looks unlike events."""
         as_of = attempt.begun.sent_at if sent.replayed else attempt.begun.at
-        if sent.data.get("deleted") is True:
+        if returned.object.get("deleted") is True:
             await store.mark_deleted(conn, event=returned, as_of=as_of)
         elif "expand" not in attempt.call.params:
             # What is told once only, such as the secret of an endpoint, stays out of what many may read.
-            data = {name: value for name, value in sent.data.items() if name != "secret"}
+            data = {name: value for name, value in returned.object.items() if name != "secret"}
             row = ObjectRow(
                 returned, data, deleted=False, as_of=as_of, api_version=sent.api_version, fetched=True
             )
             await store.upsert_objects(conn, [row], self._keyring)
 
+    async def _forget(self, attempt: _Attempt) -> None:
+        async with self._pool.acquire() as conn:
+            await call_store.forget_sending(conn, attempt.message_id, key_no=attempt.begun.key_no)
+
     async def _failed(self, attempt: _Attempt, failed: Failed) -> Answer:
         if failed.unsent:
-            async with self._pool.acquire() as conn:
-                await call_store.forget_sending(conn, attempt.message_id, key_no=attempt.begun.key_no)
+            await self._forget(attempt)
         code = _code(failed)
         if failed.status == 409:
             await self._breakers.went_well(attempt.call.via)
@@ -221,22 +227,15 @@ def _key(claim: Claim, begun: Begun) -> str:
     return f"{claim.message_id}-{claim.n}" + (f"-{begun.key_no}" if begun.key_no > 1 else "")
 
 
-def _returned(attempt: _Attempt, sent: Sent, livemode: bool) -> Event | None:
-    """What Stripe returned, told as an event tells of its object; None for what has no id."""
-    call, object_id = attempt.call, sent.data.get("id")
-    if not isinstance(object_id, str) or not object_id:
-        return None
+def _returned(attempt: _Attempt, sent: Sent, livemode: bool) -> Event:
+    """What Stripe returned, told as an event tells of its object, and cleaned as one."""
     told = {
         "id": sent.request_id or attempt.key,
-        "account": call.connected,
+        "account": attempt.call.connected,
         "livemode": livemode,
         "data": {"object": sent.data},
     }
-    return parse(told, via=call.via)
-
-
-def _text(value: object) -> str | None:
-    return value[:MESSAGE_MAX] if isinstance(value, str) else None
+    return parse(decode(dumps(told).encode()), via=attempt.call.via)
 
 
 def _code(failed: Failed) -> str:

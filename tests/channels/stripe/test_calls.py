@@ -253,6 +253,40 @@ async def test_what_stripe_has_not_done_is_sent_under_a_new_key(calls: Calls) ->
             await looked_up(conn, message_id, done=False, actor=ADA)
 
 
+async def test_what_waits_for_a_person_takes_no_trial_of_an_open_breaker(calls: Calls) -> None:
+    calls.stripe.fail(Fault.HANG)
+    await calls.send(REFUND)
+    calls.stripe.recover()
+    await calls.later(24)
+    await calls.pool.execute(
+        "update postroom.circuit set state = 'open', retry_at = now() where name = 'stripe'"
+    )
+    await calls.adapter.close()
+    calls.adapter = call_adapter(calls.pool, calls.stripe)
+    await calls.again()
+    assert (await calls.letter())["code"] == "key_lost"
+    await calls.send(REFUND)
+    assert len(calls.done) == 1
+
+
+async def test_what_never_left_is_as_if_it_had_not_been_tried(calls: Calls) -> None:
+    await calls.pool.execute(
+        "update postroom.circuit set state = 'open', retry_at = now() + interval '1 hour'"
+        " where name = 'stripe'"
+    )
+    await calls.send(REFUND)
+    assert (await calls.row())["sent_at"] is None
+    assert calls.stripe.requests == []
+
+
+async def test_text_that_postgresql_cannot_keep_is_kept_as_well_as_it_can(calls: Calls) -> None:
+    calls.stripe.put({"id": "cus_1", "object": "customer", "name": "a\x00b", "large": 2**70})
+    await calls.send({"method": "POST", "path": "/v1/customers/cus_1", "params": {}})
+    assert (await calls.attempt())["outcome"] == "delivered"
+    row = await calls.row("select data #>> '{name}' as name from postroom.stripe_object")
+    assert row["name"] == "a\ufffdb"
+
+
 async def test_v2_knows_its_keys_for_a_month(calls: Calls) -> None:
     calls.stripe.fail(Fault.HANG)
     await calls.send({"method": "POST", "path": "/v2/core/things", "params": {}})
@@ -372,6 +406,7 @@ async def test_what_is_told_once_and_what_was_expanded_is_not_mirrored(calls: Ca
 
 
 async def test_the_budget_is_the_one_of_all_requests(calls: Calls) -> None:
+    await calls.adapter.close()
     calls.adapter = call_adapter(calls.pool, calls.stripe, per_second=0.01)
     for _ in range(3):
         await calls.publish(REFUND)
