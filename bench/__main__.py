@@ -25,6 +25,7 @@ from bench.report import Report
 from bench.retention import measure_retention
 from bench.runners import measure_two_runners
 from bench.stage import Stage, open_stage, run
+from bench.stripe_drift import measure_load, measure_reconcile
 from postroom.base.log import configure_logging
 
 Measure = Callable[[Stage, Report], Coroutine[None, None, None]]
@@ -38,6 +39,8 @@ def rows(*, full: bool) -> dict[str, Measure]:
             stage, report, rounds=rounds, events=5_000 if full else 2_000
         ),
         "chain_latency": measure_chain_latency,
+        "reconcile": lambda stage, report: measure_reconcile(stage, report, rounds=rounds),
+        "load": lambda stage, report: measure_load(stage, report, rounds=rounds),
         "drain": lambda stage, report: measure_drain(stage, report, rounds=rounds),
         "runners": lambda stage, report: measure_two_runners(stage, report, rounds=rounds),
         "publish": lambda stage, report: measure_publish_over_insert(

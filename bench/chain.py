@@ -101,13 +101,13 @@ async def open_installation(stage: Stage, *, receiver: str | None = None) -> Asy
         pids = {
             "API": api.pid,
             "runner": runner_pid,
-            "PostgreSQL": _parent(await conn.fetchval("select pg_backend_pid()")),
+            "PostgreSQL": parent_of(await conn.fetchval("select pg_backend_pid()")),
         }
         yield Installation(conn, api.url, pids)
     await stage.drop(dsn)
 
 
-def _parent(pid: int) -> int:
+def parent_of(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("PPid:")[2].split()[0])
 
@@ -116,7 +116,7 @@ async def _run(installation: Installation, events: int) -> tuple[float, dict[str
     """Returns: events a second, and processor time in µs an event by process."""
     with tempfile.TemporaryDirectory(prefix="postroom-bench-") as folder:
         script = await asyncio.to_thread(_write_requests, Path(folder), events)
-        before = {name: _processor_s(pid) for name, pid in installation.pids.items()}
+        before = {name: processor_s(pid) for name, pid in installation.pids.items()}
         started, done = time.perf_counter(), 0
         sender = await asyncio.create_subprocess_exec(
             "wrk", "-t", "2", "-c", str(CLIENTS), "-d", f"{WITHIN_S:.0f}s", "--timeout", "30s",
@@ -135,7 +135,7 @@ async def _run(installation: Installation, events: int) -> tuple[float, dict[str
             if sender.returncode is None:
                 sender.kill()
             await sender.wait()
-        after = {name: _processor_s(pid) for name, pid in installation.pids.items()}
+        after = {name: processor_s(pid) for name, pid in installation.pids.items()}
     return events / took_s, {name: (after[name] - before[name]) / events * 1e6 for name in after}
 
 
@@ -160,7 +160,7 @@ def make_event() -> bytes:
     return encode(snapshot_event("invoice.paid", invoice))
 
 
-def _processor_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
     """User and system time of a process, its children and theirs, those that have ended included."""
     return sum(_own_s(each) for each in _family(pid))
 

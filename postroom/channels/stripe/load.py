@@ -11,6 +11,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+import msgspec
+
 from postroom.base.clock import Clock
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import Unavailable
@@ -120,8 +122,7 @@ class Load:
         page = await self._ask(load.account, listable()[load.type], given, deadline_s)
         if isinstance(page, Failed):
             return 0, await self._refused(load, page)
-        # As of an event's body: what PostgreSQL cannot keep is replaced.
-        told = decode(json.dumps(page.data).encode())
+        told = _readable(page.data)
         listed = [each for each in told.get("data") or () if isinstance(each.get("id"), str)]
         objects = {each["id"]: await self._whole(load.account, each, deadline_s) for each in listed}
         version = page.api_version or account.api_version
@@ -170,6 +171,14 @@ class Load:
             if pause_s is None or pause_s > min(PAUSE_MAX_S, deadline_s - self._clock.monotonic()):
                 raise Unavailable(f"objects of {via} cannot be listed: {trouble.reason}")
             await asyncio.sleep(pause_s)
+
+
+def _readable(page: dict[str, Any]) -> dict[str, Any]:
+    """As an event's body is read: what PostgreSQL cannot keep is replaced."""
+    try:
+        return decode(msgspec.json.encode(page))
+    except UnicodeEncodeError:
+        return decode(json.dumps(page).encode())
 
 
 def _row(
