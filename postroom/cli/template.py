@@ -128,7 +128,7 @@ def check(
     """
     settings = load_settings()
     folders = TemplateFolders(settings.email.templates_dir)
-    wanted = names or folders.names()
+    wanted = names or folders.begun()
 
     async def work(renderer: Renderer) -> list[Finding]:
         each = [await check_template(name, folders=folders, renderer=renderer) for name in wanted]
@@ -139,7 +139,7 @@ def check(
         print_json({"templates": wanted, "findings": found})
     else:
         rows = [(each.template, each.kind, each.text) for each in found]
-        print_table(("TEMPLATE", "WHAT", "DETAIL"), rows, empty=f"{len(wanted)} templates, nothing to say.")
+        print_table(("TEMPLATE", "WHAT", "DETAIL"), rows, empty=f"{len(wanted)} templates, no fault.")
     if any(each.is_fault for each in found):
         raise typer.Exit(1)
 

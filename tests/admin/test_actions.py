@@ -370,7 +370,7 @@ ACTIONS: Final = (
     ),
 )
 # These two change nothing but a session.
-ELSEWHERE: Final = {"/sign-out", "/sign-out-everywhere"}
+ELSEWHERE: Final = {"/sign-out", "/sign-out-everywhere", "/templates/send-test"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ async def _fill(scene: Scene) -> dict[str, str]:
         "job": "/jobs/canary",
         "circuits": "/circuits",
         "channels": "/channels",
+        "templates": "/templates",
         "settings": "/settings",
         "tokens": "/tokens",
         "audit": "/audit",

@@ -72,3 +72,26 @@ def test_the_terminal_tells_of_it_too(dsn: str, tmp_path: Path, folder: Path, se
     assert "changed since" in told.out
     told = run("postroom", "messages", "show", str(sent), "--json", home=tmp_path, settings=settings)
     assert json.loads(told.out)["template"]["state"] == "changed"
+
+
+async def test_templates_are_listed_with_their_faults_and_shown_with_their_samples(
+    dsn: str, tmp_path: Path, folder: Path
+) -> None:
+    settings = Settings(state_dir=tmp_path, email=EmailSettings(templates_dir=folder))
+    async with running_api(dsn, settings) as api, visitor(api) as guest:
+        await guest.sign_in(api.token)
+        page = (await guest.get("/console/templates")).text
+        assert "put data for it into offer.sample.json beside it" in page
+        assert page.count("no fault") == 4  # the shipped ones
+        (folder / "offer.sample.json").write_text("{}")
+        assert (await guest.get("/console/templates")).text.count("no fault") == 5
+        shown = await guest.get("/console/templates/preview?name=offer")
+        assert "First offer" in shown.text
+        assert "sandbox" in shown.headers["Content-Security-Policy"]
+        assert (
+            "<pre>s\n\nt</pre>" in (await guest.get("/console/templates/preview?name=offer&form=text")).text
+        )
+        assert "is unknown" in (await guest.get("/console/templates/preview?name=../offer")).text
+        gone = await guest.post("/console/templates/send-test", (("name", "ofer"), ("to", "me@example.com")))
+        assert gone.status == 400
+        assert await api.pool.fetchval("select count(*) from postroom.message") == 0

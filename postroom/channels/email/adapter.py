@@ -26,6 +26,7 @@ from postroom.channels.email.smtp import SmtpFailed, step
 from postroom.channels.email.store import Excluded, Lookup
 from postroom.channels.email.target import parse_target
 from postroom.channels.email.template import Rendered, TemplateFailed, TemplateFolders
+from postroom.channels.email.template_check import Finding, check_template
 from postroom.channels.email.template_store import TemplateStore
 from postroom.channels.email.transaction import BODY_BYTES_PER_S, Envelope, Receipt, send
 from postroom.channels.email.unsubscribe_link import NO_LINKS, PATH, can_link, with_link
@@ -153,6 +154,14 @@ class EmailAdapter:
             return Content(email.subject, email.text, email.html)
         done = await self._render(email.template, email.data, content_hash)
         return Content(done.subject, done.text, done.html)
+
+    async def render(self, name: str, data: dict[str, Any]) -> Rendered:
+        """A template as it is now. Errors: `TemplateFailed`, `Unavailable`."""
+        return await self._renderer.render(name, data)
+
+    async def check_template(self, name: str) -> list[Finding]:
+        """What is wrong with a template. Errors: `Unavailable`."""
+        return await check_template(name, folders=self.folders, renderer=self._renderer)
 
     async def deliver(self, claim: Claim) -> Answer:
         """Try once; see `outcomes` for what failures mean. Errors: the database's own, before sending."""

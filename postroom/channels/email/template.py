@@ -73,8 +73,11 @@ class TemplateFolders:
 
     def names(self) -> list[str]:
         """Every name that `has` says yes to, sorted."""
-        found = {path.stem for folder in self.folders for path in folder.glob("*.subject")}
-        return sorted(name for name in found if self.has(name))
+        return [name for name in self.begun() if self.has(name)]
+
+    def begun(self) -> list[str]:
+        """The same, and those that lack a file beside their subject."""
+        return sorted({path.stem for folder in self.folders for path in folder.glob("*.subject")})
 
     def read(self, name: str) -> TemplateVersion:
         """A template as it is now. Errors: `TemplateFailed`."""

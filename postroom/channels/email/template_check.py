@@ -46,8 +46,10 @@ class Finding:
 def read_sample(folders: TemplateFolders, name: str) -> dict[str, Any] | None:
     """The `data` in NAME.sample.json, in the operator's folder or the shipped one; None where there is none.
 
-    Errors: `InvalidInput` for one that cannot be read or is no object.
+    Errors: `InvalidInput` for an unknown name, and for a sample that cannot be read or is no object.
     """
+    if not folders.has(name):  # a name from outside must not lead out of the folders either
+        raise InvalidInput(folders.fault_of(name), field="template")
     for folder in folders.folders:
         path = folder / f"{name}.sample.json"
         try:
@@ -72,6 +74,8 @@ def parse_data(raw: bytes, name: str) -> dict[str, Any]:
 
 async def check_template(name: str, *, folders: TemplateFolders, renderer: Renderer) -> list[Finding]:
     """Render a template with its sample. Errors: `Unavailable`."""
+    if not folders.has(name):
+        return [Finding(name, FindingKind.FAILS, folders.fault_of(name))]
     try:
         sample = read_sample(folders, name)
         if sample is None:

@@ -27,6 +27,7 @@ NAVIGATION: Final = (
     ("jobs", "Jobs", "/console/jobs"),
     ("circuits", "Circuits", "/console/circuits"),
     ("channels", "Channels", "/console/channels"),
+    ("templates", "Templates", "/console/templates"),
     ("settings", "Settings", "/console/settings"),
     ("tokens", "Tokens", "/console/tokens"),
     ("audit", "Audit", "/console/audit"),

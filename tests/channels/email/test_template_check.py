@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from postroom.base.errors import InvalidInput
 from postroom.channels.email.renderer import Renderer
 from postroom.channels.email.template import TemplateFolders, Templates
-from postroom.channels.email.template_check import FindingKind, check_template
+from postroom.channels.email.template_check import FindingKind, check_template, read_sample
 from postroom.channels.email.text_of_html import text_of
 from tests.channels.email.test_template import INVOICE, write
 
@@ -57,6 +58,23 @@ async def test_a_fault_is_named(tmp_path: Path, renderer: Renderer, fault: Fault
     findings = await found(tmp_path, renderer)
     assert list(findings) == [kind]
     assert says in findings[kind]
+
+
+async def test_a_template_that_lacks_a_file_is_named_and_a_name_leads_nowhere_else(
+    tmp_path: Path, renderer: Renderer
+) -> None:
+    folders = TemplateFolders(tmp_path / "templates")
+    folders.folders[0].mkdir()
+    (tmp_path / "x.sample.json").write_text('{"secret": 1}')
+    (tmp_path / "templates" / "half.subject").write_text("x")
+    assert "half" in folders.begun()
+    assert "half" not in folders.names()
+    for name, says in (("half", "lacks half.mjml"), ("../x", "is unknown")):
+        [finding] = await check_template(name, folders=folders, renderer=renderer)
+        assert finding.kind is FindingKind.FAILS
+        assert says in finding.text
+        with pytest.raises(InvalidInput, match=says):
+            read_sample(folders, name)
 
 
 async def test_a_template_without_a_text_has_that_of_its_html(tmp_path: Path, renderer: Renderer) -> None:
