@@ -36,6 +36,7 @@ from postroom.console.pages import (
     webhooks,
 )
 from postroom.console.pages import settings as settings_page
+from postroom.console.pages.customers import customers
 from postroom.console.pages.live import Live
 from postroom.console.pages.messages import messages
 from postroom.console.pages.overview import overview
@@ -78,6 +79,7 @@ PAGES: Final = (
     ConsolePage("/dead-letters/replay", dead_letters.dry_run, "page"),
     ConsolePage("/replays/{id}", replays.replay, check_run),
     ConsolePage("/stripe", stripe),
+    ConsolePage("/customers", customers, "page"),
     ConsolePage("/webhooks", webhooks.webhooks, "page"),
     ConsolePage("/webhooks/{id}", webhooks.webhook, check_endpoint),
     ConsolePage("/jobs", jobs.jobs),

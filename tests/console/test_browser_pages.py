@@ -41,7 +41,8 @@ async def _fill(scene: Scene) -> dict[str, str]:
         ("customer.created", "cus_console"),
         ("customer.subscription.trial_will_end", LONG_ID),
     ):
-        body = encode(snapshot_event(type_, {"id": id_, "object": type_.split(".")[-2]}))
+        bought = {"customer": "cus_1", "status": "past_due", "plan": {"product": LONG_ID}}
+        body = encode(snapshot_event(type_, {"id": id_, "object": type_.split(".")[-2], **bought}))
         answer = await scene.api.post("/v1/stripe/webhook", data=body, headers=signed(body, STRIPE_SECRET))
         assert answer.status == 200, answer.text
     await scene.let_die(6)
@@ -80,6 +81,7 @@ async def _fill(scene: Scene) -> dict[str, str]:
         "dead-letters": "/dead-letters",
         "dry-run": "/dead-letters/replay?channel=webhook",
         "stripe": "/stripe",
+        "customers": "/customers?customer=cus_1",
         "webhooks": "/webhooks",
         "webhook": f"/webhooks/{endpoint}",
         "jobs": "/jobs",

@@ -248,7 +248,7 @@ async def test_who_may_only_read_is_shown_no_action_and_every_one_is_refused(
     pages = [
         "", "/messages", *(f"/messages/{each}" for each in message_ids), "/dead-letters",
         "/dead-letters/replay?channel=email", "/stripe", "/webhooks", f"/webhooks/{endpoint_id}", "/jobs",
-        "/jobs/canary", "/circuits", "/channels", "/settings", "/tokens", "/audit",
+        "/customers", "/jobs/canary", "/circuits", "/channels", "/settings", "/tokens", "/audit",
     ]  # fmt: skip
     async with visitor(api) as reader:
         await reader.sign_in(await api.make_token(Scope.ADMIN_READ, name="reader"))
