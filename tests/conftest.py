@@ -18,7 +18,7 @@ from postroom.outbox.ledger.balance import fetch_balance
 from postroom.postgres.logins import make_logins
 from postroom.postgres.server import LocalPostgres
 from tests import tools
-from tests.fixtures.roles import LOGINS
+from tests.fixtures.roles import LOGINS, POOLS, as_role
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 settings.load_profile("patient")
@@ -115,6 +115,9 @@ async def ledger_drift(dsn: str) -> int:
 
 @pytest.fixture
 async def pool(dsn: str) -> AsyncIterator[Pool]:
+    """The owner's, for what a test does by hand; what stands for a process works as `pool_as` its role."""
     pool = await open_pool(dsn)
+    POOLS[pool] = {part: await open_pool(as_role(dsn, part)) for part in ("api", "runner")}
     yield pool
-    await pool.close()
+    for each in (*POOLS.pop(pool).values(), pool):
+        await each.close()

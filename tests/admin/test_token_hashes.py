@@ -21,6 +21,7 @@ from postroom.console.access.sessions import (
 )
 from postroom.encryption.keyring import NO_KEYS, Keyring, keyring_of, new_key
 from tests.fixtures.encryption import NEW, OLD, keys
+from tests.fixtures.roles import pool_as
 
 BEFORE, LATER = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
 WITH_KEYS = keyring_of(keys(NEW))
@@ -37,7 +38,7 @@ async def make(pool: Pool, keyring: Keyring) -> str:
 
 
 async def verify(pool: Pool, secret: str, keyring: Keyring) -> Token | None:
-    return await TokenVerifier(pool=pool, clock=SystemClock(), keyring=keyring).verify(secret)
+    return await TokenVerifier(pool=pool_as(pool, "api"), clock=SystemClock(), keyring=keyring).verify(secret)
 
 
 async def kept(pool: Pool) -> bytes:

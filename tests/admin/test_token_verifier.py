@@ -12,6 +12,7 @@ from postroom.admin.tokens import Scope, Token, generate_token, insert_token, li
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import InvalidInput
 from tests.fixtures.clock import DrivenClock
+from tests.fixtures.roles import pool_as
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -32,7 +33,7 @@ async def test_the_secret_is_nowhere_in_the_database(pool: Pool) -> None:
 
 async def test_a_revoked_token_dies_within_the_cache_time(pool: Pool) -> None:
     clock = DrivenClock(START)
-    verifier = TokenVerifier(pool=pool, clock=clock)
+    verifier = TokenVerifier(pool=pool_as(pool, "api"), clock=clock)
     async with transaction(pool) as conn:
         secret, token = await insert_token(conn, name="ci", scopes=(Scope.ADMIN_READ,))
     assert token.id == (await verifier.verify(secret) or token).id
@@ -46,7 +47,7 @@ async def test_a_revoked_token_dies_within_the_cache_time(pool: Pool) -> None:
 
 
 async def test_an_expired_token_is_refused(pool: Pool) -> None:
-    verifier = TokenVerifier(pool=pool, clock=DrivenClock(START))
+    verifier = TokenVerifier(pool=pool_as(pool, "api"), clock=DrivenClock(START))
     async with transaction(pool) as conn:
         past = datetime.now(UTC) - timedelta(seconds=1)
         secret, _ = await insert_token(conn, name="old", scopes=(Scope.ADMIN_READ,), expires_at=past)
@@ -56,7 +57,7 @@ async def test_an_expired_token_is_refused(pool: Pool) -> None:
 
 async def test_its_use_is_written_at_most_once_a_minute(pool: Pool) -> None:
     clock = DrivenClock(START)
-    verifier = TokenVerifier(pool=pool, clock=clock)
+    verifier = TokenVerifier(pool=pool_as(pool, "api"), clock=clock)
     async with transaction(pool) as conn:
         secret, _ = await insert_token(conn, name="ci", scopes=(Scope.ADMIN_READ,))
     await verifier.verify(secret)

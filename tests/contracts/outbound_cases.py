@@ -21,6 +21,7 @@ from postroom.dev.mailbox import AfterData, Faults, Mailbox
 from postroom.dev.receiver import Receiver
 from postroom.outbox.model import Cause, Channel
 from tests.contracts.adapter_case import AdapterCase, Arrival, Expected, Trouble
+from tests.fixtures.roles import pool_as
 from tests.fixtures.watched_storage import WatchedStorage
 
 SHORT_S = 1.0
@@ -56,7 +57,7 @@ class EmailCase(AdapterCase):
     def make_adapter(self) -> EmailAdapter:
         url = SecretStr(f"smtp://127.0.0.1:{self._mailbox.port}")
         settings = EmailSettings(url=url, connections_max=2, timeout_s=SHORT_S)
-        return EmailAdapter(settings=settings, pool=self._pool, clock=SystemClock())
+        return EmailAdapter(settings=settings, pool=pool_as(self._pool, "runner"), clock=SystemClock())
 
     def payload(self, text: str) -> dict[str, Any]:
         return {"to": "ann@example.com", "subject": "Hello", "text": text}
@@ -116,7 +117,7 @@ class WebhookCase(AdapterCase):
 
     def make_adapter(self) -> WebhookAdapter:
         settings = WebhookSettings(allow_private=True, timeout_s=SHORT_S)
-        return WebhookAdapter(pool=self._pool, clock=SystemClock(), settings=settings)
+        return WebhookAdapter(pool=pool_as(self._pool, "runner"), clock=SystemClock(), settings=settings)
 
     def payload(self, text: str) -> dict[str, Any]:
         return {"url": self._receiver.url(), "type": "order.paid", "data": {"text": text}}
@@ -170,7 +171,7 @@ class ExportCase(AdapterCase):
 
     def make_adapter(self) -> ExportAdapter:
         return ExportAdapter(
-            pool=self._pool,
+            pool=pool_as(self._pool, "runner"),
             clock=SystemClock(),
             settings=ExportSettings(),
             state_dir=self._root,

@@ -26,6 +26,7 @@ from postroom.channels.webhooks.signing import generate_secret, sign
 from postroom.outbox.model import Claim, Delivered, Message
 from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
+from tests.fixtures.roles import pool_as
 from tests.tools import LANGUAGES, require
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "samples" / "receive"
@@ -81,7 +82,7 @@ async def receiver(name: str, made: EndpointSecret, folder: Path) -> AsyncIterat
 @pytest.fixture
 async def adapter(pool: Pool) -> AsyncIterator[WebhookAdapter]:
     settings = WebhookSettings(allow_private=True, timeout_s=10.0)
-    adapter = WebhookAdapter(pool=pool, clock=SystemClock(), settings=settings)
+    adapter = WebhookAdapter(pool=pool_as(pool, "runner"), clock=SystemClock(), settings=settings)
     await adapter.start()
     yield adapter
     await adapter.close()

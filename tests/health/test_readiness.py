@@ -9,11 +9,12 @@ from postroom.base.errors import NotFound
 from postroom.base.migrate import Schema, head
 from postroom.health.readiness import CACHE_S, CheckStatus, Readiness
 from tests.fixtures.clock import DrivenClock
+from tests.fixtures.roles import pool_as
 
 
 def readiness(pool: Pool, clock: DrivenClock | None = None) -> Readiness:
     return Readiness(
-        pool=pool,
+        pool=pool_as(pool, "api"),
         clock=clock or DrivenClock(),
         schema=Schema(head(), frozenset({head(), "0000"})),
     )

@@ -10,6 +10,7 @@ from postroom.outbox.model import Message
 from postroom.outbox.publish import publish_many
 from tests.conftest import run_sql
 from tests.fixtures.clock import DrivenClock
+from tests.fixtures.roles import pool_as
 
 JOBS = (
     "outbox-delivery",
@@ -55,7 +56,7 @@ def samples(gauges: Gauges | None) -> Samples:
 
 def reader(pool: Pool) -> tuple[GaugeReader, DrivenClock]:
     clock = DrivenClock()
-    return GaugeReader(pool=pool, clock=clock), clock
+    return GaugeReader(pool=pool_as(pool, "api"), clock=clock), clock
 
 
 async def test_a_fresh_database_shows_the_whole_contract_at_zero(pool: Pool) -> None:

@@ -15,6 +15,7 @@ from postroom.outbox.encryption import MESSAGES
 from postroom.outbox.encryption_job import START, encryption_job
 from postroom.outbox.ledger.erasure import fetch_batch_end
 from postroom.worker.model import JobContext
+from tests.fixtures.roles import as_role, pool_as
 from tests.outbox.engine.test_relay import MEGABYTES
 from tests.outbox.ledger.test_retention import rows_read
 from tests.plans.ledger_of_size import FILL
@@ -33,14 +34,16 @@ async def test_a_run_reads_what_it_seals_and_not_the_ledger(dsn: str, pool: Pool
     keyring = keyring_of(EncryptionSettings.model_validate({"keys": f"a:{key}"}))
     await pool.execute(FILL)
     await pool.fetchval(SETTLE)
-    await encryption_job(pool=pool, keyring=keyring).run(JobContext(once=True))  # it starts at the present
+    job = encryption_job(pool=pool_as(pool, "runner"), keyring=keyring)
+    await job.run(JobContext(once=True))  # it starts at the present
     for _ in range(10):
         await pool.execute(PUBLISH)
     await pool.fetchval(SETTLE)
     await pool.execute("analyze postroom.message")
+    await pool_as(pool, "runner").close()
     await pool.close()
     before = await rows_read(dsn)
-    pool = await open_pool(dsn)
+    pool = await open_pool(as_role(dsn, "runner"))
     assert await encryption_job(pool=pool, keyring=keyring).run(JobContext(once=True)) == 4_000
     assert await pool.fetchval("select count(*) from postroom.message where payload ? '$'") == 4_000
     await pool.close()
@@ -51,7 +54,8 @@ async def test_a_run_reads_what_it_seals_and_not_the_ledger(dsn: str, pool: Pool
 async def test_batches_of_large_payloads_end_at_a_number_of_bytes(pool: Pool) -> None:
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     job = encryption_job(
-        pool=pool, keyring=keyring_of(EncryptionSettings.model_validate({"keys": f"a:{key}"}))
+        pool=pool_as(pool, "runner"),
+        keyring=keyring_of(EncryptionSettings.model_validate({"keys": f"a:{key}"})),
     )
     await job.run(JobContext(once=True))
     await pool.execute(MEGABYTES)

@@ -28,6 +28,7 @@ from postroom.outbox.model import Channel
 from postroom.outbox.references import Source, complete, refer, source_of
 from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter
+from tests.fixtures.roles import pool_as
 from tests.fixtures.stripe import Scene
 
 ROUTES = """
@@ -136,7 +137,7 @@ async def test_effects_are_small_and_arrive_whole(dsn: str, pool: Pool, scene: S
 async def test_a_small_memory_is_enough(dsn: str, pool: Pool, scene: Scene) -> None:
     for _ in range(5):
         await scene.process(snapshot_event("invoice.paid", INVOICE))
-    narrow = Sources(pool=pool, clock=SystemClock(), bytes_max=1)
+    narrow = Sources(pool=pool_as(pool, "runner"), clock=SystemClock(), bytes_max=1)
     assert [each["record"] for each in await delivered(dsn, pool, Channel.EXPORT, narrow)] == [INVOICE] * 5
 
 
@@ -177,8 +178,8 @@ async def test_beside_a_process_of_another_version_everything_is_repeated(pool: 
 
 async def test_under_encryption_everything_is_repeated(pool: Pool) -> None:
     keyring = Keyring([NamedKey("first", b"k" * 32)])
-    assert not await Sources(pool=pool, clock=SystemClock(), keyring=keyring).understood()
-    assert await Sources(pool=pool, clock=SystemClock()).understood()
+    assert not await Sources(pool=pool_as(pool, "runner"), clock=SystemClock(), keyring=keyring).understood()
+    assert await Sources(pool=pool_as(pool, "runner"), clock=SystemClock()).understood()
 
 
 async def test_without_its_event_an_effect_is_dead_and_says_so(dsn: str, pool: Pool, scene: Scene) -> None:
@@ -194,7 +195,7 @@ async def test_without_its_event_an_effect_is_dead_and_says_so(dsn: str, pool: P
 
 async def retain(pool: Pool, keep: RetentionSettings) -> int:
     """The payload's size of the event, after retention."""
-    await retention_job(pool=pool, keep=keep).run(JobContext(once=True))
+    await retention_job(pool=pool_as(pool, "runner"), keep=keep).run(JobContext(once=True))
     size: int = await pool.fetchval(
         "select coalesce(max(length(payload::text)), 0) from postroom.message where channel = 'stripe'"
     )

@@ -15,6 +15,7 @@ from postroom.outbox.model import Claim, Delivered, Message
 from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
 from postroom.overrides.aiohttp_connector import REST_S
+from tests.fixtures.roles import pool_as
 
 GAP_S = 0.05
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -86,7 +87,7 @@ async def test_a_second_answer_ends_the_connection(
 ) -> None:
     receiver, url = babbler
     adapter = WebhookAdapter(
-        pool=pool,
+        pool=pool_as(pool, "runner"),
         clock=SystemClock(),
         settings=WebhookSettings(allow_private=True, connections_per_host=1),
         rest_s=rest_s,
@@ -109,7 +110,9 @@ async def test_one_answer_each_keeps_the_connection(pool: Pool, babbler: tuple[B
     receiver, url = babbler
     receiver.answers = 1
     adapter = WebhookAdapter(
-        pool=pool, clock=SystemClock(), settings=WebhookSettings(allow_private=True, connections_per_host=1)
+        pool=pool_as(pool, "runner"),
+        clock=SystemClock(),
+        settings=WebhookSettings(allow_private=True, connections_per_host=1),
     )
     await adapter.start()
     try:

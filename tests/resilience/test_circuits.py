@@ -9,6 +9,7 @@ from postroom.resilience import store
 from postroom.resilience.breaker import BreakerPolicy, CircuitState, Trip
 from postroom.resilience.circuits import ASKED_MAX_S, REFRESH_S, Circuits
 from tests.fixtures.clock import DrivenClock
+from tests.fixtures.roles import pool_as
 
 POLICY = BreakerPolicy(strikes_max=3, open_s=10, open_max_s=40)
 
@@ -19,8 +20,8 @@ class Processes:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.clock = DrivenClock()
-        self.one = Circuits(pool=pool, clock=self.clock, worker=1, policy=POLICY)
-        self.two = Circuits(pool=pool, clock=self.clock, worker=2, policy=POLICY)
+        self.one = Circuits(pool=pool_as(pool, "runner"), clock=self.clock, worker=1, policy=POLICY)
+        self.two = Circuits(pool=pool_as(pool, "runner"), clock=self.clock, worker=2, policy=POLICY)
 
     async def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)

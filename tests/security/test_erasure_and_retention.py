@@ -19,7 +19,7 @@ from postroom.outbox.ledger.retention import retention_job
 from postroom.worker.model import JobContext
 from tests.fixtures.api import Api, running_api
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
-from tests.fixtures.roles import as_role
+from tests.fixtures.roles import as_role, pool_as
 
 ADA = "ada@example.com"
 KILL = """
@@ -53,7 +53,7 @@ async def test_payloads_leave_after_30_days_those_of_the_dead_after_90(dsn: str,
     await pool.execute("update postroom.delivery set due_at = 'infinity' where message_id = $1", waiting)
     await pool.execute(KILL, dead, ADA)
     await engine.drain()
-    job = retention_job(pool=pool, keep=RetentionSettings())
+    job = retention_job(pool=pool_as(pool, "runner"), keep=RetentionSettings())
 
     async def run() -> list[bool]:
         await job.run(JobContext(once=True))

@@ -13,6 +13,7 @@ from postroom.channels.email.jobs import PACE_PER_S, dead_letter_job
 from postroom.outbox.model import Message
 from postroom.outbox.publish import publish_many
 from postroom.worker.model import JobContext
+from tests.fixtures.roles import pool_as
 from tests.processes.commands import run
 from tests.system.test_email_smtp import MAIL, open_adapter, open_mailbox
 
@@ -38,7 +39,10 @@ async def test_dead_mails_go_out_again_at_a_pace_that_holds_for_all_of_them(pool
     async with AsyncExitStack() as stack:
         mailbox = await open_mailbox(stack)
         adapter = open_adapter(stack, pool, f"smtp://127.0.0.1:{mailbox.port}")
-        assert await dead_letter_job(pool=pool, mailer=adapter).run(JobContext(once=True)) == 2_100
+        assert (
+            await dead_letter_job(pool=pool_as(pool, "runner"), mailer=adapter).run(JobContext(once=True))
+            == 2_100
+        )
     assert await pool.fetchval(PACE) <= PACE_PER_S + 3
 
 
@@ -47,7 +51,7 @@ async def test_with_nothing_dead_a_run_that_a_person_asked_for_proves_the_login(
     async with AsyncExitStack() as stack:
         mailbox = await open_mailbox(stack, login=("post", "right"))
         adapter = open_adapter(stack, pool, f"smtp://post:word@127.0.0.1:{mailbox.port}")
-        job = dead_letter_job(pool=pool, mailer=adapter)
+        job = dead_letter_job(pool=pool_as(pool, "runner"), mailer=adapter)
         assert await job.run(JobContext()) == 0
         with pytest.raises(Unavailable, match="refused the login: 535"):
             await job.run(JobContext(requested=True))

@@ -36,6 +36,7 @@ from postroom.outbox.model import (
 )
 from postroom.outbox.publish import publish
 from tests.factories.claims import make_claim
+from tests.fixtures.roles import pool_as
 
 LOGIN = ("post", "p@ss:wörd/1")
 URL_LOGIN = "post:p%40ss%3Aw%C3%B6rd%2F1"
@@ -83,7 +84,7 @@ def open_adapter(stack: AsyncExitStack, pool: Pool, url: str | None, **options: 
         url=SecretStr(url) if url else None,
         **{"from": "Shop <shop@shop.example>", "connections_max": 2, "timeout_s": 5.0, **options},
     )
-    adapter = EmailAdapter(settings=settings, pool=pool, clock=SystemClock())
+    adapter = EmailAdapter(settings=settings, pool=pool_as(pool, "runner"), clock=SystemClock())
     stack.push_async_callback(adapter.close)
     return adapter
 
@@ -434,7 +435,7 @@ async def test_settings_that_cannot_work_are_named_at_start(
     options: dict[str, Any], name: str, pool: Pool
 ) -> None:
     with pytest.raises(SettingsInvalid, match=name):
-        EmailAdapter(settings=EmailSettings(**options), pool=pool, clock=SystemClock())
+        EmailAdapter(settings=EmailSettings(**options), pool=pool_as(pool, "runner"), clock=SystemClock())
 
 
 async def test_a_large_mail_is_refused_by_its_size_before_it_is_sent(

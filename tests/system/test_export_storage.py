@@ -32,6 +32,7 @@ from postroom.channels.exports.storage import open_storage
 from postroom.outbox.model import Cause, Claim, Delivered, Message, RetryLater, Trip
 from postroom.outbox.publish import publish
 from tests.factories.claims import make_claim
+from tests.fixtures.roles import pool_as
 
 START_TIMEOUT_S = 60.0
 
@@ -107,7 +108,9 @@ def bucket(s3: S3Server) -> str:
 
 
 def make_adapter(pool: Pool, settings: ExportSettings, state_dir: Path) -> ExportAdapter:
-    return ExportAdapter(pool=pool, clock=SystemClock(), settings=settings, state_dir=state_dir)
+    return ExportAdapter(
+        pool=pool_as(pool, "runner"), clock=SystemClock(), settings=settings, state_dir=state_dir
+    )
 
 
 async def publish_claim(pool: Pool) -> Claim:
@@ -179,7 +182,7 @@ async def test_a_server_that_never_answers_is_given_up(
         silent.listen()
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         adapter = ExportAdapter(
-            pool=pool,
+            pool=pool_as(pool, "runner"),
             clock=SystemClock(),
             settings=s3.settings(bucket, endpoint=endpoint),
             state_dir=tmp_path,

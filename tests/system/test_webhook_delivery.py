@@ -40,6 +40,7 @@ from postroom.outbox.model import (
 from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
 from tests.fixtures.names import Names
+from tests.fixtures.roles import pool_as
 
 OPEN = WebhookSettings(allow_private=True, timeout_s=5.0)
 GUARDED = WebhookSettings(allow_private=False, timeout_s=5.0)
@@ -53,7 +54,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def adapter(pool: Pool) -> AsyncIterator[WebhookAdapter]:
-    adapter = WebhookAdapter(pool=pool, clock=SystemClock(), settings=OPEN)
+    adapter = WebhookAdapter(pool=pool_as(pool, "runner"), clock=SystemClock(), settings=OPEN)
     await adapter.start()
     yield adapter
     await adapter.close()
@@ -230,7 +231,7 @@ async def test_what_gets_no_connection_in_time_is_put_off_and_spends_no_attempt(
 
 async def answers_of(pool: Pool, settings: WebhookSettings, urls: list[str], **options: Any) -> list[Answer]:
     """Deliveries to direct urls, all at once."""
-    adapter = WebhookAdapter(pool=pool, clock=SystemClock(), settings=settings, **options)
+    adapter = WebhookAdapter(pool=pool_as(pool, "runner"), clock=SystemClock(), settings=settings, **options)
     await adapter.start()
     try:
         waiting = await claims(pool, *map(to_url, urls))

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from postroom.base.errors import SettingsInvalid
 from postroom.base.settings import EmailSettings, ExportSettings, Settings
 from postroom.wiring import open_services, open_worker
+from tests.fixtures.roles import as_role
 
 ROUTES = """
 [[route]]
@@ -37,7 +38,7 @@ async def faults(dsn: str, folder: Path, **changes: Any) -> list[str]:
     routes = folder / "routes.toml"
     routes.write_text(ROUTES)
     with pytest.raises(SettingsInvalid) as refused:
-        async with open_services(Settings(state_dir=folder, routes=routes, **changes), dsn):
+        async with open_services(Settings(state_dir=folder, routes=routes, **changes), as_role(dsn, "api")):
             pytest.fail("it started")
     return [fault.removeprefix(f"{routes}") for fault in refused.value.faults]
 
@@ -70,7 +71,7 @@ async def test_the_faults_of_all_parts_come_together(dsn: str, tmp_path: Path) -
 
 async def test_a_worker_beats_while_its_jobs_hold_every_connection(dsn: str, tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, database_connections_max=2)
-    async with open_worker(settings, dsn, role="test") as parts:
+    async with open_worker(settings, as_role(dsn, "runner"), role="test") as parts:
         pool = parts.services.pool
         async with asyncio.timeout(10), pool.acquire() as conn, pool.acquire():
             await conn.execute("update postroom.worker set beat_at = 'epoch'")

@@ -7,11 +7,15 @@ import pytest
 from postroom.base.db import Pool
 from postroom.worker import store
 from postroom.worker.heartbeat import WORKER_TTL_S, Worker
+from tests.fixtures.roles import pool_as
 
 
 @pytest.fixture
 async def workers(pool: Pool) -> tuple[Worker, Worker]:
-    pair = Worker(pool=pool, role="test"), Worker(pool=pool, role="test")
+    pair = (
+        Worker(pool=pool_as(pool, "runner"), role="test"),
+        Worker(pool=pool_as(pool, "runner"), role="test"),
+    )
     for worker in pair:
         await worker.register()
     await store.insert_job(pool, name="lease-rescue", every_s=2.0)  # type: ignore[arg-type]  # a pool will do

@@ -23,13 +23,14 @@ from postroom.worker.loop import Runner
 from postroom.worker.model import Job, JobContext, JobStatus
 from postroom.worker.wakeup import Wakeup
 from tests.fixtures.clock import DrivenClock
+from tests.fixtures.roles import as_role, pool_as
 
 
 async def make_runner(dsn: str, pool: Pool, *jobs: Job) -> Runner:
-    worker = Worker(pool=pool, role="test")
+    worker = Worker(pool=pool_as(pool, "runner"), role="test")
     await worker.register()
-    wakeup = Wakeup(dsn=dsn, pool=pool, worker=worker)
-    return Runner(pool=pool, clock=SystemClock(), worker=worker, wakeup=wakeup, jobs=jobs)
+    wakeup = Wakeup(dsn=dsn, pool=pool_as(pool, "runner"), worker=worker)
+    return Runner(pool=pool_as(pool, "runner"), clock=SystemClock(), worker=worker, wakeup=wakeup, jobs=jobs)
 
 
 @asynccontextmanager
@@ -140,7 +141,7 @@ async def test_run_once_raises_what_the_job_raised(dsn: str, pool: Pool) -> None
 
 
 async def test_a_worker_that_was_declared_dead_comes_back_under_a_new_id(pool: Pool) -> None:
-    worker = Worker(pool=pool, role="test")
+    worker = Worker(pool=pool_as(pool, "runner"), role="test")
     await worker.register()
     before = worker.id
     async with pool.acquire() as conn:
@@ -153,7 +154,11 @@ async def test_a_handler_that_blocks_the_event_loop_does_not_stall_the_heartbeat
     dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "BEAT_S", 0.05)
-    worker = Worker(pool=pool, role="test", opens=lambda: open_pool(dsn, connections_max=1))
+    worker = Worker(
+        pool=pool_as(pool, "runner"),
+        role="test",
+        opens=lambda: open_pool(as_role(dsn, "runner"), connections_max=1),
+    )
     await worker.register()
     beating = asyncio.create_task(worker.beating())
     registered_at = await pool.fetchval("select beat_at from postroom.worker")
@@ -175,7 +180,11 @@ async def test_a_process_that_hangs_beats_no_more(
 ) -> None:
     monkeypatch.setattr(heartbeat, "BEAT_S", 0.05)
     monkeypatch.setattr(heartbeat, "BLOCKED_MAX_S", -1.0)
-    worker = Worker(pool=pool, role="test", opens=lambda: open_pool(dsn, connections_max=1))
+    worker = Worker(
+        pool=pool_as(pool, "runner"),
+        role="test",
+        opens=lambda: open_pool(as_role(dsn, "runner"), connections_max=1),
+    )
     await worker.register()
     registered_at = await pool.fetchval("select beat_at from postroom.worker")
     with capture_logs() as lines:
@@ -190,7 +199,7 @@ async def test_a_process_that_hangs_beats_no_more(
 
 async def test_who_is_back_after_a_silence_judges_nobody_for_a_moment(pool: Pool) -> None:
     clock = DrivenClock()
-    worker = Worker(pool=pool, role="test", clock=clock)
+    worker = Worker(pool=pool_as(pool, "runner"), role="test", clock=clock)
     await worker.register()
     assert not worker.may_judge, "the others of a database that was away have not beaten yet, either"
     clock.advance(heartbeat.GRACE_S)
@@ -210,9 +219,9 @@ async def test_a_lost_listener_asks_nobody_to_notify(dsn: str, pool: Pool) -> No
     await link.open()
     parts = urlsplit(dsn)
     through = urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{link.port}"))
-    worker = Worker(pool=pool, role="test")
+    worker = Worker(pool=pool_as(pool, "runner"), role="test")
     await worker.register()
-    wakeup = Wakeup(dsn=through, pool=pool, worker=worker)
+    wakeup = Wakeup(dsn=through, pool=pool_as(pool, "runner"), worker=worker)
     listening = asyncio.create_task(wakeup.listening())
     async with asyncio.timeout(20):
         while not await wakeup.sleeping_on("email"):
@@ -236,7 +245,7 @@ async def test_a_refused_beat_is_not_the_last_one(dsn: str, pool: Pool) -> None:
     """A deadlock, a cancelled statement, a full disk: a worker that falls silent is taken for dead."""
     runner = await make_runner(dsn, pool, Job("any", Counting(), every_s=600))
     await runner.make_known()
-    worker = Worker(pool=pool, role="test")
+    worker = Worker(pool=pool_as(pool, "runner"), role="test")
     await worker.register()
     worker.running_jobs.add("any")
     other = await connect(dsn)

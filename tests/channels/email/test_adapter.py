@@ -15,6 +15,7 @@ from postroom.channels.email.adapter import EmailAdapter
 from postroom.dev.mailbox import AfterData, Mailbox
 from postroom.outbox.model import Claim, Deferred, Wait
 from tests.factories.claims import make_claim
+from tests.fixtures.roles import pool_as
 
 
 def _claim(number: int) -> Claim:
@@ -32,7 +33,7 @@ async def test_a_mail_that_finds_no_connection_free_is_put_off(
     mailbox.faults.after_data = AfterData.HANG
     options = {"url": f"smtp://127.0.0.1:{mailbox.port}", "from": "shop@shop.example"}
     settings = EmailSettings.model_validate({**options, "connections_max": 1, "timeout_s": 60.0})
-    adapter = EmailAdapter(settings=settings, pool=pool, clock=SystemClock())
+    adapter = EmailAdapter(settings=settings, pool=pool_as(pool, "runner"), clock=SystemClock())
     first = asyncio.create_task(adapter.deliver(_claim(1)))
     try:
         await mailbox.wait_for(1)

@@ -33,6 +33,7 @@ from postroom.outbox.model import (
 )
 from postroom.outbox.publish import publish_many
 from tests.factories.claims import make_claim
+from tests.fixtures.roles import pool_as
 from tests.fixtures.watched_storage import WatchedStorage
 
 Make = Callable[..., ExportAdapter]
@@ -52,7 +53,7 @@ def storage(root: Path) -> WatchedStorage:
 def make(pool: Pool, tmp_path: Path, storage: WatchedStorage) -> Make:
     def adapter(*, records_max: int = 1_000, put_timeout_s: float = 30.0) -> ExportAdapter:
         return ExportAdapter(
-            pool=pool,
+            pool=pool_as(pool, "runner"),
             clock=SystemClock(),
             settings=ExportSettings(records_max=records_max),
             state_dir=tmp_path,

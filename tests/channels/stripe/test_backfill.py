@@ -18,6 +18,7 @@ from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.model import Settled
 from postroom.resilience.breaker import BreakerPolicy, CircuitState
 from postroom.resilience.circuits import Circuits
+from tests.fixtures.roles import pool_as
 from tests.fixtures.stripe import Scene, at
 
 QUICK = BreakerPolicy(strikes_max=2, open_s=1.5, open_max_s=1.5)
@@ -44,7 +45,7 @@ async def scene(pool: Pool, tmp_path: Path, stand_in: StripeStandIn) -> AsyncIte
 
 @pytest.fixture
 def circuits(pool: Pool) -> Circuits:
-    return Circuits(pool=pool, clock=SystemClock(), worker=0, policy=QUICK)
+    return Circuits(pool=pool_as(pool, "runner"), clock=SystemClock(), worker=0, policy=QUICK)
 
 
 @pytest.fixture
@@ -163,7 +164,11 @@ async def test_a_refused_key_ends_it_at_once_and_leaves_the_breaker_alone(
 async def test_without_a_key_it_says_which_setting(pool: Pool, tmp_path: Path) -> None:
     scene = Scene(pool, tmp_path)
     backfill = Backfill(
-        pool=pool, apis=scene.apis, ingest=scene.ingest, circuits=scene.circuits, clock=SystemClock()
+        pool=pool_as(pool, "runner"),
+        apis=scene.apis,
+        ingest=scene.ingest,
+        circuits=scene.circuits,
+        clock=SystemClock(),
     )
     with pytest.raises(InvalidInput, match="POSTROOM_STRIPE__API_KEY is not set"):
         await backfill.run(since(at(0)))

@@ -16,6 +16,7 @@ from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.limits import LimitKey, list_limits, remove_limit, set_limit
 from postroom.outbox.model import Deferred, RetryLater, Settled, Wait
+from tests.fixtures.roles import pool_as
 from tests.fixtures.stripe import Scene
 
 ROUTES = '[[route]]\non = "product.created"\nfetch = true\nexport = { dataset = "seen" }'
@@ -34,7 +35,7 @@ async def stand_in() -> AsyncIterator[StripeStandIn]:
 
 def budget_of(pool: Pool, per_second: float) -> RequestBudget:
     """As one process has it."""
-    return RequestBudget(pool=pool, clock=SystemClock(), via="self", per_second=per_second)
+    return RequestBudget(pool=pool_as(pool, "runner"), clock=SystemClock(), via="self", per_second=per_second)
 
 
 async def test_three_processes_stay_within_one_budget(pool: Pool) -> None:

@@ -24,6 +24,7 @@ from postroom.channels.stripe.signature import fingerprint
 from postroom.channels.stripe.wishes import wish_of
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
+from tests.fixtures.roles import pool_as
 from tests.fixtures.stripe import Scene
 
 URL = "https://billing.example.com/v1/stripe/webhook"
@@ -71,7 +72,7 @@ class Installation:
 
     async def run(self, *, wait_s: float = 0.0, **wish: Any) -> tuple[Plan, Applied]:
         clock = SystemClock()
-        budget = RequestBudget(pool=self.pool, clock=clock, via="self", per_second=10_000)
+        budget = RequestBudget(pool=pool_as(self.pool, "runner"), clock=clock, via="self", per_second=10_000)
         api = StripeApi(self.settings, budget)
         try:
             setup, wished = EndpointSetup(api, clock=clock, wait_s=wait_s), self.wish(**wish)

@@ -16,6 +16,7 @@ from postroom.dev.receiver import Receiver
 from postroom.outbox.model import Message
 from tests.fixtures.engine import AdapterEngine
 from tests.fixtures.names import NameServer
+from tests.fixtures.roles import pool_as
 
 TARPITS = 150
 HONEST = 40
@@ -28,7 +29,7 @@ async def test_names_that_nobody_answers_for_hold_up_no_other_tenant(dsn: str, p
     """Before, each held one of 32 threads for as long as the system's resolver is patient."""
     async with NameServer() as server, Receiver() as receiver:
         adapter = WebhookAdapter(
-            pool=pool,
+            pool=pool_as(pool, "runner"),
             clock=SystemClock(),
             settings=WebhookSettings(allow_private=True),
             resolver=PublicResolver(allow_private=True, names=server.names()),

@@ -14,6 +14,7 @@ from postroom.channels.webhooks.endpoint_cache import EndpointCache
 from postroom.channels.webhooks.endpoint_health import EndpointHealth
 from postroom.channels.webhooks.model import Endpoint, EndpointState
 from postroom.outbox.model import Answer, Deferred, Delivered, Rejected, RetryLater, Wait
+from tests.fixtures.roles import pool_as
 
 FAILED = RetryLater("answered 500", code="500")
 
@@ -24,9 +25,12 @@ class Receiver:
     def __init__(self, pool: Pool, endpoint_id: UUID) -> None:
         self.pool = pool
         self.id = endpoint_id
-        self.cache = EndpointCache(pool=pool, clock=SystemClock())
+        self.cache = EndpointCache(pool=pool_as(pool, "runner"), clock=SystemClock())
         self.health = EndpointHealth(
-            pool=pool, clock=SystemClock(), endpoints=self.cache, disable_after=timedelta(days=5)
+            pool=pool_as(pool, "runner"),
+            clock=SystemClock(),
+            endpoints=self.cache,
+            disable_after=timedelta(days=5),
         )
 
     async def answers(self, answer: Answer) -> Answer:

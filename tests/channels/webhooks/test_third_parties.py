@@ -20,6 +20,7 @@ from postroom.dev.receiver import Receiver
 from postroom.outbox.model import Claim, Delivered, Message, Rejected
 from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
+from tests.fixtures.roles import pool_as
 
 PAYLOAD: Final = {"type": "invoice.paid", "data": {}}
 
@@ -38,7 +39,9 @@ async def claimed(pool: Pool, payload: dict[str, Any], **fields: Any) -> Claim:
 
 
 async def delivered(pool: Pool, claim: Claim, **settings: Any) -> object:
-    adapter = WebhookAdapter(pool=pool, clock=SystemClock(), settings=WebhookSettings(**settings))
+    adapter = WebhookAdapter(
+        pool=pool_as(pool, "runner"), clock=SystemClock(), settings=WebhookSettings(**settings)
+    )
     await adapter.start()
     try:
         return await adapter.deliver(claim)

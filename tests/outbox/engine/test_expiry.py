@@ -17,6 +17,7 @@ from postroom.outbox.ledger.replay import replay_dead_letters
 from postroom.outbox.model import Cause, Channel, Deferred, Message, Rejected, RetryLater, Wait
 from postroom.outbox.policy import settle
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.fixtures.roles import pool_as
 
 DAY_S = 86_400.0
 AGES = Ages({Channel.EMAIL: timedelta(days=3), Channel.WEBHOOK: timedelta(days=5)}, parked=timedelta(days=30))
@@ -31,7 +32,7 @@ async def engine(dsn: str, pool: Pool) -> AsyncIterator[Engine]:
 
 @pytest.fixture
 def expirer(engine: Engine, pool: Pool) -> Expirer:
-    return Expirer(pool=pool, worker=engine.worker, ages=AGES)
+    return Expirer(pool=pool_as(pool, "runner"), worker=engine.worker, ages=AGES)
 
 
 AGED = (
@@ -171,7 +172,7 @@ async def test_a_dead_destination_keeps_no_more_than_its_age_allows(dsn: str, po
     adapter = ScriptedAdapter(lambda _: RetryLater("the connection was refused"), Channel.WEBHOOK)
     adapter.circuit, adapter.per_destination_max = None, 4
     engine = await Engine(dsn, pool, adapter, age_max_s=AGES.of(Channel.WEBHOOK)).start()
-    expirer = Expirer(pool=pool, worker=engine.worker, ages=AGES)
+    expirer = Expirer(pool=pool_as(pool, "runner"), worker=engine.worker, ages=AGES)
     daily, most = 20, 0
     for _ in range(60):
         hook = Message(channel="webhook", payload={"url": "https://dead.example/", "type": "t", "data": 1})

@@ -13,6 +13,7 @@ from postroom.outbox.engine.limit_budget import Budget
 from postroom.outbox.engine.limiter import Limiter
 from postroom.outbox.limits import Lease, Limit
 from tests.fixtures.engine import Engine, ScriptedAdapter
+from tests.fixtures.roles import pool_as
 from tests.outbox.engine.test_limits import emails, limit
 
 
@@ -25,9 +26,11 @@ async def test_what_starts_while_a_lease_is_under_way_counts(dsn: str, pool: Poo
     two = await Engine(dsn, pool, ScriptedAdapter()).start()
     await limit(pool, in_flight=10)
     await one.publish(emails(40))
-    limits = await Controls(pool=pool, clock=one.clock).limits("email")
+    limits = await Controls(pool=pool_as(pool, "runner"), clock=one.clock).limits("email")
     here = [destination(), destination()]
-    limiters = [Limiter(pool=pool, worker=each.worker, clock=each.clock) for each in (one, two)]
+    limiters = [
+        Limiter(pool=pool_as(pool, "runner"), worker=each.worker, clock=each.clock) for each in (one, two)
+    ]
     for place, each, engine in zip(here, limiters, (one, two), strict=True):
         each.set(limits)
         for claim in await engine.claim(20):
@@ -72,8 +75,8 @@ async def test_a_delivery_that_is_started_twice_gives_back_both_places(dsn: str,
     two = await Engine(dsn, pool, ScriptedAdapter()).start()
     await limit(pool, in_flight=2)
     await one.publish(emails(1))
-    limiter = Limiter(pool=pool, worker=one.worker, clock=one.clock)
-    limiter.set(await Controls(pool=pool, clock=one.clock).limits("email"))
+    limiter = Limiter(pool=pool_as(pool, "runner"), worker=one.worker, clock=one.clock)
+    limiter.set(await Controls(pool=pool_as(pool, "runner"), clock=one.clock).limits("email"))
     [budget] = limiter._budgets
     there = destination()
     there.add((await one.claim())[0])

@@ -17,6 +17,7 @@ from postroom.worker.heartbeat import GRACE_S, Worker
 from postroom.worker.model import JobContext
 from tests.fixtures.clock import DrivenClock
 from tests.fixtures.engine import AT_ONCE, TRAVEL, Engine, ScriptedAdapter, email
+from tests.fixtures.roles import pool_as
 from tests.processes.crash_loop import POISON
 
 RUN_S = 60.0
@@ -117,10 +118,12 @@ async def test_after_an_outage_the_first_one_back_takes_nothing_from_the_living(
     await engine.claim()
     await engine.travel(60)  # nobody could beat for so long
     clock = DrivenClock()
-    first = Worker(pool=pool, role="test", clock=clock)
+    first = Worker(pool=pool_as(pool, "runner"), role="test", clock=clock)
     await first.register()
     backoffs: dict[Channel, Backoff] = dict.fromkeys(Channel, engine.backoff)
-    job = rescue_job(rescuer=Rescuer(pool=pool, worker=first, backoffs=backoffs), unpark=nothing)
+    job = rescue_job(
+        rescuer=Rescuer(pool=pool_as(pool, "runner"), worker=first, backoffs=backoffs), unpark=nothing
+    )
     assert await job.run(JobContext()) == 0
     await engine.worker.beat()
     clock.advance(GRACE_S)

@@ -23,6 +23,7 @@ from postroom.outbox.model import Answer, Channel, Delivered, Message, Rejected
 from postroom.outbox.store import cancel_message
 from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter
+from tests.fixtures.roles import pool_as
 
 DISABLE = (
     "update postroom.endpoint set state = 'parked', parked_reason = 'gone', disabled_at = now() where id = $1"
@@ -66,7 +67,7 @@ async def start(pool: Pool, wanted: Recovery, pace_per_s: float = 50.0) -> UUID:
 
 
 async def carry_on(pool: Pool) -> int:
-    return await recovery_job(pool=pool).run(JobContext())
+    return await recovery_job(pool=pool_as(pool, "runner")).run(JobContext())
 
 
 async def recover(pool: Pool, wanted: Recovery) -> int:
@@ -337,7 +338,7 @@ async def test_what_is_being_recovered_keeps_its_payload(webhooks: Engine, pool:
     run_id = await start(pool, all_of(late))
     async with transaction(pool) as conn:
         assert (await recovery.carry_on(conn, run_id))[0] == 1
-        job = retention_job(pool=pool, keep=RetentionSettings(delivered_payload_days=1))
+        job = retention_job(pool=pool_as(pool, "runner"), keep=RetentionSettings(delivered_payload_days=1))
         sweep = asyncio.ensure_future(job.run(JobContext(once=True)))
         async with asyncio.timeout(5):
             while not sweep.done() and not await pool.fetchval(

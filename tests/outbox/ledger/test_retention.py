@@ -18,6 +18,7 @@ from postroom.outbox.ledger.retention import WITHIN_S, retention_job
 from postroom.wiring import open_worker
 from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.fixtures.roles import as_role, pool_as
 from tests.plans.ledger_of_size import FILL
 from tests.plans.test_engine_plans import OTHERS, scanned_by
 
@@ -33,13 +34,16 @@ insert into postroom.dead_letter
 select message_id, n, seq, channel, destination, endpoint_id, 8, 'passing', 'f', 'r',
     now() - interval '91 days'
 from gone"""
+
 THE_OTHER_IS_PARKED = "update postroom.delivery set due_at = 'infinity' where n = 1"
 THE_OTHER_DIED_LATER = ONE_DIED_LONG_AGO.replace("n = 0", "n = 1").replace("91 days", "80 days")
 
 
 async def retain(pool: Pool) -> int:
     async with asyncio.timeout(20):
-        return await retention_job(pool=pool, keep=RetentionSettings()).run(JobContext(once=True))
+        return await retention_job(pool=pool_as(pool, "runner"), keep=RetentionSettings()).run(
+            JobContext(once=True)
+        )
 
 
 @pytest.mark.parametrize("other", [THE_OTHER_IS_PARKED, THE_OTHER_DIED_LATER])
@@ -245,7 +249,7 @@ async def test_a_million_payloads_do_not_keep_the_rest_from_its_turn(pool: Pool)
         left.append(await conn.fetchval(FULL))
         return 0
 
-    job = retention_job(pool=pool, keep=RetentionSettings(), extras=(last,))
+    job = retention_job(pool=pool_as(pool, "runner"), keep=RetentionSettings(), extras=(last,))
     assert job.timeout_s > WITHIN_S
     assert await job.run(JobContext(once=True)) == 3_000
     assert left == [2_000]
@@ -286,7 +290,10 @@ async def test_the_audit_trail_goes_after_two_years(dsn: str, pool: Pool, tmp_pa
         "select now() - make_interval(days => d), 'cli', 'token.create:' || d "
         "from unnest(array[729, 731, 900]) d"
     )
-    async with open_worker(Settings(state_dir=tmp_path), dsn, role="test") as parts, asyncio.timeout(20):
+    async with (
+        open_worker(Settings(state_dir=tmp_path), as_role(dsn, "runner"), role="test") as parts,
+        asyncio.timeout(20),
+    ):
         await catalog(parts)["retention"].run(JobContext(once=True))
     kept = await pool.fetch("select action from postroom.audit where action like 'token.create:%'")
     assert [row["action"] for row in kept] == ["token.create:729"]
