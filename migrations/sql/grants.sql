@@ -122,6 +122,7 @@ begin
                 ('destination',             '',     '',     '',  ''),
                 ('short',                   '',     '',     '',  ''),
                 ('known_channel',           '',     '',     '',  ''),
+                ('hold',                    '',     '',     '',  ''),
                 ('unknown_channel',         '',     '',     '',  ''),
                 ('check_reference',         '',     '',     '',  ''),
                 ('check_reserved',          '',     '',     '',  ''),

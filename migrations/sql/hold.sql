@@ -1,14 +1,16 @@
--- The tables that the rest of a migration changes, for a moment, when nobody has them: while this waits for a long
--- transaction, publishers would wait behind it, so it waits a second at a time.
-do $$
+-- Locks the tables that the rest of a migration changes, in this order, when nobody has them, until its transaction ends. Who
+-- waits for a table holds up whoever comes after, so it waits a second at a time. May be run again.
+-- Errors: `lock_not_available` after half a minute or more.
+create or replace function postroom.hold(variadic tables regclass[]) returns void
+language plpgsql
+set lock_timeout = '1s'
+as $$
 declare
-    patience constant text := current_setting('lock_timeout');
+    command constant text := 'lock table ' || array_to_string(tables, ', ') || ' in access exclusive mode';
 begin
-    perform set_config('lock_timeout', '1s', true);
     for attempt in 1..30 loop
         begin
-            lock table postroom.message, postroom.delivery, postroom.dead_letter, postroom.endpoint, postroom.attempt,
-                postroom.replay_run in access exclusive mode;
+            execute command;
             exit;
         exception when lock_not_available then
             if attempt = 30 then
@@ -17,6 +19,5 @@ begin
             perform pg_sleep(1);
         end;
     end loop;
-    perform set_config('lock_timeout', patience, true);
 end
 $$;

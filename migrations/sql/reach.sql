@@ -1,25 +1,6 @@
 -- What tokens and database roles may reach: tenants and channels; who made a token; sessions that can be named. May be run
--- again. All of these tables are small but the audit trail, which gets a column without a value; none is held for long: who
--- waits for a table holds up whoever comes after, so it is tried a second at a time.
-do $$
-declare
-    patience constant text := current_setting('lock_timeout');
-begin
-    perform set_config('lock_timeout', '1s', true);
-    for attempt in 1..30 loop
-        begin
-            lock table postroom.audit, postroom.token, postroom.console_session, postroom.sign_in_link in access exclusive mode;
-            exit;
-        exception when lock_not_available then
-            if attempt = 30 then
-                raise;
-            end if;
-            perform pg_sleep(1);
-        end;
-    end loop;
-    perform set_config('lock_timeout', patience, true);
-end
-$$;
+-- again. All of these tables are small but the audit trail, which gets a column without a value.
+select postroom.hold('postroom.audit', 'postroom.token', 'postroom.console_session', 'postroom.sign_in_link');
 
 -- Null: all. `ancestors`: the token it was made with, that one's own, and so on, the nearest last.
 alter table postroom.token

@@ -2,25 +2,7 @@
 
 -- A moment for each table, when nobody has it; see hold.sql. Not validated, which would read every row: the checks of before
 -- were stricter.
-do $$
-declare
-    patience constant text := current_setting('lock_timeout');
-begin
-    perform set_config('lock_timeout', '1s', true);
-    for attempt in 1..30 loop
-        begin
-            lock table postroom.message, postroom.channel_pause, postroom.delivery_limit in access exclusive mode;
-            exit;
-        exception when lock_not_available then
-            if attempt = 30 then
-                raise;
-            end if;
-            perform pg_sleep(1);
-        end;
-    end loop;
-    perform set_config('lock_timeout', patience, true);
-end
-$$;
+select postroom.hold('postroom.message', 'postroom.channel_pause', 'postroom.delivery_limit');
 alter table postroom.message drop constraint if exists message_channel_check,
     add constraint message_channel_check check (channel in ('stripe', 'email', 'webhook', 'export', 'stripe_api')) not valid;
 alter table postroom.channel_pause drop constraint if exists channel_pause_channel_check,

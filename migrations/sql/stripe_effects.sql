@@ -1,24 +1,6 @@
 -- Events that only fill the mirror, and of which mode and version an object is. May be run again.
 -- Both tables are locked for a moment, in the order in which events take them, when nobody has them; see `hold`.
-do $$
-declare
-    patience constant text := current_setting('lock_timeout');
-begin
-    perform set_config('lock_timeout', '1s', true);
-    for attempt in 1..30 loop
-        begin
-            lock table postroom.stripe_object, postroom.stripe_event in access exclusive mode;
-            exit;
-        exception when lock_not_available then
-            if attempt = 30 then
-                raise;
-            end if;
-            perform pg_sleep(1);
-        end;
-    end loop;
-    perform set_config('lock_timeout', patience, true);
-end
-$$;
+select postroom.hold('postroom.stripe_object', 'postroom.stripe_event');
 
 -- Whether routes and handlers are run for it. Where they are not, it may come in once more, for their sake.
 alter table postroom.stripe_event add column if not exists effects boolean not null default true;

@@ -12,9 +12,11 @@ DROPS = ("message_key",)
 
 
 def upgrade() -> None:
-    # What is new, and what may wait for others, comes before `hold`: what that locks is locked until the end.
+    # What is new, and what may wait for others, comes before `hold_ledger`: what that locks is locked until the end.
     run_files("channels", "references", "keys", "history", "compression", "limits")
-    run_files("hold", "attempts", "expiry", "claims", "urgency", "tenants", "recovery", "publish")
+    run_files(
+        "hold", "hold_ledger", "attempts", "expiry", "claims", "urgency", "tenants", "recovery", "publish"
+    )
     # Beside it, publishers and runners of before go on. New parameters of `publish` come last and have
     # defaults. Runners of before deliver what is paused or limited, leave what is urgent or bulk to those
     # that know of it, write down no starts, and no reference is written while one of them is at work.

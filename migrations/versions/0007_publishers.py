@@ -11,4 +11,4 @@ down_revision = "0006"
 def upgrade() -> None:
     # A column without a value rewrites nothing; its default is given afterwards, for new rows. Publishers of
     # before call the functions that are replaced.
-    run_files("hold", "publishers", "webhook_origins", "publish")
+    run_files("hold", "hold_ledger", "publishers", "webhook_origins", "publish")

@@ -11,4 +11,4 @@ down_revision = "0007"
 def upgrade() -> None:
     # Columns with a constant default, or none, rewrite nothing. Runners of before act on every event: a
     # backfill that causes nothing waits until they are gone.
-    run_files("stripe_effects")
+    run_files("hold", "stripe_effects")

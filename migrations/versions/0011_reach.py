@@ -11,4 +11,4 @@ down_revision = "0010"
 def upgrade() -> None:
     # Processes of before go on: they read the columns that they know, write entries of the trail without a
     # token, and know no limits of a token. Publishers wait for no lock: functions are replaced.
-    run_files("reach", "payload_scope", "publish")
+    run_files("hold", "reach", "payload_scope", "publish")

@@ -11,4 +11,4 @@ down_revision = "0014"
 def upgrade() -> None:
     # Runners of before claim nothing of a channel that they do not know: what is published on it waits for
     # those that do. Checks are widened without reading a row.
-    run_files("stripe_calls", "publish")
+    run_files("hold", "stripe_calls", "publish")
