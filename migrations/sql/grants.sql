@@ -109,6 +109,7 @@ begin
                 ('uuid7',                   'X',    'X',    '',  ''),
                 ('type_matches',            'X',    'X',    '',  ''),
                 ('first_state',             'X',    'X',    '',  ''),
+                ('ordered_by',              'X',    'X',    '',  ''),
                 ('unknown_urgency',         'X',    'X',    '',  ''),
                 ('first_id_at',             'X',    'X',    '',  ''),
                 ('logged_destination',      'X',    'X',    '',  ''),

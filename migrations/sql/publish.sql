@@ -155,7 +155,7 @@ $$;
 -- than `payload_bytes_max` of its channel.
 -- Returns one row an object, in order; `published` is false where the key was known already, with a warning where the
 -- payload is another one.
--- An ordering key orders what is due at once. What is to be delivered later goes at its time: it waits for nothing of its key,
+-- An ordering key orders what of one tenant is due at once. What is to be delivered later goes at its time: it waits for nothing of its key,
 -- and nothing waits for it.
 -- A webhook without `url` goes to every endpoint of its tenant that listens to its type and is not disabled.
 -- Plans are made once and always by index: a session may have planned while the ledger was empty.
@@ -197,7 +197,7 @@ begin
         perform postroom.check_publisher(messages);
     end if;
     ids := postroom.uuid7s(jsonb_array_length(messages));
-    -- Publishers of one ordering key follow each other, so that the order of numbers is the order
+    -- Publishers of one tenant's ordering key follow each other, so that the order of numbers is the order
     -- of commits. Taken in one order, so that two batches cannot wait for each other. Stripe's events come in batches of
     -- their own, and follow each other all together: a row for each object took a twentieth of the whole, and the numbers of
     -- advisory locks are anybody's. Who stops between two statements gives way, for the others wait.
@@ -206,7 +206,8 @@ begin
         perform set_config('idle_in_transaction_session_timeout', '10s', true);
     else
         for lock_key in
-            select distinct hashtextextended((m ->> 'channel') || ':' || (m ->> 'ordering_key'), 7265)
+            select distinct hashtextextended(concat_ws(':', m ->> 'channel',
+                hashtextextended(coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), ''), 7265), m ->> 'ordering_key'), 7265)
             from jsonb_array_elements(messages) m where m ->> 'ordering_key' is not null order by 1
         loop
             perform pg_advisory_xact_lock(lock_key);
@@ -230,9 +231,11 @@ begin
             order by nr;
             insert into postroom.delivery (message_id, channel, destination, ordering_key, state, due_at, tenant)
             select ids[nr], m ->> 'channel', postroom.destination(m ->> 'channel', m -> 'payload'),
-                m ->> 'ordering_key', postroom.first_state(m ->> 'urgency'), now(),
+                queue.place, postroom.first_state(m ->> 'urgency'), now(),
                 coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '')
             from jsonb_array_elements(messages) with ordinality as element(m, nr)
+            cross join lateral postroom.ordered_by(m ->> 'channel',
+                coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), ''), m ->> 'ordering_key') queue
             order by nr;
             made := cardinality(ids);
         exception when unique_violation or check_violation or not_null_violation then
@@ -282,12 +285,14 @@ begin
                 (message_id, n, channel, destination, endpoint_id, ordering_key, state, due_at, since, expires_at, tenant)
             select i.id, coalesce(t.n, 0), i.channel,
                 coalesce(t.endpoint_id::text, postroom.destination(i.channel, i.payload)),
-                t.endpoint_id, case when i.due_at <= now() then i.ordering_key end, postroom.first_state(i.urgency),
+                t.endpoint_id, queue.place, postroom.first_state(i.urgency),
                 case when t.state = 'parked' and i.due_at <= now() then 'infinity' else i.due_at end,
                 nullif(i.due_at, now()), i.expires_at, i.tenant
             from input i
             join created c on c.id = i.id
             left join target t on t.id = i.id
+            cross join lateral postroom.ordered_by(i.channel, i.tenant,
+                case when i.due_at <= now() then i.ordering_key end) queue
             where not i.fans_out or t.id is not null
             order by i.nr, t.n
         )

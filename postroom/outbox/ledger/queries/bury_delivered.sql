@@ -27,8 +27,10 @@ with had as (
     insert into postroom.dead_letter (message_id, n, seq, channel, destination, endpoint_id, ordering_key, attempts,
         cause, fingerprint, reason, content_hash)
     select m.id, numbered.n + a.place, nextval(pg_get_serial_sequence('postroom.delivery', 'seq')), a.channel,
-        a.destination, a.endpoint_id, m.ordering_key, 0, 'passing', $4, $5, a.content_hash
+        a.destination, a.endpoint_id, queue.place, 0, 'passing', $4, $5,
+        a.content_hash
     from again a, numbered, postroom.message m
+    cross join lateral postroom.ordered_by(m.channel, m.tenant, m.ordering_key) queue
     where m.id = $1
     returning channel
 ), counted as (

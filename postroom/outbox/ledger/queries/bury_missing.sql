@@ -7,10 +7,11 @@ with buried as (
             (select max(d.n) from postroom.delivery d where d.message_id = m.id),
             (select max(l.n) from postroom.dead_letter l where l.message_id = m.id),
             (select max(a.n) from postroom.attempt a where a.message_id = m.id and a.ended_at >= m.created_at)) + 1, 0),
-        nextval(pg_get_serial_sequence('postroom.delivery', 'seq')), 'webhook', $1::uuid::text, $1, m.ordering_key, 0,
-        'passing', $3, $4
+        nextval(pg_get_serial_sequence('postroom.delivery', 'seq')), 'webhook', $1::uuid::text, $1,
+        queue.place, 0, 'passing', $3, $4
     from (select id from unnest($2::uuid[]) as id order by id) first
     join postroom.message m on m.id = first.id
+    cross join lateral postroom.ordered_by(m.channel, m.tenant, m.ordering_key) queue
     returning message_id
 ), counted as (
     insert into postroom.tally as t (name, label, shard, value)
