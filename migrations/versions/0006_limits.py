@@ -12,7 +12,8 @@ DROPS = ("message_key",)
 
 
 def upgrade() -> None:
-    # What is new, and what may wait for others, comes before `hold_ledger`: what that locks is locked until the end.
+    # What is new, and what may wait for others, comes before `hold_ledger`: what that locks is locked until
+    # the end.
     run_files("channels", "references", "keys", "history", "compression", "limits")
     run_files(
         "hold", "hold_ledger", "attempts", "expiry", "claims", "urgency", "tenants", "recovery", "publish"

@@ -9,6 +9,7 @@ down_revision = "0019"
 
 
 def upgrade() -> None:
-    # Functions are replaced, and nobody waits for a lock. Runners and publishers of before go on: they compare what stands
-    # in the queue. The order between a transaction that is open now and those after it is not kept, where both have a tenant.
+    # Functions are replaced, and nobody waits for a lock. Runners and publishers of before go on: they
+    # compare what stands in the queue. The order between a transaction that is open now and those after it
+    # is not kept, where both have a tenant.
     run_files("ordering", "publish")

@@ -1,4 +1,4 @@
-"""What a migration locks: when nobody has it, in the end; until then nobody waits for longer than a second."""
+"""What a migration locks: when nobody has it, in the end; until then nobody waits longer than a second."""
 
 from __future__ import annotations
 
