@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -60,6 +61,12 @@ def _default_state_dir() -> Path:
     return Path(home) / "postroom"
 
 
+TopicArn = Annotated[
+    str,
+    StringConstraints(pattern=r"^arn:(aws|aws-cn|aws-us-gov):sns:[a-z0-9-]{3,30}:[0-9]{12}:[A-Za-z0-9_.-]+$"),
+]
+
+
 class EmailSender(BaseModel):
     """Whom a tenant's mails come from, and where answers go."""
 
@@ -82,7 +89,7 @@ class EmailSettings(BaseModel):
     """Where receivers reach this API, such as `https://mail.shop.example`: for mails that have a category."""
     unsubscribe_secrets: SecretStr | None = None
     """What those links are made with, comma-separated: the first makes new ones, all are believed."""
-    events_ses_topics: Annotated[tuple[str, ...], NoDecode] = ()
+    events_ses_topics: Annotated[tuple[TopicArn, ...], NoDecode] = ()
     """ARNs of the SNS topics by which SES tells its events, comma-separated. See the page on email events."""
     events_sendgrid_keys: SecretStr | None = None
     """Verification keys of SendGrid's signed event webhook, comma-separated, as are the following four."""

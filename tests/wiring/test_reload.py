@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from postroom.base.db import Pool
@@ -58,6 +59,7 @@ class Files:
             "POSTROOM_STRIPE__WEBHOOK_SECRETS": f"whsec_{number}",
             "POSTROOM_EXPORTS__OPTIONS__ACCESS_KEY_ID": f"access-{number}",
             "POSTROOM_OIDC__CLIENT_SECRET": f"client-{number}",
+            "POSTROOM_EMAIL__EVENTS_MAILGUN_KEYS": f"mailgun-{number}",
         }
 
     def write(self, texts: dict[str, str]) -> dict[str, str]:
@@ -162,6 +164,7 @@ async def test_each_secret_is_taken_over_by_what_runs(
             await use_all(parts)
         files.write(files.secrets(2))
         await until(lambda: settings.oidc.client_secret.get_secret_value() == "client-2")
+        assert settings.email.events_mailgun_keys == SecretStr("mailgun-2")
         await use_all(parts)
         assert (stripe.requests[-1].key, "Credential=access-2/" in bucket.puts[-1]) == ("sk_test_2", True)
         listening = asyncio.create_task(parts.wakeup.listening())

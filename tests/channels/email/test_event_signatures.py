@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from postroom.base.errors import NotFound, Unavailable
-from postroom.base.settings import EmailSettings
+from postroom.base.errors import NotFound, SettingsInvalid, Unavailable
+from postroom.base.settings import EmailSettings, load_settings
 from postroom.channels.email.events.intake import EmailEvents
 from postroom.channels.email.events.model import Event, ForgedEvent, Provider
 from postroom.channels.email.events.signatures import check
@@ -182,6 +182,15 @@ async def test_a_forged_or_old_notification_is_refused(sns: Amazon) -> None:
         with pytest.raises(ForgedEvent):
             await opened(sns, ({}, body))
     assert await opened(sns, sns.notify(SES, now() - timedelta(seconds=3_890)))
+
+
+def test_a_topic_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in ("mail-events", f"{TOPIC}, https://sns.eu-west-1.amazonaws.com", f"{TOPIC}:a-subscription"):
+        monkeypatch.setenv("POSTROOM_EMAIL__EVENTS_SES_TOPICS", wrong)
+        with pytest.raises(SettingsInvalid, match="POSTROOM_EMAIL__EVENTS_SES_TOPICS"):
+            load_settings()
+    monkeypatch.setenv("POSTROOM_EMAIL__EVENTS_SES_TOPICS", f"{TOPIC}, {TOPIC}2")
+    assert load_settings().email.events_ses_topics == (TOPIC, f"{TOPIC}2")
 
 
 async def test_a_subscription_is_confirmed_only_to_a_topic_that_is_set(sns: Amazon) -> None:
