@@ -122,3 +122,18 @@ def test_what_a_receiver_said_is_made_fit_for_the_database() -> None:
         said = f"{settlement.reason}{settlement.detail}"
         assert "\x00" not in said
         assert said.encode()
+
+
+@pytest.mark.parametrize("attempts", [0, LAST])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Delivered(content_hash=b"h"),
+        Rejected("no", content_hash=b"h"),
+        RetryLater("later", content_hash=b"h"),
+        Unknown("perhaps", content_hash=b"h"),
+    ],
+    ids=lambda outcome: type(outcome).__name__,
+)
+def test_what_an_attempt_was_made_from_is_settled_with_it(outcome: Outcome, attempts: int) -> None:
+    assert settle(outcome, attempts=attempts, backoff=BACKOFF, jitter=0.5).content_hash == b"h"

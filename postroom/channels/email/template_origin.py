@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -54,7 +55,7 @@ async def fetch_origin(
     if kept is None:
         return TemplateOrigin(shown(content_hash), None, None, TemplateState.NOT_KEPT)
     try:
-        current = folders.read(kept.name)
+        current = await asyncio.to_thread(folders.read, kept.name)  # a large one takes a while to parse
     except TemplateFailed:
         state = TemplateState.REMOVED
     else:

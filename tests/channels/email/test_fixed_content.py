@@ -18,7 +18,7 @@ from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.template import TemplateFolders
 from postroom.channels.email.template_origin import TemplateOrigin, TemplateState, fetch_origin
 from postroom.channels.email.template_store import content_hashes, prune_templates
-from postroom.dev.mailbox import Faults, Mailbox
+from postroom.dev.mailbox import AfterData, Faults, Mailbox
 from postroom.encryption.keyring import NO_KEYS, Keyring, Required, new_key
 from postroom.outbox.ledger import replay, replay_runs
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
@@ -110,6 +110,30 @@ async def test_a_retry_sends_what_was_rendered_first_though_the_template_was_edi
     assert await office.tried_again() == "Second, Ann"
 
 
+async def test_what_a_server_may_have_taken_is_sent_again_word_for_word(office: Office) -> None:
+    """The case that a reader sees: two copies under one Message-ID."""
+    office.mailbox.faults.after_data = AfterData.CLOSE
+    await office.publish()
+    await office.engine.drain()
+    assert await office.pool.fetchval("select outcome from postroom.attempt") == "unknown"
+    office.mailbox.faults = Faults()
+    edit(office.folder)
+    assert await office.tried_again() == "First, Ann"
+    hashes = await office.pool.fetch("select distinct content_hash from postroom.attempt")
+    assert len(hashes) == 1
+
+
+async def test_whoever_was_refused_for_now_gets_what_the_others_have(office: Office) -> None:
+    office.mailbox.faults.refuse["bob@example.com"] = "451 4.3.0 come back later"
+    both = {**ANN, "to": ["ann@example.com", "bob@example.com"]}
+    await office.engine.publish([Message(channel="email", payload=both)])
+    await office.engine.drain()
+    office.mailbox.faults = Faults()
+    edit(office.folder)
+    assert await office.tried_again() == "First, Ann"
+    assert office.mailbox.mails[-1].recipients == ("bob@example.com",)
+
+
 async def test_a_replay_sends_it_too_unless_it_is_asked_for_afresh(office: Office) -> None:
     first, second = await office.refused(FINAL), await office.refused(FINAL)
     edit(office.folder)
@@ -183,6 +207,22 @@ async def test_a_version_is_kept_once_however_many_mails_it_renders(office: Offi
     await office.publish()
     await office.engine.drain()
     assert await office.pool.fetchval("select count(*) from postroom.email_template") == 2
+
+
+async def test_what_is_put_off_meanwhile_keeps_it(office: Office, dsn: str) -> None:
+    message_id = await office.refused(PASSING)
+    edit(office.folder)
+    settings = EmailSettings(templates_dir=office.folder)  # it does not know the way out
+    adapter = EmailAdapter(settings=settings, pool=office.pool, clock=SystemClock())
+    try:
+        other = await AdapterEngine(dsn, office.pool, adapter).start()
+        await other.travel(3_600)
+        await other.drain()
+    finally:
+        await adapter.close()
+    reason = "select last_reason from postroom.delivery where message_id = $1"
+    assert "is not set" in await office.pool.fetchval(reason, message_id)
+    assert await office.tried_again() == "First, Ann"
 
 
 async def test_another_runner_sends_what_the_first_one_rendered(office: Office, dsn: str) -> None:
