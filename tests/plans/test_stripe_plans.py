@@ -1,11 +1,14 @@
-"""What is asked for each batch of Stripe events is looked up, also by a plan made for empty tables."""
+"""What is asked of Stripe's events again and again is looked up, however many there are."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
 from postroom.base.db import connect, query
+from postroom.channels.stripe import drift
 
 STATES = query("postroom.channels.stripe", "fetch_mirror_states")
 EVENTS = """
@@ -45,5 +48,29 @@ async def test_events_are_looked_up_by_a_plan_of_when_there_was_none(dsn: str) -
             assert await conn.fetchval(READ) == before
         assert [row["mirrored_event_id"] for row in rows] == [f"evt_{n}" for n in range(1, 11)]
         assert {row["account"] for row in rows} == {"self"}
+    finally:
+        await conn.close()
+
+
+@pytest.mark.rows_by_hand
+async def test_only_events_since_the_last_look_are_read_for_the_silence_of_accounts(dsn: str) -> None:
+    conn = await connect(dsn)
+    try:
+        at = datetime.now(UTC)
+        await drift.begin(conn, account="self", live=True, keyed=True, at=at)
+        await conn.execute(EVENTS)
+        await conn.execute(
+            "update postroom.stripe_event set raw = 'x',"
+            " received_at = now() - substr(event_id, 5)::int * interval '1 minute'"
+        )
+        await conn.execute("vacuum analyze postroom.stripe_event")
+        await conn.execute("update postroom.stripe_reconcile set looked_at = now() - interval '5 minutes'")
+        async with conn.transaction():
+            before = await conn.fetchval(READ)
+            await drift.note_last_events(conn)
+            assert await conn.fetchval(READ) == before
+        [row] = await drift.list_drift(conn)
+        assert row.silent_s is not None
+        assert 50 < row.silent_s < 600
     finally:
         await conn.close()

@@ -21,6 +21,7 @@ _BEGIN = query(__package__, "begin_reconcile")
 _MOVE = query(__package__, "move_reconcile")
 _ADD_MISSED = query(__package__, "add_missed")
 _NOTE_ENDPOINT = query(__package__, "note_endpoint")
+_FIND_LAST_LOOK = query(__package__, "find_last_look")
 _NOTE_LAST_EVENTS = query(__package__, "note_last_events")
 _FORGET = query(__package__, "forget_reconcile")
 _LIST = query(__package__, "list_reconcile")
@@ -88,7 +89,9 @@ async def note_endpoint(
 
 async def note_last_events(conn: Connection) -> None:
     """Of all accounts at once. It reads what came in since the last look, of one hour at most."""
-    await conn.execute(_NOTE_LAST_EVENTS, LOOK_FOLLOWS_S, GAP_HALF_LIFE_S)
+    since = await conn.fetchval(_FIND_LAST_LOOK, LOOK_FOLLOWS_S)
+    if since is not None:
+        await conn.execute(_NOTE_LAST_EVENTS, LOOK_FOLLOWS_S, GAP_HALF_LIFE_S, since)
 
 
 async def forget_others(conn: Connection, accounts: Collection[str]) -> None:
