@@ -1,5 +1,5 @@
 -- What became of mails after the mail server took them, as the providers' events tell it.
--- The foreign key needs a moment in which nobody writes messages; see hold.sql.
+-- The foreign key needs a moment in which nobody writes messages; see hold.sql. May be run again.
 do $$
 declare
     patience constant text := current_setting('lock_timeout');
@@ -19,7 +19,7 @@ begin
     perform set_config('lock_timeout', patience, true);
 end
 $$;
-create table postroom.email_event (
+create table if not exists postroom.email_event (
     provider text not null check (length(provider) between 1 and 20),
     event_id bytea not null check (octet_length(event_id) = 16),
     message_id uuid not null references postroom.message on delete cascade,
@@ -30,7 +30,7 @@ create table postroom.email_event (
     at timestamptz not null,
     primary key (provider, event_id)
 );
-create index email_event_message on postroom.email_event (message_id);
+create index if not exists email_event_message on postroom.email_event (message_id);
 comment on column postroom.email_event.event_id is 'What the provider knows the event by, hashed: the same event is noted once.';
 comment on column postroom.email_event.permanent is 'Whether the address is no good: what bounced so is suppressed.';
 comment on column postroom.email_event.recipient is 'Masked; empty where the provider does not say whose event it is.';

@@ -1,25 +1,7 @@
 -- What mails were rendered from: each version of a template once, and its hash wherever a rendered mail is tried. May be
 -- run again. The columns have no value and rewrite nothing; who waits for a table holds up whoever comes after, so it is
 -- tried a second at a time.
-do $$
-declare
-    patience constant text := current_setting('lock_timeout');
-begin
-    perform set_config('lock_timeout', '1s', true);
-    for attempt in 1..30 loop
-        begin
-            lock table postroom.delivery, postroom.dead_letter, postroom.attempt in access exclusive mode;
-            exit;
-        exception when lock_not_available then
-            if attempt = 30 then
-                raise;
-            end if;
-            perform pg_sleep(1);
-        end;
-    end loop;
-    perform set_config('lock_timeout', patience, true);
-end
-$$;
+select postroom.hold('postroom.delivery', 'postroom.dead_letter', 'postroom.attempt');
 
 -- What the next attempt sends again; null: nothing was made from a template yet. Of an attempt: what it was made from.
 alter table postroom.delivery add column if not exists content_hash bytea;

@@ -10,4 +10,4 @@ down_revision = "0016"
 
 def upgrade() -> None:
     # Processes of before go on: they know nothing of the columns, and what they try first is fixed by nobody.
-    run_files("email_templates")
+    run_files("hold", "email_templates")
