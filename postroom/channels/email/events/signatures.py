@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -63,7 +63,7 @@ def _sendgrid(headers: Headers, body: bytes, secret: str, now: datetime) -> bool
         if not isinstance(key, EllipticCurvePublicKey):
             return False
         key.verify(base64.b64decode(signature), timestamp.encode() + body, ECDSA(SHA256()))
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
     check_age(Provider.SENDGRID, _seconds(timestamp), now)
     return True
