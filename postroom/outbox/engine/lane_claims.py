@@ -106,18 +106,18 @@ class LaneClaims:
         urgent_max = min(self._shares[Urgency.URGENT].of(free), free - len(ended))
         claims = await self._take(Urgency.URGENT, urgent_max, around, room=bulk_free)
         self._shares[Urgency.URGENT].took(len(claims))
-        around, room = around.after(claims), bulk_free - _crowding(claims)
+        around, room = around.after(claims), _left(bulk_free, claims)
         bulk_busy = bulk_free > 0 and Urgency.BULK in self._busy
         bulk_share = self._shares[Urgency.BULK].of(free - len(claims)) if bulk_busy else 0
         normal_max = max(free - len(claims) - min(bulk_share, room), len(ended))
         normal = await self._claimers[Urgency.NORMAL].claim(normal_max, around, room=room, ended=ended)
         claims += normal
-        around, room = around.after(normal), room - _crowding(normal)
+        around, room = around.after(normal), _left(room, normal)
         if normal_max and _exhausted(normal, normal_max):
             more_max = free - len(claims) - min(bulk_share, room)
             more = await self._take(Urgency.URGENT, more_max, around, room=room)
             claims += more
-            around, room = around.after(more), room - _crowding(more)
+            around, room = around.after(more), _left(room, more)
             bulk_share = free - len(claims)
         bulk_max = min(bulk_share, room, free - len(claims))
         bulk = await self._take(Urgency.BULK, bulk_max, around, room=room)
@@ -133,8 +133,9 @@ class LaneClaims:
         return claims
 
 
-def _crowding(claims: Sequence[Claim]) -> int:
-    return sum(claim.crowds for claim in claims)
+def _left(room: int, claims: Sequence[Claim]) -> int:
+    """Of the places for those that crowd; they may have taken more, before anybody else was seen."""
+    return max(0, room - sum(claim.crowds for claim in claims))
 
 
 def _exhausted(claims: Sequence[Claim], wanted: int) -> bool:
