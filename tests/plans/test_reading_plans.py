@@ -110,6 +110,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (STRIPE, "list_stripe_events", [NOW, "evt_9", ROWS, None, None, ROWS]),
     (STRIPE, "list_stripe_events", [None, None, EVENTS, None, "nosuch", ROWS]),
     (STRIPE, "fetch_stripe_summary", [event_store.SUMMED_MAX]),
+    (STRIPE, "list_reconcile", []),
     (WORKER, "list_job_runs", ["job3", 30]),
     (ADMIN, "list_trail", [None, "nosuch", None, TRAIL, ROWS]),
     (READING, "count_endpoint_dead_letters", [["host7"], 1000]),
