@@ -68,6 +68,8 @@ async def scene(pool: Pool, tmp_path: Path) -> AsyncIterator[Scene]:
 
 async def test_the_handler_writes_its_own_table_and_publishes_in_one_transaction(scene: Scene) -> None:
     await scene.pool.execute("create table plan (customer text primary key, name text not null)")
+    runner = await scene.runner.fetchval("select session_user::text")
+    await scene.pool.execute(f"grant select, insert, update on plan to {runner}")
     price = {"price": {"nickname": "team"}}
     subscription = {"id": "sub_1", "object": "subscription", "customer": "cus_1", "items": {"data": [price]}}
     await scene.process(snapshot_event("customer.subscription.created", subscription, event_id="evt_1"))

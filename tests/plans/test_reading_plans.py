@@ -105,10 +105,12 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (WEBHOOKS, "list_circuits", ["", None, ROWS]),
     (READING, "list_attempts", [[SOME_ID] * 9, NOW - timedelta(days=1), 1000, None]),
     (READING, "list_deliveries", [[SOME_ID] * 9, 1000]),
+    (READING, "list_email_events", [[SOME_ID] * 9, 1000]),
     (READING, "list_dead_deliveries", [[SOME_ID] * 9, 1000]),
     (READING, "count_recent_messages", [SOME_ID, PUBLISHED_CAP]),
     (STRIPE, "list_stripe_events", [NOW, "evt_9", ROWS, None, None, ROWS]),
     (STRIPE, "list_stripe_events", [None, None, EVENTS, None, "nosuch", ROWS]),
+    (STRIPE, "list_reconcile", []),
     (STRIPE, "fetch_stripe_summary", [event_store.SUMMED_MAX]),
     (STRIPE, "list_reconcile", []),
     (WORKER, "list_job_runs", ["job3", 30]),
@@ -223,8 +225,16 @@ async def test_starting_a_replay_costs_what_it_takes_and_not_what_lies_there(fil
         await plan_for_values(conn)
         for letters in REPLAYED:
             looks: list[tuple[str, str, list[Any]]] = [
-                (READING, "replay_dead_letters", [*letters, REPLAYED_MAX, "a", 0.0, 0.0, 3, None, None]),
-                (READING, "replay_dead_letters", [*letters, REPLAYED_MAX, "a", 1.0, 0.0, None, "{}", None]),
+                (
+                    READING,
+                    "replay_dead_letters",
+                    [*letters, REPLAYED_MAX, "a", 0.0, 0.0, 3, None, None, False],
+                ),
+                (
+                    READING,
+                    "replay_dead_letters",
+                    [*letters, REPLAYED_MAX, "a", 1.0, 0.0, None, "{}", None, False],
+                ),
                 (READING, "fetch_dry_run", [*letters, REPLAYED_MAX, 12, 10]),
             ]
             assert await _all_faults(conn, looks, touched_max=REPLAYED_MAX + 1_100) == []
@@ -257,7 +267,7 @@ async def test_releasing_a_replay_and_putting_it_back_costs_what_it_holds(filled
             """delete from postroom.replay_item where run_id <> (select id from postroom.replay_run limit 1);
             analyze postroom.replay_item"""
         )
-        every = [OUTBOUND, "ours", *ANY[2:], REPLAYED_MAX, "a", 1.0, 0.0, None, "{}", None]
+        every = [OUTBOUND, "ours", *ANY[2:], REPLAYED_MAX, "a", 1.0, 0.0, None, "{}", None, False]
         rows = await conn.fetch(query(READING, "replay_dead_letters"), *every)
         run = rows[0]["run_id"]
         assert sum(row["count"] for row in rows) == REPLAYED_MAX
