@@ -24,7 +24,8 @@ from bench.service import open_process
 from bench.stage import Stage
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
-from postroom.base.settings import EmailSettings, WebhookSettings
+from postroom.base.email_settings import EmailSettings
+from postroom.base.settings import WebhookSettings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.channels.webhooks.endpoints import create_endpoint

@@ -17,7 +17,8 @@ from docs.generator.roles import roles_block
 from docs.generator.settings import settings_block
 from docs.generator.sql import sql_block
 from drill.certificate import write_certificate
-from postroom.base.settings import EmailSettings, ExportSettings, Settings
+from postroom.base.email_settings import EmailSettings
+from postroom.base.settings import ExportSettings, Settings
 from postroom.metrics.families import families
 from postroom.metrics.gauges import read_gauges
 from tests.fixtures.api import running_api

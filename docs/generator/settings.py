@@ -1,4 +1,4 @@
-"""Settings: from the models in `postroom/base/settings.py` and the docstrings below their fields."""
+"""Settings: from the models in `postroom/base` and the docstrings below their fields."""
 
 from __future__ import annotations
 

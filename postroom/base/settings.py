@@ -15,7 +15,6 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
-    StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -30,6 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from postroom.base.email_settings import EmailSettings
 from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
 from postroom.base.networks import Network, parse_proxies
@@ -59,71 +59,6 @@ class Environment(StrEnum):
 def _default_state_dir() -> Path:
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(home) / "postroom"
-
-
-TopicArn = Annotated[
-    str,
-    StringConstraints(pattern=r"^arn:(aws|aws-cn|aws-us-gov):sns:[a-z0-9-]{3,30}:[0-9]{12}:[A-Za-z0-9_.-]+$"),
-]
-
-
-class EmailSender(BaseModel):
-    """Whom a tenant's mails come from, and where answers go."""
-
-    sender: str = Field(alias="from")
-    reply_to: str | None = None
-
-    model_config = {"populate_by_name": True, "extra": "forbid"}
-
-
-class EmailSettings(BaseModel):
-    """Emails out. Without `POSTROOM_EMAIL__URL` they wait as deferred, and `postroom doctor` says so."""
-
-    url: SecretStr | None = None
-    """`smtp://` (no login), `smtps://` or `smtp+starttls://user:password@host:port`. Unset: emails wait."""
-    sender: str = Field(default="Postroom <postroom@localhost>", alias="from")
-    """The sender."""
-    senders: dict[str, EmailSender] = Field(default_factory=dict)
-    """A tenant's own, as JSON: `{"acme": {"from": "Acme <a@acme.example>", "reply_to": "b@acme.example"}}`"""
-    unsubscribe_url: str | None = None
-    """Where receivers reach this API, such as `https://mail.shop.example`: for mails that have a category."""
-    unsubscribe_secrets: SecretStr | None = None
-    """What those links are made with, comma-separated: the first makes new ones, all are believed."""
-    events_ses_topics: Annotated[tuple[TopicArn, ...], NoDecode] = ()
-    """ARNs of the SNS topics by which SES tells its events, comma-separated. See the page on email events."""
-    events_sendgrid_keys: SecretStr | None = None
-    """Verification keys of SendGrid's signed event webhook, comma-separated, as are the following four."""
-    events_mailgun_keys: SecretStr | None = None
-    """Mailgun's HTTP webhook signing key."""
-    events_postmark_logins: SecretStr | None = None
-    """`user:password` that Postmark sends."""
-    events_resend_secrets: SecretStr | None = None
-    """`whsec_…` of Resend's webhook."""
-    events_brevo_logins: SecretStr | None = None
-    """`user:password` that Brevo sends."""
-    templates_dir: Path | None = None
-    """Your own templates; they take precedence over the shipped ones."""
-    connections_max: int = Field(default=8, ge=1, le=100)
-    """Connections to the server, per process."""
-    timeout_s: float = Field(default=20.0, gt=0, le=120)
-    """Limit of one SMTP command."""
-    attempts_max: int = Field(default=12, ge=1, le=100)
-    """Attempts before an email is dead."""
-    age_max_days: float = Field(default=3.0, gt=0, le=3_650)
-    """An email that has waited for so long is not sent any more: it dies with the cause `expired`."""
-    attachments_bytes_max: int = Field(default=10_485_760, ge=0)
-    """All attachments of one email together."""
-    tls_ca: Path | None = None
-    """A PEM file of further certificate authorities to trust."""
-
-    model_config = {"populate_by_name": True}
-
-    @field_validator("events_ses_topics", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
 
 
 class WebhookSettings(BaseModel):

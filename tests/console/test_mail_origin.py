@@ -11,7 +11,8 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
-from postroom.base.settings import EmailSettings, Settings
+from postroom.base.email_settings import EmailSettings
+from postroom.base.settings import Settings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.dev.mailbox import Mailbox
 from postroom.outbox.model import Message

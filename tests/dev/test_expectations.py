@@ -10,7 +10,7 @@ import pytest
 from postroom.base.db import Pool
 from postroom.dev.demo_events import EFFECTS
 from postroom.dev.expectations import Arrivals, find_faults
-from postroom.outbox.model import OUTBOUND, Channel, Message
+from postroom.outbox.model import Channel, Message
 from postroom.outbox.publish import publish
 
 EVENT: dict[str, Any] = {"id": "evt_1", "type": "customer.created"}
@@ -45,7 +45,7 @@ async def test_a_perfect_run_has_no_fault(pool: Pool, arrived: Arrivals) -> None
     assert await faults_of(pool, arrived) == []
 
 
-@pytest.mark.parametrize("channel", OUTBOUND)
+@pytest.mark.parametrize("channel", PAYLOADS)
 @pytest.mark.parametrize("times", [0, 2])
 async def test_an_effect_that_is_missing_or_doubled_is_said(
     pool: Pool, arrived: Arrivals, channel: Channel, times: int

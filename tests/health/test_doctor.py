@@ -13,8 +13,9 @@ from pydantic import SecretStr
 
 from drill.certificate import write_certificate
 from postroom.base.db import Pool, transaction
+from postroom.base.email_settings import EmailSettings
 from postroom.base.migrate import migrate
-from postroom.base.settings import UP_ENVIRONMENT, EmailSettings, Settings, WebhookSettings
+from postroom.base.settings import UP_ENVIRONMENT, Settings, WebhookSettings
 from postroom.channels.webhooks.endpoints import create_endpoint
 from postroom.health import doctor
 from postroom.health.findings import Finding, Level

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from drill.certificate import write_certificate
-from postroom.base.settings import EmailSettings, ExportSettings, Settings
+from postroom.base.email_settings import EmailSettings
+from postroom.base.settings import ExportSettings, Settings
 from postroom.metrics.host import CACHE_S, HostReader, expiry_days, free_ratio, volumes
 from tests.fixtures.clock import DrivenClock
 

@@ -9,7 +9,7 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
-from postroom.base.settings import EmailSettings
+from postroom.base.email_settings import EmailSettings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.dev.mailbox import Mailbox
 from tests.channels.email.test_template import write

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from postroom.base import json
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
+from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidPayload, SettingsInvalid, Unavailable
-from postroom.base.settings import EmailSettings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.dev.mailbox import AfterData, Mailbox
 from postroom.outbox.model import (
@@ -280,8 +280,7 @@ async def test_greylisting_of_all_is_no_strike_and_keeps_the_connection(
     adapter: EmailAdapter, mailbox: Mailbox, claim_of: Publish
 ) -> None:
     mailbox.faults.greylist = True
-    claim = await claim_of()
-    outcome = await adapter.deliver(claim)
+    outcome = await adapter.deliver(claim := await claim_of())
     assert isinstance(outcome, RetryLater)
     assert (outcome.code, outcome.trip) == ("451", Trip.NO)
     assert isinstance(await adapter.deliver(claim), Delivered)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import SettingsInvalid
-from postroom.base.settings import EmailSettings, ExportSettings, Settings
+from postroom.base.settings import ExportSettings, Settings
 from postroom.wiring import open_services, open_worker
 from tests.fixtures.roles import as_role
 

@@ -11,9 +11,9 @@ from aiosmtplib import SMTPRecipientsRefused
 
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Pool, transaction
+from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidInput, InvalidPayload, SettingsInvalid, Unavailable
 from postroom.base.log import get_logger
-from postroom.base.settings import EmailSettings
 from postroom.channels.email import address, mime, payload, store
 from postroom.channels.email.connections import PLACE_WITHIN_S, Connections, NoPlace
 from postroom.channels.email.events.metadata import with_metadata

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email.headerregistry import Address
 
+from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidPayload, SettingsInvalid
-from postroom.base.settings import EmailSettings
 from postroom.channels.email import address
 
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
+from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidInput
-from postroom.base.settings import EmailSettings
 from postroom.channels.email.mime import recipients
 from postroom.channels.email.payload import Email
 

@@ -10,7 +10,7 @@ import pytest
 from postroom.base import json
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
-from postroom.base.settings import EmailSettings
+from postroom.base.email_settings import EmailSettings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.dev.mailbox import AfterData, Mailbox
 from postroom.outbox.model import Claim, Deferred, Wait

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import NotFound, SettingsInvalid, Unavailable
-from postroom.base.settings import EmailSettings, load_settings
+from postroom.base.settings import load_settings
 from postroom.channels.email.events.intake import EmailEvents
 from postroom.channels.email.events.model import Event, ForgedEvent, Provider
 from postroom.channels.email.events.signatures import check

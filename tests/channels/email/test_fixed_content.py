@@ -12,8 +12,8 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
+from postroom.base.email_settings import EmailSettings
 from postroom.base.encryption_keys import parse_keys
-from postroom.base.settings import EmailSettings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.template import TemplateFolders
 from postroom.channels.email.template_origin import TemplateOrigin, TemplateState, fetch_origin

@@ -12,8 +12,9 @@ from pydantic import SecretStr
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
+from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidInput, InvalidPayload
-from postroom.base.settings import EmailSettings, Settings
+from postroom.base.settings import Settings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.unsubscribe_link import Unsubscribe, make_link, read_token
 from postroom.dev.mailbox import Mailbox, ReceivedMail

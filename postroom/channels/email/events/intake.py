@@ -9,9 +9,9 @@ from typing import Final
 
 from postroom.base.clock import Clock
 from postroom.base.db import Connection, query
+from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidInput, NotFound
 from postroom.base.log import get_logger
-from postroom.base.settings import EmailSettings
 from postroom.channels.email.address import mask
 from postroom.channels.email.events.model import UNMATCHED, Event, Kind, Provider
 from postroom.channels.email.events.parsers import parse

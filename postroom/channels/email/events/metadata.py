@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import UUID
 
-from postroom.base.settings import EmailSettings
+from postroom.base.email_settings import EmailSettings
 from postroom.channels.email.events.parsers import METADATA
 from postroom.channels.email.payload import Email
 
