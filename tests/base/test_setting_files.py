@@ -29,6 +29,12 @@ def test_every_secret_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.Mo
         "POSTROOM_STRIPE__WEBHOOK_SECRETS": f"whsec_{TOKEN},whsec_{TOKEN[::-1]}",
         "POSTROOM_STRIPE__API_KEY": f"rk_test_{TOKEN}",
         "POSTROOM_EMAIL__URL": "smtps://user:password@mail.example.com",
+        "POSTROOM_EMAIL__UNSUBSCRIBE_SECRETS": TOKEN,
+        "POSTROOM_EMAIL__EVENTS_SENDGRID_KEYS": TOKEN,
+        "POSTROOM_EMAIL__EVENTS_MAILGUN_KEYS": TOKEN,
+        "POSTROOM_EMAIL__EVENTS_POSTMARK_LOGINS": f"user:{TOKEN}",
+        "POSTROOM_EMAIL__EVENTS_RESEND_SECRETS": f"whsec_{TOKEN}",
+        "POSTROOM_EMAIL__EVENTS_BREVO_LOGINS": f"user:{TOKEN}",
         "POSTROOM_ENCRYPTION__KEYS": f"{new_key('b')},{new_key('a')}",
         "POSTROOM_EXPORTS__OPTIONS": '{"secret_access_key": "hunter2"}',
         "POSTROOM_OIDC__CLIENT_SECRET": TOKEN,
@@ -43,6 +49,8 @@ def test_every_secret_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert settings.metrics_token is not None
     assert settings.metrics_token.get_secret_value() == TOKEN
     assert len(settings.stripe.webhook_secrets) == 2
+    assert settings.email.unsubscribe_secrets is not None
+    assert settings.email.unsubscribe_secrets.get_secret_value() == TOKEN
     assert settings.email.url is not None
     assert settings.email.url.get_secret_value() == texts["POSTROOM_EMAIL__URL"]
     assert keyring_of(settings.encryption).names == ("b", "a")

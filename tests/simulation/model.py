@@ -179,6 +179,7 @@ class Ledger:
 
     def _waits_for_another(self, delivery: Delivery) -> bool:
         return delivery.ordering_key is not None and any(
-            each.ordering_key == delivery.ordering_key and each.seq < delivery.seq
+            (each.tenant, each.ordering_key) == (delivery.tenant, delivery.ordering_key)
+            and each.seq < delivery.seq
             for each in self.open.values()
         )

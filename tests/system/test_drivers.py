@@ -59,6 +59,9 @@ DRIVERS: list[Callable[[str, bool], Awaitable[None]]] = [
 ]
 
 
+QUEUED = " from postroom.delivery d join postroom.message m on m.id = d.message_id"
+
+
 @pytest.mark.parametrize("publish", DRIVERS)
 async def test_a_commit_publishes_and_a_rollback_does_not(
     publish: Callable[[str, bool], Awaitable[None]], dsn: str, pool: Pool
@@ -67,7 +70,9 @@ async def test_a_commit_publishes_and_a_rollback_does_not(
     assert await pool.fetchval("select count(*) from postroom.delivery") == 0
     await publish(dsn, True)
     await publish(dsn, True)
-    assert await pool.fetchval("select count(*) from postroom.delivery where ordering_key = 'o'") == 1
+    [row] = await pool.fetch("select m.ordering_key, m.tenant, d.ordering_key as place" + QUEUED)
+    assert (row["ordering_key"], row["tenant"]) == ("o", "t")
+    assert row["place"].endswith(":o"), "an ordering key is its tenant's own"
 
 
 async def test_the_publisher_role_may_publish_and_nothing_else(dsn: str) -> None:
