@@ -167,6 +167,7 @@ async def rows_read(dsn: str) -> int:
 @pytest.mark.rows_by_hand
 async def test_a_run_with_nothing_to_do_does_not_read_the_ledger(dsn: str, pool: Pool) -> None:
     await pool.execute(FILL)
+    await pool.execute("vacuum postroom.message")  # autovacuum would do it meanwhile, and its reads count
     await pool.close()
     before = await rows_read(dsn)
     pool = await open_pool(dsn)
