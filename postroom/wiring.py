@@ -139,7 +139,6 @@ async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExi
     )
     adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring, calls=calls)
     sources = Sources(pool=pool, clock=clock, keyring=keyring)
-    apis = StripeApi.for_all(settings.stripe, pool=pool, clock=clock)
     current = CurrentObjects(apis=apis, circuits=circuits)
     stripe = StripeAdapter(
         pool=pool,
