@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr, StringConstraints, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
+
+from postroom.base.setting_forms import of_form
 
 TopicArn = Annotated[
     str,
-    StringConstraints(pattern=r"^arn:(aws|aws-cn|aws-us-gov):sns:[a-z0-9-]{3,30}:[0-9]{12}:[A-Za-z0-9_.-]+$"),
+    of_form(
+        r"arn:(aws|aws-cn|aws-us-gov):sns:[a-z0-9-]{3,30}:[0-9]{12}:[A-Za-z0-9_.-]+",
+        "the ARN of an SNS topic, such as arn:aws:sns:eu-west-1:123456789012:mail-events",
+    ),
 ]
 
 

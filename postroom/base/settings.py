@@ -383,5 +383,7 @@ def _faults(location: tuple[int | str, ...], message: str) -> list[str]:
     text = message.removeprefix("Value error, ")
     if not location:
         return text.splitlines()
-    name = "POSTROOM_" + "__".join(str(part).upper() for part in location)
+    # Numbers are places in a list, which is one setting; "[key]" says that the name before it is wrong.
+    named = [part.upper() for part in location if isinstance(part, str) and part != "[key]"]
+    name = "POSTROOM_" + "__".join(named)
     return [f"{name}: {text}"]

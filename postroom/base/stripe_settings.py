@@ -7,17 +7,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from postroom.base.secret_rules import RULES, secret_faults
+from postroom.base.setting_forms import of_form
 from postroom.base.stripe_account import OWN_ACCOUNT
 
 _SECRETS: Final = "WEBHOOK_SECRETS"
 _KEY_MODE: Final = re.compile(r"[a-z]+(?:_org)?_(live|test)_")
 
-AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,40}$")]
+AccountName = Annotated[
+    str, of_form("[a-z0-9]{1,40}", "a name of letters from a to z and digits, 40 at most")
+]
 """Never an id of Stripe's: those have an underscore."""
+ApiVersion = Annotated[
+    str, of_form(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?", "a version of the API, such as 2026-10-28.endive")
+]
+WebhookUrl = Annotated[
+    str, of_form(r"https?://[^\s?#@]+", "a URL such as https://hooks.example.com/v1/stripe/webhook")
+]
 
 
 def setting_of(account: str, field: str) -> str:
@@ -40,7 +49,7 @@ class StripeAccount(BaseModel):
     """Whether the account is live. Events of the other mode are stored and never acted on. Unset: what the
     API key says, else test mode. In `prod` one of the two must say it."""
 
-    api_version: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")] | None = None
+    api_version: ApiVersion | None = None
     """The one version in which routes and the mirror have objects, such as `2026-10-28.endive`: what comes in
     another one is fetched anew. Unset: each event's own."""
 
@@ -74,7 +83,7 @@ class StripeSettings(StripeAccount):
 
     accounts: dict[AccountName, StripeAccount] = Field(default_factory=dict)
     """Further accounts: `POSTROOM_STRIPE__ACCOUNTS__EU__API_KEY` and so on, see below."""
-    webhook_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#@]+$")] | None = None
+    webhook_url: WebhookUrl | None = None
     """Where Stripe reaches us: `https://…/v1/stripe/webhook`. For `postroom stripe setup`, which makes the
     endpoints at Stripe; `postroom doctor` compares them."""
     mirror: Annotated[tuple[str, ...], NoDecode] | None = None

@@ -37,6 +37,25 @@ def test_all_faults_are_listed_at_once_and_no_value_is_shown(monkeypatch: pytest
     assert "hunter2" not in text
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("EMAIL__EVENTS_SES_TOPICS", "not the ARN of an SNS topic, such as arn:aws:sns:"),
+        ("STRIPE__WEBHOOK_URL", "not a URL such as https://"),
+        ("STRIPE__API_VERSION", "not a version of the API, such as "),
+        ("STRIPE__ACCOUNTS__E_U", "not a name of letters"),
+    ],
+)
+def test_a_text_of_another_form_is_refused_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, name: str, wanted: str
+) -> None:
+    monkeypatch.setenv(f"POSTROOM_{name}", "{}")  # no text of these forms, but an account without settings
+    with pytest.raises(SettingsInvalid) as refused:
+        load_settings()
+    [fault] = refused.value.faults
+    assert fault.startswith(f"POSTROOM_{name}: {wanted}")
+
+
 @pytest.mark.parametrize("stripe_is_on", STRIPE_IS_ON)
 def test_prod_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch, stripe_is_on: str) -> None:
     monkeypatch.setenv("POSTROOM_ENV", "prod")
