@@ -207,7 +207,7 @@ def _compared(gauges: Gauges) -> Iterator[Finding]:
         elif each.behind_s <= STRIPE_BEHIND_S:
             missed = f"{each.missed} came without a webhook since {each.began_at:%Y-%m-%d}"
             endpoint = (
-                f"; endpoint: {each.endpoint_reason}"
+                f"; its endpoint was not looked at: {each.endpoint_reason}"
                 if each.endpoint is EndpointStatus.UNKNOWN and each.endpoint_reason
                 else ""
             )
