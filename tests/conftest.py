@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from postroom.base.db import Pool, open_pool
 from postroom.base.migrate import migrate
+from postroom.dev.stripe_api import StripeStandIn
 from postroom.outbox.ledger.balance import fetch_balance
 from postroom.postgres.logins import make_logins
 from postroom.postgres.server import LocalPostgres
@@ -121,3 +122,12 @@ async def pool(dsn: str) -> AsyncIterator[Pool]:
     yield pool
     for each in (*POOLS.pop(pool).values(), pool):
         await each.close()
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[StripeStandIn]:
+    """Stripe's API on a port of its own."""
+    stand_in = StripeStandIn()
+    await stand_in.start()
+    yield stand_in
+    await stand_in.stop()

@@ -14,14 +14,6 @@ URL = "https://billing.example.com/v1/stripe/webhook"
 
 
 @pytest.fixture
-async def stand_in() -> AsyncIterator[StripeStandIn]:
-    stand_in = StripeStandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
-
-
-@pytest.fixture
 async def ask(stand_in: StripeStandIn) -> AsyncIterator[Any]:
     http = AIOHTTPClient()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,6 @@ URL = "https://billing.example.com/v1/stripe/webhook"
 PINNED = "2025-03-31.basil"
 SETUP = "postroom stripe setup"
 KEY = "rk_test_doctor_012345"
-
-
-@pytest.fixture
-async def stand_in() -> AsyncIterator[StripeStandIn]:
-    stand_in = StripeStandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
 
 
 class Scene:

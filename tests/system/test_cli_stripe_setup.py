@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,14 +18,6 @@ SECRETS = "POSTROOM_STRIPE__WEBHOOK_SECRETS"
 
 Setup = Callable[..., Awaitable[Ended]]
 SETUP = ("stripe", "setup")
-
-
-@pytest.fixture
-async def stand_in() -> AsyncIterator[StripeStandIn]:
-    stand_in = StripeStandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ log = get_logger(__name__)
 
 EVERY_S: Final = 5.0
 RUN_S: Final = 240.0
+WAIT_S: Final = 60.0
+"""For one answer. A run ends between pages: where the budget is short, its end mostly falls into a pause."""
 PAUSE_MAX_S: Final = 30.0
 CLOCKS_DIFFER_MAX: Final = timedelta(minutes=5)
 """By so much what was listed counts as older than our clock has it: an event of these minutes is kept. Clocks
@@ -92,7 +94,7 @@ class Load:
         self._keyring = keyring
 
     async def run(self, context: JobContext) -> int:
-        """Go on for `RUN_S` at most. Returns: how many objects it stored.
+        """Begin no page after `RUN_S`. Returns: how many objects it stored.
 
         Errors: `Unavailable` when Stripe does not answer; it goes on with the next run.
         """
@@ -107,24 +109,22 @@ class Load:
             while going is not None:
                 if context.stop.is_set() or self._clock.monotonic() > deadline_s:
                     return stored
-                count, going = await self._page(going, account, deadline_s)
+                count, going = await self._page(going, account)
                 stored += count
         return stored
 
-    async def _page(
-        self, load: TypeLoad, account: StripeAccount, deadline_s: float
-    ) -> tuple[int, TypeLoad | None]:
+    async def _page(self, load: TypeLoad, account: StripeAccount) -> tuple[int, TypeLoad | None]:
         """Store the next page. Returns: how many objects, and where it is then; None once it has ended."""
         as_of = self._clock.now().replace(microsecond=0) - CLOCKS_DIFFER_MAX
         given: dict[str, Any] = {"limit": PAGE_MAX, **ALL.get(load.type, {})}
         if load.after is not None:
             given["starting_after"] = load.after
-        page = await self._ask(load.account, listable()[load.type], given, deadline_s)
+        page = await self._ask(load.account, listable()[load.type], given)
         if isinstance(page, Failed):
             return 0, await self._refused(load, page)
         told = _readable(page.data)
         listed = [each for each in told.get("data") or () if isinstance(each.get("id"), str)]
-        objects = {each["id"]: await self._whole(load.account, each, deadline_s) for each in listed}
+        objects = {each["id"]: await self._whole(load.account, each) for each in listed}
         version = page.api_version or account.api_version
         rows = [_row(each, load, account, as_of, version) for each in objects.values()]
         after, more = listed[-1]["id"] if listed else None, bool(told.get("has_more") and listed)
@@ -145,20 +145,21 @@ class Load:
         log.warning("stripe.not_loaded", account=load.account, type=load.type, reason=failed.reason)
         return None
 
-    async def _whole(self, via: str, object: dict[str, Any], deadline_s: float) -> dict[str, Any]:
+    async def _whole(self, via: str, object: dict[str, Any]) -> dict[str, Any]:
         """With its lists to their ends; what the key may not list stays cut, and says so."""
         for cut in cut_lists(object):
             while cut["has_more"] and len(cut["data"]) < ITEMS_MAX and (after := last_id(cut)) is not None:
                 given = {"limit": PAGE_MAX, "starting_after": after}
-                page = await self._ask(via, cut["url"], given, deadline_s)
+                page = await self._ask(via, cut["url"], given)
                 if isinstance(page, Failed):
                     log.warning("stripe.list_stays_cut", object_id=object["id"], url=cut["url"])
                     break
                 extend(cut, page.data)
         return object
 
-    async def _ask(self, via: str, path: str, given: Mapping[str, Any], deadline_s: float) -> Sent | Failed:
+    async def _ask(self, via: str, path: str, given: Mapping[str, Any]) -> Sent | Failed:
         """What Stripe answers once it does; `Failed` where it never will. Errors: `Unavailable`."""
+        deadline_s = self._clock.monotonic() + WAIT_S
         while True:
             trouble: RetryLater | Deferred | None = await self._breakers.admit(via)
             if trouble is None:

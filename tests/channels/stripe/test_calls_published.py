@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +43,6 @@ async def close(event, tx):
 PLANTED = "planted-4711-text"
 ADDRESS = "planted.4711@example.com"
 REFUND = {"method": "POST", "path": "/v1/refunds", "params": {"reason": PLANTED, "mail": ADDRESS}}
-
-
-@pytest.fixture
-async def stand_in() -> AsyncIterator[StripeStandIn]:
-    stand_in = StripeStandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
 
 
 async def drain(dsn: str, pool: Pool, stand_in: StripeStandIn, **options: Any) -> None:

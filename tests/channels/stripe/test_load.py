@@ -13,12 +13,13 @@ from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import Unavailable
 from postroom.channels.stripe import load_progress
+from postroom.channels.stripe.budget import RequestBudget
 from postroom.channels.stripe.load import Load, types_to_load
 from postroom.channels.stripe.load_progress import TypeLoad
 from postroom.dev.stripe_api import Fault, StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
-from postroom.encryption.keyring import NO_KEYS
 from postroom.worker.model import JobContext
+from tests.fixtures.clock import DrivenClock
 from tests.fixtures.stripe import Scene
 
 ROUTES = '[[route]]\non = "*"\nexport = { dataset = "all" }\n'
@@ -45,14 +46,7 @@ async def scene(pool: Pool, tmp_path: Path, stand_in: StripeStandIn) -> AsyncIte
 
 @pytest.fixture
 def load(scene: Scene) -> Load:
-    return Load(
-        pool=scene.pool,
-        settings=scene.settings,
-        apis=scene.apis,
-        circuits=scene.circuits,
-        clock=SystemClock(),
-        keyring=NO_KEYS,
-    )
+    return scene.load()
 
 
 async def ask(pool: Pool, *types: str, again: bool = False) -> int:
@@ -128,6 +122,20 @@ async def test_it_goes_on_where_an_outage_stopped_it(
     assert await run(load) == 150
     assert len(stand_in.requests) - asked == 2
     assert (await progress(scene.pool))["customer"].objects == 250
+
+
+async def test_a_run_that_ends_while_the_budget_is_short_has_not_failed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most of the time of such a run are pauses, so its end falls into one."""
+    monkeypatch.setattr("postroom.channels.stripe.budget.TURN_MAX_S", 0.0)
+    monkeypatch.setattr("postroom.channels.stripe.load.RUN_S", 0.0)
+    load = scene.load(DrivenClock())
+    await ask(scene.pool, "customer")
+    budget = RequestBudget(pool=scene.pool, clock=SystemClock(), via="self", per_second=10_000.0)
+    assert await budget.take() is None
+    await budget.slow_down(0.5)
+    assert await run(load) == 250
 
 
 async def test_where_its_place_is_gone_the_type_begins_anew(

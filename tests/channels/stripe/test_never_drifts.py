@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from postroom.base import json
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
 from postroom.channels.stripe import load_progress
-from postroom.channels.stripe.backfill import Backfill
-from postroom.channels.stripe.load import Load
-from postroom.channels.stripe.loader import load_effects
-from postroom.channels.stripe.reconcile import Reconcile
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
-from postroom.encryption.keyring import NO_KEYS
 from postroom.health.conditions import Growth, conditions
 from postroom.metrics.gauges import read_gauges
 from postroom.worker.model import JobContext
@@ -33,31 +25,6 @@ ROUTES = '[[route]]\non = "customer.updated"\nexport = { dataset = "customers" }
 EVENTS = 600
 NOW = datetime.fromtimestamp(int(datetime.now(UTC).timestamp()), UTC)
 SEED = 20_260_101
-
-
-@pytest.fixture
-async def stand_in() -> AsyncIterator[StripeStandIn]:
-    stand_in = StripeStandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
-
-
-def reconcile_of(scene: Scene, folder: Path, clock: DrivenClock) -> Reconcile:
-    return Reconcile(
-        pool=scene.pool,
-        settings=scene.settings,
-        apis=scene.apis,
-        backfill=Backfill(
-            pool=scene.pool,
-            apis=scene.apis,
-            ingest=scene.ingest,
-            circuits=scene.circuits,
-            clock=SystemClock(),
-        ),
-        effects=load_effects(routes=folder / "routes.toml", handlers=None, checks={}),
-        clock=clock,
-    )
 
 
 def change(stand_in: StripeStandIn, n: int, at: datetime) -> dict[str, Any]:
@@ -76,7 +43,7 @@ async def test_the_mirror_equals_stripe_and_somebody_is_told_within_ten_minutes(
     scene = Scene(pool, tmp_path, stand_in=stand_in, routes=ROUTES)
     scene.settings.webhook_url = URL
     endpoint = stand_in.endpoints.add(URL)
-    reconcile = reconcile_of(scene, tmp_path, clock)
+    reconcile = scene.reconcile(clock)
     assert await reconcile.run(JobContext()) == 0
 
     missing = 0
@@ -124,19 +91,12 @@ async def test_three_processes_that_reconcile_and_load_stay_within_one_budget(
         folder.mkdir()
         scenes.append(Scene(pool, folder, stand_in=stand_in, routes=ROUTES, per_second=per_second))
     driven = DrivenClock(NOW)
-    reconciles = [reconcile_of(scene, tmp_path / str(n), driven) for n, scene in enumerate(scenes)]
+    reconciles = [scene.reconcile(driven) for scene in scenes]
     for n in range(1_500):
         change(stand_in, n, NOW + timedelta(seconds=n))
     await reconciles[0].run(JobContext())
     driven.advance(1_800)
-    load = Load(
-        pool=pool,
-        settings=scenes[2].settings,
-        apis=scenes[2].apis,
-        circuits=scenes[2].circuits,
-        clock=clock,
-        keyring=NO_KEYS,
-    )
+    load = scenes[2].load()
     async with pool.acquire() as conn:
         await load_progress.begin(conn, account="self", live=False, types=["product"], again=False)
     before, began_s = len(stand_in.requests), clock.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from itertools import permutations
 from pathlib import Path
 
@@ -44,14 +43,6 @@ on = "invoice.payment_succeeded"
 key = "paid:{{ object.id }}"
 export = { dataset = "paid", record = { id = "{{ object.id }}" } }
 """
-
-
-@pytest.fixture
-async def stand_in() -> AsyncIterator[StripeStandIn]:
-    stand_in = StripeStandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
 
 
 def subscription(status: str) -> dict[str, object]:

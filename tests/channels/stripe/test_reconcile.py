@@ -9,14 +9,11 @@ from typing import Any
 
 import pytest
 
-from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
 from postroom.base.errors import Unavailable
 from postroom.channels.stripe import drift
-from postroom.channels.stripe.backfill import Backfill
 from postroom.channels.stripe.client import Sent
 from postroom.channels.stripe.drift import Drift, EndpointStatus
-from postroom.channels.stripe.effects import Effects
 from postroom.channels.stripe.loader import load_effects
 from postroom.channels.stripe.reconcile import Reconcile
 from postroom.dev.stripe_api import Fault, StripeStandIn
@@ -32,14 +29,6 @@ URL = "https://pay.example.com/v1/stripe/webhook"
 
 
 @pytest.fixture
-async def stand_in() -> AsyncIterator[StripeStandIn]:
-    stand_in = StripeStandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
-
-
-@pytest.fixture
 async def scene(pool: Pool, tmp_path: Path, stand_in: StripeStandIn) -> AsyncIterator[Scene]:
     scene = Scene(pool, tmp_path, stand_in=stand_in, routes=ROUTES)
     yield scene
@@ -51,29 +40,9 @@ def clock() -> DrivenClock:
     return DrivenClock(NOW)
 
 
-def reconcile_of(
-    scene: Scene, clock: DrivenClock, effects: Effects | None = None, folder: Path | None = None
-) -> Reconcile:
-    routes = None if folder is None else folder / "routes.toml"
-    return Reconcile(
-        pool=scene.pool,
-        settings=scene.settings,
-        apis=scene.apis,
-        backfill=Backfill(
-            pool=scene.pool,
-            apis=scene.apis,
-            ingest=scene.ingest,
-            circuits=scene.circuits,
-            clock=SystemClock(),
-        ),
-        effects=effects or load_effects(routes=routes, handlers=None, checks={}),
-        clock=clock,
-    )
-
-
 @pytest.fixture
-def reconcile(scene: Scene, clock: DrivenClock, tmp_path: Path) -> Reconcile:
-    return reconcile_of(scene, clock, folder=tmp_path)
+def reconcile(scene: Scene, clock: DrivenClock) -> Reconcile:
+    return scene.reconcile(clock)
 
 
 def paid(n: int, at: datetime) -> dict[str, Any]:
@@ -163,7 +132,7 @@ async def test_thin_events_are_asked_for_where_a_route_names_them(
 ) -> None:
     (tmp_path / "thin.toml").write_text(ROUTES + THIN)
     effects = load_effects(routes=tmp_path / "thin.toml", handlers=None, checks={})
-    reconcile = reconcile_of(scene, clock, effects)
+    reconcile = scene.reconcile(clock, effects)
     await run(reconcile)
     clock.advance(300)
     for seconds in (0, 250):
@@ -246,7 +215,7 @@ async def test_one_account_that_fails_keeps_nobody_else_from_its_turn(
 
     eu = StripeAccount(api_key=SecretStr("sk_test_eu"))
     scene = Scene(pool, tmp_path, stand_in=stand_in, accounts={"eu": eu}, routes=ROUTES)
-    reconcile = reconcile_of(scene, clock, folder=tmp_path)
+    reconcile = scene.reconcile(clock)
     await run(reconcile)
     stand_in.refused.add("sk_test_scene")
     stand_in.add_event(paid(1, NOW))

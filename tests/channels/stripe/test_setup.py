@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,14 +87,6 @@ class Installation:
         return [(each["api_version"], each["url"]) for each in endpoints.named("webhook_endpoint")] + [
             ("thin", each["webhook_endpoint"]["url"]) for each in endpoints.named("v2.core.event_destination")
         ]
-
-
-@pytest.fixture
-async def stand_in() -> AsyncIterator[StripeStandIn]:
-    stand_in = StripeStandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
 
 
 @pytest.fixture

@@ -27,14 +27,6 @@ URL = "/v2/core/accounts/acct_9"
 
 
 @pytest.fixture
-async def stand_in() -> AsyncIterator[StripeStandIn]:
-    stand_in = StripeStandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
-
-
-@pytest.fixture
 async def scene(pool: Pool, tmp_path: Path, stand_in: StripeStandIn) -> AsyncIterator[Scene]:
     scene = Scene(pool, tmp_path, routes=ROUTES, stand_in=stand_in)
     yield scene
