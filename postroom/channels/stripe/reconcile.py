@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -87,7 +87,8 @@ class Reconcile:
 
     async def _account(self, via: str, context: JobContext) -> int:
         account, keyed = self._settings.by_name()[via], self._apis[via].configured
-        end = _whole_second(self._clock.now() - YOUNG)
+        # Stripe creates snapshot events at whole seconds, and is asked for whole ones.
+        end = (self._clock.now() - YOUNG).replace(microsecond=0)
         async with self._pool.acquire() as conn:
             row = await drift.begin(conn, account=via, live=account.live, keyed=keyed, at=end)
         if not keyed:
@@ -160,19 +161,11 @@ def status_of(found: Found, wish: Wish) -> tuple[EndpointStatus, str | None]:
             troubles.append((EndpointStatus.MISSING, f"no {kind} endpoint leads to {wish.url}"))
         else:
             troubles.append((EndpointStatus.UNKNOWN, "POSTROOM_STRIPE__WEBHOOK_URL is not set"))
-    order = (EndpointStatus.MISSING, EndpointStatus.DISABLED, EndpointStatus.UNKNOWN)
-    for status in order:
-        for each, reason in troubles:
-            if each is status:
-                return status, reason
-    return EndpointStatus.ENABLED, None
+    worst_first = (EndpointStatus.MISSING, EndpointStatus.DISABLED, EndpointStatus.UNKNOWN)
+    worst = min(troubles, key=lambda trouble: worst_first.index(trouble[0]), default=None)
+    return worst or (EndpointStatus.ENABLED, None)
 
 
 def reconcile_job(reconcile: Reconcile) -> Job:
     """Every 5 minutes, all accounts one after the other."""
     return Job(name="stripe-reconcile", run=reconcile.run, every_s=EVERY_S, timeout_s=2 * EVERY_S)
-
-
-def _whole_second(at: datetime) -> datetime:
-    """Stripe creates snapshot events at whole seconds, and is asked for whole ones."""
-    return datetime.fromtimestamp(int(at.timestamp()), UTC)
