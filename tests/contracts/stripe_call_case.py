@@ -41,6 +41,7 @@ class StripeCallCase(AdapterCase):
             {"method": "POST", "path": REFUNDS, "params": {"stripe_account": "acct_1"}},
             "params.stripe_account",
         ),
+        ({"method": "POST", "path": REFUNDS, "params": {"self": "cus_1"}}, "params.self"),
         ({"method": "POST", "path": REFUNDS, "account": "us"}, "account"),
         ({"method": "POST", "path": REFUNDS, "account": "cus_1"}, "account"),
         ({"method": "POST", "path": REFUNDS, "parms": {}}, "parms"),

@@ -18,7 +18,7 @@ ACCOUNT_MAX: Final = 100
 OPTION_NAMES: Final = frozenset(
     {
         *("api_key", "stripe_version", "stripe_account", "stripe_context", "max_network_retries"),
-        *("idempotency_key", "content_type", "headers", "base", "method_", "url_"),
+        *("idempotency_key", "content_type", "headers", "base", "self", "method_", "url_"),
     }
 )
 """What Stripe's library would take for its own, not for a parameter; Stripe has none of these names."""
