@@ -36,7 +36,7 @@ async def begin_call(conn: Connection, message_id: UUID, *, account: str) -> Beg
 
 
 async def forget_sending(conn: Connection, message_id: UUID, *, key_no: int) -> None:
-    """Stripe has begun nothing. Another attempt under this key that may have reached it stays noted."""
+    """An attempt has not reached Stripe. Another one under this key that may have reached it stays noted."""
     await conn.execute(_FORGET, message_id, key_no)
 
 

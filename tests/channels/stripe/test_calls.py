@@ -279,6 +279,26 @@ async def test_what_never_left_is_as_if_it_had_not_been_tried(calls: Calls) -> N
     assert calls.stripe.requests == []
 
 
+async def test_an_attempt_that_was_held_back_is_not_counted_beside_one_that_may_have_arrived(
+    calls: Calls,
+) -> None:
+    """However long an outage lasts, the number of attempts stays what it was."""
+    calls.stripe.fail(Fault.HANG)
+    await calls.send(REFUND)
+    calls.stripe.recover()
+    first = await calls.row()
+    await calls.pool.execute(
+        "update postroom.circuit set state = 'open', retry_at = now() + interval '1 hour'"
+    )
+    await calls.adapter.close()
+    calls.adapter = call_adapter(calls.pool, calls.stripe)
+    for _ in range(3):
+        await calls.pool.execute("update postroom.delivery set due_at = now()")
+        await calls.once()
+    assert await calls.row() == first
+    assert first["sends"] == 1
+
+
 async def test_text_that_postgresql_cannot_keep_is_kept_as_well_as_it_can(calls: Calls) -> None:
     calls.stripe.put({"id": "cus_1", "object": "customer", "name": "a\x00b", "large": 2**70})
     await calls.send({"method": "POST", "path": "/v1/customers/cus_1", "params": {}})
