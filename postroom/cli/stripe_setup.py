@@ -98,9 +98,10 @@ def setup(
         keeper = _Keeper(account, write, file, as_json=as_json)
         try:
             outcome = in_session(lambda session: _set_up(session, asked, keeper), serves=False)
-        except PostroomError as stopped:
+        except BaseException as stopped:
             if as_json and keeper.kept:  # or they would be lost
-                print_json({"account": account, "failed": [stopped.detail], "secrets": keeper.kept})
+                reason = stopped.detail if isinstance(stopped, PostroomError) else type(stopped).__name__
+                print_json({"account": account, "failed": [reason], "secrets": keeper.kept})
             raise
     if as_json:
         print_json(_as_json(outcome, asked))

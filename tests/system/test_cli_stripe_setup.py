@@ -143,6 +143,21 @@ async def test_a_secret_that_was_told_before_an_outage_is_told_on(
     assert [kept["secret"] for kept in stopped.json["secrets"]] == [secret]
 
 
+async def test_a_secret_is_told_on_however_the_command_ends(
+    setup: Setup, stand_in: StripeStandIn, pool: Pool
+) -> None:
+    """Here the database goes away in the middle."""
+    await pool.execute(
+        "create function fail() returns trigger language plpgsql as $$ begin raise 'away'; end $$;"
+        " create trigger fails before insert on postroom.audit for each row"
+        " when (new.action = 'stripe.setup_ended') execute function fail()"
+    )
+    stopped = await setup("--json")
+    assert stopped.code != 0
+    [secret] = stand_in.endpoints.secrets.values()
+    assert [kept["secret"] for kept in stopped.json["secrets"]] == [secret]
+
+
 async def test_the_doctor_of_the_shell_asks_stripe_and_what_it_says_mends_it(
     setup: Setup, stand_in: StripeStandIn
 ) -> None:
