@@ -12,14 +12,23 @@ from starlette.responses import JSONResponse, Response
 from postroom.admin.tokens import Scope
 from postroom.api.auth import admit
 from postroom.api.context import context_of
+from postroom.api.intake import email_events
 from postroom.api.intake.event_model import EVENTS_MAX, Event
+from postroom.channels.email.events.model import Provider
+from postroom.channels.email.unsubscribe_link import PATH as UNSUBSCRIBE_PATH
 
 _JSON: Final = {"schema": {"type": "object"}}
 _PROBLEM: Final = {
     "description": "A problem document (RFC 9457).",
     "content": {"application/problem+json": _JSON},
 }
+_PAGE: Final = {
+    "description": "A page for the receiver of a mail.",
+    "content": {"text/html": {"schema": {"type": "string"}}},
+}
 _TOKEN: Final[list[dict[str, list[str]]]] = [{"HTTPBearer": []}]
+# Of the providers, two log in; a document of this kind has no word for how the others sign.
+_PROVIDER: Final[list[dict[str, list[str]]]] = [{"HTTPBasic": []}, {}]
 
 
 async def openapi(request: Request) -> Response:
@@ -35,10 +44,11 @@ def document(admin: FastAPI) -> dict[str, Any]:
     [reference], events = msgspec.json.schema_components([Event], ref_template="#/components/schemas/{name}")
     many = {"type": "array", "items": reference, "minItems": 1, "maxItems": EVENTS_MAX}
     components = whole["components"]
+    schemes = {**components["securitySchemes"], "HTTPBasic": {"type": "http", "scheme": "basic"}}
     schemas = {name: each for name, each in components["schemas"].items() if "ValidationError" not in name}
     return {
         **whole,
-        "components": {**components, "schemas": {**schemas, **events}},
+        "components": {**components, "securitySchemes": schemes, "schemas": {**schemas, **events}},
         "paths": {**_admin_paths(whole), **_beside({"oneOf": [reference, many]})},
     }
 
@@ -75,12 +85,39 @@ def _beside(events: dict[str, Any]) -> dict[str, Any]:
     return {
         "/v1/events": {"post": publish},
         "/v1/stripe/webhook": {"post": stripe},
+        email_events.PATH: {"post": _email_events()},
+        UNSUBSCRIBE_PATH: {
+            "get": _page("The page behind a mail's link: asks, and changes nothing"),
+            "post": _page("Unsubscribe with one click (RFC 8058)"),
+        },
         "/livez": {"get": _operation("Liveness; checks nothing else", "health", 200)},
         "/healthz": {"get": _operation("Liveness with version and uptime", "health", 200)},
         "/readyz": {"get": ready},
         "/readyz/{check}": {"get": one},
         "/metrics": {"get": metrics},
     }
+
+
+def _email_events() -> dict[str, Any]:
+    told = _operation(
+        "Email providers' events, each with its own login or signature: 200 only after the commit",
+        "email",
+        200,
+        security=_PROVIDER,
+    )
+    provider = _parameter("path", "provider", required=True)
+    provider["schema"] = {"type": "string", "enum": [each.value for each in Provider]}
+    told["parameters"] = [provider]
+    body = {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
+    told["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return told
+
+
+def _page(summary: str) -> dict[str, Any]:
+    operation = _operation(summary, "email")
+    operation["parameters"] = [_parameter("query", "t")]
+    operation["responses"] |= {"200": _PAGE, "404": _PAGE}
+    return operation
 
 
 def _operation(

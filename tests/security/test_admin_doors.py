@@ -22,7 +22,10 @@ from postroom.base.settings import Settings
 from tests.fixtures.api import Api, running_api
 
 REFUSED = {"absent": 401, "wrong": 401, "malformed": 401, "expired": 401, "revoked": 401, "narrow": 403}
-OPEN = {"/v1/stripe/webhook", "/livez", "/healthz", "/readyz", "/readyz/{check}", "/metrics"}
+OPEN = {
+    *("/v1/stripe/webhook", "/v1/email/events/{provider}", "/unsubscribe"),
+    *("/livez", "/healthz", "/readyz", "/readyz/{check}", "/metrics"),
+}
 """Paths that need no token; `/metrics` has one of its own, where that is set."""
 
 
