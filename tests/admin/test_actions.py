@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 import pytest
 
-from postroom.base import json
-from postroom.base.db import Pool
-from postroom.base.settings import Settings
 from postroom.console.routes import ACTIONS as CONSOLE_ACTIONS
+from tests.admin.faces import FACES, ID, Action, Face, check_trail
 from tests.admin.subjects import (
     URL,
     dead_call,
@@ -25,43 +19,16 @@ from tests.admin.subjects import (
     ignored_event,
     later_message,
     limited,
-    nothing,
     paused_run,
     replay_run,
     session,
     suppressed,
     token,
 )  # fmt: skip
-from tests.console.http import Visitor, visitor
-from tests.fixtures.api import Api, running_api
-from tests.processes.commands import run
 
-ID: Final = "00000000-0000-7000-8000-000000000000"
 SINCE: Final = "2025-01-01T00:00"
 ENABLED: Final = {"state": "enabled", "parked_reason": None}
 OF_ENDPOINT: Final = {"tenant": "acme", "url": URL}
-Face = Literal["api", "console", "cli"]
-FACES: Final[tuple[Face, ...]] = ("api", "console", "cli")
-Make = Callable[[Pool, Path], Awaitable[str]]
-Form = tuple[tuple[str, str], ...]
-Row = tuple[str, str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One action. `{id}` stands for what `on` makes; `subject` for the trail's, unless it is that id.
-
-    A face without the action has None. `console` is a path and a form, `cli` a command line.
-    """
-
-    name: str
-    on: Make = nothing
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    subject: str = "{id}"
-    api: tuple[str, str, Any] | None = None
-    console: tuple[str, Form] | None = None
-    cli: tuple[str, ...] | None = None
-
 
 ACTIONS: Final = (
     Action(
@@ -369,75 +336,13 @@ ACTIONS: Final = (
         cli=("erase", "--email", "ada@example.org"),
     ),
 )
-# These two change nothing but a session.
+# Two change nothing but a session; the other is in `test_mail_actions`.
 ELSEWHERE: Final = {"/sign-out", "/sign-out-everywhere", "/templates/send-test"}
-
-
-@dataclass(frozen=True, slots=True)
-class Faces:
-    """The three faces of one installation, each in the hand of somebody who may do everything."""
-
-    api: Api
-    guest: Visitor
-    dsn: str
-    folder: Path
-
-    async def do(self, action: Action, face: Face, made: str) -> None:
-        """Errors: `AssertionError` when it is refused."""
-        match face:
-            case "api":
-                assert action.api is not None
-                method, path, body = action.api
-                sent = {} if body is None else {"json": body}
-                answer = await self.api.call(method, "/v1/admin/" + path.format(id=made), **sent)
-                assert answer.status < 300, answer.text
-            case "console":
-                assert action.console is not None
-                path, form = action.console
-                answer = await self.guest.post("/console" + path.format(id=made), form)
-                assert answer.status in (200, 303), answer.text
-            case "cli":
-                assert action.cli is not None
-                command = [part.format(id=made) for part in action.cli]
-                settings = {"POSTROOM_DATABASE_URL": self.dsn, "POSTROOM_STATE_DIR": str(self.folder)}
-                done = await asyncio.to_thread(run, "postroom", *command, home=self.folder, settings=settings)
-                assert done.code == 0, done.err
-
-    async def trail(self, made: str) -> list[Row]:
-        """What the trail got since it was last asked; ids but that of `made` look alike, and so do actors."""
-        rows = await self.api.pool.fetch(
-            "delete from postroom.audit returning actor, action, subject, detail::text"
-        )
-        return [
-            (
-                row["action"],
-                _alike(row["subject"], made),
-                json.decode(_alike(row["detail"], made, row["actor"])),
-            )
-            for row in rows
-        ]
-
-
-def _alike(text: str, made: str, actor: str = "") -> str:
-    text = text.replace(made, "{id}") if made else text
-    text = text.replace(actor, "{actor}") if actor else text
-    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", ID, text)
 
 
 @pytest.mark.parametrize("face", FACES)
 async def test_an_action_has_one_audit_form_by_every_face(dsn: str, tmp_path: Path, face: Face) -> None:
-    async with running_api(dsn, Settings(state_dir=tmp_path)) as api, visitor(api) as guest:
-        if face == "console":
-            await guest.sign_in(api.token)
-        faces = Faces(api, guest, dsn, tmp_path)
-        for action in ACTIONS:
-            if getattr(action, face) is None:
-                continue
-            made = await action.on(api.pool, tmp_path)
-            await faces.trail(made)
-            await faces.do(action, face, made)
-            assert await faces.trail(made) == [(action.name, action.subject, action.detail)], action.name
-            await api.pool.execute("delete from postroom.suppression")
+    await check_trail(ACTIONS, face, dsn=dsn, folder=tmp_path)
 
 
 def test_no_action_of_the_console_is_missing_here() -> None:

@@ -7,11 +7,8 @@ from typing import Final
 
 import pytest
 
-from postroom.base.settings import Settings
+from tests.admin.faces import FACES, ID, Action, Face, check_trail
 from tests.admin.subjects import dead_letter, delivered
-from tests.admin.test_actions import FACES, ID, Action, Face, Faces
-from tests.console.http import visitor
-from tests.fixtures.api import running_api
 
 FAULT: Final = {"fingerprint": "fault"}
 ACTIONS: Final = (
@@ -52,14 +49,4 @@ ACTIONS: Final = (
 
 @pytest.mark.parametrize("face", FACES)
 async def test_an_action_has_one_audit_form_by_every_face(dsn: str, tmp_path: Path, face: Face) -> None:
-    async with running_api(dsn, Settings(state_dir=tmp_path)) as api, visitor(api) as guest:
-        if face == "console":
-            await guest.sign_in(api.token)
-        faces = Faces(api, guest, dsn, tmp_path)
-        for action in ACTIONS:
-            if getattr(action, face) is None:
-                continue
-            made = await action.on(api.pool, tmp_path)
-            await faces.trail(made)
-            await faces.do(action, face, made)
-            assert await faces.trail(made) == [(action.name, action.subject, action.detail)], action.name
+    await check_trail(ACTIONS, face, dsn=dsn, folder=tmp_path)
