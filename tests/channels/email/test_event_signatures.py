@@ -91,6 +91,12 @@ async def test_a_forged_signature_is_refused(name: str) -> None:
             await read(name, each)
 
 
+def test_a_secret_that_is_none_believes_nobody() -> None:
+    for name in SIGNING:
+        with pytest.raises(ForgedEvent):
+            check(Provider(name), {}, b"", SecretStr("whsec_schlüssel"), NOW)
+
+
 @pytest.mark.parametrize("name", RETRIED_S)
 async def test_an_old_one_is_refused_after_the_last_retry(name: str) -> None:
     request = SIGNING[name](NOW)
@@ -161,6 +167,7 @@ async def test_ses_is_believed_in_both_versions_of_snss_signature(sns: Amazon, v
         "https://sns.eu-west-1.amazonaws.com:8443/SimpleNotificationService-{id}.pem",
         "http://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{id}.pem",
         "https://sns.eu-west-1.amazonaws.com/mine.pem",
+        "https://[sns.eu-west-1.amazonaws.com/SimpleNotificationService-{id}.pem",
         "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{id}.pem?Action=Publish",
     ],
 )

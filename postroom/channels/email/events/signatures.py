@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Mapping
@@ -89,7 +88,7 @@ def _resend(headers: Headers, body: bytes, secret: str, now: datetime) -> bool:
     id_, timestamp = headers.get("svix-id", ""), headers.get("svix-timestamp", "")
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"))
-    except binascii.Error:
+    except ValueError:
         return False
     signed = f"{id_}.{timestamp}.".encode() + body
     wanted = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -136,7 +137,8 @@ def _read(body: bytes) -> dict[str, str]:
 
 def _pinned(url: str | None, host: str) -> str:
     """The URL itself. Errors: `ForgedEvent` where it leads anywhere but to SNS."""
-    parts = urlsplit(url or "")
-    if parts.scheme != "https" or parts.netloc != host:
-        raise ForgedEvent(f"an address that is not of https://{host}")
-    return parts.geturl()
+    with suppress(ValueError):  # of what is no URL
+        parts = urlsplit(url or "")
+        if parts.scheme == "https" and parts.netloc == host:
+            return parts.geturl()
+    raise ForgedEvent(f"an address that is not of https://{host}")
