@@ -37,7 +37,8 @@ class Unsubscribe(msgspec.Struct, frozen=True, array_like=True):
 
 
 def can_link(settings: EmailSettings) -> bool:
-    return bool(settings.unsubscribe_url and settings.unsubscribe_secrets)
+    secrets = settings.unsubscribe_secrets
+    return bool(settings.unsubscribe_url and secrets and _ciphers(secrets))
 
 
 def with_link(email: Email, settings: EmailSettings, message_id: UUID, tenant: str) -> Email:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from postroom.base.db import Connection, query
@@ -14,6 +15,9 @@ from postroom.channels.email.suppressions import normalise
 _INSERT = query(__package__, "insert_unsubscribed")
 _DELETE = query(__package__, "delete_unsubscribed")
 _LIST = query(__package__, "list_unsubscribed")
+
+TENANT_CHARACTERS_MAX: Final = 200
+"""Of a message's tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ async def unsubscribe(
     Returns: the address as it is kept, and whether the wish is new. Errors: `InvalidInput` naming the field.
     Transaction: the caller's.
     """
+    if len(tenant) > TENANT_CHARACTERS_MAX:
+        raise InvalidInput(f"a tenant has at most {TENANT_CHARACTERS_MAX} characters", field="tenant")
     if not CATEGORY.fullmatch(category):
         raise InvalidInput("a category is a to z, 0 to 9, - and _, at most 40", field="category")
     normal = normalise(address)

@@ -16,7 +16,7 @@ from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.base.settings import Settings
 from postroom.channels.email.adapter import EmailAdapter
-from postroom.channels.email.unsubscribe_link import Unsubscribe, make_link, read_token
+from postroom.channels.email.unsubscribe_link import Unsubscribe, can_link, make_link, read_token
 from postroom.dev.mailbox import Mailbox, ReceivedMail
 from postroom.outbox.model import Message
 from tests.fixtures.api import Api, running_api
@@ -170,6 +170,18 @@ async def test_without_a_way_to_unsubscribe_it_waits(dsn: str, pool: Pool, mailb
     assert not mailbox.mails
     assert await pool.fetchval("select count(*) from postroom.delivery") == 1
     assert await pool.fetchval("select count(*) from postroom.attempt") == 0
+
+
+async def test_a_tenant_that_no_message_can_have_is_refused(api: Api) -> None:
+    tenant = "".join(chr(each) for each in range(200, 4_200))
+    wish = {"address": "ann@example.com", "tenant": tenant, "category": "offers"}
+    answer = await api.post("/v1/admin/unsubscribes", json=wish)
+    assert (answer.status, answer.json["field"]) == (400, "tenant"), answer.text
+
+
+def test_a_comma_alone_is_no_secret() -> None:
+    assert can_link(settings_for(25))
+    assert not can_link(settings_for(25, unsubscribe_secrets=" , "))
 
 
 def test_a_link_is_ours_alone_and_the_same_each_time() -> None:
