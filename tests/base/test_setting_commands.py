@@ -108,9 +108,8 @@ def test_a_fault_names_setting_and_reason_and_never_what_was_printed(
 
 def test_it_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setting_commands, "COMMAND_S", 2.0)
-    child = f"import os, time; open('{tmp_path}/pid', 'w').write(str(os.getpid())); time.sleep(600)"
-    program = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
-    assert fault_of(python(program)) == f"{NAME}: did not end within 2 s"
+    line = shlex.join(["sh", "-c", 'sleep 600 & echo $! > "$0"', str(tmp_path / "pid")])
+    assert fault_of(line) == f"{NAME}: did not end within 2 s"
     stopped_s = time.monotonic() + LIMIT_S
     while alive(int((tmp_path / "pid").read_text())):
         assert time.monotonic() < stopped_s
