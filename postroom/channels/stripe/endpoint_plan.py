@@ -177,7 +177,7 @@ def _kept(endpoint: Endpoint, wish: Wish) -> Iterator[Step | Remark]:
     wanted -= endpoint.unknown_types - wish.types.named_by.keys()
     types = tuple(sorted(wanted))
     if wish.new_secret:
-        yield Create(endpoint.kind, endpoint.url, endpoint.api_version or wish.api_version, types, endpoint)
+        yield Create(endpoint.kind, endpoint.url, endpoint.api_version, types, endpoint)
         return
     has = endpoint.types
     if "*" in has and wanted == known_types() - AWAIT_AN_ANSWER:

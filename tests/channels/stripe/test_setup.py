@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,14 @@ class Installation:
         return [(each["api_version"], each["url"]) for each in endpoints.named("webhook_endpoint")] + [
             ("thin", each["webhook_endpoint"]["url"]) for each in endpoints.named("v2.core.event_destination")
         ]
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[StripeStandIn]:
+    stand_in = StripeStandIn()
+    await stand_in.start()
+    yield stand_in
+    await stand_in.stop()
 
 
 @pytest.fixture
@@ -313,7 +322,8 @@ async def test_thin_events_of_connected_accounts_need_a_destination_that_is_made
     assert [(each.wrong, each.command) for each in plan.remarks] == [
         (True, "postroom stripe setup --new-secret")
     ]
-    await here.run(new_secret=True)
+    plan, _ = await here.run(new_secret=True)
+    assert [step.described()["api_version"] for step in plan.steps] == [PINNED, PINNED, None]
     assert (await here.run())[0] == Plan((), ())
 
 
