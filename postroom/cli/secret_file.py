@@ -45,14 +45,30 @@ def open_secret_file(path: Path) -> Iterator[SecretFile]:
     except OSError as error:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}", field="--write") from None
     try:
-        mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):
-            raise InvalidInput(f"{path} is no file", field="--write")
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        if mode & _OTHERS:
-            os.fchmod(fd, stat.S_IMODE(mode) & ~_OTHERS)
-        yield SecretFile(fd)
+        status = _lock(fd, path)
+        if status.st_mode & _OTHERS:
+            os.fchmod(fd, stat.S_IMODE(status.st_mode) & ~_OTHERS)
+        try:
+            yield SecretFile(fd)
+        finally:
+            if not there and os.fstat(fd).st_size == 0:
+                path.unlink(missing_ok=True)
     finally:
-        if not there and os.fstat(fd).st_size == 0:
-            path.unlink(missing_ok=True)
         os.close(fd)
+
+
+def _lock(fd: int, path: Path) -> os.stat_result:
+    """For this command alone: whoever made the file removes it again if it stays empty, so a second command
+    could add its secret to a file that has no name any more. Errors: `InvalidInput`."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise InvalidInput(f"{path} is no file", field="--write")
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InvalidInput(
+            f"{path} is in use by another command; wait until it ends", field="--write"
+        ) from None
+    status = os.fstat(fd)
+    if status.st_nlink == 0:
+        raise InvalidInput(f"{path} was removed meanwhile; run it again", field="--write")
+    return status
