@@ -72,8 +72,8 @@ class StripeCallAdapter:
     Promise: one effect at Stripe for one message, however often it is tried: each attempt has the same
     idempotency key, and once Stripe may have forgotten that, a person decides. What Stripe returns is
     mirrored, with the result beside the message, before the delivery ends.
-    Does not promise: order, but by an ordering key. A database that was restored to before a call's first
-    attempt has forgotten when that was.
+    Does not promise: order, except by an ordering key; nor one effect once the database was restored to
+    before a call's first attempt, for it has forgotten when that was.
     """
 
     channel = Channel.STRIPE_API
@@ -223,7 +223,7 @@ class StripeCallAdapter:
 
 
 def _key(claim: Claim, begun: Begun) -> str:
-    """Of the delivery, so that a repetition is one; another number is another call."""
+    """The same for each attempt at a delivery; with another `key_no` it is another call to Stripe."""
     return f"{claim.message_id}-{claim.n}" + (f"-{begun.key_no}" if begun.key_no > 1 else "")
 
 

@@ -132,10 +132,10 @@ class ListEvents(Protocol):
 
 
 class StripeApi:
-    """Reads from Stripe's API with the key of one account. One session, opened on the first request; the
+    """Stripe's API with the key of one account. One session, opened on the first request; the
     caller closes it.
 
-    Promise: every call ends within `timeout_s` of its turn in the budget; failures of a fetch are values.
+    Promise: every call ends within `timeout_s` of its turn in the budget; failures of requests are values.
     """
 
     def __init__(self, settings: StripeSettings, budget: RequestBudget, via: str = OWN_ACCOUNT) -> None:
@@ -202,7 +202,7 @@ class StripeApi:
         connected: str | None = None,
         idempotency_key: str | None = None,
     ) -> Sent | Failed:
-        """Change something at Stripe, in the account's API version, or else that of Stripe's library.
+        """Read or change something at Stripe, in the account's API version, or else that of Stripe's library.
 
         `parameters`: none has one of `call.OPTION_NAMES`. `connected`: the account to do it in.
         """

@@ -153,8 +153,9 @@ async def create_endpoint(
 async def change_types(
     api: StripeApi, endpoint: Endpoint, types: Sequence[str], unknown_types: str
 ) -> Failed | None:
-    metadata = {UNKNOWN_TAG: unknown_types} if unknown_types else {}
-    changed = {"enabled_events": list(types), **({"metadata": metadata} if metadata else {})}
+    changed: dict[str, Any] = {"enabled_events": list(types)}
+    if unknown_types:
+        changed["metadata"] = {UNKNOWN_TAG: unknown_types}
     return _fault(await _ask(api, "post", endpoint.path, changed))
 
 

@@ -52,8 +52,8 @@ class EndpointSetup:
 
     Promise: a secret is kept before anything else happens to its endpoint; nothing is deleted before that.
     A step that Stripe refuses leaves the others. It can be stopped and run again at any time.
-    Does not promise: the secret of an endpoint that was made when this process died is lost; the next run
-    says so, and `new_secret` makes it anew.
+    Does not promise: to keep the secret of an endpoint if this process dies right after it was made. The
+    next run says so, and `new_secret` replaces the endpoint.
     """
 
     def __init__(
