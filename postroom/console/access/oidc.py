@@ -19,6 +19,7 @@ from joserfc.jwk import KeySet
 from yarl import URL
 
 from postroom.admin.tokens import Scope, parse_scopes
+from postroom.base.answers import read_answer
 from postroom.base.clock import Clock
 from postroom.base.errors import NotAllowed, NotAuthenticated, SettingsInvalid, Unavailable
 from postroom.base.settings import OidcSettings
@@ -197,19 +198,10 @@ class OidcClient:
             ):
                 if response.status != 200:
                     raise Unavailable(f"the provider answered {response.status}")
-                return msgspec.json.decode(await _read(response), type=dict[str, Any])
+                body = await read_answer(response, bytes_max=ANSWER_BYTES_MAX)
+                return msgspec.json.decode(body, type=dict[str, Any])
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError) as error:
             raise Unavailable(f"the provider cannot be asked: {type(error).__name__}") from None
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body. Errors: `Unavailable` beyond `ANSWER_BYTES_MAX`."""
-    body = b""
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            raise Unavailable(f"the provider's answer is larger than {ANSWER_BYTES_MAX:,} bytes")
-    return body
 
 
 def _challenge(verifier: str) -> str:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from postroom.base import json
+from postroom.base.answers import read_answer
 from postroom.base.errors import InvalidInput, Unavailable
 from postroom.base.log import get_logger
 from postroom.channels.email.events.model import ForgedEvent, Provider
@@ -109,20 +110,11 @@ class Sns:
                 session.get(url, allow_redirects=False) as answer,
             ):
                 if answer.status == 200:
-                    return await _limited(answer.content)
+                    return await read_answer(answer, bytes_max=ANSWER_BYTES_MAX)
                 said = f"answered {answer.status}"
         except (aiohttp.ClientError, TimeoutError) as error:
             said = f"did not answer ({type(error).__name__})"
         raise Unavailable(f"SNS {said}", retry_after_s=60)
-
-
-async def _limited(stream: aiohttp.StreamReader) -> bytes:
-    held = b""
-    async for chunk in stream.iter_any():
-        held += chunk
-        if len(held) > ANSWER_BYTES_MAX:
-            raise Unavailable(f"SNS answered with more than {ANSWER_BYTES_MAX} bytes", retry_after_s=60)
-    return held
 
 
 def _read(body: bytes) -> dict[str, str]:
