@@ -1,24 +1,6 @@
 -- What became of mails after the mail server took them, as the providers' events tell it.
--- The foreign key needs a moment in which nobody writes messages; see hold.sql. May be run again.
-do $$
-declare
-    patience constant text := current_setting('lock_timeout');
-begin
-    perform set_config('lock_timeout', '1s', true);
-    for attempt in 1..30 loop
-        begin
-            lock table postroom.message in share row exclusive mode;
-            exit;
-        exception when lock_not_available then
-            if attempt = 30 then
-                raise;
-            end if;
-            perform pg_sleep(1);
-        end;
-    end loop;
-    perform set_config('lock_timeout', patience, true);
-end
-$$;
+-- The foreign key needs a moment in which nobody has the messages; see hold.sql. May be run again.
+select postroom.hold('postroom.message');
 create table if not exists postroom.email_event (
     provider text not null check (length(provider) between 1 and 20),
     event_id bytea not null check (octet_length(event_id) = 16),

@@ -10,4 +10,4 @@ down_revision = "0018"
 
 def upgrade() -> None:
     # A new table. Its foreign key makes publishers wait for a moment, for a second at most at a time.
-    run_files("email_events")
+    run_files("hold", "email_events")
