@@ -33,6 +33,7 @@ _HEADER_ALLOWED = re.compile(
 _HEADER_OF_WORDS = re.compile(r"X-.*|List-Id", re.IGNORECASE)
 _HEADER_OURS = frozenset({"x-postroom-id", "x-correlation-id"})
 CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+CATEGORY_RULE = "a category is a to z, 0 to 9, - and _, at most 40, and does not begin with - or _"
 _CONTENT_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.IGNORECASE)
 _WRONG_TYPE_PATH = re.compile(r"(.*) - at `\$\.?(.*)`$", re.DOTALL)
 
@@ -156,7 +157,7 @@ def _check_category(raw: EmailPayload, *, receivers: int) -> None:
     if raw.category is None:
         return
     if not CATEGORY.fullmatch(raw.category):
-        raise InvalidPayload("a category is a to z, 0 to 9, - and _, at most 40", field="category")
+        raise InvalidPayload(CATEGORY_RULE, field="category")
     if receivers != 1:
         raise InvalidPayload(
             "a mail with a category goes to one receiver; publish one for each", field="category"

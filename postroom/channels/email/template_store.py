@@ -96,7 +96,7 @@ class TemplateStore:
             if kept is None:
                 raise TemplateFailed(
                     f"template {name}: the version {shown(content_hash)}, from which this mail was rendered "
-                    "first, is not kept any more; replay it with fresh to send it as the template is now"
+                    "first, is not kept any more; to send it as it is now: postroom replay ID --fresh"
                 )
             files = kept.files
             self._keep(content_hash, files)

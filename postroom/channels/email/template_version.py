@@ -91,9 +91,7 @@ def read_version(folders: Sequence[Path], files: Iterable[str]) -> TemplateVersi
 
     Errors: `FilesTooLarge`; `OSError` and `ValueError` for a file that cannot be read.
     """
-    jinja = Environment(
-        loader=FileSystemLoader(folders), autoescape=True
-    )  # reads and parses, renders nothing
+    jinja, loader = Environment(autoescape=True), FileSystemLoader(folders)  # parses, renders nothing
     found: dict[str, str] = {}
     stamps: dict[str, Stamp] = {}
     places = [str(folder) for folder in folders]
@@ -104,7 +102,7 @@ def read_version(folders: Sequence[Path], files: Iterable[str]) -> TemplateVersi
             continue
         stamps[file] = _stamp(places, file)  # before it is read: a change in between is seen later
         try:
-            found[file] = _read(jinja, file)
+            found[file] = loader.get_source(jinja, file)[0]
         except TemplateNotFound:
             continue  # rendering says so, if it comes to that
         if "\x00" in found[file]:
@@ -113,13 +111,6 @@ def read_version(folders: Sequence[Path], files: Iterable[str]) -> TemplateVersi
             raise FilesTooLarge(f"with what it includes, it has more than {FILES_CHARACTERS_MAX} characters")
         wanted += _included(jinja, folders, found[file])
     return TemplateVersion(found, stamps)
-
-
-def _read(jinja: Environment, file: str) -> str:
-    loader = jinja.loader
-    if loader is None:
-        raise TypeError("there is nothing to read from")
-    return loader.get_source(jinja, file)[0]
 
 
 def _included(jinja: Environment, folders: Sequence[Path], source: str) -> list[str]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from postroom.base.db import Connection, query
 from postroom.base.errors import InvalidInput, NotFound
-from postroom.channels.email.payload import CATEGORY
+from postroom.channels.email.payload import CATEGORY, CATEGORY_RULE
 from postroom.channels.email.suppressions import normalise
 
 _INSERT = query(__package__, "insert_unsubscribed")
@@ -42,7 +42,7 @@ async def unsubscribe(
     if len(tenant) > TENANT_CHARACTERS_MAX:
         raise InvalidInput(f"a tenant has at most {TENANT_CHARACTERS_MAX} characters", field="tenant")
     if not CATEGORY.fullmatch(category):
-        raise InvalidInput("a category is a to z, 0 to 9, - and _, at most 40", field="category")
+        raise InvalidInput(CATEGORY_RULE, field="category")
     normal = normalise(address)
     is_new: bool = await conn.fetchval(_INSERT, normal, tenant, category, message_id)
     return normal, is_new
