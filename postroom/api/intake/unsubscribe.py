@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from postroom.api.context import Context
-from postroom.base.db import transaction
+from postroom.api.context import Context, context_of
 from postroom.base.errors import InvalidInput
 from postroom.base.log import get_logger
 from postroom.channels.email.address import mask
@@ -55,7 +54,7 @@ log = get_logger(__name__)
 
 async def unsubscribe_page(request: Request) -> Response:
     """A look changes nothing, for mail scanners follow every link. A second click says what the first did."""
-    context: Context = request.app.state.context
+    context = context_of(request)
     secrets = context.settings.email.unsubscribe_secrets or SecretStr("")
     try:
         wish = read_token(secrets, request.query_params.get("t", ""))
@@ -70,7 +69,7 @@ async def unsubscribe_page(request: Request) -> Response:
 
 
 async def _note(context: Context, wish: Unsubscribe) -> None:
-    async with transaction(context.pool) as conn:
+    async with context.transaction() as conn:
         _, is_new = await unsubscribe(
             conn,
             address=wish.address,
