@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -77,17 +77,16 @@ class Endpoints:
         ]
 
     def routes(self) -> list[web.RouteDef]:
-        one = "/{id}"
         return [
             web.post("/v1/webhook_endpoints", self._create),
             web.get("/v1/webhook_endpoints", self._list),
-            web.post(f"/v1/webhook_endpoints{one}", self._update),
-            web.delete(f"/v1/webhook_endpoints{one}", self._delete),
+            web.post("/v1/webhook_endpoints/{id}", self._update),
+            web.delete("/v1/webhook_endpoints/{id}", self._delete),
             web.post(DESTINATIONS, self._create_destination),
             web.get(DESTINATIONS, self._list_destinations),
-            web.post(f"{DESTINATIONS}{one}", self._update_destination),
-            web.post(f"{DESTINATIONS}{one}/{{status:enable|disable}}", self._switch_destination),
-            web.delete(f"{DESTINATIONS}{one}", self._delete),
+            web.post(f"{DESTINATIONS}/{{id}}", self._update_destination),
+            web.post(f"{DESTINATIONS}/{{id}}/{{status:enable|disable}}", self._switch_destination),
+            web.delete(f"{DESTINATIONS}/{{id}}", self._delete),
         ]
 
     async def _create(self, request: web.Request) -> web.Response:
@@ -216,7 +215,9 @@ class Endpoints:
         destination["status"] = f"{request.match_info['status']}d"
         return web.json_response(destination)
 
-    def _keep(self, request: web.Request, endpoint: dict[str, Any], tell: Any) -> web.Response:
+    def _keep(
+        self, request: web.Request, endpoint: dict[str, Any], tell: Callable[[str], dict[str, Any]]
+    ) -> web.Response:
         """Answered with its secret this one time."""
         self._note(request)
         secret = self.secrets[endpoint["id"]] = f"whsec_{secrets.token_hex(16)}"

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.base.stripe_settings import setting_of
 from postroom.channels.stripe.endpoints import NOT_KEPT, Endpoint, Kind
-from postroom.channels.stripe.types import known_types
-from postroom.channels.stripe.wanted import AWAIT_AN_ANSWER, WantedTypes
+from postroom.channels.stripe.wanted import WantedTypes, mirror_types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +179,7 @@ def _kept(endpoint: Endpoint, wish: Wish) -> Iterator[Step | Remark]:
         yield Create(endpoint.kind, endpoint.url, endpoint.api_version, types, endpoint)
         return
     has = endpoint.types
-    if "*" in has and wanted == known_types() - AWAIT_AN_ANSWER:
+    if "*" in has and wanted == mirror_types():
         has = wanted
     added, removed = tuple(sorted(wanted - has)), tuple(sorted(has - wanted))
     if added or removed or not endpoint.enabled:

@@ -31,6 +31,11 @@ class WantedTypes:
     unknown_patterns: Mapping[str, str]
 
 
+def mirror_types() -> frozenset[str]:
+    """What the mirror gets where it has to keep all objects."""
+    return known_types() - AWAIT_AN_ANSWER
+
+
 def wanted_types(effects: Effects, mirror: Collection[str] | None) -> WantedTypes:
     """`mirror`: types of objects that it has to keep; None: all.
 
@@ -60,12 +65,12 @@ def _meant_by(pattern: str) -> frozenset[str]:
     """Stripe takes names only. Of thin events only those are meant whose names begin as theirs do."""
     if not pattern.endswith("*"):
         return frozenset({pattern})
-    known = known_thin_types() if pattern.startswith(THIN_PREFIXES) else known_types() - AWAIT_AN_ANSWER
+    known = known_thin_types() if pattern.startswith(THIN_PREFIXES) else mirror_types()
     return frozenset(each for each in known if matches(pattern, each))
 
 
 def _mirrored(objects: Collection[str] | None) -> frozenset[str]:
-    known = known_types() - AWAIT_AN_ANSWER
+    known = mirror_types()
     if objects is None:
         return known
     about = {each: subject(each) for each in known}

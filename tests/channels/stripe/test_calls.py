@@ -206,7 +206,6 @@ async def test_a_refusal_after_an_attempt_that_may_have_arrived_keeps_its_key(ca
     calls.stripe.calls.hold = Moment.BEFORE
     message_id = await calls.send(REFUND)
     calls.stripe.calls.hold = None
-    calls.stripe.rights["rk_none"] = set()
     calls.stripe.fail(Fault.NO_ACCESS, times=1)
     await calls.again()
     letter = await calls.letter()
