@@ -1,8 +1,8 @@
--- What a delivery waits for: an ordering key is its tenant's own, so that none waits for what another one cannot get rid of.
--- Stripe's events are in order for each object, whoever its customer becomes. A tenant by its hash, for both together could be
--- too long for an index. What was queued before has the key alone: as long as that of this tenant waits, what follows has it,
--- too. Looks at 1,000 of them at most, for they may be those of whoever has no tenant. One row; a set, for only
--- such a function is inlined. May be run again.
+-- The key under which a delivery waits for its turn. An ordering key is its tenant's own: no tenant waits for what another one cannot
+-- get rid of. Stripe's events are in order by object, whichever customer it belongs to. The tenant's hash stands there and not the
+-- tenant, which could make the whole too long for an index. What an earlier version queued has the key alone; while some of
+-- that is this tenant's, what follows has the key alone, too. Looks at 1,000 rows of that key at most, for those without a tenant
+-- may be many. Returns one row, as a set: other functions with a subquery are not inlined. May be run again.
 create or replace function postroom.ordered_by(channel text, tenant text, ordering_key text)
 returns table (place text)
 language sql stable rows 1 parallel safe
