@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from postroom.base import json
-from postroom.base.errors import InvalidInput
+from postroom.cli.input import read_input
 from postroom.cli.output import JsonFlag, examples, print_json
 from postroom.cli.session import Session, in_session
 from postroom.outbox.lanes import Urgency
@@ -54,7 +53,7 @@ def register(application: typer.Typer) -> None:
         if (channel is None) == (batch is None) or (channel is not None and payload is None):
             raise typer.BadParameter("give CHANNEL with --payload, or --batch FILE")
         if batch is not None:
-            body = _read(batch)
+            body = read_input(batch)
         else:
             fields = {
                 "channel": channel,
@@ -115,14 +114,5 @@ def _publish(body: bytes) -> list[Published]:
 
 def _read_payload(text: str) -> bytes:
     if text == "-":
-        return _read("-")
-    return _read(text[1:]) if text.startswith("@") else text.encode("utf-8", "surrogatepass")
-
-
-def _read(name: str) -> bytes:
-    if name == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{name} cannot be read: {error.strerror}") from None
+        return read_input("-")
+    return read_input(text[1:]) if text.startswith("@") else text.encode("utf-8", "surrogatepass")

@@ -14,6 +14,7 @@ from postroom.base import json
 from postroom.base.errors import InvalidInput
 from postroom.base.foreign_text import visible
 from postroom.base.settings import load_settings
+from postroom.cli.input import read_input
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
 
 if TYPE_CHECKING:  # all channels are behind them, which no other command should pay for
@@ -111,11 +112,7 @@ def _with_effects(
 def _read_event(name: str) -> Event:
     from postroom.channels.stripe.event import decode, parse
 
-    try:
-        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{name} cannot be read: {error.strerror}") from None
-    return parse(decode(raw))
+    return parse(decode(read_input(name)))
 
 
 def _print(event: Event, told: Rehearsal) -> None:

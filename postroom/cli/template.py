@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
@@ -19,6 +18,7 @@ from postroom.base.settings import Settings, load_settings
 from postroom.channels.email.renderer import Renderer
 from postroom.channels.email.template import OUTPUT_CHARACTERS_MAX, TemplateFailed, TemplateFolders
 from postroom.channels.email.template_check import Finding, check_template, parse_data, read_sample
+from postroom.cli.input import read_input
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
 
@@ -39,7 +39,6 @@ EventOption = Annotated[
 MessageOption = Annotated[
     UUID | None, typer.Option("--message", help="With the data of this message; the audit trail says so.")
 ]
-STDIN_BYTES_MAX: Final = 10_000_000
 
 
 @group.callback()
@@ -161,11 +160,11 @@ def _data(
     if sum(each is not None for each in (data, event, message)) > 1:
         raise InvalidInput("give one of --data, --event and --message")
     if data is not None:
-        return parse_data(_read(data), data)
+        return parse_data(read_input(data), data)
     if event is not None:
         from postroom.channels.stripe.event import decode, parse
 
-        parsed = parse(decode(_read(event)))
+        parsed = parse(decode(read_input(event)))
         return {"object": parsed.object, "event": parsed.body}
     if message is not None:
         return _data_of(message)
@@ -187,10 +186,3 @@ def _data_of(message_id: UUID) -> dict[str, Any]:
     if not isinstance(filled, dict):
         raise InvalidInput(f"message {message_id} has no data for a template, or they were erased")
     return filled
-
-
-def _read(name: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read(STDIN_BYTES_MAX) if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{name} cannot be read: {error.strerror}") from None

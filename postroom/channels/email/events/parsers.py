@@ -241,7 +241,7 @@ def _each(body: Any) -> list[Any]:
 
 
 def _iso(text: str) -> datetime:
-    """Postmark has seven digits of a second, more than Python takes before 3.11."""
+    """A time without a zone is in UTC."""
     at = datetime.fromisoformat(text)
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
