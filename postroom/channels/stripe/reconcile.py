@@ -36,6 +36,7 @@ WINDOW: Final = timedelta(hours=1)
 EFFECTS_MAX: Final = timedelta(days=3)
 """As long as Stripe itself sends what it got no 200 for."""
 WINDOWS_S: Final = 240.0
+"""For windows of all accounts together, of a run's ten minutes: none is left without its turn."""
 WAIT_S: Final = 60.0
 
 
@@ -102,7 +103,7 @@ class Reconcile:
         )
         taken, cursor = 0, row["cursor_at"]
         since = max(row["began_at"], cursor - OVERLAP)
-        deadline_s = self._clock.monotonic() + WINDOWS_S
+        deadline_s = self._clock.monotonic() + WINDOWS_S / len(self._settings.by_name())
         while True:
             until = min(end, cursor + WINDOW)
             if since < until:

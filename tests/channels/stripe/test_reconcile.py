@@ -227,6 +227,37 @@ async def test_one_account_that_fails_keeps_nobody_else_from_its_turn(
     await scene.close()
 
 
+class TickingClock(DrivenClock):
+    """Each look at it takes ten seconds."""
+
+    ticks_s = 0.0
+
+    def monotonic(self) -> float:
+        self.ticks_s += 10.0
+        return self.ticks_s
+
+
+async def test_accounts_that_are_far_behind_share_the_time_of_a_run(
+    pool: Pool, tmp_path: Path, stand_in: StripeStandIn
+) -> None:
+    """A run of this job may take ten minutes; what is left is for the next one."""
+    from pydantic import SecretStr
+
+    from postroom.base.stripe_settings import StripeAccount
+
+    accounts = {name: StripeAccount(api_key=SecretStr(f"sk_test_{name}")) for name in ("eu", "uk", "us")}
+    scene = Scene(pool, tmp_path, stand_in=stand_in, accounts=accounts, routes=ROUTES)
+    clock = TickingClock(NOW)
+    await run(scene.reconcile(clock))
+    clock.advance(86_400)
+    clock.ticks_s = 0.0
+    await run(scene.reconcile(clock))
+    assert clock.ticks_s < 600
+    moved = "select count(*) from postroom.stripe_reconcile where cursor_at > began_at"
+    assert await pool.fetchval(moved) == 4
+    await scene.close()
+
+
 async def test_without_a_key_nothing_is_asked_and_with_another_mode_it_begins_anew(
     scene: Scene, stand_in: StripeStandIn, reconcile: Reconcile, clock: DrivenClock
 ) -> None:
