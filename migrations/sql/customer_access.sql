@@ -36,27 +36,14 @@ insert into postroom.stripe_access_state default values on conflict do nothing;
 
 -- What the mirror forgets, is forgotten here. The mirror is locked for a moment, when nobody has it; see `hold`.
 do $$
-declare
-    patience constant text := current_setting('lock_timeout');
 begin
     if exists (select from pg_constraint where conname = 'stripe_access_mirrored'
             and conrelid = 'postroom.stripe_access'::regclass) then
         return;
     end if;
-    perform set_config('lock_timeout', '1s', true);
-    for attempt in 1..30 loop
-        begin
-            alter table postroom.stripe_access add constraint stripe_access_mirrored
-                foreign key (account, object_id) references postroom.stripe_object on delete cascade;
-            exit;
-        exception when lock_not_available then
-            if attempt = 30 then
-                raise;
-            end if;
-            perform pg_sleep(1);
-        end;
-    end loop;
-    perform set_config('lock_timeout', patience, true);
+    perform postroom.hold('postroom.stripe_object');
+    alter table postroom.stripe_access add constraint stripe_access_mirrored
+        foreign key (account, object_id) references postroom.stripe_object on delete cascade;
 end
 $$;
 

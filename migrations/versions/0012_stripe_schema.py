@@ -13,5 +13,5 @@ DROPS = ("stripe_object_type",)
 
 def upgrade() -> None:
     # A schema of its own, and nothing in it that a process of before writes to. Its views are made by each
-    # `postroom migrate`, as the grants are.
-    run_files("stripe_schema")
+    # `postroom migrate`, as the grants are. What 0015 to 0019 lock is held from here on, all at once.
+    run_files("hold", "hold_ledger", "stripe_schema")

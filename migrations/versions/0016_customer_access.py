@@ -11,4 +11,4 @@ down_revision = "0015"
 def upgrade() -> None:
     # New tables, and one constraint that refers to the mirror. Runners of before write the mirror without
     # them; the job `stripe-access` finds what they wrote, and what was there before.
-    run_files("customer_access")
+    run_files("hold", "customer_access")
