@@ -56,7 +56,7 @@ class TenantClaims:
 
         What crowds is marked so. The rest as in `Claimer.claim`.
         """
-        others = await self._claim_others(free - len(ended), around) if self._scans else []
+        others = await self._claim_others(free - len(ended), around, room=room) if self._scans else []
         around = around.after(others)
         left = free - len(others)
         if others and left < free // 4:
@@ -79,9 +79,13 @@ class TenantClaims:
                     force_setattr(each, "crowds", True)  # nobody else has it yet, and a copy takes far longer
         return others + claims
 
-    async def _claim_others(self, free: int, around: Around) -> list[Claim]:
-        """The share of those that crowd is kept for them when it has grown to half of a claim."""
-        share = self._crowd_share.of(free)
+    async def _claim_others(self, free: int, around: Around, *, room: int) -> list[Claim]:
+        """The share of those that crowd is kept for them when it has grown to half of a claim.
+
+        It does not grow while they have no room: they may hold all of it for as long as their receivers are
+        silent, and the others must not wait for that.
+        """
+        share = self._crowd_share.of(min(free, room) if self.leaves_room else free)
         others_max = free - share if share >= max(1, free // 2) else free
         if others_max <= 0:
             return []

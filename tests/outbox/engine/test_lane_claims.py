@@ -192,3 +192,22 @@ async def test_a_tenant_that_crowds_two_lanes_leaves_room_in_both_together(engin
     for _ in range(5):
         claims = await lanes.claim(40, bulk_free=10)
         assert sum(claim.crowds for claim in claims) <= 10
+
+
+async def test_who_crowds_and_has_no_room_keeps_nothing_from_others(engine: Engine, pool: Pool) -> None:
+    """Its share grows while it may take nothing; it is no reason to leave the others unclaimed."""
+    lanes = claims_of(engine)
+    await engine.publish(email(tenant="a") for _ in range(500))
+    await pool.execute("update postroom.delivery set due_at = due_at - interval '1 min'")
+    while not lanes.crowded:
+        assert await lanes.claim(50, bulk_free=30), "it never came to crowd"
+        await engine.publish([email(tenant="b")])
+    while await lanes.claim(10, bulk_free=0):
+        pass
+    for _ in range(50):
+        assert not await lanes.claim(10, bulk_free=0)
+    await engine.publish([email(tenant="b")])
+    async with asyncio.timeout(20):
+        while not (claims := await lanes.claim(10, bulk_free=0)):
+            await asyncio.sleep(0.05)
+    assert [claim.tenant for claim in claims] == ["b"]
