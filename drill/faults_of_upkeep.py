@@ -10,6 +10,7 @@ from typing import Final
 
 from drill.certificate import write_certificate
 from drill.scenario import Scenario, Scene
+from drill.standby import follow, forget
 from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import connect, transaction
 from postroom.encryption.keyring import new_key
@@ -79,6 +80,14 @@ async def excess_variables(scene: Scene) -> Mapping[str, str]:
     return {"LOGIN": await pool.fetchval(API_LOGIN), "EXCESS": await pool.fetchval(OWNER)}
 
 
+async def follow_asynchronously(scene: Scene) -> None:
+    """Somebody made a standby, and left it at that."""
+    folder = scene.installation.folder / "standby"
+    folder.mkdir()
+    standby = await follow(scene.installation.postgres, folder)
+    scene.leftovers.callback(forget, scene.installation.postgres, standby)
+
+
 async def age_certificate(scene: Scene) -> None:
     write_certificate(_new_certificate(scene), ends_at=datetime.now(UTC) + timedelta(days=365))
     write_certificate(scene.installation.certificate, ends_at=datetime.now(UTC) + timedelta(days=3))
@@ -98,6 +107,13 @@ SCENARIOS = (
         fault="a session sits idle in its transaction",
         alerts=("TransactionHeldLong",),
         break_it=hold_snapshot,
+    ),
+    Scenario(
+        name="standby-asynchronous",
+        fault="a standby follows, and no commit waits for it",
+        alerts=("ReplicationNotSynchronous",),
+        break_it=follow_asynchronously,
+        quick=True,
     ),
     Scenario(
         name="partitions-missing",

@@ -117,7 +117,9 @@ def _context(services: Services) -> Context:
         pool=pool,
         adapters=services.adapters,
         readiness=Readiness(pool=pool, clock=clock, schema=read_schema()),
-        gauges=GaugeReader(pool=pool, clock=clock),
+        gauges=GaugeReader(
+            pool=pool, clock=clock, standbys_may_lag=services.settings.database_standbys_may_lag
+        ),
         host=HostReader(settings=services.settings, clock=clock),
         verifier=TokenVerifier(pool=pool, clock=clock, keyring=services.keyring),
         email_events=EmailEvents(settings=services.settings.email, clock=clock),

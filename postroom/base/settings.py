@@ -187,6 +187,9 @@ class Settings(BaseSettings):
     database_pooler: bool = False
     """PgBouncer in transaction mode stands between: nothing is kept per connection, and wake-ups are polled.
     """
+    database_standbys_may_lag: bool = False
+    """Standbys are there to be read from, or losing the last commits in a fail-over is accepted: the alert
+    ReplicationNotSynchronous stays quiet."""
     database_unverified: bool = False
     """In `prod`, let a database on another host be reached without `sslmode=verify-full`: where the network
     between is yours alone, such as one of compose."""

@@ -50,10 +50,12 @@ SEVERITIES: Final[Mapping[str, str]] = {
     "DestinationCircuitOpenLong": "warning",
     "LedgerDrift": "critical",
     "TransactionHeldLong": "warning",
+    "ReplicationNotSynchronous": "warning",
     "TokenExpiresSoon": "warning",
     "AttemptPartitionsRunOut": "warning",
     "DatabaseRoleExcessive": "warning",
 }
+SHOW_STANDBYS: Final = 'psql "$POSTROOM_DATABASE_URL" -c "table pg_stat_replication"'
 SHARED_CIRCUITS: Final = ("email", "stripe")
 
 
@@ -281,6 +283,9 @@ def _vitals(gauges: Gauges) -> Iterator[Condition]:
     if vitals.transaction_s > TRANSACTION_OLD_S:
         text = f"A transaction has been open for {span(vitals.transaction_s)}."
         yield Condition("TransactionHeldLong", "transactions", text, "postroom doctor")
+    if gauges.loses_commits:
+        text = "A fail-over would lose commits: no standby has them before they are acknowledged."
+        yield Condition("ReplicationNotSynchronous", "replication", text, SHOW_STANDBYS)
     if vitals.token_days is not None and vitals.token_days < TOKEN_DAYS_MIN:
         text = f"A token expires in {span(vitals.token_days * 86_400)}."
         yield Condition("TokenExpiresSoon", "tokens", text, "postroom token list", "/console/tokens")

@@ -122,7 +122,7 @@ async def _examine(conn: Connection, findings: list[Finding], settings: Settings
     findings += await _transactions(conn)
     if revision is None:
         return
-    gauges = await read_gauges(conn)
+    gauges = await read_gauges(conn, standbys_may_lag=settings.database_standbys_may_lag)
     findings += [*await _conditions(conn, gauges, facts["now"]), *_workers(gauges)]
     findings += [*_dead(gauges), *_held_closed(gauges), *_bulk(gauges), *_compared(gauges)]
     findings += [
@@ -225,7 +225,9 @@ async def _transactions(conn: Connection, *, older_than_s: float = TRANSACTION_O
         for row in await conn.fetch(_TRANSACTIONS, older_than_s)
     ]
     if blind := await conn.fetchval(_UNSEEN):
-        text = f"{blind} does not see those of other roles, so TransactionHeldLong never fires for them"
+        text = (
+            f"{blind} sees no sessions of others: TransactionHeldLong and ReplicationNotSynchronous are blind"
+        )
         found.append(warning("transactions", text, f"psql -c 'grant pg_read_all_stats to \"{blind}\"'"))
     return found
 

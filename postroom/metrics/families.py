@@ -251,6 +251,11 @@ def _vitals(gauges: Gauges) -> Iterator[Metric]:
             float(vitals.drift),
         ),
         ("postroom_ledger_checked_timestamp", "Unix time of the canary's last check.", vitals.checked_s),
+        (
+            "postroom_replication_asynchronous",
+            "1 where a standby may lack what was acknowledged, so that a fail-over would lose it.",
+            float(gauges.loses_commits),
+        ),
         ("postroom_workers", "Workers whose heartbeat is fresh.", float(vitals.workers)),
         ("postroom_database_size_bytes", "Size of the database.", float(vitals.database_bytes)),
         ("postroom_token_expiry_days", "Days until the next access token ends; +Inf for never.", days),

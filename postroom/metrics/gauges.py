@@ -61,10 +61,13 @@ class Vitals:
     `partition_days`: for how many days ahead the attempt log has partitions. `data_dir`: the server's
     folder, where it runs on this machine and our role may see it.
     `published`, `no_receiver`, `open`, `drift` and `checked_s` (Unix time, 0 for never) are the canary's
-    last finding.
+    last finding. `standbys`: servers that follow this one, or have a slot to; of them
+    `standbys_synchronous` have each commit before it is acknowledged.
     """
 
     transaction_s: float
+    standbys: int
+    standbys_synchronous: int
     workers: int
     endpoints_disabled: int
     database_bytes: int
@@ -97,9 +100,17 @@ class Gauges:
     stripe: tuple[Drift, ...]
     vitals: Vitals
 
+    @property
+    def loses_commits(self) -> bool:
+        """Whether there is a standby to fail over to, which may lack what was acknowledged."""
+        return self.vitals.standbys > 0 and self.vitals.standbys_synchronous == 0
 
-async def read_gauges(conn: Connection) -> Gauges:
-    """Read everything. Transaction: the caller's; repeatable read makes the numbers agree."""
+
+async def read_gauges(conn: Connection, *, standbys_may_lag: bool = False) -> Gauges:
+    """Read everything. Transaction: the caller's; repeatable read makes the numbers agree.
+
+    `standbys_may_lag`: as if there were none, for nobody relies on them.
+    """
     queues = await conn.fetch(_DELIVERIES, COUNTED_MAX, timeout=STATEMENT_TIMEOUT_S)
     failing = await list_failing(conn, timeout_s=STATEMENT_TIMEOUT_S)
     dead = await count_dead_letters(conn, counted_max=COUNTED_MAX, timeout_s=STATEMENT_TIMEOUT_S)
@@ -120,15 +131,17 @@ async def read_gauges(conn: Connection) -> Gauges:
         ),
         stripe=tuple(await list_drift(conn, timeout_s=STATEMENT_TIMEOUT_S)),
         paused={each.channel: each for each in channels if each.paused},
-        vitals=Vitals(**vitals),
+        vitals=Vitals(**{**vitals, **({"standbys": 0} if standbys_may_lag else {})}),
     )
 
 
 class GaugeReader:
     """Promise: one reading at a time, kept 2 s; None, never old numbers, while the database is away."""
 
-    def __init__(self, *, pool: Pool, clock: Clock) -> None:
+    def __init__(self, *, pool: Pool, clock: Clock, standbys_may_lag: bool = False) -> None:
+        """`standbys_may_lag` as in `read_gauges`."""
         self._pool = pool
+        self._standbys_may_lag = standbys_may_lag
         self._cached: Cached[Gauges | None] = Cached(self._read, ttl_s=CACHE_S, clock=clock)
 
     async def read(self) -> Gauges | None:
@@ -141,7 +154,7 @@ class GaugeReader:
                 self._pool.acquire() as conn,
                 conn.transaction(isolation="repeatable_read", readonly=True),
             ):
-                return await read_gauges(conn)
+                return await read_gauges(conn, standbys_may_lag=self._standbys_may_lag)
         except (*DATABASE_AWAY, *DATABASE_BUSY) as error:
             log.warning("metrics.database_away", error=type(error).__name__)
             return None

@@ -149,6 +149,7 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
             well.vitals,
             drift=1,
             transaction_s=601.0,
+            standbys=1,
             token_days=6.0,
             partition_days=2.0,
             endpoints_disabled=1,

@@ -29,7 +29,13 @@ CANNOT_ARISE: Final[Mapping[tuple[str, Situation], str]] = {
                 *("PostroomDown", "MetricsAbsent", "ReadyzFailures", "JobsRunnerSilent", "JobStale"),
                 *("AttemptPartitionsRunOut", "CircuitOpenLong", "DestinationCircuitOpenLong"),
                 *("ChannelPausedLong", "EndpointDisabled", "LimitReachedLong"),
-                *("TransactionHeldLong", "DiskNearlyFull", "TokenExpiresSoon", "CertificateExpiresSoon"),
+                *(
+                    "TransactionHeldLong",
+                    "ReplicationNotSynchronous",
+                    "DiskNearlyFull",
+                    "TokenExpiresSoon",
+                    "CertificateExpiresSoon",
+                ),
                 "DatabaseRoleExcessive",
                 *("StripeEventsMissed", "StripeEndpointDisabled", "StripeReconcileBehind", "StripeSilent"),
             )

@@ -213,6 +213,14 @@ CASES: Final = (
         not_at="0m",
     ),
     *threshold_cases(
+        "ReplicationNotSynchronous",
+        'postroom_replication_asynchronous{instance="a"}',
+        bad="1",
+        good="0",
+        at="7m",
+        not_at="3m",
+    ),
+    *threshold_cases(
         "DiskNearlyFull",
         'postroom_disk_free_ratio{volume="exports",instance="a"}',
         bad="0.09",

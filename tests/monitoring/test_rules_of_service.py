@@ -70,6 +70,7 @@ RESTED_ON: Final = {
     "postroom_stripe_reconcile_behind_seconds": "0x30",
     "postroom_stripe_silence_ratio": "0x30",
     'postroom_database_role_excess{process="api",privilege="owner"}': "0x30",
+    "postroom_replication_asynchronous": "0x30",
 }
 
 CASES: Final = (

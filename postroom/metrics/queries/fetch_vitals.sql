@@ -4,6 +4,18 @@ select
     coalesce((select extract(epoch from now() - min(xact_start)) from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid()
             and backend_type is distinct from 'autovacuum worker'), 0)::float8 as transaction_s,
+    -- Other machines that follow this one, or for which a slot keeps what they have yet to get: not those that
+    -- read changes as rows, nor a copy that is being made.
+    (select count(*) from pg_stat_replication r
+        where r.state in ('streaming', 'catchup') and r.application_name is distinct from 'pg_basebackup'
+            and not exists (select from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical'))
+        + (select count(*) from pg_replication_slots where slot_type = 'physical' and not active and not temporary)
+        as standbys,
+    case when current_setting('synchronous_commit') in ('off', 'local') then 0 else
+        (select count(*) from pg_stat_replication r
+            where r.state = 'streaming' and r.sync_state in ('sync', 'quorum') and not exists (
+                select from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical'))
+        end as standbys_synchronous,
     (select count(*) from postroom.worker where beat_at > now() - make_interval(secs => $1)) as workers,
     (select count(*) from postroom.endpoint where disabled_at is not null) as endpoints_disabled,
     -- The canary's, not older than its last run; measuring it looks at every file.
