@@ -14,7 +14,7 @@ import asyncpg
 from chaos.journal import Entry, Fate, Journal
 from postroom.base import json
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool
-from postroom.channels.stripe.event import OWN_ACCOUNT
+from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.dev.stripe_events import encode, signed, snapshot_event
 

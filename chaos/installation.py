@@ -19,12 +19,12 @@ from chaos.entrances import ORDER_TABLE, TENANT
 from chaos.outside import GOOD
 from chaos.process import ManagedProcess
 from postroom.admin.tokens import Scope, insert_token
+from postroom.base import encryption_keys as encryption
 from postroom.base.db import open_pool, transaction
 from postroom.base.listener import free_ports
 from postroom.base.migrate import migrate
 from postroom.channels.webhooks import endpoints
 from postroom.dev.stripe_api import StripeStandIn
-from postroom.encryption import keyring as encryption
 from postroom.postgres.logins import make_logins, signed_in_as
 
 READY_WITHIN_S: Final = 90.0
