@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from postroom.base.connecting import connect_first
+
 if TYPE_CHECKING:
     Record: TypeAlias = asyncpg.Record
     Connection: TypeAlias = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
@@ -115,8 +117,7 @@ async def open_pool(
 
 
 async def _connect(dsn: Dsn, **options: Any) -> asyncpg.Connection[Any]:
-    conn: asyncpg.Connection[Any] = await asyncpg.connect(dsn if isinstance(dsn, str) else dsn(), **options)
-    return conn
+    return await connect_first(dsn if isinstance(dsn, str) else dsn(), **options)
 
 
 async def _keep(_conn: Connection) -> None:
