@@ -16,6 +16,7 @@ from postroom.channels.stripe.address import retrievable
 from postroom.channels.stripe.client import Failed, StripeApi
 from postroom.channels.stripe.effects import Effects
 from postroom.channels.stripe.endpoint_plan import Change, Create, Delete, Found, Step, Wish, plan_endpoints
+from postroom.channels.stripe.endpoints import Kind
 from postroom.channels.stripe.setup import EndpointSetup, StripeRefused
 from postroom.channels.stripe.types import subject
 from postroom.channels.stripe.wishes import wish_of
@@ -66,6 +67,11 @@ async def _check(settings: Settings, api: StripeApi, via: str, effects: Effects 
         mode, version = "live" if wish.live else "test", wish.api_version or "each event's own"
         count = sum(each.leads_to(wish.url) for each in found.endpoints)
         findings.insert(0, ok(_subject(via), f"{mode} mode, version {version}, {count} endpoints lead here"))
+    if Kind.CONNECT in wish.kinds:
+        text = (
+            "what webhooks miss of connected accounts is not looked for: `postroom stripe backfill --account`"
+        )
+        findings.append(ok(_subject(via), text))
     return findings
 
 

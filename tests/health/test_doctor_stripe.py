@@ -196,6 +196,12 @@ async def test_an_account_without_the_right_for_v2_is_told_beside_the_rest(scene
     assert thin.text.startswith("thin events: Stripe's API answered HTTP 403")
 
 
+async def test_that_connected_accounts_are_not_compared_is_said(scene: Scene) -> None:
+    text = "what webhooks miss of connected accounts is not looked for"
+    assert not [each for each in await scene.look() if each.text.startswith(text)]
+    assert [each for each in await scene.look(scene.settings(connect=True)) if each.text.startswith(text)]
+
+
 async def test_in_dev_nobody_is_told_to_make_an_endpoint_who_uses_stripe_listen(scene: Scene) -> None:
     here, scene.effects = scene.settings(webhook_url=None), Effects()
     found = await scene.look(here)
