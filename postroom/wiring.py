@@ -211,8 +211,7 @@ async def _replace_secrets(services: Services, fresh: Settings) -> None:
         exports.use(storage)
     services.keyring.replace(keyring_of(fresh.encryption, services.clock))
     settings.encryption, settings.email.url = fresh.encryption, fresh.email.url
-    settings.email.unsubscribe_secrets = fresh.email.unsubscribe_secrets
-    for name in EVENT_SECRETS.values():
+    for name in ("unsubscribe_secrets", "bounces_secrets", "bounces_url", *EVENT_SECRETS.values()):
         setattr(settings.email, name, getattr(fresh.email, name))
     settings.exports.options, settings.metrics_token = fresh.exports.options, fresh.metrics_token
     # Who needs these reads them from the settings each time.

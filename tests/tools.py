@@ -16,6 +16,8 @@ import pytest
 
 PACKAGES: Final = {
     "amtool": "prometheus-alertmanager",
+    "dovecot": "dovecot-imapd",
+    "postconf": "postfix",
     "chromium": "chromium",
     "pgbouncer": "pgbouncer",
     "prometheus-alertmanager": "prometheus-alertmanager",

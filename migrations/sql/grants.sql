@@ -65,8 +65,8 @@ begin
                 -- what goes out
                 ('email_accepted',          'ra',   '',     '',  ''),
                 ('email_template',          'rawd', 'r',    'r', ''),
-                ('email_event',             'r',    'ra',   '',  ''),
-                ('suppression',             'r',    'rawd', '',  ''),
+                ('email_event',             'ra',   'ra',   '',  ''),
+                ('suppression',             'raw',  'rawd', '',  ''),
                 ('unsubscribed',            'r',    'rad',  '',  ''),
                 ('endpoint',                'rw',   'rawd', '',  ''),
                 ('signing_secret',          'ra',   'raw',  '',  ''),

@@ -14,7 +14,7 @@ from postroom.api.auth import admit
 from postroom.api.context import context_of
 from postroom.api.intake import email_events
 from postroom.api.intake.event_model import EVENTS_MAX, Event
-from postroom.channels.email.events.model import Provider
+from postroom.channels.email.events.intake import EVENT_SECRETS
 from postroom.channels.email.unsubscribe_link import PATH as UNSUBSCRIBE_PATH
 
 _JSON: Final = {"schema": {"type": "object"}}
@@ -106,7 +106,7 @@ def _email_events() -> dict[str, Any]:
         security=_PROVIDER,
     )
     provider = _parameter("path", "provider", required=True)
-    provider["schema"] = {"type": "string", "enum": [each.value for each in Provider]}
+    provider["schema"] = {"type": "string", "enum": [each.value for each in EVENT_SECRETS]}
     told["parameters"] = [provider]
     body = {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
     told["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}

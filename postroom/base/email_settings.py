@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,15 @@ TopicArn = Annotated[
     of_form(
         r"arn:(aws|aws-cn|aws-us-gov):sns:[a-z0-9-]{3,30}:[0-9]{12}:[A-Za-z0-9_.-]+",
         "the ARN of an SNS topic, such as arn:aws:sns:eu-west-1:123456789012:mail-events",
+    ),
+]
+
+ReturnPath = Annotated[
+    str,
+    of_form(
+        r"[a-z0-9._+=-]{0,16}\*@[a-z0-9.-]{1,190}",
+        "an address with a * at its end, such as bounces+*@mail.shop.example: in lower case, 16 characters "
+        "before the * at most",
     ),
 ]
 
@@ -53,6 +63,12 @@ class EmailSettings(BaseModel):
     """`whsec_…` of Resend's webhook."""
     events_brevo_logins: SecretStr | None = None
     """`user:password` that Brevo sends."""
+    bounces_address: ReturnPath | None = None
+    """Where bounces come back to, such as `bounces+*@mail.shop.example`; `*` becomes a mark of the mail."""
+    bounces_secrets: SecretStr | None = None
+    """What those marks are signed with, comma-separated: the first makes new ones, all are believed."""
+    bounces_url: SecretStr | None = None
+    """The mailbox they come to: `imaps://` or `imap+starttls://user:password@host/FOLDER`. Unset: unread."""
     templates_dir: Path | None = None
     """Your own templates; they take precedence over the shipped ones."""
     connections_max: int = Field(default=8, ge=1, le=100)
@@ -76,3 +92,11 @@ class EmailSettings(BaseModel):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+
+def bounces_faults(email: EmailSettings) -> Iterator[str]:
+    """What of the settings of bounces is missing beside the others."""
+    if bool(email.bounces_address) != bool(email.bounces_secrets):
+        yield "POSTROOM_EMAIL__BOUNCES_ADDRESS and POSTROOM_EMAIL__BOUNCES_SECRETS: one is of no use alone"
+    elif email.bounces_url and not email.bounces_address:
+        yield "POSTROOM_EMAIL__BOUNCES_URL: needs POSTROOM_EMAIL__BOUNCES_ADDRESS and …_SECRETS"

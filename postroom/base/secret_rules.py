@@ -54,6 +54,8 @@ RULES: Final[Mapping[str, SecretRule]] = {
     "POSTROOM_EMAIL__EVENTS_BREVO_LOGINS": SecretRule(
         "make one: echo brevo:$(openssl rand -hex 24)", least=24, several=True
     ),
+    "POSTROOM_EMAIL__BOUNCES_SECRETS": SecretRule("make one: openssl rand -hex 24", several=True),
+    "POSTROOM_EMAIL__BOUNCES_URL": SecretRule("the password is the mailbox's", least=4, in_url=True),
     "POSTROOM_ENCRYPTION__KEYS": SecretRule(
         "make one: postroom encryption new-key NAME", least=46, several=True
     ),

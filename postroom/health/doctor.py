@@ -23,6 +23,7 @@ from postroom.channels.stripe.drift import EndpointStatus
 from postroom.channels.stripe.effects import Effects
 from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.encryption.keyring import keyring_of
+from postroom.health.bounces import check_bounces
 from postroom.health.conditions import NAMED_MAX, Condition, Growth, conditions, release_command
 from postroom.health.crowding import check_crowding
 from postroom.health.encryption import check_keys
@@ -83,6 +84,7 @@ async def diagnose(
     if open_stripe is not None:
         async with open_stripe() as apis:
             findings += await check_stripe(settings, apis, effects)
+    findings += await check_bounces(settings.email)
     findings += [*check_disks(settings), *check_certificates(settings)]
     return findings
 

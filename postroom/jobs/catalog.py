@@ -7,6 +7,7 @@ from datetime import timedelta
 from postroom.admin import audit
 from postroom.base.db import Connection, transaction
 from postroom.channels.email.adapter import EmailAdapter
+from postroom.channels.email.bounces.job import bounces_job
 from postroom.channels.email.jobs import dead_letter_job
 from postroom.channels.email.template_store import prune_templates
 from postroom.channels.exports import store as exports
@@ -71,6 +72,9 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
         relay_job("outbox-delivery", [parts.relays[channel] for channel in OUTBOUND]),
         relay_job("stripe-events", [parts.relays[Channel.STRIPE]]),
         dead_letter_job(pool=pool, mailer=mailer),
+        bounces_job(
+            pool=pool, settings=services.settings.email, keyring=services.keyring, clock=services.clock
+        ),
         rescue_job(rescuer=rescuer, unpark=unpark),
         expiry_job(Expirer(pool=pool, worker=parts.worker, ages=parts.ages)),
         retention_job(

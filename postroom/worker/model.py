@@ -14,6 +14,7 @@ JOB_NAMES: Final = (
     "outbox-delivery",
     "stripe-events",
     "email-dlq",
+    "email-bounces",
     "lease-rescue",
     "expiry",
     "retention",

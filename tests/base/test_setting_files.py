@@ -35,12 +35,15 @@ def test_every_secret_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.Mo
         "POSTROOM_EMAIL__EVENTS_POSTMARK_LOGINS": f"user:{TOKEN}",
         "POSTROOM_EMAIL__EVENTS_RESEND_SECRETS": f"whsec_{TOKEN}",
         "POSTROOM_EMAIL__EVENTS_BREVO_LOGINS": f"user:{TOKEN}",
+        "POSTROOM_EMAIL__BOUNCES_SECRETS": TOKEN,
+        "POSTROOM_EMAIL__BOUNCES_URL": "imaps://user:password@mail.example.com",
         "POSTROOM_ENCRYPTION__KEYS": f"{new_key('b')},{new_key('a')}",
         "POSTROOM_EXPORTS__OPTIONS": '{"secret_access_key": "hunter2"}',
         "POSTROOM_OIDC__CLIENT_SECRET": TOKEN,
         "POSTROOM_STRIPE__ACCOUNTS__EU__API_KEY": f"rk_test_eu{TOKEN}",
     }
     assert RULES.keys() < texts.keys()
+    monkeypatch.setenv("POSTROOM_EMAIL__BOUNCES_ADDRESS", "bounces+*@mail.example.com")
     for name, text in texts.items():
         monkeypatch.setenv(f"{name}_FILE", put(tmp_path, name, f"{text}\n"))
     settings = load_settings()

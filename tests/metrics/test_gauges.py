@@ -16,6 +16,7 @@ JOBS = (
     "outbox-delivery",
     "stripe-events",
     "email-dlq",
+    "email-bounces",
     "lease-rescue",
     "expiry",
     "retention",

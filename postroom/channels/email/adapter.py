@@ -15,6 +15,8 @@ from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidInput, InvalidPayload, SettingsInvalid, Unavailable
 from postroom.base.log import get_logger
 from postroom.channels.email import address, mime, payload, store
+from postroom.channels.email.bounces.imap import parse_place
+from postroom.channels.email.bounces.return_path import return_path
 from postroom.channels.email.connections import PLACE_WITHIN_S, Connections, NoPlace
 from postroom.channels.email.events.metadata import with_metadata
 from postroom.channels.email.mime import Content, Stamp
@@ -99,6 +101,10 @@ class EmailAdapter:
         self._renderer = Renderer(templates_dir=settings.templates_dir, gather_s=GATHER_S)
         self._templates = TemplateStore(pool=pool, clock=clock, keyring=keyring)
         self._connections = self._connect_later(settings)
+        if settings.bounces_url is not None:
+            parse_place(
+                settings.bounces_url, tls_ca=settings.tls_ca
+            )  # whoever starts with a wrong one is told
         self.concurrency_max = CLAIMED_AHEAD * settings.connections_max
         self.per_destination_max = PREPARED_AHEAD * settings.connections_max
         largest_s = settings.attachments_bytes_max * _BASE64_GROWTH / BODY_BYTES_PER_S
@@ -187,8 +193,9 @@ class EmailAdapter:
         except Unavailable as error:
             return RetryLater(error.detail, code="renderer", cause=Cause.OURS, trip=Trip.NO)
         body, utf8 = self._body(claim, email, content)
-        sender = self._senders.of(claim.tenant).address
-        envelope = Envelope(sender.addr_spec, wanted.addresses, utf8)
+        back = return_path(self._settings, claim.message_id, self._clock.now())
+        sender = back or self._senders.of(claim.tenant).address.addr_spec
+        envelope = Envelope(sender, wanted.addresses, utf8)
         try:
             receipt = await self._send(connections, envelope, body)
         except NoPlace:

@@ -26,6 +26,13 @@ _SENDER_NOT_ALLOWED: Final = re.compile(
     r"|sending (is |has been )?(suspended|paused)",
     re.IGNORECASE,
 )
+_NOBODY_CODES: Final = frozenset({(1, 1), (1, 2), (1, 3), (1, 6), (1, 10), (2, 1), (4, 4)})
+_NOBODY: Final = re.compile(
+    r"(user|mailbox|recipient|account|address|person).{0,60}"
+    r"(unknown|no longer|not (exist|found|available|here)|n't exist|unavailable|disabled|inactive|invalid)"
+    r"|(unknown|invalid|no such|unrouteable) (user|mailbox|recipient|account|address|person)|no mailbox",
+    re.IGNORECASE,
+)
 THROTTLED_S: Final = 5.0
 QUOTA_S: Final = 600.0
 """SES asks for a wait of up to 10 minutes."""
@@ -84,6 +91,15 @@ class Answer:
         if self.enhanced is None:
             return self.code in _PROTOCOL_CODES
         return self.enhanced[1] == 5 and self.code != 550
+
+    @property
+    def of_nobody(self) -> bool:
+        """The address is no good, whatever is sent there. Where the codes leave it open, the words decide."""
+        if self.enhanced is not None and self.enhanced[1:] in _NOBODY_CODES:
+            return True
+        told = self.subject in (None, 0, 1) or (self.subject, self.code) == (5, 550)
+        sender = self.enhanced is not None and self.enhanced[1:] in {(1, 7), (1, 8)}
+        return told and not sender and _NOBODY.search(self.text) is not None
 
     @property
     def codes(self) -> str:

@@ -77,6 +77,18 @@ def outcome_of(error: BaseException, phase: Phase) -> Failure:
     return _of_connection(error, phase)
 
 
+def is_hard_bounce(code: int, text: str) -> bool:
+    """Whether a refusal that a report tells of says that nobody should write to the address again.
+
+    More is asked than of a dead letter: a mail that is too large, spam or sent by the wrong one leaves the
+    address as good as it was.
+    """
+    refusal = SMTPRecipientRefused(code, text, "")
+    outcome = outcome_of(refusal, Phase.RECIPIENT)
+    permanent = isinstance(outcome, Rejected) and outcome.cause is Cause.PERMANENT
+    return permanent and Answer.of(refusal).of_nobody
+
+
 def _of_refusals(refusals: Sequence[SMTPRecipientRefused]) -> Failure:
     """One outcome for several recipients: while one may still pass, it is tried again."""
     outcomes = [outcome_of(each, Phase.RECIPIENT) for each in refusals]

@@ -64,6 +64,11 @@ def parse_target(url: SecretStr, *, tls_ca: Path | None) -> Target:
 def _context(tls: Tls, tls_ca: Path | None) -> ssl.SSLContext | None:
     if tls is Tls.NONE:
         return None
+    return verified_context(tls_ca)
+
+
+def verified_context(tls_ca: Path | None) -> ssl.SSLContext:
+    """Trusts the authorities of this machine, and those of the file. Errors: `SettingsInvalid`."""
     context = ssl.create_default_context()
     if tls_ca is not None:
         try:

@@ -74,7 +74,7 @@ async def rows(api: Api, statement: str) -> list[tuple[Any, ...]]:
 async def counted(api: Api) -> dict[str, float]:
     lines = (await api.get("/metrics")).text.splitlines()
     events = [line for line in lines if line.startswith("postroom_email_events_total{")]
-    assert len(events) == 6 * 6  # all there from the start
+    assert len(events) == 7 * 6  # all there from the start
     return {name: float(value) for line in events for name, value in [line.rsplit(" ", 1)] if float(value)}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
 from postroom.base.clock import Clock
 from postroom.base.db import Connection, query
@@ -42,7 +43,7 @@ log = get_logger(__name__)
 
 
 class EmailEvents:
-    """Reads what providers tell."""
+    """Reads what providers tell by webhooks."""
 
     def __init__(self, *, settings: EmailSettings, clock: Clock, sns: Sns | None = None) -> None:
         self._settings = settings
@@ -125,13 +126,18 @@ async def _follow(conn: Connection, provider: Provider, event: Event, tenant: st
         )
 
 
+async def fetch_body(conn: Connection, message_id: UUID, keyring: Keyring) -> dict[str, Any]:
+    """What the mail was made from; without its fields where it is gone or cannot be read any more."""
+    kept = await conn.fetchval(_PAYLOAD, message_id)
+    body = await reveal(conn, message_id, kept, keyring, channel="email") if kept else None
+    return body if isinstance(body, dict) else {}
+
+
 async def _unsubscribe(conn: Connection, event: Event, tenant: str, reason: str, keyring: Keyring) -> None:
     """From the mail's category; from everything where it has none, or none that can be read any more."""
     if event.message_id is None:
         return
-    kept = await conn.fetchval(_PAYLOAD, event.message_id)
-    payload = await reveal(conn, event.message_id, kept, keyring, channel="email")
-    category = payload.get("category") if isinstance(payload, dict) else None
+    category = (await fetch_body(conn, event.message_id, keyring)).get("category")
     if isinstance(category, str) and CATEGORY.fullmatch(category):
         await unsubscribe(
             conn,

@@ -26,6 +26,8 @@ class Provider(StrEnum):
     POSTMARK = "postmark"
     RESEND = "resend"
     BREVO = "brevo"
+    MAILBOX = "mailbox"
+    """No provider: reports that mail servers send by mail."""
 
 
 class Kind(StrEnum):
