@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import aiohttp
+
+from drill.installation import PROVIDER_PASSWORD, PROVIDER_USER
 from drill.scenario import Scenario, Scene
 from postroom.admin import channels, limits
 from postroom.admin.audit import Actor
@@ -20,6 +23,10 @@ from postroom.outbox.model import Channel, Message
 from postroom.outbox.publish import publish, publish_many
 
 BURST: Final = 150
+BOUNCED: Final = 60
+COMPLAINED: Final = 12
+SENT_WITHIN_S: Final = 30.0
+STILL_WAITING: Final = "select exists (select from postroom.delivery where message_id = any ($1))"
 STRANGER: Final = "stranger"
 EXPORT_DISK: Final = "size=16m"
 FILLER: Final = "core.4711"
@@ -42,6 +49,54 @@ async def allow_attempts_again(scene: Scene) -> None:
 
 async def mail_variables(scene: Scene) -> Mapping[str, str]:
     return {"NEW_EMAIL_URL": scene.installation.mail_url()}
+
+
+async def bounce_mails(scene: Scene) -> None:
+    """A list of addresses that are none."""
+    await _report(scene, BOUNCED, {"RecordType": "Bounce", "Type": "HardBounce", "Description": "unknown"})
+
+
+async def complain_of_mails(scene: Scene) -> None:
+    await _report(scene, COMPLAINED, {"RecordType": "SpamComplaint", "Type": "SpamComplaint"})
+
+
+async def _report(scene: Scene, count: int, told: Mapping[str, str]) -> None:
+    """So many mails, and for each what Postmark tells of it."""
+    mails = [
+        Message(
+            channel=Channel.EMAIL,
+            payload={"to": f"{told['Type']}{n}@example.com", "subject": "News", "text": "All of it."},
+            tenant=told["Type"],
+        )
+        for n in range(count)
+    ]
+    async with transaction(scene.installation.pool) as conn:
+        published = await publish_many(conn, mails)
+    async with asyncio.timeout(SENT_WITHIN_S):
+        while await scene.installation.pool.fetchval(STILL_WAITING, [each.id for each in published]):
+            await asyncio.sleep(0.2)
+    url = f"{scene.installation.url}/v1/email/events/postmark"
+    login = aiohttp.BasicAuth(PROVIDER_USER, PROVIDER_PASSWORD)
+    async with aiohttp.ClientSession(auth=login) as session:
+        for message, mail in zip(published, mails, strict=True):
+            event = {
+                **told,
+                "ID": int(message.id) % 2**31,
+                "MessageID": str(message.id),
+                "Metadata": {"postroom": str(message.id)},
+                "Email": mail.payload["to"],
+                "BouncedAt": datetime.now(UTC).isoformat(),
+            }
+            async with session.post(url, json=event) as response:
+                response.raise_for_status()
+
+
+async def bounced_variables(_scene: Scene) -> Mapping[str, str]:
+    return {"TENANT": "HardBounce"}
+
+
+async def complained_variables(_scene: Scene) -> Mapping[str, str]:
+    return {"TENANT": "SpamComplaint"}
 
 
 async def refuse_webhooks(scene: Scene) -> None:
@@ -169,6 +224,21 @@ SCENARIOS = (
             "BacklogGrowing": {"channel": "email"},
             "JobStale": {"job": "email-dlq"},
         },
+    ),
+    Scenario(
+        name="mails-bounce",
+        fault="a provider tells of 60 mails that bounced",
+        alerts=("EmailBounceRate",),
+        break_it=bounce_mails,
+        variables=bounced_variables,
+        quick=True,
+    ),
+    Scenario(
+        name="mails-reported",
+        fault="a provider tells of 12 mails that were reported as spam",
+        alerts=("EmailComplaintRate",),
+        break_it=complain_of_mails,
+        variables=complained_variables,
     ),
     Scenario(
         name="webhooks-refused",

@@ -34,6 +34,8 @@ from postroom.postgres.server import LocalPostgres
 READY_S: Final = 90.0
 POLL_S: Final = 0.2
 TENANT: Final = "drill"
+PROVIDER_USER: Final = "postmark"
+PROVIDER_PASSWORD: Final = "drill-of-postmark-drill-of-postmark-drill"  # noqa: S105  made up
 MAIL_USER: Final = "postroom"
 MAIL_PASSWORD: Final = "right"  # noqa: S105  the catcher's, made up
 METRICS_TOKEN: Final = "metrics-of-the-drill"  # noqa: S105  made up
@@ -219,6 +221,7 @@ def _settings(installation: Installation) -> dict[str, str]:
         "POSTROOM_STRIPE__WEBHOOK_URL": WEBHOOK_URL,
         "POSTROOM_STRIPE__API_BASE": installation.stripe.url,
         "POSTROOM_EMAIL__URL": installation.mail_url(),
+        "POSTROOM_EMAIL__EVENTS_POSTMARK_LOGINS": f"{PROVIDER_USER}:{PROVIDER_PASSWORD}",
         "POSTROOM_EMAIL__TLS_CA": str(installation.certificate),
         "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
         "POSTROOM_EXPORTS__URL": installation.exports.as_uri(),

@@ -37,6 +37,7 @@ CANNOT_ARISE: Final[Mapping[tuple[str, Situation], str]] = {
                     "CertificateExpiresSoon",
                 ),
                 "DatabaseRoleExcessive",
+                *("EmailBounceRate", "EmailComplaintRate"),
                 *("StripeEventsMissed", "StripeEndpointDisabled", "StripeReconcileBehind", "StripeSilent"),
             )
         ),

@@ -72,11 +72,29 @@ def threshold_cases(
     )
 
 
+def rate_cases(alert: str, kind: str, *, bad: str, few: str, over: str) -> tuple[Case, ...]:
+    """Of 100 mails a minute so many are too `bad`, so `few` of few mails are not; none come at `over`."""
+    series = f'postroom_email_events_total{{provider="ses",kind="{kind}",instance="a"}}'
+    other = series.replace('"a"', '"b"')
+    sent = {f'email_adapter_outcomes_total{{status="sent",instance="{i}"}}': "0+100x2000" for i in "ab"}
+    told = {series: f"0+{bad}x90", other: f"0+{bad}x90"}
+    return (
+        Case(alert, FIRES, "once for two replicas", "40m", 1, {**told, **sent}),
+        Case(alert, QUIET, "not for a few", "40m", 0, {series: few, **dict.fromkeys(sent, "0+1x2000")}),
+        Case(alert, QUIET, "not for what is over", over, 0, {**told, **sent}),
+        Case(alert, QUIET, "not while none come", "40m", 0, {series: "50x90", **sent}),
+        Case(alert, ABSENT, "not when data is absent", "40m", 0, UP),
+        Case(alert, RESTART, "not after a restart", "40m", 0, {series: "50x20 stale stale 50x40", **sent}),
+    )
+
+
 FAILING: Final = 'postroom_deliveries_failing{channel="stripe",instance="a"}'
 BACKLOG: Final = 'postroom_deliveries{channel="email",status="pending",instance="a"}'
 
 CASES: Final = (
     *dead_letter_cases("OutboxDeadLettersGrowing", 'outbox_queue_messages{status="dead",instance="a"}'),
+    *rate_cases("EmailBounceRate", "bounced", bad="6", few="0x20 3x70", over="110m"),
+    *rate_cases("EmailComplaintRate", "complained", bad="1", few="0x20 4x70", over="160m"),
     *dead_letter_cases("EmailDeadLettersGrowing", 'email_dlq_messages{status="dead",instance="a"}'),
     *dead_letter_cases(
         "StripeDeadLettersGrowing", 'postroom_dead_letters{channel="stripe",cause="ours",instance="a"}'

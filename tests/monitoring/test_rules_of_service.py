@@ -72,6 +72,8 @@ RESTED_ON: Final = {
     "postroom_stripe_silence_ratio": "0x30",
     'postroom_database_role_excess{process="api",privilege="owner"}': "0x30",
     "postroom_replication_asynchronous": "0x30",
+    'email_adapter_outcomes_total{status="sent"}': "0x30",
+    'postroom_email_events_total{provider="ses",kind="bounced"}': "0x30",
 }
 
 CASES: Final = (
