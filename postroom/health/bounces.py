@@ -5,15 +5,18 @@ from __future__ import annotations
 from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import SettingsInvalid, Unavailable
 from postroom.channels.email.bounces.imap import open_mailbox, parse_place
-from postroom.health.findings import Finding, error, ok
+from postroom.health.findings import Finding, error, ok, warning
 
 SUBJECT = "bounces"
 
 
 async def check_bounces(settings: EmailSettings) -> list[Finding]:
-    """Logs in as the job does, and reads no mail. Nothing where the settings name no mailbox."""
+    """Logs in as the job does, and reads no mail. Nothing where bounces are not asked for."""
     if settings.bounces_url is None:
-        return []
+        if settings.bounces_address is None:
+            return []
+        text = f"they come back to {settings.bounces_address}, and nothing here reads them"
+        return [warning(SUBJECT, text, "export POSTROOM_EMAIL__BOUNCES_URL=imaps://…")]
     try:
         place = parse_place(settings.bounces_url, tls_ca=settings.tls_ca)
         async with open_mailbox(place) as mailbox:

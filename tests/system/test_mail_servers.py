@@ -7,8 +7,9 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from email import message_from_bytes
 from itertools import count
 from pathlib import Path
@@ -18,7 +19,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from postroom.base.clock import SystemClock
-from postroom.base.db import Pool
+from postroom.base.db import Pool, transaction
 from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import Unavailable
 from postroom.channels.email.adapter import EmailAdapter
@@ -27,11 +28,12 @@ from postroom.channels.email.bounces.job import bounces_job
 from postroom.channels.email.bounces.return_path import return_path
 from postroom.encryption.keyring import NO_KEYS
 from postroom.health.bounces import check_bounces
+from postroom.outbox.ledger.resend import resend
 from postroom.outbox.model import Cause, Delivered, Message, Rejected, RetryLater, Trip
 from postroom.worker.model import JobContext
 from tests.factories.claims import make_claim
 from tests.fixtures.engine import AdapterEngine
-from tests.fixtures.mail_servers import LOGIN, SIZE_MAX, URL_LOGIN, MailServers, mail_servers
+from tests.fixtures.mail_servers import LOGIN, SIZE_MAX, URL_LOGIN, MailServers, killing, mail_servers, report
 from tests.fixtures.roles import as_role, pool_as
 from tests.processes.commands import environment
 
@@ -205,22 +207,8 @@ async def reader(dsn: str, pool: Pool, servers: MailServers, bounces: Path) -> A
         yield Reader(pool, await AdapterEngine(dsn, pool, adapter).start(), settings, bounces)
 
 
-def report(back: str | None, *names: str, status: str = "5.1.1", kind: str = "delivery-status") -> str:
-    told = "".join(
-        f"\nFinal-Recipient: rfc822; {name}\nAction: failed\nStatus: {status}\n"
-        f"Diagnostic-Code: smtp; 550 {status} User unknown\n"
-        for name in names
-    )
-    told = "Feedback-Type: abuse\n" if kind == "feedback-report" else f"Reporting-MTA: dns; mx.test\n{told}"
-    return (
-        f"To: {back}\nMessage-ID: <{uuid4()}@mx.test>\n"
-        f"Content-Type: multipart/report; report-type={kind}; boundary=b\n\n"
-        f"--b\n\nSorry.\n--b\nContent-Type: message/{kind}\n\n{told}\n--b--\n"
-    )
-
-
 def back_of(reader: Reader, message_id: UUID) -> str | None:
-    return return_path(reader.settings, message_id, SystemClock().now())
+    return return_path(reader.settings, message_id, time.time())
 
 
 async def test_a_real_bounce_suppresses_once_also_under_replay(reader: Reader) -> None:
@@ -251,11 +239,24 @@ async def test_a_mail_to_whom_bounced_is_not_sent_again(reader: Reader) -> None:
     assert await reader.rows(STATES) == [("delivered",), ("suppressed",)]
 
 
+async def test_who_was_released_and_bounces_again_is_suppressed_again(reader: Reader) -> None:
+    message_id = await reader.send()
+    await reader.arrived()
+    await reader.run()
+    await reader.pool.execute("delete from postroom.suppression")
+    async with transaction(reader.pool) as conn:
+        await resend(conn, message_id, actor="test")
+    await reader.engine.drain()
+    await reader.arrived(2)
+    await reader.run()
+    assert [row[0] for row in await reader.rows(SUPPRESSED)] == ["gone@remote.test"]
+    assert await reader.rows(COUNTED) == [("mailbox bounced", 2)]
+
+
 async def test_what_is_forged_or_of_no_mail_is_left_alone(reader: Reader) -> None:
     ours = await reader.send("ann@example.com", deliver=False)
     other = EmailSettings.model_validate({"bounces_address": "*@back.shop.test", "bounces_secrets": "wrong"})
-    now = SystemClock().now()
-    reader.put(report(return_path(other, ours, now), "ann@example.com"))
+    reader.put(report(return_path(other, ours, time.time()), "ann@example.com"))
     reader.put(report(back_of(reader, uuid4()), "ann@example.com"))
     reader.put(report("bounces@shop.test", "ann@example.com"))
     reader.put(f"Subject: I am away\nTo: {back_of(reader, ours)}\n\nuntil Monday\n")
@@ -331,30 +332,6 @@ async def test_while_the_database_refuses_a_mail_stays_unread(reader: Reader) ->
     await reader.pool.execute("alter table postroom.suppression drop constraint away")
     await reader.run()
     assert (len(await reader.rows(SUPPRESSED)), reader.read()) == (1, [True])
-
-
-@asynccontextmanager
-async def killing(port: int, on: bytes, victim: list[int]) -> AsyncIterator[int]:
-    """Stands before the mailbox, and kills the process that is about to say `on`."""
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, watch: bool) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65_536):
-                if watch and on in data:
-                    os.kill(victim[0], signal.SIGKILL)
-                    break
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, forth = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(
-            pass_on(reader, forth, watch=True), pass_on(back, writer, watch=False), return_exceptions=True
-        )
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
 
 
 async def test_killed_between_the_commit_and_the_flag_it_suppresses_once(
@@ -434,4 +411,6 @@ async def test_without_a_mailbox_the_job_does_nothing(pool: Pool, servers: MailS
     settings = settings_for(servers, bounces_url=None)
     job = bounces_job(pool=pool, settings=settings, keyring=NO_KEYS, clock=SystemClock())
     assert await job.run(JobContext(once=True)) == 0
-    assert await check_bounces(settings) == []
+    [finding] = await check_bounces(settings)
+    assert (finding.level, finding.command) == ("warning", "export POSTROOM_EMAIL__BOUNCES_URL=imaps://…")
+    assert await check_bounces(EmailSettings()) == []

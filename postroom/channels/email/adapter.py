@@ -193,7 +193,7 @@ class EmailAdapter:
         except Unavailable as error:
             return RetryLater(error.detail, code="renderer", cause=Cause.OURS, trip=Trip.NO)
         body, utf8 = self._body(claim, email, content)
-        back = return_path(self._settings, claim.message_id, self._clock.now())
+        back = return_path(self._settings, claim.message_id, claim.since_s or claim.created_s)
         sender = back or self._senders.of(claim.tenant).address.addr_spec
         envelope = Envelope(sender, wanted.addresses, utf8)
         try:

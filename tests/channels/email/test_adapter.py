@@ -6,6 +6,7 @@ import asyncio
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from postroom.base import json
 from postroom.base.clock import SystemClock
@@ -46,3 +47,26 @@ async def test_a_mail_that_finds_no_connection_free_is_put_off(
         await asyncio.gather(first, return_exceptions=True)
         await adapter.close()
         await mailbox.close()
+
+
+async def test_the_return_path_is_the_same_on_each_attempt_and_another_one_after_a_replay(
+    pool: Pool,
+) -> None:
+    """A server that greylists lets nobody pass whose sender is new each time."""
+    mailbox = Mailbox()
+    await mailbox.start()
+    options = {"url": f"smtp://127.0.0.1:{mailbox.port}", "from": "shop@shop.example"}
+    marked = {"bounces_address": "b+*@mail.shop.example", "bounces_secrets": "a secret"}
+    settings = EmailSettings.model_validate({**options, **marked})
+    adapter = EmailAdapter(settings=settings, pool=pool_as(pool, "runner"), clock=SystemClock())
+    first = _claim(1)
+    try:
+        for each in (first, replace(first, attempts=3), replace(first, since_s=first.created_s + 0.5)):
+            await adapter.deliver(each)
+        senders = [mail.sender for mail in await mailbox.wait_for(3)]
+    finally:
+        await adapter.close()
+        await mailbox.close()
+    assert senders[0] == senders[1] != senders[2]
+    assert all(len(each) == len("b+@mail.shop.example") + 48 for each in senders)
+    assert {str(mail.message["From"]) for mail in mailbox.mails} == {"shop@shop.example"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from email.message import EmailMessage
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from postroom.channels.email.bounces.return_path import Sent, find_sent, return_
 from postroom.channels.email.events.model import Kind
 
 ID = UUID("0192f1c0-0000-7000-8000-000000000001")
-AT = datetime(2026, 11, 1, 12, 0, 30, tzinfo=UTC)
+AT = 1_793_534_430.7
 SETTINGS = EmailSettings.model_validate(
     {"bounces_address": "bounces+*@mail.shop.example", "bounces_secrets": "the new one, the old one"}
 )
@@ -192,7 +191,7 @@ def test_the_return_path_names_the_sending() -> None:
     assert made is not None
     local, _, domain = made.partition("@")
     assert (domain, len(local) <= 64, local.startswith("bounces+")) == ("mail.shop.example", True, True)
-    sent = Sent(ID, int(AT.timestamp()) // 60)
+    sent = Sent(ID, 1_793_534_430_700 & 0xFFFFFFFF)
     assert find_sent(SETTINGS, f"x <other@mail.shop.example>\n<{made.upper()}>") == sent
     rolled = SETTINGS.model_copy(update={"bounces_secrets": None})
     assert return_path(rolled, ID, AT) is None

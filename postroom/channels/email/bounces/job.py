@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from postroom.base.clock import Clock
@@ -74,24 +74,28 @@ class Bounces:
         log.info("email.bounces", mails=len(ids), reports=len(reports), **noted)
 
     async def _events(self, conn: Connection, reports: Sequence[Report]) -> AsyncIterator[Event]:
+        recipients: dict[UUID, tuple[str, ...]] = {}
         for number, report in enumerate(reports):
             sent = find_sent(self._settings, report.addresses)
-            known = await self._recipients(conn, sent.message_id) if sent else ()
+            if sent and sent.message_id not in recipients:
+                recipients[sent.message_id] = await self._recipients(conn, sent.message_id)
             for told in report.told:
                 if sent is None:  # forged, or of a mail that went out otherwise
                     yield Event((str(number), str(told)), told.kind, "", None)
                     continue
-                who = _whose(told, known)
+                who = _whose(told, recipients[sent.message_id])
                 permanent = told.permanent and bool(who)
                 # Once for each sending, whatever a report calls itself: whoever had the mail can write many.
-                identity = (str(sent.message_id), str(sent.minute), told.kind, str(permanent), who.lower())
+                identity = (str(sent.message_id), str(sent.since), told.kind, str(permanent), who.lower())
                 yield Event(identity, told.kind, who, sent.message_id, None, permanent, told.reason)
 
     async def _recipients(self, conn: Connection, message_id: UUID) -> tuple[str, ...]:
         """Nobody where the payload is gone: then a report is shown, and suppresses nobody."""
         body = await fetch_body(conn, message_id, self._keyring)
+        addressed: dict[str, Any] = {name: body[name] for name in ("to", "cc", "bcc") if name in body}
         try:
-            return mime.recipients(payload.parse(body, attachments_bytes_max=2**63))
+            email = payload.parse({**addressed, "subject": "-", "text": "-"}, attachments_bytes_max=0)
+            return mime.recipients(email)
         except InvalidPayload:
             return ()
 

@@ -76,9 +76,9 @@ def _answer(block: Message) -> tuple[int, str]:
     code, words = (int(said[1]), said[2].strip()) if said else (0, text.strip())
     if status.startswith("4") or not code:
         code = 550 if status.startswith("5") else 450
-    return code, words if said and (
-        _STATUS.match(words) or status == "5.0.0"
-    ) else f"{status} {words}".strip()
+    if said and (_STATUS.match(words) or status == "5.0.0"):
+        return code, words
+    return code, f"{status} {words}".strip()
 
 
 def _complaint(report: Message) -> Iterator[Told]:

@@ -1,4 +1,4 @@
-"""The address that bounces come back to: it says, signed, which mail it was and when it went out (VERP)."""
+"""The address that bounces come back to: it says, signed, which mail it was and since when (VERP)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import hmac
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -24,19 +23,24 @@ CANDIDATES_MAX: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One sending of one mail, to the minute: a replay is another one."""
+    """One sending of one mail, with all of its attempts; a replay is another one.
+
+    `since`: the milliseconds at which it began, of which 32 bits tell one from another.
+    """
 
     message_id: UUID
-    minute: int
+    since: int
 
 
-def return_path(settings: EmailSettings, message_id: UUID, at: datetime) -> str | None:
-    """The envelope sender of a mail that goes out now, signed by the first secret; None where bounces are not
-    read."""
+def return_path(settings: EmailSettings, message_id: UUID, since_s: float) -> str | None:
+    """The envelope sender, signed by the first secret; None where bounces are not read.
+
+    The same on each attempt, or a server that greylists would never let one pass.
+    """
     secret = next(_secrets(settings), None)
     if settings.bounces_address is None or secret is None:
         return None
-    signed = message_id.bytes + int(at.timestamp() // 60).to_bytes(4, "big")
+    signed = message_id.bytes + (int(since_s * 1_000) & 0xFFFFFFFF).to_bytes(4, "big")
     token = base64.b32encode(signed + _mac(secret, signed)).decode().lower()
     return settings.bounces_address.replace("*", token)
 
