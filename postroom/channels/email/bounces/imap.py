@@ -88,8 +88,8 @@ class Mailbox:
         if not self._count:
             return []
         since = max(1, self._count - NEWEST_MAX + 1)
-        [found] = await self._ask("SEARCH", f"{since}:*", "UNSEEN")
-        return found.split() if isinstance(found, bytes) else []
+        answers = await self._ask("SEARCH", f"{since}:*", "UNSEEN")
+        return [id_ for each in answers if isinstance(each, bytes) for id_ in each.split()]
 
     async def fetch(self, ids: Sequence[bytes]) -> list[bytes]:
         """The first `MAIL_BYTES_MAX` of each that is still there; they stay unread. Errors: `Unavailable`."""
@@ -133,8 +133,8 @@ def _enter(client: imaplib.IMAP4, place: Place) -> tuple[imaplib.IMAP4, int]:
     else:
         client.login(login, password)
     quoted = place.folder.replace("\\", r"\\").replace('"', r"\"")
-    [count] = _answer(client.select(f'"{quoted}"'))
-    return client, int(count)
+    counts = _answer(client.select(f'"{quoted}"'))
+    return client, int(counts[-1])
 
 
 def _answer(told: tuple[str, list[Any]]) -> list[Any]:
