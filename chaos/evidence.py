@@ -53,8 +53,9 @@ async def collect(installation: Installation, pool: Pool) -> Evidence:
     """Read everything. The drift is that of both sides of the ledger now, added up anew."""
     lines = [
         (destination, line)
-        for destination, process in zip(
-            (*WEBHOOKS, EMAIL), (*installation.receivers, installation.mailbox), strict=True
+        for destination, process in (
+            *zip(WEBHOOKS, installation.receivers, strict=True),
+            *((EMAIL, mailbox) for mailbox in installation.mailboxes),
         )
         for line in _lines(installation, process)
     ]

@@ -39,8 +39,8 @@ class Faults:
             Kind.API_FROZEN: self._freezing(installation.apis),
             Kind.RECEIVER_KILLED: self._killing(installation.receivers),
             Kind.RECEIVER_FROZEN: self._freezing(installation.receivers),
-            Kind.MAILBOX_KILLED: self._killing([installation.mailbox]),
-            Kind.MAILBOX_FROZEN: self._freezing([installation.mailbox]),
+            Kind.MAILBOX_KILLED: self._killing(installation.mailboxes),
+            Kind.MAILBOX_FROZEN: self._freezing(installation.mailboxes),
             Kind.POSTMASTER_KILLED: self._going_down(signal.SIGKILL),
             Kind.DATABASE_STOPPED_AT_ONCE: self._going_down(signal.SIGQUIT),
             Kind.BACKENDS_KILLED: self._kill_backends,
@@ -52,7 +52,7 @@ class Faults:
             Kind.NETWORK_SLOW: self._slow_down,
             Kind.DISK_FULL: self._fill_disk,
             Kind.RECEIVERS_MISBEHAVE: self._misbehaving(installation.receivers),
-            Kind.MAILBOX_MISBEHAVES: self._misbehaving([installation.mailbox]),
+            Kind.MAILBOX_MISBEHAVES: self._misbehaving(installation.mailboxes),
             Kind.STRIPE_AWAY: self._lose_stripe,
         }
 

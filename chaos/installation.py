@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ READY_WITHIN_S: Final = 90.0
 POLL_S: Final = 0.1
 CLOCK_OFFSETS_S: Final = (0.0, -1_800.0, 1_800.0)
 RECEIVERS: Final = 2
+MAILBOXES: Final = 2
+"""Two ways out: while one is away mails go by the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Installation:
     urls: tuple[str, ...]
     runners: tuple[ManagedProcess, ...]
     receivers: tuple[ManagedProcess, ...]
-    mailbox: ManagedProcess
+    mailboxes: tuple[ManagedProcess, ...]
     stripe: StripeStandIn
     secret: str
     token: str
@@ -52,7 +54,7 @@ class Installation:
 
     @property
     def processes(self) -> tuple[ManagedProcess, ...]:
-        return (*self.apis, *self.runners, *self.receivers, self.mailbox)
+        return (*self.apis, *self.runners, *self.receivers, *self.mailboxes)
 
     def mood_path(self, process: ManagedProcess) -> Path:
         return self.folder / f"{process.name}.mood"
@@ -80,12 +82,17 @@ async def open_installation(folder: Path, exports_dir: Path) -> AsyncIterator[In
         stripe = StripeStandIn()
         await stripe.start()
         stack.push_async_callback(stripe.stop)
-        ports = free_ports(2 + RECEIVERS + 1)
-        api_ports, receiver_ports, mail_port = ports[:2], ports[2:-1], ports[-1]
+        ports = free_ports(2 + RECEIVERS + MAILBOXES)
+        api_ports, receiver_ports, mail_ports = ports[:2], ports[2:-MAILBOXES], ports[-MAILBOXES:]
         token, signing, endpoint_ids = await _prepare(database, receiver_ports)
         secret = "whsec_" + secrets.token_hex(16)
         environment = _environment(
-            folder, exports_dir, database=database, mail_port=mail_port, stripe_url=stripe.url, secret=secret
+            folder,
+            exports_dir,
+            database=database,
+            mail_ports=mail_ports,
+            stripe_url=stripe.url,
+            secret=secret,
         )
         as_api, as_runner = (
             {**environment, "POSTROOM_DATABASE_URL": signed_in_as(database.dsn, logins[part])}
@@ -100,7 +107,9 @@ async def open_installation(folder: Path, exports_dir: Path) -> AsyncIterator[In
                 _outside(folder, f"receiver-{n}", "receiver", port, "--secret", signing[n])
                 for n, port in enumerate(receiver_ports)
             ),
-            mailbox=_outside(folder, "mailbox", "mailbox", mail_port),
+            mailboxes=tuple(
+                _outside(folder, f"mailbox-{n}", "mailbox", port) for n, port in enumerate(mail_ports)
+            ),
             secret=secret, token=token, endpoint_ids=endpoint_ids,
         )  # fmt: skip
         stack.push_async_callback(_stop_all, installation)
@@ -157,7 +166,13 @@ async def _prepare(database: Database, receiver_ports: list[int]) -> tuple[str, 
 
 
 def _environment(
-    folder: Path, exports_dir: Path, *, database: Database, mail_port: int, stripe_url: str, secret: str
+    folder: Path,
+    exports_dir: Path,
+    *,
+    database: Database,
+    mail_ports: Sequence[int],
+    stripe_url: str,
+    secret: str,
 ) -> dict[str, str]:
     """Nothing of ours but what Python needs. Times are short, so that a minute sees many of them."""
     return {
@@ -167,7 +182,10 @@ def _environment(
         "POSTROOM_DATABASE_URL": database.dsn,
         "POSTROOM_STATE_DIR": str(folder / "state"),
         "POSTROOM_LOG_JSON": "true",
-        "POSTROOM_EMAIL__URL": f"smtp://127.0.0.1:{mail_port}",
+        **{
+            f"POSTROOM_EMAIL__ROUTES__WAY_{n}__URL": f"smtp://127.0.0.1:{port}"
+            for n, port in enumerate(mail_ports)
+        },
         "POSTROOM_EMAIL__TIMEOUT_S": "3",
         "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
         "POSTROOM_WEBHOOK__TIMEOUT_S": "3",

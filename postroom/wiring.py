@@ -137,7 +137,9 @@ async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExi
     calls = StripeCallAdapter(
         pool=pool, settings=settings.stripe, apis=apis, circuits=circuits, keyring=keyring
     )
-    adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring, calls=calls)
+    adapters, effects = await _outbound_adapters(
+        settings, pool, clock, stack, keyring, circuits=circuits, calls=calls
+    )
     sources = Sources(pool=pool, clock=clock, keyring=keyring)
     current = CurrentObjects(apis=apis, circuits=circuits)
     stripe = StripeAdapter(
@@ -205,12 +207,13 @@ async def _replace_secrets(services: Services, fresh: Settings) -> None:
     email, exports = services.adapters[Channel.EMAIL], services.adapters[Channel.EXPORT]
     stored = settings.exports.model_copy(update={"options": fresh.exports.options})
     storage = open_storage(stored, settings.state_dir) if stored != settings.exports else None
-    if fresh.email.url != settings.email.url and isinstance(email, EmailAdapter):
+    if fresh.email.ways() != settings.email.ways() and isinstance(email, EmailAdapter):
         await email.move(fresh.email)
     if storage is not None and isinstance(exports, ExportAdapter):
         exports.use(storage)
     services.keyring.replace(keyring_of(fresh.encryption, services.clock))
-    settings.encryption, settings.email.url = fresh.encryption, fresh.email.url
+    settings.encryption = fresh.encryption
+    settings.email.url, settings.email.routes = fresh.email.url, fresh.email.routes
     for name in ("unsubscribe_secrets", "bounces_secrets", "bounces_url", *EVENT_SECRETS.values()):
         setattr(settings.email, name, getattr(fresh.email, name))
     settings.exports.options, settings.metrics_token = fresh.exports.options, fresh.metrics_token
@@ -246,6 +249,7 @@ async def _outbound_adapters(
     stack: AsyncExitStack,
     keyring: Keyring,
     *,
+    circuits: Circuits,
     calls: StripeCallAdapter,
 ) -> tuple[dict[Channel, Adapter], Effects]:
     """The outbound adapters, started, and what Stripe events cause on them.
@@ -253,7 +257,9 @@ async def _outbound_adapters(
     Errors: `SettingsInvalid` with the faults of all of them.
     """
     makers: dict[Channel, Callable[[], Adapter]] = {
-        Channel.EMAIL: lambda: EmailAdapter(settings=settings.email, pool=pool, clock=clock, keyring=keyring),
+        Channel.EMAIL: lambda: EmailAdapter(
+            settings=settings.email, pool=pool, clock=clock, keyring=keyring, circuits=circuits
+        ),
         Channel.WEBHOOK: lambda: WebhookAdapter(
             pool=pool, clock=clock, settings=settings.webhook, keyring=keyring
         ),
@@ -295,7 +301,9 @@ async def open_effects(settings: Settings) -> AsyncIterator[tuple[Effects, Check
         circuits = Circuits(pool=pool, clock=clock, worker=0)
         apis = StripeApi.for_all(settings.stripe, pool=pool, clock=clock)
         calls = StripeCallAdapter(pool=pool, settings=settings.stripe, apis=apis, circuits=circuits)
-        adapters, effects = await _outbound_adapters(settings, pool, clock, stack, keyring, calls=calls)
+        adapters, effects = await _outbound_adapters(
+            settings, pool, clock, stack, keyring, circuits=circuits, calls=calls
+        )
         yield effects, {channel: adapter.check for channel, adapter in adapters.items()}
 
 

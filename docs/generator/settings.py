@@ -12,11 +12,15 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from docs.generator.pages import sentence, table
+from postroom.base.email_settings import EmailRoute
 from postroom.base.settings import Settings
 from postroom.base.stripe_settings import StripeAccount
 
 HEAD: Final = ("setting", "default", "meaning")
-ACCOUNTS: Final = "POSTROOM_STRIPE__ACCOUNTS__<NAME>__…"
+NAMED: Final[dict[str, type[BaseModel]]] = {
+    "POSTROOM_STRIPE__ACCOUNTS__<NAME>__…": StripeAccount,
+    "POSTROOM_EMAIL__ROUTES__<NAME>__…": EmailRoute,
+}
 HOME: Final = "~/.local/state/postroom"
 
 
@@ -30,8 +34,9 @@ def settings_block() -> str:
             prefix = f"POSTROOM_{name.upper()}__"
             rows = _rows(group, group.model_fields, prefix)
             parts.append(f"## `{prefix}…`\n{inspect.getdoc(group)}\n\n{table(HEAD, rows)}")
-    rows = _rows(StripeAccount, StripeAccount.model_fields, "")
-    parts.append(f"## `{ACCOUNTS}`\n{inspect.getdoc(StripeAccount)}\n\n{table(HEAD, rows)}")
+    for heading, model in NAMED.items():
+        rows = _rows(model, model.model_fields, "")
+        parts.append(f"## `{heading}`\n{inspect.getdoc(model)}\n\n{table(HEAD, rows)}")
     return "\n\n".join(parts)
 
 

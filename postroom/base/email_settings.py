@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from postroom.base.setting_forms import of_form
@@ -38,11 +38,39 @@ class EmailSender(BaseModel):
     model_config = {"populate_by_name": True, "extra": "forbid"}
 
 
+RouteName = Annotated[
+    str, of_form(r"[a-z0-9_]{1,30}", "a name of small letters, digits and underscores, such as ses")
+]
+
+
+class EmailRoute(BaseModel):
+    """One of several ways out. Which one a mail takes is decided by weight, among those that name its tenant
+    or, where none does, among those that name nobody."""
+
+    url: SecretStr
+    """As `POSTROOM_EMAIL__URL`."""
+    weight: float = Field(default=1.0, gt=0, le=1_000)
+    """Its part of the mails, over the sum of all weights."""
+    tenants: frozenset[str] = frozenset()
+    """As JSON, `["acme"]`: their mails go by routes that name them only, and nobody else's do."""
+    per_second: float | None = Field(default=None, gt=0, le=100_000)
+    """So many mails a second, of each runner; what exceeds it goes another way, or waits."""
+    connections_max: int | None = Field(default=None, ge=1, le=100)
+    """Connections to the server, per process. Unset: as of the channel."""
+    provider: Literal["ses", "sendgrid", "mailgun", "postmark", "resend", "brevo"] | None = None
+    """Whose server it is: mails that go there carry what its events name them by. Unset: what any provider
+    needs whose events are taken."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class EmailSettings(BaseModel):
     """Emails out. Without `POSTROOM_EMAIL__URL` they wait as deferred, and `postroom doctor` says so."""
 
     url: SecretStr | None = None
     """`smtp://` (no login), `smtps://` or `smtp+starttls://user:password@host:port`. Unset: emails wait."""
+    routes: dict[RouteName, EmailRoute] = Field(default_factory=dict)
+    """Several ways out, in place of the url: `POSTROOM_EMAIL__ROUTES__SES__URL` and so on, see below."""
     sender: str = Field(default="Postroom <postroom@localhost>", alias="from")
     """The sender."""
     senders: dict[str, EmailSender] = Field(default_factory=dict)
@@ -86,12 +114,24 @@ class EmailSettings(BaseModel):
 
     model_config = {"populate_by_name": True}
 
+    def ways(self) -> dict[str, EmailRoute]:
+        """Every way out by its name; the one of `url` has none."""
+        return {**self.routes} or ({"": EmailRoute(url=self.url)} if self.url else {})
+
     @field_validator("events_ses_topics", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+
+def route_faults(email: EmailSettings) -> Iterator[str]:
+    """What is wrong with the routes together."""
+    if email.routes and email.url:
+        yield "POSTROOM_EMAIL__URL: beside POSTROOM_EMAIL__ROUTES__… it leads nowhere; make it one of them"
+    if email.routes and all(route.tenants for route in email.routes.values()):
+        yield "POSTROOM_EMAIL__ROUTES: each names tenants, so mails of all others have no way out"
 
 
 def bounces_faults(email: EmailSettings) -> Iterator[str]:

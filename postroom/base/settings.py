@@ -29,7 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from postroom.base.email_settings import EmailSettings, bounces_faults
+from postroom.base.email_settings import EmailSettings, bounces_faults, route_faults
 from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
 from postroom.base.networks import Network, parse_proxies
@@ -287,6 +287,7 @@ class Settings(BaseSettings):
             *_open_doors(self),
             *account_faults(self.stripe, prod=self.prod, serves=self.serves),
             *bounces_faults(self.email),
+            *route_faults(self.email),
             *_key_faults(self.encryption),
         ]
         if faults:

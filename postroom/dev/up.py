@@ -118,8 +118,8 @@ async def show_addresses(stack: Stack, settings: Settings, screen: Screen) -> No
     """Where to look next."""
     exports = settings.exports.url or str(settings.state_dir / "exports")
     mail = (
-        "sent through POSTROOM_EMAIL__URL"
-        if settings.email.url
+        "sent through your mail server"
+        if settings.email.ways()
         else f"{stack.fake_services.mail_folder}/*.eml"
     )
     ledger = f'curl -H "Authorization: Bearer $(cat {stack.token_path})" {stack.url}/v1/admin/outbox'

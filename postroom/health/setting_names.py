@@ -26,7 +26,9 @@ def unknown_names(environment: Mapping[str, str]) -> dict[str, str | None]:
         for name, field in Settings.model_fields.items()
         for inner in _inner(field)
     }
-    tables = tuple(name for name in known if name.endswith(("__OPTIONS", "__SCOPES", "__ACCOUNTS")))
+    tables = tuple(
+        name for name in known if name.endswith(("__OPTIONS", "__SCOPES", "__ACCOUNTS", "_EMAIL__ROUTES"))
+    )
     return {
         name: next(iter(get_close_matches(name, known, 1, 0.8)), None)
         for name in sorted(environment)

@@ -110,3 +110,15 @@ def test_a_file_that_cannot_be_read_is_a_fault_even_where_nothing_needs_it(
     with pytest.raises(SettingsInvalid, match="POSTROOM_OIDC__CLIENT_SECRET_FILE"):
         load_settings()
     assert read_files({"POSTROOM_PORT": "1"}) == ({}, ())
+
+
+def test_a_mail_route_is_named_by_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "smtps://user:password@ses.example.com"
+    monkeypatch.setenv("POSTROOM_EMAIL__ROUTES__SES__URL_FILE", put(tmp_path, "url", f"{url}\n"))
+    monkeypatch.setenv("POSTROOM_EMAIL__ROUTES__SES__WEIGHT", "3")
+    monkeypatch.setenv("POSTROOM_EMAIL__ROUTES__ACME__URL", "smtp://127.0.0.1")
+    monkeypatch.setenv("POSTROOM_EMAIL__ROUTES__ACME__TENANTS", '["acme"]')
+    ways = load_settings().email.ways()
+    assert (ways["ses"].url.get_secret_value(), ways["ses"].weight) == (url, 3.0)
+    assert ways["acme"].tenants == {"acme"}
+    assert unknown_names(os.environ) == {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from aiosmtplib import SMTPRecipientsRefused
@@ -26,12 +27,12 @@ from postroom.channels.email.renderer import RENDER_S, START_S, Renderer
 from postroom.channels.email.senders import Senders
 from postroom.channels.email.smtp import SmtpFailed, step
 from postroom.channels.email.store import Excluded, Lookup
-from postroom.channels.email.target import parse_target
 from postroom.channels.email.template import Rendered, TemplateFailed, TemplateFolders
 from postroom.channels.email.template_check import Finding, check_template
 from postroom.channels.email.template_store import TemplateStore
 from postroom.channels.email.transaction import BODY_BYTES_PER_S, Envelope, Receipt, send
 from postroom.channels.email.unsubscribe_link import NO_LINKS, PATH, can_link, with_link
+from postroom.channels.email.ways import Way, Ways, may_go_another_way
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import (
     Answer,
@@ -49,6 +50,7 @@ from postroom.outbox.model import (
     rejected_payload,
 )
 from postroom.resilience.batcher import Batcher
+from postroom.resilience.circuits import Circuits
 
 _BASE64_GROWTH = 1.4
 _SPARE_S = 15.0
@@ -87,12 +89,22 @@ class EmailAdapter:
     circuit: str | None = "email"
 
     def __init__(
-        self, *, settings: EmailSettings, pool: Pool, clock: Clock, keyring: Keyring = NO_KEYS
+        self,
+        *,
+        settings: EmailSettings,
+        pool: Pool,
+        clock: Clock,
+        keyring: Keyring = NO_KEYS,
+        circuits: Circuits | None = None,
     ) -> None:
-        """Errors: `SettingsInvalid` for an url, sender, certificate file or folder that cannot work."""
+        """`circuits`: with several ways out, a breaker for each.
+
+        Errors: `SettingsInvalid` for an url, sender, certificate file or folder that cannot work.
+        """
         self._settings = settings
         self._pool = pool
         self._clock = clock
+        self._circuits = circuits
         self._senders = Senders(settings)
         if settings.templates_dir is not None and not settings.templates_dir.is_dir():
             raise SettingsInvalid(["POSTROOM_EMAIL__TEMPLATES_DIR: no such folder"])
@@ -100,33 +112,30 @@ class EmailAdapter:
         self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up, gather_s=GATHER_S)
         self._renderer = Renderer(templates_dir=settings.templates_dir, gather_s=GATHER_S)
         self._templates = TemplateStore(pool=pool, clock=clock, keyring=keyring)
-        self._connections = self._connect_later(settings)
+        self._ways = self._open_ways(settings)
         if settings.bounces_url is not None:
             parse_place(
                 settings.bounces_url, tls_ca=settings.tls_ca
             )  # whoever starts with a wrong one is told
-        self.concurrency_max = CLAIMED_AHEAD * settings.connections_max
-        self.per_destination_max = PREPARED_AHEAD * settings.connections_max
+        ways = settings.ways().values()
+        connections_max = sum(way.connections_max or settings.connections_max for way in ways)
+        connections_max = connections_max or settings.connections_max
+        self.concurrency_max = CLAIMED_AHEAD * connections_max
+        self.per_destination_max = PREPARED_AHEAD * connections_max
         largest_s = settings.attachments_bytes_max * _BASE64_GROWTH / BODY_BYTES_PER_S
         # Rendering, a place, all before the body, and the body: each may wait, and has its own limit.
         rendering_s = START_S + RENDER_S * self.per_destination_max
-        self.timeout_s = rendering_s + PLACE_WITHIN_S + settings.timeout_s * 2 + largest_s + _SPARE_S
+        self.timeout_s = rendering_s + largest_s + _SPARE_S
+        self.timeout_s += (PLACE_WITHIN_S + settings.timeout_s * 2) * max(1, len(ways))
 
-    def _connect_later(self, settings: EmailSettings) -> Connections | None:
-        if settings.url is None:
-            return None
-        return Connections(
-            parse_target(settings.url, tls_ca=settings.tls_ca),
-            hostname=self._senders.of("").address.domain,
-            connections_max=self._settings.connections_max,
-            timeout_s=settings.timeout_s,
-        )
+    def _open_ways(self, settings: EmailSettings) -> Ways:
+        hostname = self._senders.of("").address.domain
+        return Ways(settings, hostname=hostname, clock=self._clock, circuits=self._circuits)
 
     async def move(self, settings: EmailSettings) -> None:
-        """Send through this server, with this login, from the next mail on. Errors: `SettingsInvalid`."""
-        before, self._connections = self._connections, self._connect_later(settings)
-        if before is not None:
-            await before.close()
+        """Send through these servers, with these logins, from the next mail on. Errors: `SettingsInvalid`."""
+        before, self._ways = self._ways, self._open_ways(settings)
+        await before.close()
 
     async def start(self) -> None:
         """Nothing is opened ahead: the first mail opens the first connection."""
@@ -134,8 +143,7 @@ class EmailAdapter:
     async def close(self) -> None:
         await self._lookups.close()
         await self._renderer.close()
-        if self._connections is not None:
-            await self._connections.close()
+        await self._ways.close()
 
     def check(self, payload: dict[str, Any]) -> None:
         """Errors: `InvalidPayload` naming the field. Looks at no network; renders nothing."""
@@ -171,8 +179,8 @@ class EmailAdapter:
 
     async def deliver(self, claim: Claim) -> Answer:
         """Try once; see `outcomes` for what failures mean. Errors: the database's own, before sending."""
-        connections = self._connections  # whoever moves elsewhere meanwhile is not waited for
-        if connections is None:
+        ways = self._ways  # whoever moves elsewhere meanwhile is not waited for
+        if not ways.all:
             return Deferred(Wait.NOT_CONFIGURED, "POSTROOM_EMAIL__URL is not set")
         try:
             email = self._parse(claim.body())
@@ -186,31 +194,67 @@ class EmailAdapter:
             return wanted
         try:
             email = with_link(email, self._settings, claim.message_id, claim.tenant)
-            email = with_metadata(email, self._settings, claim.message_id)
             content, made_from = await self._content(email, claim.content_hash)
         except TemplateFailed as failed:
             return Rejected(address.mask(str(failed)), code="template", cause=Cause.OURS)
         except Unavailable as error:
             return RetryLater(error.detail, code="renderer", cause=Cause.OURS, trip=Trip.NO)
-        body, utf8 = self._body(claim, email, content)
+        answer = await self._by_one_way(ways, claim, wanted, partial(self._body, claim, email, content))
+        return answer if isinstance(answer, Deferred) else _noting(wanted.left_out, made_from, answer)
+
+    async def _by_one_way(
+        self, ways: Ways, claim: Claim, wanted: _Wanted, body_for: Callable[[str | None], tuple[bytes, bool]]
+    ) -> Delivered | Failure | Deferred:
+        """Hand it to the first server that takes it; to another one only while none has it."""
         back = return_path(self._settings, claim.message_id, claim.since_s or claim.created_s)
         sender = back or self._senders.of(claim.tenant).address.addr_spec
-        envelope = Envelope(sender, wanted.addresses, utf8)
-        try:
-            receipt = await self._send(connections, envelope, body)
-        except NoPlace:
-            return _BUSY
-        except SmtpFailed as failed:
-            return _noting(wanted.left_out, made_from, outcome_of(failed.error, failed.phase))
-        return _noting(wanted.left_out, made_from, await self._taken(claim, wanted, receipt))
+        stays = await self._may_have_gone(ways, claim)
+        found = ways.of(claim.message_id, claim.tenant, stays=stays)
+        answer: Failure | Deferred = _BUSY
+        for way in found:
+            not_now = await ways.admit(way)
+            if not_now is not None:
+                answer = not_now if isinstance(answer, Deferred) else answer
+                continue
+            body, utf8 = body_for(way.route.provider)
+            try:
+                receipt = await self._send(way.connections, Envelope(sender, wanted.addresses, utf8), body)
+            except NoPlace:
+                continue
+            except SmtpFailed as failed:
+                failure = outcome_of(failed.error, failed.phase)
+                await ways.went(way, failure)
+                if not may_go_another_way(failure):
+                    return _via(way, failure)
+                answer = _failed_via(way, failure)
+                continue
+            await ways.went(way, None)
+            return _via(way, await self._taken(claim, wanted, receipt))
+        if ways.several and isinstance(answer, RetryLater) and (stays or found[0].route.tenants):
+            answer = replace(answer, trip=Trip.NO)  # others have other ways
+        return answer
+
+    async def _may_have_gone(self, ways: Ways, claim: Claim) -> str | None:
+        if not (ways.several and claim.attempts):
+            return None
+        async with self._pool.acquire() as conn:
+            return await store.find_way(conn, claim.message_id, claim.n, claim.created_s)
 
     async def prove_login(self) -> None:
-        """Open a fresh connection, log in, say NOOP. Errors: `Unavailable` with what is wrong."""
-        if self._connections is None:
+        """Open a fresh connection by each way, log in, say NOOP.
+
+        Errors: `Unavailable` with what is wrong, where none of them works.
+        """
+        if not self._ways.all:
             raise Unavailable("POSTROOM_EMAIL__URL is not set")
+        faults = [fault for way in self._ways.all if (fault := await self._fault_of(way))]
+        if len(faults) == len(self._ways.all):
+            raise Unavailable("; ".join(faults))
+
+    async def _fault_of(self, way: Way) -> str | None:
         deadline = self._deadline()
         try:
-            session = await self._connections.open(deadline)
+            session = await way.connections.open(deadline)
             try:
                 async with step(Phase.LOGIN, deadline):
                     await session.command(b"NOOP")
@@ -218,7 +262,8 @@ class EmailAdapter:
                 session.close()
         except SmtpFailed as failed:
             outcome = outcome_of(failed.error, failed.phase)
-            raise Unavailable(f"{outcome.reason} ({outcome.detail})") from None
+            return f"{way.name + ': ' if way.name else ''}{outcome.reason} ({outcome.detail})"
+        return None
 
     def _parse(self, body: dict[str, Any]) -> Email:
         return payload.parse(body, attachments_bytes_max=self._settings.attachments_bytes_max)
@@ -258,7 +303,8 @@ class EmailAdapter:
         files = await self._templates.fetch(name, kept) if kept else None
         return await self._renderer.render(name, data, files=files)
 
-    def _body(self, claim: Claim, email: Email, content: Content) -> tuple[bytes, bool]:
+    def _body(self, claim: Claim, email: Email, content: Content, provider: str | None) -> tuple[bytes, bool]:
+        email = with_metadata(email, self._settings, claim.message_id, provider=provider)
         stamp = Stamp(claim.message_id, claim.n, claim.correlation_id, self._clock.now())
         sender = self._senders.of(claim.tenant)
         if email.reply_to is None and sender.reply_to is not None:
@@ -303,6 +349,23 @@ class EmailAdapter:
         except DATABASE_AWAY:
             return Unknown("some recipients were accepted, and the database was away to remember which")
         return _of_the_rest(outcome_of(SMTPRecipientsRefused(list(receipt.refused)), Phase.RECIPIENT))
+
+
+def _via(way: Way, answer: Delivered | Failure) -> Delivered | Failure:
+    """The attempt says by which way it went, where there are several: `find_way.sql` reads it, too."""
+    if not way.name:
+        return answer
+    if isinstance(answer, Delivered):
+        return Delivered(answer.code, _named(way, answer.detail), answer.content_hash)
+    return _failed_via(way, answer)
+
+
+def _failed_via(way: Way, failure: Failure) -> Failure:
+    return replace(failure, detail=_named(way, failure.detail)) if way.name else failure
+
+
+def _named(way: Way, detail: str | None) -> str:
+    return ": ".join(filter(None, (f"via {way.name}", detail)))[:DETAIL_CHARACTERS_MAX]
 
 
 def _of_the_rest(failure: Failure) -> Failure:

@@ -10,6 +10,7 @@ from postroom.base.db import Connection, query
 
 _LIST_EXCLUDED = query(__package__, "list_excluded")
 _INSERT_ACCEPTED = query(__package__, "insert_accepted")
+_FIND_WAY = query(__package__, "find_way")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,12 @@ async def list_excluded(conn: Connection, lookups: Sequence[Lookup]) -> list[lis
     for row in await conn.fetch(_LIST_EXCLUDED, *map(list, zip(*asked, strict=True))):
         found[row["lookup"]].append(Excluded(row["recipient"], row["reason"]))
     return found
+
+
+async def find_way(conn: Connection, message_id: UUID, n: int, created_s: float) -> str | None:
+    """Through which server it went last without an answer; None: it did not, or there was but one."""
+    name: str | None = await conn.fetchval(_FIND_WAY, message_id, n, created_s)
+    return name
 
 
 async def insert_accepted(conn: Connection, message_id: UUID, n: int, recipients: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Where mail goes: the setting POSTROOM_EMAIL__URL taken apart."""
+"""Where mail goes: the url of a mail server taken apart."""
 
 from __future__ import annotations
 
@@ -37,11 +37,15 @@ class Target:
     context: ssl.SSLContext | None = field(repr=False)
 
 
-def parse_target(url: SecretStr, *, tls_ca: Path | None) -> Target:
+def parse_target(url: SecretStr, *, tls_ca: Path | None, setting: str = "POSTROOM_EMAIL__URL") -> Target:
     """Read the url. Percent-encoded credentials are decoded.
 
-    Errors: `SettingsInvalid`, whose texts never hold the url.
+    Errors: `SettingsInvalid`, whose texts name the setting and never hold the url.
     """
+
+    def _fault(text: str) -> SettingsInvalid:
+        return SettingsInvalid([f"{setting}: {text}"])
+
     parts = urlsplit(url.get_secret_value().strip())
     try:
         tls, port, host = Tls(parts.scheme), parts.port, parts.hostname
@@ -78,7 +82,3 @@ def verified_context(tls_ca: Path | None) -> ssl.SSLContext:
                 ["POSTROOM_EMAIL__TLS_CA: no readable file with certificates in PEM"]
             ) from None
     return context
-
-
-def _fault(text: str) -> SettingsInvalid:
-    return SettingsInvalid([f"POSTROOM_EMAIL__URL: {text}"])

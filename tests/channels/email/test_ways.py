@@ -1,0 +1,224 @@
+"""Several ways out: by weight, by tenant, another one while none has the mail, the same one after that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool
+from postroom.base.email_settings import EmailSettings, route_faults
+from postroom.base.errors import SettingsInvalid
+from postroom.channels.email.adapter import EmailAdapter
+from postroom.channels.email.ways import Ways
+from postroom.dev.mailbox import AfterData, Mailbox
+from postroom.outbox.lanes import Urgency
+from postroom.resilience.circuits import Circuits
+from tests.fixtures.engine import AdapterEngine, email
+from tests.fixtures.roles import pool_as
+
+ATTEMPTS = "select attempt, outcome, detail from postroom.attempt order by ended_at, attempt"
+OPEN = "select name from postroom.circuit where state <> 'closed' order by name"
+
+
+def settings_of(routes: dict[str, Any], **more: Any) -> EmailSettings:
+    return EmailSettings.model_validate({"from": "shop@shop.example", "routes": routes, **more})
+
+
+class Office:
+    """Two mail servers, `one` and `two`, and an engine whose mails go by them."""
+
+    def __init__(self, dsn: str, pool: Pool, stack: AsyncExitStack) -> None:
+        self.one, self.two = Mailbox(), Mailbox()
+        self._dsn, self.pool, self._stack = dsn, pool, stack
+
+    async def open(self, **routes: dict[str, Any]) -> AdapterEngine:
+        """`routes`: what their settings have beside the url."""
+        for mailbox in (self.one, self.two):
+            await mailbox.start()
+            self._stack.push_async_callback(mailbox.close)
+        urls = {
+            name: {"url": f"smtp://127.0.0.1:{mailbox.port}", **routes.get(name, {})}
+            for name, mailbox in (("one", self.one), ("two", self.two))
+        }
+        runner = pool_as(self.pool, "runner")
+        self.circuits = Circuits(pool=runner, clock=SystemClock(), worker=0)
+        adapter = EmailAdapter(
+            settings=settings_of(urls, timeout_s=5.0),
+            pool=runner,
+            clock=SystemClock(),
+            circuits=self.circuits,
+        )
+        self._stack.push_async_callback(adapter.close)
+        return await AdapterEngine(self._dsn, self.pool, adapter).start()
+
+    async def travel(self, engine: AdapterEngine) -> None:
+        await engine.travel(3_600)
+        await self.circuits.listed()
+
+    def counts(self) -> tuple[int, int]:
+        return len(self.one.mails), len(self.two.mails)
+
+
+@pytest.fixture
+async def office(dsn: str, pool: Pool) -> AsyncIterator[Office]:
+    async with AsyncExitStack() as stack:
+        yield Office(dsn, pool, stack)
+
+
+def ways_of(**routes: dict[str, Any]) -> Ways:
+    urls = {name: {"url": "smtp://127.0.0.1:25", **more} for name, more in routes.items()}
+    return Ways(settings_of(urls), hostname="shop.example", clock=SystemClock(), circuits=None)
+
+
+def test_mails_are_shared_out_by_weight_and_each_keeps_its_order() -> None:
+    ways = ways_of(ses={"weight": 6}, mailgun={"weight": 3}, postmark={})
+    orders = {id: [way.name for way in ways.of(id, "")] for id in (uuid4() for _ in range(10_000))}
+    firsts = Counter(order[0] for order in orders.values())
+    for name, part in (("ses", 0.6), ("mailgun", 0.3), ("postmark", 0.1)):
+        assert firsts[name] / 10_000 == pytest.approx(part, abs=0.02)
+    assert all(sorted(order) == ["mailgun", "postmark", "ses"] for order in orders.values())
+    again = ways_of(postmark={}, ses={"weight": 6}, mailgun={"weight": 3})
+    assert all([way.name for way in again.of(id, "")] == order for id, order in orders.items())
+
+
+def test_a_tenant_that_is_named_goes_by_its_own_ways_alone() -> None:
+    ways = ways_of(acme={"tenants": ["acme"]}, ses={}, mailgun={})
+    ids = [uuid4() for _ in range(50)]
+    assert {way.name for id in ids for way in ways.of(id, "acme")} == {"acme"}
+    assert {way.name for id in ids for way in ways.of(id, "other")} == {"ses", "mailgun"}
+    assert [way.name for way in ways.of(ids[0], "other", stays="acme")] == ["acme"], "it may have it already"
+    assert len(ways.of(ids[0], "", stays="gone")) == 2, "it is there no longer"
+
+
+async def test_while_one_server_is_away_mails_go_by_the_other(office: Office) -> None:
+    engine = await office.open(one={"weight": 1_000})
+    await office.one.close()
+    await engine.publish(email() for _ in range(20))
+    await engine.drain()
+    assert office.counts() == (0, 20)
+    attempts = await office.pool.fetch(ATTEMPTS)
+    assert {row["outcome"] for row in attempts} == {"delivered"}, "it cost no attempt"
+    assert all(row["detail"].startswith("via two: ") for row in attempts)
+    assert [row["name"] for row in await office.pool.fetch(OPEN)] == ["email:one"]
+    await office.one.start()
+    await office.travel(engine)
+    await engine.publish(email() for _ in range(20))
+    await engine.drain()
+    assert office.counts()[0] > 0, "its trial went well"
+
+
+async def test_a_mail_that_a_server_may_have_goes_by_no_other(office: Office) -> None:
+    engine = await office.open(one={"weight": 1_000})
+    office.one.faults.after_data = AfterData.CLOSE
+    await engine.publish([email()])
+    await engine.drain()
+    assert office.counts() == (1, 0)
+    await office.one.close()
+    await office.travel(engine)
+    await engine.drain()
+    assert office.counts() == (1, 0), "the other one would have sent a second copy"
+    office.one.faults.after_data = AfterData.ANSWER
+    await office.one.start()
+    await office.travel(engine)
+    await engine.drain()
+    assert office.counts() == (2, 0)
+    attempts = [(row["outcome"], row["detail"].split(":")[0]) for row in await office.pool.fetch(ATTEMPTS)]
+    assert attempts == [("unknown", "via one"), ("retry", "via one"), ("delivered", "via one")]
+
+
+@pytest.mark.parametrize(
+    "faults", [{"sender_answer": "451 4.3.0 later"}, {"data_answer": "452 4.3.1 disk full"}, {"busy": True}]
+)
+async def test_what_a_server_refuses_by_its_own_fault_goes_by_the_other(
+    office: Office, faults: dict[str, Any]
+) -> None:
+    engine = await office.open(one={"weight": 1_000})
+    for name, value in faults.items():
+        setattr(office.one.faults, name, value)
+    await engine.publish([email()])
+    await engine.drain()
+    assert office.counts() == (0, 1)
+
+
+async def test_what_is_the_recipients_fault_goes_by_no_other(office: Office) -> None:
+    engine = await office.open(one={"weight": 1_000})
+    office.one.faults.refuse["ada@example.com"] = "550 5.1.1 no such user"
+    await engine.publish([email()])
+    await engine.drain()
+    assert office.counts() == (0, 0)
+    assert await office.pool.fetchval("select code from postroom.dead_letter") == "550"
+
+
+async def test_a_tenants_dead_server_stops_nobody_else(office: Office) -> None:
+    engine = await office.open(one={"tenants": ["acme"]}, two={})
+    await office.one.close()
+    await engine.publish(email(tenant="acme", urgency=Urgency.URGENT) for _ in range(30))
+    await engine.publish(email() for _ in range(5))
+    await engine.drain()
+    assert office.counts() == (0, 5)
+    assert [row["name"] for row in await office.pool.fetch(OPEN)] == ["email:one"]
+
+
+async def test_with_every_server_away_the_breaker_of_the_channel_opens(office: Office) -> None:
+    engine = await office.open()
+    await office.one.close()
+    await office.two.close()
+    await engine.publish(email() for _ in range(40))
+    await engine.drain()
+    assert "email" in [row["name"] for row in await office.pool.fetch(OPEN)]
+    assert office.counts() == (0, 0)
+
+
+async def test_a_rate_sends_the_rest_another_way(office: Office) -> None:
+    engine = await office.open(one={"weight": 1_000, "per_second": 0.001})
+    await engine.publish(email() for _ in range(10))
+    await engine.drain()
+    one, two = office.counts()
+    assert (one, one + two) == (1, 10)
+
+
+async def test_each_provider_gets_what_its_events_name_a_mail_by(office: Office) -> None:
+    engine = await office.open(one={"provider": "resend", "tenants": ["r"]}, two={"provider": "sendgrid"})
+    [resend, sendgrid] = await engine.publish([email(tenant="r"), email()])
+    await engine.drain()
+    assert office.one.mails[0].headers()["Resend-Idempotency-Key"] == str(resend)
+    assert str(sendgrid) in office.two.mails[0].headers()["X-SMTPAPI"]
+    assert "X-SMTPAPI" not in office.one.mails[0].headers()
+
+
+@pytest.mark.parametrize(
+    ("routes", "more", "fault"),
+    [
+        ({"a": {"url": "smtp://h", "tenants": ["t"]}}, {}, "mails of all others have no way out"),
+        ({"a": {"url": "smtp://h"}}, {"url": "smtp://h"}, "make it one of them"),
+    ],
+)
+def test_routes_that_contradict_are_refused(routes: dict[str, Any], more: dict[str, Any], fault: str) -> None:
+    [found] = route_faults(settings_of(routes, **more))
+    assert fault in found
+
+
+@pytest.mark.parametrize(
+    "route",
+    [{}, {"url": "smtp://h", "weight": 0}, {"url": "smtp://h", "provider": "x"}, {"url": "smtp://h", "z": 1}],
+)
+def test_a_route_is_whole_and_known(route: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="routes"):
+        settings_of({"a": route})
+
+
+def test_a_password_goes_to_no_other_machine_in_the_clear() -> None:
+    with pytest.raises(SettingsInvalid, match="POSTROOM_EMAIL__ROUTES__A__URL: over smtp://"):
+        ways_of(a={"url": "smtp://user:secret@mail.example"}, b={})
+
+
+def test_one_url_is_one_way_without_a_name() -> None:
+    settings = EmailSettings.model_validate({"url": "smtp://127.0.0.1:25"})
+    ways = Ways(settings, hostname="h", clock=SystemClock(), circuits=None)
+    assert [way.name for way in ways.of(UUID(int=1), "acme")] == [""]
