@@ -49,8 +49,8 @@ async def test_a_route_that_its_channel_could_never_send_is_refused_with_its_lin
 ) -> None:
     template, type_, dataset, to, url = await faults(dsn, tmp_path)
     assert template == (
-        ":4: email: template: unknown template 'reciept'; known are payment_failed, receipt, "
-        "subscription_changed, welcome"
+        ":4: email: template: unknown template 'reciept'; known are card_expires, payment_failed, "
+        "receipt, refund, subscription_changed, trial_ends, welcome"
     )
     assert type_.startswith(":5: webhook: type must have")
     assert dataset.startswith(":6: export: dataset must be")

@@ -73,7 +73,7 @@ def printed(invoice: dict[str, Any]) -> tuple[list[int], dict[str, int]]:
         value = int(sign + re.sub("[,.]", "", amount))
         assert len(amount.partition(".")[2]) == DIGITS[invoice["currency"]]
         assert f"{amount}" in mail.html
-        assert f">{label}</td>" in mail.html
+        assert f">{label}</th>" in mail.html
         if item:
             items.append(value)
         else:

@@ -76,7 +76,8 @@ def write(folder: Path, name: str, *, subject: str = "s", txt: str = "t", mjml: 
 
 
 def test_the_shipped_templates_are_these() -> None:
-    assert TemplateFolders(None).names() == ["payment_failed", "receipt", "subscription_changed", "welcome"]
+    names = ["card_expires", "payment_failed", "receipt", "refund", "subscription_changed", "trial_ends"]
+    assert TemplateFolders(None).names() == [*names, "welcome"]
 
 
 @pytest.mark.parametrize(("name", "data", "words"), SHIPPED)
