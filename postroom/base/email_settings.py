@@ -91,6 +91,8 @@ class EmailSettings(BaseModel):
     """`whsec_…` of Resend's webhook."""
     events_brevo_logins: SecretStr | None = None
     """`user:password` that Brevo sends."""
+    events_tenant: str | None = Field(default=None, min_length=1, max_length=200)
+    """Whose endpoints get each event of a mail as a webhook (`email.bounced`, …). Unset: nobody's."""
     bounces_address: ReturnPath | None = None
     """Where bounces come back to, such as `bounces+*@mail.shop.example`; `*` becomes a mark of the mail."""
     bounces_secrets: SecretStr | None = None

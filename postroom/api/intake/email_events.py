@@ -37,7 +37,14 @@ async def _take(request: Request, name: str) -> dict[str, int]:
     context, body = context_of(request), await request.body()
     provider, events = await context.email_events.read(name, request.headers, body)
     async with context.transaction() as conn:
-        return await note(conn, provider, events, keyring=context.keyring, now=context.clock.now())
+        return await note(
+            conn,
+            provider,
+            events,
+            keyring=context.keyring,
+            now=context.clock.now(),
+            tells=context.settings.email.events_tenant,
+        )
 
 
 def _brevo_again(request: Request, error: BaseException) -> Response:

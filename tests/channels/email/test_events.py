@@ -270,3 +270,22 @@ async def test_a_secret_that_was_rolled_is_believed_without_a_restart(api: Api) 
     assert (await send(api, "brevo", signed.login(event))).status == 401
     api.services.settings.email.events_brevo_logins = SecretStr(f"brevo:another one,{signed.LOGIN}")
     assert (await send(api, "brevo", signed.login(event))).status == 200
+
+
+async def test_events_go_out_as_webhooks_once_and_to_whom_the_settings_name(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id = await publish(api)
+    await post(api, told(message_id, "delivered"))
+    webhooks = "select payload from postroom.message where channel = 'webhook' order by id"
+    assert await rows(api, webhooks) == [], "nobody asked for them"
+    monkeypatch.setattr(api.services.settings.email, "events_tenant", "internal")
+    for _ in range(2):
+        await post(api, told(message_id, n=2))
+    [(payload,)] = await rows(api, webhooks)
+    found = json.loads(payload)
+    assert (found["tenant"], found["type"]) == ("internal", "email.bounced")
+    assert found["data"].items() >= {
+        "message_id": str(message_id), "tenant": "acme", "permanent": True, "recipient": "A***@Example.com"
+    }.items()  # fmt: skip
+    assert "ann@example.com" not in payload.lower()

@@ -69,7 +69,14 @@ class Bounces:
         async with transaction(self._pool) as conn:
             events = [event async for event in self._events(conn, reports)]
             now = self._clock.now()
-            noted = await note(conn, Provider.MAILBOX, events, keyring=self._keyring, now=now)
+            noted = await note(
+                conn,
+                Provider.MAILBOX,
+                events,
+                keyring=self._keyring,
+                now=now,
+                tells=self._settings.events_tenant,
+            )
         await mailbox.mark_read(ids)
         log.info("email.bounces", mails=len(ids), reports=len(reports), **noted)
 

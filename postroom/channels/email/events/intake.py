@@ -22,6 +22,8 @@ from postroom.channels.email.payload import CATEGORY
 from postroom.channels.email.suppressions import ADDRESS_LENGTH_MAX, REASON_LENGTH_MAX, suppress
 from postroom.channels.email.unsubscribes import unsubscribe
 from postroom.encryption.keyring import Keyring
+from postroom.outbox.model import Channel, Message
+from postroom.outbox.publish import publish_many
 from postroom.outbox.references import reveal
 from postroom.outbox.store import count_outcome
 
@@ -66,9 +68,17 @@ class EmailEvents:
 
 
 async def note(
-    conn: Connection, provider: Provider, events: Sequence[Event], *, keyring: Keyring, now: datetime
+    conn: Connection,
+    provider: Provider,
+    events: Sequence[Event],
+    *,
+    keyring: Keyring,
+    now: datetime,
+    tells: str | None = None,
 ) -> dict[str, int]:
     """Note each once, and suppress whoever bounced for good or complained, in the caller's transaction.
+
+    `tells`: the tenant whose endpoints get each new one as a webhook, `email.bounced` and so on.
 
     Returns: how many were new, known before, and of no mail that is in the ledger. Does not promise: order; a
     late "delivered" may come after a complaint.
@@ -79,6 +89,10 @@ async def note(
     new = [(unique[row["number"] - 1], row["tenant"]) for row in rows if row["is_new"]]
     for event, tenant in sorted(new, key=lambda each: each[0].recipient.lower()):
         await _follow(conn, provider, event, tenant, keyring)
+    if tells:
+        keys = {unique[row["number"] - 1].id: row["key"] for row in rows}
+        webhooks = [_webhook(provider, event, tenant, keys[event.id], tells, now) for event, tenant in new]
+        await publish_many(conn, webhooks, keyring=keyring)
     counts = Counter(event.kind.value for event, _ in new)
     counts[UNMATCHED] = len(unique) - len(rows)
     for kind, count in sorted(counts.items()):
@@ -86,6 +100,24 @@ async def note(
             shard = unique[0].id[0]
             await count_outcome(conn, name=TALLY, label=f"{provider} {kind}", worker=shard, value=count)
     return {"new": len(new), "known": len(rows) - len(new), UNMATCHED: counts[UNMATCHED]}
+
+
+def _webhook(  # noqa: PLR0917  all of an event
+    provider: Provider, event: Event, tenant: str, key: str | None, tells: str, now: datetime
+) -> Message:
+    """The address is masked, as in the ledger: the mail has it, and is named by id and key."""
+    data = {
+        "message_id": str(event.message_id),
+        "key": key,
+        "tenant": tenant,
+        "provider": provider.value,
+        "recipient": mask(event.recipient)[:ADDRESS_LENGTH_MAX],
+        "permanent": event.permanent,
+        "reason": _shown(event.reason),
+        "at": (event.at or now).isoformat(),
+    }
+    payload = {"tenant": tells, "type": f"email.{event.kind}", "data": data}
+    return Message(channel=Channel.WEBHOOK, payload=payload, key=f"email-event:{provider}:{event.id.hex()}")
 
 
 def _columns(events: Sequence[Event], now: datetime) -> tuple[list[object], ...]:
