@@ -107,7 +107,7 @@ def test_a_refund_is_what_this_event_gave_back() -> None:
     whole = TEMPLATES.render("refund", {"object": charge | {"amount_refunded": 11_900}}).text
     assert "We have refunded €119.00 to your Visa ending in 4242." in whole
     assert "in all" not in whole
-    no_card = charge | {"payment_method_details": {"type": "sepa_debit"}, "billing_details": {"name": None}}
+    no_card = charge | {"payment_method_details": {"type": "sepa_debit"}, "billing_details": None}
     part = TEMPLATES.render("refund", {"object": no_card}).text
     assert part.startswith("Hello,\n\nWe have refunded €30.00. ")
     assert "Of your payment of €119.00, €30.00 has been refunded in all." in part

@@ -132,6 +132,24 @@ def test_the_starter_routes_send_no_receipt_to_nobody_or_for_nothing(
 
 
 @pytest.mark.parametrize(
+    ("billing", "receipt_email", "to"),
+    [
+        ({"email": "a@example.com"}, None, ["a@example.com"]),
+        ({"email": None}, "b@example.com", ["b@example.com"]),
+        (None, "b@example.com", ["b@example.com"]),
+        ({"email": None}, None, []),
+    ],
+)
+def test_the_starter_routes_tell_of_a_refund_where_there_is_an_address(
+    billing: dict[str, Any] | None, receipt_email: str | None, to: list[str]
+) -> None:
+    charge: dict[str, Any] = {"object": "charge", "id": "ch_1", "amount_refunded": 3_000}
+    charge |= {"billing_details": billing, "receipt_email": receipt_email}
+    sent = drafts(load_routes(DEMO_ROUTES, checks={}), charge, "charge.refunded")
+    assert [draft.payload["to"] for draft in sent] == to
+
+
+@pytest.mark.parametrize(
     "expression",
     ["{{ object.nothing }}", "to {{ object.nothing }}", "{{ 1 / 0 }}", "{{ object.number + 1 }}"],
 )
