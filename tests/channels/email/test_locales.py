@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postroom.channels.email.filters import date, money
 from postroom.channels.email.locales import LANGUAGES, locale_of
 from postroom.channels.email.renderer import Renderer
+from postroom.channels.email.template import TemplateFolders, Templates
+from tests.channels.email.test_bill import invoices
 from tests.channels.email.test_template import write
 
 
@@ -93,6 +96,31 @@ def test_what_is_no_zone(zone: Any) -> None:
 def test_what_is_no_locale(wanted: Any) -> None:
     with pytest.raises(ValueError, match="a locale is a text"):
         locale_of(wanted)
+
+
+@pytest.fixture(scope="module")
+def localized(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    """A receipt of a team's own: a row a line, its name and its amount."""
+    folder = tmp_path_factory.mktemp("own")
+    row = "{{ row.name }}={{ row.amount | money(object.currency, to) }}"
+    write(folder, "own", txt=f"{{% for row in object | bill %}}\n{row}\n{{% endfor %}}")
+    return Templates(TemplateFolders(folder))
+
+
+@settings(max_examples=150, deadline=None)
+@given(invoices(), st.sampled_from(["de", "fr-CA", "es", "it", "ja"]))
+def test_what_a_receipt_prints_in_another_language_adds_up(
+    localized: Templates, invoice: dict[str, Any], locale: str
+) -> None:
+    sums: Counter[str] = Counter()
+    for line in localized.render("own", {"object": invoice, "to": locale}).text.splitlines():
+        name, _, shown = line.partition("=")
+        sums[name] += int("".join(re.findall(r"\d", shown))) * (-1 if "-" in shown else 1)
+    items = sums["line"] + sums["more"]
+    assert items + sums["discount"] + sums["tax"] == sums["total"] == invoice["total"]
+    balance = sums["credit"] + sums["brought_forward"] + sums["carried_forward"]
+    assert sums["total"] + balance == sums["paid"] + sums["open"] == invoice["amount_due"]
+    assert sums["paid"] == invoice["amount_paid"]
 
 
 async def test_they_work_where_templates_are_rendered(tmp_path: Path) -> None:
