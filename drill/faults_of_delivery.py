@@ -231,6 +231,7 @@ SCENARIOS = (
         alerts=("EmailBounceRate",),
         break_it=bounce_mails,
         variables=bounced_variables,
+        alone=True,
         quick=True,
     ),
     Scenario(
@@ -239,6 +240,7 @@ SCENARIOS = (
         alerts=("EmailComplaintRate",),
         break_it=complain_of_mails,
         variables=complained_variables,
+        alone=True,
     ),
     Scenario(
         name="webhooks-refused",
