@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
+from typing import Final
 
 from postroom.admin import audit
 from postroom.base.db import Connection, transaction
@@ -30,9 +32,16 @@ from postroom.outbox.model import OUTBOUND, Channel
 from postroom.wiring import WorkerServices
 from postroom.worker.model import Job
 
+DELIVERS: Final = {"outbox-delivery": OUTBOUND, "stripe-events": (Channel.STRIPE,)}
+"""The jobs that deliver, and which channels each moves."""
 
-def catalog(parts: WorkerServices) -> dict[str, Job]:
-    """Every job by name, in the order in which they are shown."""
+
+def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[str, Job]:
+    """Every job by name, in the order in which they are shown.
+
+    `channels`: what this process delivers, everything where none is named; a job that would deliver none of
+    them is left out.
+    """
     services = parts.services
     pool, keep = services.pool, services.settings.retention
     mailer = services.adapters[Channel.EMAIL]
@@ -69,8 +78,11 @@ def catalog(parts: WorkerServices) -> dict[str, Job]:
 
     rescuer = Rescuer(pool=pool, worker=parts.worker, backoffs=dict(parts.backoffs))
     jobs = (
-        relay_job("outbox-delivery", [parts.relays[channel] for channel in OUTBOUND]),
-        relay_job("stripe-events", [parts.relays[Channel.STRIPE]]),
+        *(
+            relay_job(name, relays)
+            for name, moves in DELIVERS.items()
+            if (relays := [parts.relays[channel] for channel in moves if channel in (channels or moves)])
+        ),
         dead_letter_job(pool=pool, mailer=mailer),
         bounces_job(
             pool=pool, settings=services.settings.email, keyring=services.keyring, clock=services.clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import uvloop
@@ -17,7 +17,8 @@ from postroom.base.log import configure_logging, get_logger
 from postroom.base.migrate import ensure_schema
 from postroom.base.settings import Settings, load_settings
 from postroom.base.tracing import tracing
-from postroom.jobs.catalog import catalog
+from postroom.jobs.catalog import DELIVERS, catalog
+from postroom.outbox.model import Channel
 from postroom.postgres.resolve import resolve
 from postroom.wiring import DATABASE_RETRY_S, WorkerServices, open_worker
 from postroom.worker.loop import Runner
@@ -31,11 +32,13 @@ WRONG_USE: Final = 2
 ONCE_WAIT_S: Final = 30.0
 
 
-async def run(settings: Settings, dsn: str, *, job: str | None, once: bool) -> int:
+async def run(
+    settings: Settings, dsn: str, *, job: str | None, once: bool, channels: Collection[Channel]
+) -> int:
     """Run until stopped by SIGTERM or SIGINT, or once. Returns: the exit code."""
     await _wait_for_schema(settings, dsn, ONCE_WAIT_S if once else None)
     async with open_worker(settings, dsn, role="jobs-runner", wait_s=ONCE_WAIT_S if once else None) as parts:
-        jobs = catalog(parts)
+        jobs = catalog(parts, channels)
         chosen = [jobs[job]] if job is not None else list(jobs.values())
         requested = job is not None
         return await (_once(parts, chosen, requested=requested) if once else _until_stopped(parts, chosen))
@@ -89,16 +92,21 @@ def _runner(parts: WorkerServices, jobs: Sequence[Job]) -> Runner:
     )
 
 
-def run_jobs(*, job: str | None, once: bool) -> int:
+def run_jobs(*, job: str | None, once: bool, channels: Collection[Channel] = ()) -> int:
     """The whole command: settings, database, jobs. Returns: 0 done, 1 a job failed, 2 there is no such job.
+
+    `channels`: what it delivers; everything where none is named.
 
     Errors: `SettingsInvalid`, `PostroomError`, one of `DATABASE_AWAY`.
     """
     if job is not None and job not in JOB_NAMES:
         print(f"There is no job {job!r}. Known jobs: {', '.join(JOB_NAMES)}.", file=sys.stderr)
         return WRONG_USE
+    if job in DELIVERS and channels and not set(channels) & set(DELIVERS[job]):
+        print(f"{job} delivers {', '.join(DELIVERS[job])}, and none of these is named.", file=sys.stderr)
+        return WRONG_USE
     settings = load_settings(serves=False)
     configure_logging(json_lines=settings.json_lines, level=settings.log_level.upper())
     url = settings.database_url.get_secret_value() if settings.database_url else None
     with tracing("postroom-runner"), resolve(database_url=url, state_dir=settings.state_dir) as database:
-        return uvloop.run(run(settings, database.dsn, job=job, once=once))
+        return uvloop.run(run(settings, database.dsn, job=job, once=once, channels=channels))
