@@ -210,26 +210,29 @@ class EmailAdapter:
         sender = back or self._senders.of(claim.tenant).address.addr_spec
         stays = await self._may_have_gone(ways, claim)
         found = ways.of(claim.message_id, claim.tenant, stays=stays)
-        answer: Failure | Deferred = _BUSY
+        answer: Delivered | Failure | Deferred = _BUSY
+        busy: Deferred | None = None
         for way in found:
-            not_now = await ways.admit(way)
-            if not_now is not None:
+            if not_now := await ways.admit(way):
+                busy = not_now if not_now.wait is Wait.DESTINATION_FULL else busy
                 answer = not_now if isinstance(answer, Deferred) else answer
                 continue
             body, utf8 = body_for(way.route.provider)
             try:
                 receipt = await self._send(way.connections, Envelope(sender, wanted.addresses, utf8), body)
             except NoPlace:
-                continue
+                busy = _BUSY
             except SmtpFailed as failed:
                 failure = outcome_of(failed.error, failed.phase)
                 await ways.went(way, failure)
+                answer = _via(way, failure)
                 if not may_go_another_way(failure):
-                    return _via(way, failure)
-                answer = _failed_via(way, failure)
-                continue
-            await ways.went(way, None)
-            return _via(way, await self._taken(claim, wanted, receipt))
+                    return answer
+            else:
+                await ways.went(way, None)
+                return _via(way, await self._taken(claim, wanted, receipt))
+        if busy is not None:
+            return busy  # a server that works has no room just now: no reason to give up an attempt
         if ways.several and isinstance(answer, RetryLater) and (stays or found[0].route.tenants):
             answer = replace(answer, trip=Trip.NO)  # others have other ways
         return answer
@@ -355,17 +358,10 @@ def _via(way: Way, answer: Delivered | Failure) -> Delivered | Failure:
     """The attempt says by which way it went, where there are several: `find_way.sql` reads it, too."""
     if not way.name:
         return answer
+    detail = ": ".join(filter(None, (f"via {way.name}", answer.detail)))[:DETAIL_CHARACTERS_MAX]
     if isinstance(answer, Delivered):
-        return Delivered(answer.code, _named(way, answer.detail), answer.content_hash)
-    return _failed_via(way, answer)
-
-
-def _failed_via(way: Way, failure: Failure) -> Failure:
-    return replace(failure, detail=_named(way, failure.detail)) if way.name else failure
-
-
-def _named(way: Way, detail: str | None) -> str:
-    return ": ".join(filter(None, (f"via {way.name}", detail)))[:DETAIL_CHARACTERS_MAX]
+        return Delivered(answer.code, detail, answer.content_hash)
+    return replace(answer, detail=detail)
 
 
 def _of_the_rest(failure: Failure) -> Failure:

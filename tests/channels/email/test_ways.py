@@ -183,6 +183,18 @@ async def test_a_rate_sends_the_rest_another_way(office: Office) -> None:
     assert (one, one + two) == (1, 10)
 
 
+async def test_while_the_others_are_away_a_rate_is_waited_for(office: Office) -> None:
+    """It costs no attempt, and does not stop the server that works."""
+    engine = await office.open(one={"weight": 1_000}, two={"per_second": 0.001})
+    await office.one.close()
+    await engine.publish(email() for _ in range(10))
+    await engine.drain()
+    assert office.counts() == (0, 1)
+    assert {row["outcome"] for row in await office.pool.fetch(ATTEMPTS)} == {"delivered"}
+    assert await office.pool.fetchval("select max(attempts) from postroom.delivery") == 0
+    assert "email" not in [row["name"] for row in await office.pool.fetch(OPEN)]
+
+
 async def test_each_provider_gets_what_its_events_name_a_mail_by(office: Office) -> None:
     engine = await office.open(one={"provider": "resend", "tenants": ["r"]}, two={"provider": "sendgrid"})
     [resend, sendgrid] = await engine.publish([email(tenant="r"), email()])
