@@ -404,7 +404,7 @@ async def test_without_an_url_mails_wait(stack: AsyncExitStack, pool: Pool, clai
 
 async def test_what_cannot_be_sent_is_refused_at_publish_time(adapter: EmailAdapter) -> None:
     adapter.check({"to": "ann@example.com", "template": "welcome", "data": {"object": {}}})
-    with pytest.raises(InvalidPayload, match="known are payment_failed, receipt") as unknown:
+    with pytest.raises(InvalidPayload, match="known are card_expires, payment_failed") as unknown:
         adapter.check({"to": "ann@example.com", "template": "nope"})
     assert unknown.value.field == "template"
     with pytest.raises(InvalidPayload):
