@@ -232,7 +232,6 @@ SCENARIOS = (
         break_it=bounce_mails,
         variables=bounced_variables,
         alone=True,
-        quick=True,
     ),
     Scenario(
         name="mails-reported",
