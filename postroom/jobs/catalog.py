@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from postroom.admin import audit
-from postroom.base.db import Connection, transaction
+from postroom.base.db import Connection, Pool, transaction
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.bounces.job import bounces_job
 from postroom.channels.email.jobs import dead_letter_job
@@ -36,6 +37,17 @@ DELIVERS: Final = {"outbox-delivery": OUTBOUND, "stripe-events": (Channel.STRIPE
 """The jobs that deliver, and which channels each moves."""
 
 
+async def _unpark(pool: Pool) -> int:
+    async with transaction(pool) as conn:
+        return await unpark_stragglers(conn)
+
+
+def _deliveries(parts: WorkerServices, channels: Collection[Channel]) -> Iterator[Job]:
+    for name, moves in DELIVERS.items():
+        if relays := [parts.relays[channel] for channel in moves if channel in (channels or moves)]:
+            yield relay_job(name, relays)
+
+
 def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[str, Job]:
     """Every job by name, in the order in which they are shown.
 
@@ -47,10 +59,6 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
     mailer = services.adapters[Channel.EMAIL]
     if not isinstance(mailer, EmailAdapter):
         raise TypeError("the email channel is served by another adapter")
-
-    async def unpark() -> int:
-        async with transaction(pool) as conn:
-            return await unpark_stragglers(conn)
 
     async def prune_exports(conn: Connection, limit: int) -> int:
         return await exports.prune_records(conn, days=keep.message_days, limit=limit)
@@ -78,16 +86,12 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
 
     rescuer = Rescuer(pool=pool, worker=parts.worker, backoffs=dict(parts.backoffs))
     jobs = (
-        *(
-            relay_job(name, relays)
-            for name, moves in DELIVERS.items()
-            if (relays := [parts.relays[channel] for channel in moves if channel in (channels or moves)])
-        ),
+        *_deliveries(parts, channels),
         dead_letter_job(pool=pool, mailer=mailer),
         bounces_job(
             pool=pool, settings=services.settings.email, keyring=services.keyring, clock=services.clock
         ),
-        rescue_job(rescuer=rescuer, unpark=unpark),
+        rescue_job(rescuer=rescuer, unpark=partial(_unpark, pool)),
         expiry_job(Expirer(pool=pool, worker=parts.worker, ages=parts.ages)),
         retention_job(
             pool=pool,
