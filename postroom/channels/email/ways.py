@@ -98,7 +98,9 @@ class Ways:
             return
         trip = None if failure is None else getattr(failure, "trip", Trip.NO)
         if trip is not None or not self._circuits.is_untroubled(way.circuit):
-            await self._circuits.record(way.circuit, trip, failure.reason if failure else "")
+            asked_s = failure.after_s if isinstance(failure, RetryLater) and trip is Trip.NOW else None
+            reason = failure.reason if failure else ""
+            await self._circuits.record(way.circuit, trip, reason, after_s=asked_s)
 
     async def close(self) -> None:
         for way in self._all:

@@ -146,6 +146,18 @@ async def test_what_a_server_refuses_by_its_own_fault_goes_by_the_other(
     assert office.counts() == (0, 1)
 
 
+async def test_a_server_that_asks_for_a_pause_gets_it(office: Office) -> None:
+    engine = await office.open(one={"weight": 1_000})
+    office.one.faults.sender_answer = "454 4.7.0 Throttling failure: Daily message quota exceeded."
+    await engine.publish([email()])
+    await engine.drain()
+    left_s = (
+        "select extract(epoch from retry_at - now())::float8 from postroom.circuit where name = 'email:one'"
+    )
+    assert await office.pool.fetchval(left_s) > 20, "what a breaker waits by itself is 5 s"
+    assert office.counts() == (0, 1)
+
+
 async def test_what_is_the_recipients_fault_goes_by_no_other(office: Office) -> None:
     engine = await office.open(one={"weight": 1_000})
     office.one.faults.refuse["ada@example.com"] = "550 5.1.1 no such user"
