@@ -32,7 +32,7 @@ POLL_S: Final = 0.1
 CLOCK_OFFSETS_S: Final = (0.0, -1_800.0, 1_800.0)
 RECEIVERS: Final = 2
 MAILBOXES: Final = 2
-"""Two ways out: while one is away mails go by the other."""
+"""Two routes of mail: while one server is away, mails go through the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _environment(
         "POSTROOM_STATE_DIR": str(folder / "state"),
         "POSTROOM_LOG_JSON": "true",
         **{
-            f"POSTROOM_EMAIL__ROUTES__WAY_{n}__URL": f"smtp://127.0.0.1:{port}"
+            f"POSTROOM_EMAIL__ROUTES__SERVER_{n}__URL": f"smtp://127.0.0.1:{port}"
             for n, port in enumerate(mail_ports)
         },
         "POSTROOM_EMAIL__TIMEOUT_S": "3",

@@ -207,7 +207,7 @@ async def _replace_secrets(services: Services, fresh: Settings) -> None:
     email, exports = services.adapters[Channel.EMAIL], services.adapters[Channel.EXPORT]
     stored = settings.exports.model_copy(update={"options": fresh.exports.options})
     storage = open_storage(stored, settings.state_dir) if stored != settings.exports else None
-    if fresh.email.ways() != settings.email.ways() and isinstance(email, EmailAdapter):
+    if fresh.email.all_routes() != settings.email.all_routes() and isinstance(email, EmailAdapter):
         await email.move(fresh.email)
     if storage is not None and isinstance(exports, ExportAdapter):
         exports.use(storage)

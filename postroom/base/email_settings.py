@@ -44,8 +44,8 @@ RouteName = Annotated[
 
 
 class EmailRoute(BaseModel):
-    """One of several ways out. Which one a mail takes is decided by weight, among those that name its tenant
-    or, where none does, among those that name nobody."""
+    """One of several mail servers. Which one a mail goes through is decided by weight, among those that name
+    its tenant or, where none does, among those that name nobody."""
 
     url: SecretStr
     """As `POSTROOM_EMAIL__URL`."""
@@ -54,7 +54,7 @@ class EmailRoute(BaseModel):
     tenants: frozenset[str] = frozenset()
     """As JSON, `["acme"]`: their mails go by routes that name them only, and nobody else's do."""
     per_second: float | None = Field(default=None, gt=0, le=100_000)
-    """So many mails a second, of each runner; what exceeds it goes another way, or waits."""
+    """So many mails a second, of each runner; what exceeds it takes another route, or waits."""
     connections_max: int | None = Field(default=None, ge=1, le=100)
     """Connections to the server, per process. Unset: as of the channel."""
     provider: Literal["ses", "sendgrid", "mailgun", "postmark", "resend", "brevo"] | None = None
@@ -65,12 +65,12 @@ class EmailRoute(BaseModel):
 
 
 class EmailSettings(BaseModel):
-    """Emails out. Without `POSTROOM_EMAIL__URL` they wait as deferred, and `postroom doctor` says so."""
+    """Emails out. With neither a url nor routes they wait as deferred, and `postroom doctor` says so."""
 
     url: SecretStr | None = None
     """`smtp://` (no login), `smtps://` or `smtp+starttls://user:password@host:port`. Unset: emails wait."""
     routes: dict[RouteName, EmailRoute] = Field(default_factory=dict)
-    """Several ways out, in place of the url: `POSTROOM_EMAIL__ROUTES__SES__URL` and so on, see below."""
+    """Several mail servers, in place of the url: `POSTROOM_EMAIL__ROUTES__SES__URL` and so on, see below."""
     sender: str = Field(default="Postroom <postroom@localhost>", alias="from")
     """The sender."""
     senders: dict[str, EmailSender] = Field(default_factory=dict)
@@ -116,8 +116,8 @@ class EmailSettings(BaseModel):
 
     model_config = {"populate_by_name": True}
 
-    def ways(self) -> dict[str, EmailRoute]:
-        """Every way out by its name; the one of `url` has none."""
+    def all_routes(self) -> dict[str, EmailRoute]:
+        """By name; that of `url` has none."""
         return {**self.routes} or ({"": EmailRoute(url=self.url)} if self.url else {})
 
     @field_validator("events_ses_topics", mode="before")
@@ -133,7 +133,7 @@ def route_faults(email: EmailSettings) -> Iterator[str]:
     if email.routes and email.url:
         yield "POSTROOM_EMAIL__URL: beside POSTROOM_EMAIL__ROUTES__… it leads nowhere; make it one of them"
     if email.routes and all(route.tenants for route in email.routes.values()):
-        yield "POSTROOM_EMAIL__ROUTES: each names tenants, so mails of all others have no way out"
+        yield "POSTROOM_EMAIL__ROUTES: each names tenants, so mails of all others have no route"
 
 
 def bounces_faults(email: EmailSettings) -> Iterator[str]:

@@ -59,7 +59,7 @@ def child_environment(
         "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
         "PYTHONUNBUFFERED": "1",
     }
-    if not settings.email.ways():
+    if not settings.email.all_routes():
         environment["POSTROOM_EMAIL__URL"] = fake_services.mail_url
     if not settings.stripe.webhook_secrets:
         environment["POSTROOM_STRIPE__WEBHOOK_SECRETS"] = secret

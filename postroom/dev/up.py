@@ -119,7 +119,7 @@ async def show_addresses(stack: Stack, settings: Settings, screen: Screen) -> No
     exports = settings.exports.url or str(settings.state_dir / "exports")
     mail = (
         "sent through your mail server"
-        if settings.email.ways()
+        if settings.email.all_routes()
         else f"{stack.fake_services.mail_folder}/*.eml"
     )
     ledger = f'curl -H "Authorization: Bearer $(cat {stack.token_path})" {stack.url}/v1/admin/outbox'

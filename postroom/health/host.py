@@ -25,7 +25,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
             "settings", "postroom up has settings that this shell lacks", f"set -a; . {running}; set +a"
         )
         return
-    if not settings.email.ways():
+    if not settings.email.all_routes():
         yield warning(
             "settings", "no way out for mail: emails wait", "export POSTROOM_EMAIL__URL=smtp://host:587"
         )

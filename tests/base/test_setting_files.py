@@ -118,7 +118,7 @@ def test_a_mail_route_is_named_by_its_settings(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("POSTROOM_EMAIL__ROUTES__SES__WEIGHT", "3")
     monkeypatch.setenv("POSTROOM_EMAIL__ROUTES__ACME__URL", "smtp://127.0.0.1")
     monkeypatch.setenv("POSTROOM_EMAIL__ROUTES__ACME__TENANTS", '["acme"]')
-    ways = load_settings().email.ways()
-    assert (ways["ses"].url.get_secret_value(), ways["ses"].weight) == (url, 3.0)
-    assert ways["acme"].tenants == {"acme"}
+    routes = load_settings().email.all_routes()
+    assert (routes["ses"].url.get_secret_value(), routes["ses"].weight) == (url, 3.0)
+    assert routes["acme"].tenants == {"acme"}
     assert unknown_names(os.environ) == {}

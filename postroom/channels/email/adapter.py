@@ -24,6 +24,7 @@ from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
 from postroom.channels.email.payload import Email
 from postroom.channels.email.renderer import RENDER_S, START_S, Renderer
+from postroom.channels.email.routes import Route, Routes, may_take_another
 from postroom.channels.email.senders import Senders
 from postroom.channels.email.smtp import SmtpFailed, step
 from postroom.channels.email.store import Excluded, Lookup
@@ -32,7 +33,6 @@ from postroom.channels.email.template_check import Finding, check_template
 from postroom.channels.email.template_store import TemplateStore
 from postroom.channels.email.transaction import BODY_BYTES_PER_S, Envelope, Receipt, send
 from postroom.channels.email.unsubscribe_link import NO_LINKS, PATH, can_link, with_link
-from postroom.channels.email.ways import Way, Ways, may_go_another_way
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import (
     Answer,
@@ -97,7 +97,7 @@ class EmailAdapter:
         keyring: Keyring = NO_KEYS,
         circuits: Circuits | None = None,
     ) -> None:
-        """`circuits`: with several ways out, a breaker for each.
+        """`circuits`: with several routes, a breaker for each.
 
         Errors: `SettingsInvalid` for an url, sender, certificate file or folder that cannot work.
         """
@@ -112,13 +112,13 @@ class EmailAdapter:
         self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up, gather_s=GATHER_S)
         self._renderer = Renderer(templates_dir=settings.templates_dir, gather_s=GATHER_S)
         self._templates = TemplateStore(pool=pool, clock=clock, keyring=keyring)
-        self._ways = self._open_ways(settings)
+        self._routes = self._open_routes(settings)
         if settings.bounces_url is not None:
             parse_place(
                 settings.bounces_url, tls_ca=settings.tls_ca
             )  # whoever starts with a wrong one is told
-        ways = settings.ways().values()
-        connections_max = sum(way.connections_max or settings.connections_max for way in ways)
+        routes = settings.all_routes().values()
+        connections_max = sum(route.connections_max or settings.connections_max for route in routes)
         connections_max = connections_max or settings.connections_max
         self.concurrency_max = CLAIMED_AHEAD * connections_max
         self.per_destination_max = PREPARED_AHEAD * connections_max
@@ -126,15 +126,15 @@ class EmailAdapter:
         # Rendering, a place, all before the body, and the body: each may wait, and has its own limit.
         rendering_s = START_S + RENDER_S * self.per_destination_max
         self.timeout_s = rendering_s + largest_s + _SPARE_S
-        self.timeout_s += (PLACE_WITHIN_S + settings.timeout_s * 2) * max(1, len(ways))
+        self.timeout_s += (PLACE_WITHIN_S + settings.timeout_s * 2) * max(1, len(routes))
 
-    def _open_ways(self, settings: EmailSettings) -> Ways:
+    def _open_routes(self, settings: EmailSettings) -> Routes:
         hostname = self._senders.of("").address.domain
-        return Ways(settings, hostname=hostname, clock=self._clock, circuits=self._circuits)
+        return Routes(settings, hostname=hostname, clock=self._clock, circuits=self._circuits)
 
     async def move(self, settings: EmailSettings) -> None:
         """Send through these servers, with these logins, from the next mail on. Errors: `SettingsInvalid`."""
-        before, self._ways = self._ways, self._open_ways(settings)
+        before, self._routes = self._routes, self._open_routes(settings)
         await before.close()
 
     async def start(self) -> None:
@@ -143,7 +143,7 @@ class EmailAdapter:
     async def close(self) -> None:
         await self._lookups.close()
         await self._renderer.close()
-        await self._ways.close()
+        await self._routes.close()
 
     def check(self, payload: dict[str, Any]) -> None:
         """Errors: `InvalidPayload` naming the field. Looks at no network; renders nothing."""
@@ -179,8 +179,8 @@ class EmailAdapter:
 
     async def deliver(self, claim: Claim) -> Answer:
         """Try once; see `outcomes` for what failures mean. Errors: the database's own, before sending."""
-        ways = self._ways  # whoever moves elsewhere meanwhile is not waited for
-        if not ways.all:
+        routes = self._routes  # whoever moves elsewhere meanwhile is not waited for
+        if not routes.all:
             return Deferred(Wait.NOT_CONFIGURED, "POSTROOM_EMAIL__URL is not set")
         try:
             email = self._parse(claim.body())
@@ -199,65 +199,69 @@ class EmailAdapter:
             return Rejected(address.mask(str(failed)), code="template", cause=Cause.OURS)
         except Unavailable as error:
             return RetryLater(error.detail, code="renderer", cause=Cause.OURS, trip=Trip.NO)
-        answer = await self._by_one_way(ways, claim, wanted, partial(self._body, claim, email, content))
+        answer = await self._by_one_route(routes, claim, wanted, partial(self._body, claim, email, content))
         return answer if isinstance(answer, Deferred) else _noting(wanted.left_out, made_from, answer)
 
-    async def _by_one_way(
-        self, ways: Ways, claim: Claim, wanted: _Wanted, body_for: Callable[[str | None], tuple[bytes, bool]]
+    async def _by_one_route(
+        self,
+        routes: Routes,
+        claim: Claim,
+        wanted: _Wanted,
+        body_for: Callable[[str | None], tuple[bytes, bool]],
     ) -> Delivered | Failure | Deferred:
         """Hand it to the first server that takes it; to another one only while none has it."""
         back = return_path(self._settings, claim.message_id, claim.since_s or claim.created_s)
         sender = back or self._senders.of(claim.tenant).address.addr_spec
-        stays = await self._may_have_gone(ways, claim)
-        found = ways.of(claim.message_id, claim.tenant, stays=stays)
+        stays = await self._may_have_gone(routes, claim)
+        found = routes.of(claim.message_id, claim.tenant, stays=stays)
         answer: Delivered | Failure | Deferred = _BUSY
         busy: Deferred | None = None
-        for way in found:
-            if not_now := await ways.admit(way):
+        for route in found:
+            if not_now := await routes.admit(route):
                 busy = not_now if not_now.wait is Wait.DESTINATION_FULL else busy
                 answer = not_now if isinstance(answer, Deferred) else answer
                 continue
-            body, utf8 = body_for(way.route.provider)
+            body, utf8 = body_for(route.settings.provider)
             try:
-                receipt = await self._send(way.connections, Envelope(sender, wanted.addresses, utf8), body)
+                receipt = await self._send(route.connections, Envelope(sender, wanted.addresses, utf8), body)
             except NoPlace:
                 busy = _BUSY
             except SmtpFailed as failed:
                 failure = outcome_of(failed.error, failed.phase)
-                await ways.went(way, failure)
-                answer = _via(way, failure)
-                if not may_go_another_way(failure):
+                await routes.went(route, failure)
+                answer = _via(route, failure)
+                if not may_take_another(failure):
                     return answer
             else:
-                await ways.went(way, None)
-                return _via(way, await self._taken(claim, wanted, receipt))
+                await routes.went(route, None)
+                return _via(route, await self._taken(claim, wanted, receipt))
         if busy is not None:
             return busy  # a server that works has no room just now: no reason to give up an attempt
-        if ways.several and isinstance(answer, RetryLater) and (stays or found[0].route.tenants):
-            answer = replace(answer, trip=Trip.NO)  # others have other ways
+        if routes.several and isinstance(answer, RetryLater) and (stays or found[0].settings.tenants):
+            answer = replace(answer, trip=Trip.NO)  # others have other routes
         return answer
 
-    async def _may_have_gone(self, ways: Ways, claim: Claim) -> str | None:
-        if not (ways.several and claim.attempts):
+    async def _may_have_gone(self, routes: Routes, claim: Claim) -> str | None:
+        if not (routes.several and claim.attempts):
             return None
         async with self._pool.acquire() as conn:
-            return await store.find_way(conn, claim.message_id, claim.n, claim.created_s)
+            return await store.find_route(conn, claim.message_id, claim.n, claim.created_s)
 
     async def prove_login(self) -> None:
-        """Open a fresh connection by each way, log in, say NOOP.
+        """Open a fresh connection by each route, log in, say NOOP.
 
         Errors: `Unavailable` with what is wrong, where none of them works.
         """
-        if not self._ways.all:
+        if not self._routes.all:
             raise Unavailable("POSTROOM_EMAIL__URL is not set")
-        faults = [fault for way in self._ways.all if (fault := await self._fault_of(way))]
-        if len(faults) == len(self._ways.all):
+        faults = [fault for route in self._routes.all if (fault := await self._fault_of(route))]
+        if len(faults) == len(self._routes.all):
             raise Unavailable("; ".join(faults))
 
-    async def _fault_of(self, way: Way) -> str | None:
+    async def _fault_of(self, route: Route) -> str | None:
         deadline = self._deadline()
         try:
-            session = await way.connections.open(deadline)
+            session = await route.connections.open(deadline)
             try:
                 async with step(Phase.LOGIN, deadline):
                     await session.command(b"NOOP")
@@ -265,7 +269,7 @@ class EmailAdapter:
                 session.close()
         except SmtpFailed as failed:
             outcome = outcome_of(failed.error, failed.phase)
-            return f"{way.name + ': ' if way.name else ''}{outcome.reason} ({outcome.detail})"
+            return f"{route.name + ': ' if route.name else ''}{outcome.reason} ({outcome.detail})"
         return None
 
     def _parse(self, body: dict[str, Any]) -> Email:
@@ -354,11 +358,11 @@ class EmailAdapter:
         return _of_the_rest(outcome_of(SMTPRecipientsRefused(list(receipt.refused)), Phase.RECIPIENT))
 
 
-def _via(way: Way, answer: Delivered | Failure) -> Delivered | Failure:
-    """The attempt says by which way it went, where there are several: `find_way.sql` reads it, too."""
-    if not way.name:
+def _via(route: Route, answer: Delivered | Failure) -> Delivered | Failure:
+    """The attempt says which route it took, where there are several: `find_route.sql` reads it, too."""
+    if not route.name:
         return answer
-    detail = ": ".join(filter(None, (f"via {way.name}", answer.detail)))[:DETAIL_CHARACTERS_MAX]
+    detail = ": ".join(filter(None, (f"via {route.name}", answer.detail)))[:DETAIL_CHARACTERS_MAX]
     if isinstance(answer, Delivered):
         return Delivered(answer.code, detail, answer.content_hash)
     return replace(answer, detail=detail)

@@ -10,7 +10,7 @@ from postroom.base.db import Connection, query
 
 _LIST_EXCLUDED = query(__package__, "list_excluded")
 _INSERT_ACCEPTED = query(__package__, "insert_accepted")
-_FIND_WAY = query(__package__, "find_way")
+_FIND_ROUTE = query(__package__, "find_route")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ async def list_excluded(conn: Connection, lookups: Sequence[Lookup]) -> list[lis
     return found
 
 
-async def find_way(conn: Connection, message_id: UUID, n: int, created_s: float) -> str | None:
+async def find_route(conn: Connection, message_id: UUID, n: int, created_s: float) -> str | None:
     """Through which server it went last without an answer; None: it did not, or there was but one."""
-    name: str | None = await conn.fetchval(_FIND_WAY, message_id, n, created_s)
+    name: str | None = await conn.fetchval(_FIND_ROUTE, message_id, n, created_s)
     return name
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from postroom.base.clock import Clock
-from postroom.base.db import Connection, query
+from postroom.base.db import Connection, Record, query
 from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidInput, NotFound
 from postroom.base.log import get_logger
@@ -86,12 +86,11 @@ async def note(
     # In the order of their ids, so that two requests with the same events never wait for each other in turn.
     unique = sorted({each.id: each for each in events}.values(), key=lambda each: each.id)
     rows = await conn.fetch(_NOTE, provider, *_columns(unique, now)) if unique else []
-    new = [(unique[row["number"] - 1], row["tenant"]) for row in rows if row["is_new"]]
-    for event, tenant in sorted(new, key=lambda each: each[0].recipient.lower()):
-        await _follow(conn, provider, event, tenant, keyring)
+    new = [(unique[row["number"] - 1], row) for row in rows if row["is_new"]]
+    for event, mail in sorted(new, key=lambda each: each[0].recipient.lower()):
+        await _follow(conn, provider, event, mail["tenant"], keyring)
     if tells:
-        keys = {unique[row["number"] - 1].id: row["key"] for row in rows}
-        webhooks = [_webhook(provider, event, tenant, keys[event.id], tells, now) for event, tenant in new]
+        webhooks = [_webhook(provider, event, mail, now, to=tells) for event, mail in new]
         await publish_many(conn, webhooks, keyring=keyring)
     counts = Counter(event.kind.value for event, _ in new)
     counts[UNMATCHED] = len(unique) - len(rows)
@@ -102,21 +101,19 @@ async def note(
     return {"new": len(new), "known": len(rows) - len(new), UNMATCHED: counts[UNMATCHED]}
 
 
-def _webhook(  # noqa: PLR0917  all of an event
-    provider: Provider, event: Event, tenant: str, key: str | None, tells: str, now: datetime
-) -> Message:
+def _webhook(provider: Provider, event: Event, mail: Record, now: datetime, *, to: str) -> Message:
     """The address is masked, as in the ledger: the mail has it, and is named by id and key."""
     data = {
         "message_id": str(event.message_id),
-        "key": key,
-        "tenant": tenant,
+        "key": mail["key"],
+        "tenant": mail["tenant"],
         "provider": provider.value,
         "recipient": mask(event.recipient)[:ADDRESS_LENGTH_MAX],
         "permanent": event.permanent,
         "reason": _shown(event.reason),
         "at": (event.at or now).isoformat(),
     }
-    payload = {"tenant": tells, "type": f"email.{event.kind}", "data": data}
+    payload = {"tenant": to, "type": f"email.{event.kind}", "data": data}
     return Message(channel=Channel.WEBHOOK, payload=payload, key=f"email-event:{provider}:{event.id.hex()}")
 
 

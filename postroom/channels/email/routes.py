@@ -1,4 +1,4 @@
-"""The ways out: which mail server a mail goes through, and which it may go through instead."""
+"""The routes of mail: which server a mail goes through, and which it may go through instead."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from postroom.resilience.circuits import Circuits
 
 
 @dataclass(slots=True, eq=False)
-class Way:
+class Route:
     """One mail server. `name`: empty for the only one, POSTROOM_EMAIL__URL. `free_at`: when its rate allows
     another mail, by the clock's monotonic time."""
 
     name: str
-    route: EmailRoute
+    settings: EmailRoute
     connections: Connections
     free_at: float = 0.0
 
@@ -33,11 +33,11 @@ class Way:
         return f"email:{self.name}"
 
 
-class Ways:
-    """Promise: a mail keeps its order of ways as long as the settings stay; over many mails the first ones
+class Routes:
+    """Promise: a mail keeps its order of routes as long as the settings stay; over many mails the first ones
     are shared out by weight. A tenant that a route names goes by such routes only, whoever else is away.
 
-    With one way the engine's breaker `email` is the only one, as it is where `circuits` are not given.
+    With one route the engine's breaker `email` is the only one, as it is where `circuits` are not given.
     """
 
     def __init__(
@@ -46,78 +46,78 @@ class Ways:
         """Errors: `SettingsInvalid`."""
         self._clock = clock
         self._all = [
-            Way(
+            Route(
                 name,
-                route,
+                chosen,
                 Connections(
-                    parse_target(route.url, tls_ca=settings.tls_ca, setting=setting_of(name)),
+                    parse_target(chosen.url, tls_ca=settings.tls_ca, setting=setting_of(name)),
                     hostname=hostname,
-                    connections_max=route.connections_max or settings.connections_max,
+                    connections_max=chosen.connections_max or settings.connections_max,
                     timeout_s=settings.timeout_s,
                 ),
             )
-            for name, route in settings.ways().items()
+            for name, chosen in settings.all_routes().items()
         ]
         self._circuits = circuits if self.several else None
 
     @property
-    def all(self) -> Sequence[Way]:
+    def all(self) -> Sequence[Route]:
         return self._all
 
     @property
     def several(self) -> bool:
         return len(self._all) > 1
 
-    def of(self, message_id: UUID, tenant: str, *, stays: str | None = None) -> list[Way]:
+    def of(self, message_id: UUID, tenant: str, *, stays: str | None = None) -> list[Route]:
         """In which order they are tried. `stays`: the one that may have it already, if it is still there."""
         if not self.several:
             return self._all
-        found = [way for way in self._all if tenant in way.route.tenants]
-        found = found or [way for way in self._all if not way.route.tenants]
-        kept = [way for way in self._all if way.name == stays]
-        return kept or sorted(found, key=lambda way: _draw(message_id, way))
+        found = [route for route in self._all if tenant in route.settings.tenants]
+        found = found or [route for route in self._all if not route.settings.tenants]
+        kept = [route for route in self._all if route.name == stays]
+        return kept or sorted(found, key=lambda route: _draw(message_id, route))
 
-    async def admit(self, way: Way) -> Deferred | None:
+    async def admit(self, route: Route) -> Deferred | None:
         """None: go ahead, and say afterwards how it went."""
-        if self._circuits is not None and not self._circuits.is_untroubled(way.circuit):
-            wait_s = await self._circuits.admit(way.circuit)
+        if self._circuits is not None and not self._circuits.is_untroubled(route.circuit):
+            wait_s = await self._circuits.admit(route.circuit)
             if wait_s is not None:
-                return Deferred(Wait.CIRCUIT_OPEN, f"circuit {way.circuit} is open", wait_s)
-        if way.route.per_second is None:
+                return Deferred(Wait.CIRCUIT_OPEN, f"circuit {route.circuit} is open", wait_s)
+        if route.settings.per_second is None:
             return None
         now = self._clock.monotonic()
-        if way.free_at > now:
-            reason = f"{setting_of(way.name, 'PER_SECOND')} is used up"
-            return Deferred(Wait.DESTINATION_FULL, reason, way.free_at - now)
-        way.free_at = max(way.free_at, now - 1.0) + 1.0 / way.route.per_second
+        if route.free_at > now:
+            reason = f"{setting_of(route.name, 'PER_SECOND')} is used up"
+            return Deferred(Wait.DESTINATION_FULL, reason, route.free_at - now)
+        route.free_at = max(route.free_at, now - 1.0) + 1.0 / route.settings.per_second
         return None
 
-    async def went(self, way: Way, failure: Failure | None) -> None:
+    async def went(self, route: Route, failure: Failure | None) -> None:
         """How it went: None, or what it failed with."""
         if self._circuits is None:
             return
         trip = None if failure is None else getattr(failure, "trip", Trip.NO)
-        if trip is not None or not self._circuits.is_untroubled(way.circuit):
+        if trip is not None or not self._circuits.is_untroubled(route.circuit):
             asked_s = failure.after_s if isinstance(failure, RetryLater) and trip is Trip.NOW else None
             reason = failure.reason if failure else ""
-            await self._circuits.record(way.circuit, trip, reason, after_s=asked_s)
+            await self._circuits.record(route.circuit, trip, reason, after_s=asked_s)
 
     async def close(self) -> None:
-        for way in self._all:
-            await way.connections.close()
+        for route in self._all:
+            await route.connections.close()
 
 
 def setting_of(name: str, field: str = "URL") -> str:
     return f"POSTROOM_EMAIL__ROUTES__{name.upper()}__{field}" if name else f"POSTROOM_EMAIL__{field}"
 
 
-def may_go_another_way(failure: Failure) -> bool:
+def may_take_another(failure: Failure) -> bool:
     """The server has not taken it, which is `Unknown` where nobody knows; and neither the recipients nor the
     mail are to blame."""
     return isinstance(failure, RetryLater) and failure.trip is not Trip.NO
 
 
-def _draw(message_id: UUID, way: Way) -> float:
+def _draw(message_id: UUID, route: Route) -> float:
     """The smallest of all is the first: exponential draws at the rate of the weights (rendezvous hashing)."""
-    digest = sha256(message_id.bytes + way.name.encode()).digest()
-    return -math.log((int.from_bytes(digest[:8], "big") + 1) / 2**64) / way.route.weight
+    digest = sha256(message_id.bytes + route.name.encode()).digest()
+    return -math.log((int.from_bytes(digest[:8], "big") + 1) / 2**64) / route.settings.weight

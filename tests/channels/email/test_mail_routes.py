@@ -1,4 +1,4 @@
-"""Several ways out: by weight, by tenant, another one while none has the mail, the same one after that."""
+"""Several routes out: by weight, by tenant, another one while none has the mail, the same one after that."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from postroom.base.db import Pool
 from postroom.base.email_settings import EmailSettings, route_faults
 from postroom.base.errors import SettingsInvalid
 from postroom.channels.email.adapter import EmailAdapter
-from postroom.channels.email.ways import Ways
+from postroom.channels.email.routes import Routes
 from postroom.dev.mailbox import AfterData, Mailbox
 from postroom.outbox.lanes import Urgency
 from postroom.resilience.circuits import Circuits
@@ -71,29 +71,31 @@ async def office(dsn: str, pool: Pool) -> AsyncIterator[Office]:
         yield Office(dsn, pool, stack)
 
 
-def ways_of(**routes: dict[str, Any]) -> Ways:
+def routes_of(**routes: dict[str, Any]) -> Routes:
     urls = {name: {"url": "smtp://127.0.0.1:25", **more} for name, more in routes.items()}
-    return Ways(settings_of(urls), hostname="shop.example", clock=SystemClock(), circuits=None)
+    return Routes(settings_of(urls), hostname="shop.example", clock=SystemClock(), circuits=None)
 
 
 def test_mails_are_shared_out_by_weight_and_each_keeps_its_order() -> None:
-    ways = ways_of(ses={"weight": 6}, mailgun={"weight": 3}, postmark={})
-    orders = {id: [way.name for way in ways.of(id, "")] for id in (uuid4() for _ in range(10_000))}
+    routes = routes_of(ses={"weight": 6}, mailgun={"weight": 3}, postmark={})
+    orders = {id: [route.name for route in routes.of(id, "")] for id in (uuid4() for _ in range(10_000))}
     firsts = Counter(order[0] for order in orders.values())
     for name, part in (("ses", 0.6), ("mailgun", 0.3), ("postmark", 0.1)):
         assert firsts[name] / 10_000 == pytest.approx(part, abs=0.02)
     assert all(sorted(order) == ["mailgun", "postmark", "ses"] for order in orders.values())
-    again = ways_of(postmark={}, ses={"weight": 6}, mailgun={"weight": 3})
-    assert all([way.name for way in again.of(id, "")] == order for id, order in orders.items())
+    again = routes_of(postmark={}, ses={"weight": 6}, mailgun={"weight": 3})
+    assert all([route.name for route in again.of(id, "")] == order for id, order in orders.items())
 
 
 def test_a_tenant_that_is_named_goes_by_its_own_ways_alone() -> None:
-    ways = ways_of(acme={"tenants": ["acme"]}, ses={}, mailgun={})
+    routes = routes_of(acme={"tenants": ["acme"]}, ses={}, mailgun={})
     ids = [uuid4() for _ in range(50)]
-    assert {way.name for id in ids for way in ways.of(id, "acme")} == {"acme"}
-    assert {way.name for id in ids for way in ways.of(id, "other")} == {"ses", "mailgun"}
-    assert [way.name for way in ways.of(ids[0], "other", stays="acme")] == ["acme"], "it may have it already"
-    assert len(ways.of(ids[0], "", stays="gone")) == 2, "it is there no longer"
+    assert {route.name for id in ids for route in routes.of(id, "acme")} == {"acme"}
+    assert {route.name for id in ids for route in routes.of(id, "other")} == {"ses", "mailgun"}
+    assert [route.name for route in routes.of(ids[0], "other", stays="acme")] == ["acme"], (
+        "it may have it already"
+    )
+    assert len(routes.of(ids[0], "", stays="gone")) == 2, "it is there no longer"
 
 
 async def test_while_one_server_is_away_mails_go_by_the_other(office: Office) -> None:
@@ -219,7 +221,7 @@ async def test_each_provider_gets_what_its_events_name_a_mail_by(office: Office)
 @pytest.mark.parametrize(
     ("routes", "more", "fault"),
     [
-        ({"a": {"url": "smtp://h", "tenants": ["t"]}}, {}, "mails of all others have no way out"),
+        ({"a": {"url": "smtp://h", "tenants": ["t"]}}, {}, "mails of all others have no route"),
         ({"a": {"url": "smtp://h"}}, {"url": "smtp://h"}, "make it one of them"),
     ],
 )
@@ -239,10 +241,10 @@ def test_a_route_is_whole_and_known(route: dict[str, Any]) -> None:
 
 def test_a_password_goes_to_no_other_machine_in_the_clear() -> None:
     with pytest.raises(SettingsInvalid, match="POSTROOM_EMAIL__ROUTES__A__URL: over smtp://"):
-        ways_of(a={"url": "smtp://user:secret@mail.example"}, b={})
+        routes_of(a={"url": "smtp://user:secret@mail.example"}, b={})
 
 
 def test_one_url_is_one_way_without_a_name() -> None:
     settings = EmailSettings.model_validate({"url": "smtp://127.0.0.1:25"})
-    ways = Ways(settings, hostname="h", clock=SystemClock(), circuits=None)
-    assert [way.name for way in ways.of(UUID(int=1), "acme")] == [""]
+    routes = Routes(settings, hostname="h", clock=SystemClock(), circuits=None)
+    assert [route.name for route in routes.of(UUID(int=1), "acme")] == [""]
