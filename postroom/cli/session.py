@@ -13,6 +13,7 @@ from typing import TypeVar
 from postroom.admin.audit import Actor
 from postroom.admin.tokens import Scope
 from postroom.base.db import Connection, connect
+from postroom.base.secret_rules import DATABASE_URL
 from postroom.base.settings import Settings, load_settings
 from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.postgres.resolve import ResolvedDatabase, resolve
@@ -54,6 +55,11 @@ def open_database(settings: Settings) -> ResolvedDatabase:
     """The database that was named, the local one that runs, or one started for this command."""
     url = settings.database_url.get_secret_value() if settings.database_url else None
     return resolve(database_url=url, state_dir=settings.state_dir)
+
+
+def told_to_children(database: ResolvedDatabase) -> dict[str, str]:
+    """The environment of processes of ours: a local server is opened once, by whoever starts them."""
+    return {} if database.origin == "given" else {DATABASE_URL: database.dsn}
 
 
 def in_session(work: Callable[[Session], Awaitable[T]], *, serves: bool = True) -> T:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
 import uvloop
@@ -15,6 +16,7 @@ from postroom.base.db import DATABASE_AWAY
 from postroom.base.errors import Unavailable
 from postroom.base.log import configure_logging, get_logger
 from postroom.base.migrate import ensure_schema
+from postroom.base.notify import notify, watchdog
 from postroom.base.settings import Settings, load_settings
 from postroom.base.tracing import tracing
 from postroom.jobs.catalog import DELIVERS, catalog
@@ -35,9 +37,12 @@ ONCE_WAIT_S: Final = 30.0
 async def run(
     settings: Settings, dsn: str, *, job: str | None, once: bool, channels: Collection[Channel]
 ) -> int:
-    """Run until stopped by SIGTERM or SIGINT, or once. Returns: the exit code."""
-    await _wait_for_schema(settings, dsn, ONCE_WAIT_S if once else None)
-    async with open_worker(settings, dsn, role="jobs-runner", wait_s=ONCE_WAIT_S if once else None) as parts:
+    """Run until stopped by SIGTERM, SIGINT or SIGHUP, or once. Returns: the exit code."""
+    wait_s = ONCE_WAIT_S if once else None
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(watchdog())
+        await _wait_for_schema(settings, dsn, wait_s)
+        parts = await stack.enter_async_context(open_worker(settings, dsn, role="jobs-runner", wait_s=wait_s))
         jobs = catalog(parts, channels)
         chosen = [jobs[job]] if job is not None else list(jobs.values())
         requested = job is not None
@@ -54,8 +59,10 @@ async def _wait_for_schema(settings: Settings, dsn: str, wait_s: float | None) -
                 if wait_s is not None:
                     raise
                 log.warning("runner.waits_for_migration", mend="postroom migrate")
+                notify(STATUS="waits for postroom migrate")
             except DATABASE_AWAY as error:
                 log.warning("runner.waits_for_database", error=repr(error))
+                notify(STATUS="waits for the database")
             await asyncio.sleep(DATABASE_RETRY_S)
 
 
@@ -76,8 +83,13 @@ async def _once(parts: WorkerServices, jobs: Sequence[Job], *, requested: bool) 
 
 async def _until_stopped(parts: WorkerServices, jobs: Sequence[Job]) -> int:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def end() -> None:
+        notify(STOPPING="1", STATUS="finishing what is in flight")
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, end)
     garbage.search_less()
     log.info("runner.started", jobs=[job.name for job in jobs], worker=parts.worker.id)
     await _runner(parts, jobs).run(stop)

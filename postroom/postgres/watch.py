@@ -50,12 +50,15 @@ class Watch:
             raise StopAsked
 
 
-def die_with_parent(parent_pid: int) -> Callable[[], None]:
-    """For the child before exec: a fast shutdown (SIGINT) as soon as this process is gone."""
+def die_with_parent(parent_pid: int, number: int = signal.SIGINT) -> Callable[[], None]:
+    """For the child before exec: this signal as soon as this process is gone, a fast shutdown for PostgreSQL.
+
+    Gone is also a thread that has started it: start it from the main one.
+    """
 
     def arrange() -> None:
         if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
         if os.getppid() != parent_pid:
             os._exit(1)
 

@@ -13,6 +13,7 @@ import structlog
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Pool
 from postroom.base.log import get_logger, remove_secrets
+from postroom.base.notify import notify
 from postroom.worker import store
 from postroom.worker.heartbeat import WORKER_TTL_S, Worker
 from postroom.worker.model import RUNNER, Job, JobContext
@@ -53,6 +54,7 @@ class Runner:
             asyncio.create_task(self._wakeup.listening(), name="wakeup"),
         ]
         loops = [asyncio.create_task(self._loop(job, stop), name=job.name) for job in self._jobs]
+        notify(READY="1", STATUS=f"{len(self._jobs)} jobs, worker {self._worker.id}")
         try:
             await stop.wait()
             self._wakeup.wake_all()
