@@ -17,6 +17,7 @@ from postroom.api.auth import Gate
 from postroom.api.context import Context
 from postroom.api.http.body_limit import BodyLimit
 from postroom.api.http.error_handlers import error_handlers
+from postroom.api.http.http_metrics import HttpMetrics
 from postroom.api.http.middleware import RequestScope
 from postroom.api.intake.email_events import EMAIL_EVENTS_ROUTE
 from postroom.api.intake.event_intake import EventIntake
@@ -40,13 +41,16 @@ ANONYMOUS_FORMS = ("/console/sign-in", "/console/theme")
 FORM_BYTES_MAX = 16_384
 
 
-def create_app(*, services: Services, more_routes: Sequence[BaseRoute] = ()) -> Starlette:
+def create_app(
+    *, services: Services, more_routes: Sequence[BaseRoute] = (), worker: int | None = None
+) -> Starlette:
     """The application over services that are open; whoever opened them closes them.
 
     `app.state.context.readiness.stop()` takes it out of rotation
     before it is shut down; what was handed in is stored before the lifespan ends.
+    `worker`: see `HttpMetrics`.
     """
-    context = _context(services)
+    context = _context(services, HttpMetrics(worker=worker))
     admin = create_admin()
     app = Starlette(
         routes=[
@@ -109,7 +113,7 @@ def _console(context: Context) -> list[BaseRoute]:
     )
 
 
-def _context(services: Services) -> Context:
+def _context(services: Services, http_metrics: HttpMetrics) -> Context:
     pool, clock = services.pool, services.clock
     return Context(
         settings=services.settings,
@@ -126,6 +130,7 @@ def _context(services: Services) -> Context:
         intake=EventIntake(pool=pool, keyring=services.keyring),
         keyring=services.keyring,
         started_s=clock.monotonic(),
+        http_metrics=http_metrics,
     )
 
 

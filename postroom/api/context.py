@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends
@@ -23,7 +23,7 @@ class Context(RequestContext):
     intake: EventIntake
     email_events: EmailEvents
     started_s: float
-    http_metrics: HttpMetrics = field(default_factory=HttpMetrics)
+    http_metrics: HttpMetrics
 
     def uptime_s(self) -> float:
         return self.clock.monotonic() - self.started_s

@@ -15,8 +15,13 @@ class PortTaken(Conflict):
     """Another program listens there."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Errors: `PortTaken`, and `OSError` for an address that is not ours."""
+def listen(host: str, port: int, *, inherited: int | None = None) -> socket.socket:
+    """A listening socket: that which our parent has opened, or a new one.
+
+    Errors: `PortTaken`, and `OSError` for an address that is not ours.
+    """
+    if inherited is not None:
+        return socket.socket(fileno=inherited)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -204,8 +204,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535)
     """Port on which `postroom serve` listens."""
     http_connections_max: int = Field(default=1_000, ge=10, le=100_000)
-    """Connections to `postroom serve`. One more closes the one that has kept us waiting longest, or gets 503.
-    """
+    """Connections to `postroom serve`, per process. One more closes the one that has kept us waiting longest,
+    or gets 503."""
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     """Addresses and CIDRs of your proxies, comma-separated; from nobody else are `X-Forwarded-For` and
     `X-Forwarded-Proto` believed. Unset, all who come through a proxy are one address."""

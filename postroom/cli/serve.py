@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from tempfile import TemporaryDirectory
 from typing import Annotated, Final
 
 import typer
 
+from postroom.base.listener import listen
 from postroom.base.log import configure_logging
 from postroom.base.settings import Settings, load_settings
 from postroom.cli.output import examples
-from postroom.cli.session import open_database
+from postroom.cli.processes import process_count
+from postroom.cli.session import open_database, told_to_children
 
 PROD_DRAIN_S: Final = 2.0
+STOP_WITHIN_S: Final = 20.0
+"""Of a worker, once it is drained: 10 s for requests in flight, and what it then closes."""
 
 
 def register(application: typer.Typer) -> None:
@@ -25,17 +31,28 @@ def register(application: typer.Typer) -> None:
                 help="After SIGTERM, how many seconds it is not ready before it stops; 2 in prod, else 0.",
             ),
         ] = None,
+        workers: Annotated[
+            str,
+            typer.Option(metavar="N|auto", help="So many processes at one port; auto: as many as cores."),
+        ] = "1",
         listener_fd: Annotated[int | None, typer.Option(hidden=True, min=3)] = None,
+        worker: Annotated[int | None, typer.Option(hidden=True, min=0)] = None,
     ) -> None:
-        """Serve the HTTP API. Jobs run in a process of their own: postroom work"""
+        """Serve the HTTP API. Jobs run in a process of their own: postroom work
+
+        With --workers, one that ends is started again, and SIGHUP replaces all of them, one after the other.
+        """
+        count = process_count(workers)
         settings = load_settings()
         if drain_s is None:
             drain_s = PROD_DRAIN_S if settings.prod else 0.0
         configure_logging(json_lines=settings.json_lines, level=settings.log_level.upper())
-        _serve(settings, drain_s, listener_fd)
+        if count > 1:
+            raise typer.Exit(_supervise(settings, drain_s, count, listener_fd))
+        _serve(settings, drain_s, listener_fd, worker)
 
 
-def _serve(settings: Settings, drain_s: float, listener_fd: int | None) -> None:
+def _serve(settings: Settings, drain_s: float, listener_fd: int | None, worker: int | None) -> None:
     # Imported late: the whole service is behind it, which no other command should pay for.
     import uvloop
 
@@ -43,4 +60,31 @@ def _serve(settings: Settings, drain_s: float, listener_fd: int | None) -> None:
     from postroom.cli.server import serve_http
 
     with tracing("postroom-api"), open_database(settings) as database:
-        uvloop.run(serve_http(settings, database.dsn, drain_s=drain_s, listener_fd=listener_fd))
+        uvloop.run(
+            serve_http(settings, database.dsn, drain_s=drain_s, listener_fd=listener_fd, worker=worker)
+        )
+
+
+def _supervise(settings: Settings, drain_s: float, count: int, listener_fd: int | None) -> int:
+    """They share our listening socket, so that callers wait for one of them where there would be none."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    from postroom.cli.supervisor import Supervisor, same_command
+
+    with (
+        open_database(settings) as database,
+        listen(settings.host, settings.port, inherited=listener_fd) as listener,
+        TemporaryDirectory(prefix="postroom-metrics-") as folder,
+    ):
+        shared = ("--workers", "1", "--listener-fd", str(listener.fileno()))
+        supervisor = Supervisor(
+            "workers",
+            count,
+            command=lambda number: same_command(*shared, "--worker", str(number)),
+            environment={**told_to_children(database), "PROMETHEUS_MULTIPROC_DIR": folder},
+            descriptors=[listener.fileno()],
+            stop_within_s=drain_s + STOP_WITHIN_S,
+            # What was in progress there is no more.
+            on_end=lambda number: mark_process_dead(number, folder),  # type: ignore[no-untyped-call]
+        )
+        return asyncio.run(supervisor.run())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
+import signal
 import socket
+import time
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -17,6 +20,7 @@ from postroom.base.listener import BACKLOG, listen
 from postroom.base.log import get_logger
 from postroom.base.migrate import ensure_schema
 from postroom.base.networks import as_seen
+from postroom.base.notify import notify, watchdog
 from postroom.base.settings import Settings
 from postroom.health.readiness import CheckStatus, Readiness
 from postroom.main import create_app
@@ -26,6 +30,7 @@ from postroom.wiring import open_services
 log = get_logger(__name__)
 
 STOP_WITHIN_S: Final = 10
+CLOSE: Final = (b"connection", b"close")
 OTHER_FILES_MAX: Final = 512
 """Connections to PostgreSQL and receivers, logs, templates."""
 
@@ -33,6 +38,8 @@ OTHER_FILES_MAX: Final = 512
 class DrainingServer(uvicorn.Server):
     """At the first SIGTERM or SIGINT readiness turns 503; after `drain_s` it stops. At the second: at once.
 
+    At SIGHUP another one takes over: it accepts no more, closes each connection after its next answer, and
+    stops when none is left. Readiness stays as it is.
     Promise: requests in flight get `STOP_WITHIN_S`. It ends by returning, so the exit code is 0.
     """
 
@@ -41,6 +48,18 @@ class DrainingServer(uvicorn.Server):
         self._readiness = readiness
         self._drain_s = drain_s
         self._asked = False
+        self._gone_at_s = math.inf
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hand_over)
+        notify(READY="1", STATUS="accepts connections")
+
+    async def on_tick(self, counter: int) -> bool:
+        leaving = self._gone_at_s < math.inf
+        if leaving and (not self.server_state.connections or time.monotonic() >= self._gone_at_s):
+            self._exit()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
         if self._asked:
@@ -49,30 +68,43 @@ class DrainingServer(uvicorn.Server):
             return
         self._asked = True
         self._readiness.stop()
+        notify(STOPPING="1", STATUS="answers what it has")
         log.info("http.stopping", signal=sig, drain_s=self._drain_s)
         if self._drain_s:
             asyncio.get_running_loop().call_later(self._drain_s, self._exit)
         else:
             self._exit()
 
+    def _hand_over(self) -> None:
+        if self._asked or self._gone_at_s < math.inf:
+            return
+        self._gone_at_s = time.monotonic() + STOP_WITHIN_S
+        notify(STOPPING="1", STATUS="answers what it has")
+        log.info("http.handing_over", connections=len(self.server_state.connections))
+        for server in self.servers:
+            server.close()
+        # The first are for the next second, the others for all that follow.
+        for headers in (self.server_state.default_headers, self.config.encoded_headers):
+            headers.append(CLOSE)
+
     def _exit(self) -> None:
         self.should_exit = True
 
 
-async def serve_http(settings: Settings, dsn: str, *, drain_s: float, listener_fd: int | None = None) -> None:
+async def serve_http(
+    settings: Settings, dsn: str, *, drain_s: float, listener_fd: int | None = None, worker: int | None = None
+) -> None:
     """Serve until a signal. In dev the schema is migrated first; in prod that is a step of its own.
 
     `listener_fd`: a listening socket that our parent has opened; else one is opened here.
+    `worker`: our number, where we are one of several.
     Errors: `PortTaken`, and what opening the services raises.
     """
-    listener = (
-        listen(settings.host, settings.port) if listener_fd is None else socket.socket(fileno=listener_fd)
-    )
-    with listener:
+    with listen(settings.host, settings.port, inherited=listener_fd) as listener:
         if not settings.prod:
             await ensure_schema(dsn, prod=False)
         async with open_services(settings, dsn) as services:
-            application = create_app(services=services)
+            application = create_app(services=services, worker=worker)
             readiness: Readiness = application.state.context.readiness
             if settings.prod:
                 await _look_at_schema(readiness)
@@ -81,7 +113,8 @@ async def serve_http(settings: Settings, dsn: str, *, drain_s: float, listener_f
             garbage.search_less()
             host, port = listener.getsockname()[:2]
             log.info("http.listening", host=host, port=port)
-            await DrainingServer(config, readiness=readiness, drain_s=drain_s).serve([listener])
+            async with watchdog():
+                await DrainingServer(config, readiness=readiness, drain_s=drain_s).serve([listener])
             log.info("http.stopped")
 
 

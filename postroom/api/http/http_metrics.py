@@ -1,4 +1,4 @@
-"""What HTTP itself does, counted by this process."""
+"""What HTTP itself does, counted by this process, or by all workers together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    values,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from postroom.overrides.uvicorn_limits import REFUSALS, Refusal
 
@@ -27,18 +29,27 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 
 class HttpMetrics:
-    """One application's own registry; nothing is global, so that two can live in one process."""
+    """One application's own registry; nothing is global, so that two can live in one process.
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+    `worker`: one of several, each with a number of its own. They count in files (prometheus-client's
+    PROMETHEUS_MULTIPROC_DIR) that outlive them, and each shows the sums. That is global: one in a process.
+    """
+
+    def __init__(self, *, worker: int | None = None) -> None:
+        self.registry = instruments = CollectorRegistry()
+        if worker is None:
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+            GCCollector(registry=self.registry)
+        else:
+            values.ValueClass = values.MultiProcessValue(lambda: worker)  # type: ignore[no-untyped-call]
+            self.registry = CollectorRegistry()
+            MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
         self._requests = Counter(
             "postroom_http_requests",
             "Requests answered.",
             ["method", "route", "status"],
-            registry=self.registry,
+            registry=instruments,
         )
         for route, statuses in COUNTED_FROM_0.items():
             for status in statuses:
@@ -48,20 +59,23 @@ class HttpMetrics:
             "Time until the answer was sent.",
             ["route"],
             buckets=BUCKETS_S,
-            registry=self.registry,
+            registry=instruments,
         )
         self._refused = Counter(
             "postroom_http_connections_refused",
             "Connections cut before their request or in the middle of its answer, by why.",
             ["why"],
-            registry=self.registry,
+            registry=instruments,
         )
         for why in REFUSALS:
             self._refused.labels(why)
         # Found by their labels once, not at every request. As bounded as the labels, which hold enumerations.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._in_progress = Gauge(
-            "postroom_http_requests_in_progress", "Requests being answered.", registry=self.registry
+            "postroom_http_requests_in_progress",
+            "Requests being answered.",
+            registry=instruments,
+            multiprocess_mode="livesum",
         )
 
     def started(self) -> None:
