@@ -12,6 +12,9 @@ import pytest
 
 from postroom.base.secret_rules import RULES
 from postroom.base.settings import load_settings
+from postroom.cli.serve import STOP_WITHIN_S as SERVE_STOP_S
+from postroom.cli.work import STOP_WITHIN_S as WORK_STOP_S
+from postroom.worker.heartbeat import BLOCKED_MAX_S
 from tests.deploy.files import DEPLOY, assert_command_exists
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -64,6 +67,16 @@ def test_no_unit_takes_all_of_the_machine(unit: Path) -> None:
 def test_what_a_unit_starts_exists(unit: Path) -> None:
     [command] = lines_of(unit, "ExecStart")
     assert_command_exists(command.split())
+
+
+@pytest.mark.parametrize(("part", "stop_within_s"), [("api", 10 + SERVE_STOP_S), ("runner", WORK_STOP_S)])
+def test_a_unit_says_when_it_is_ready_and_that_it_lives(part: str, stop_within_s: float) -> None:
+    unit = DEPLOY / "systemd" / f"postroom-{part}.service"
+    assert lines_of(unit, "Type") == ["notify"]
+    assert lines_of(unit, "ExecReload") == ["/bin/kill -HUP $MAINPID"]
+    # What is blocked for a minute lives; a sign of life is sent four times in that time.
+    assert float(lines_of(unit, "WatchdogSec")[0]) * 3 / 4 > BLOCKED_MAX_S
+    assert float(lines_of(unit, "TimeoutStopSec")[0]) > stop_within_s, "a supervisor kills who is late itself"
 
 
 def test_each_unit_is_somebody_of_its_own() -> None:
