@@ -26,6 +26,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=0.0, help="how long faults are inflicted")
     parser.add_argument("--seconds", type=float, default=0.0, help="the same; 60 when neither is given")
     parser.add_argument("--per-s", type=float, default=8.0, help="publications a second at each entrance")
+    parser.add_argument(
+        "--cluster", choices=("patroni",), help="a cluster that Patroni runs, with faults of its own"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data")
     return parser.parse_args(arguments)
 
@@ -41,10 +44,11 @@ def main(arguments: Sequence[str]) -> int:
         mount(folder / "exports")
     else:
         (folder / "exports").mkdir()
-        say(f"disk_full is left out: {missing}")
+        say(f"what fills a disk is left out: {missing}")
     chosen = Options(
         seed=seed, length_s=length_s, per_s=options.per_s, folder=folder,
         exports_dir=folder / "exports", disk_can_be_full=missing is None,
+        cluster=options.cluster is not None,
     )  # fmt: skip
     failed = True
     try:

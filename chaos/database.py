@@ -71,6 +71,11 @@ class Database:
         user = f"{parts.username}:{parts.password}"
         return urlunsplit(parts._replace(netloc=f"{user}@{hosts}", query="target_session_attrs=read-write"))
 
+    @property
+    def dsns(self) -> tuple[str, ...]:
+        """What processes are given in turn."""
+        return (self.dsn,)
+
     async def start(self) -> None:
         self._primary = self._server(self._folder / "server-0")
         await asyncio.to_thread(self._primary.start)

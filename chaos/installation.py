@@ -14,6 +14,7 @@ from typing import Final
 
 import aiohttp
 
+from chaos.cluster import Cluster
 from chaos.database import Database
 from chaos.entrances import ORDER_TABLE, TENANT
 from chaos.outside import GOOD
@@ -41,7 +42,7 @@ class Installation:
 
     folder: Path
     exports_dir: Path
-    database: Database
+    database: Database | Cluster
     apis: tuple[ManagedProcess, ...]
     urls: tuple[str, ...]
     runners: tuple[ManagedProcess, ...]
@@ -67,13 +68,14 @@ class Installation:
 
 
 @asynccontextmanager
-async def open_installation(folder: Path, exports_dir: Path) -> AsyncIterator[Installation]:
+async def open_installation(
+    folder: Path, exports_dir: Path, database: Database | Cluster
+) -> AsyncIterator[Installation]:
     """Start everything; end everything in reverse order, whatever happened.
 
     Errors: `TimeoutError` when it is not ready in time.
     """
     async with AsyncExitStack() as stack:
-        database = Database(folder)
         stack.push_async_callback(database.stop)
         await database.start()
         await migrate(database.direct_dsn, roles=True)
@@ -89,20 +91,20 @@ async def open_installation(folder: Path, exports_dir: Path) -> AsyncIterator[In
         environment = _environment(
             folder,
             exports_dir,
-            database=database,
             mail_ports=mail_ports,
             stripe_url=stripe.url,
             secret=secret,
         )
-        as_api, as_runner = (
-            {**environment, "POSTROOM_DATABASE_URL": signed_in_as(database.dsn, logins[part])}
-            for part in ("api", "runner")
-        )
+
+        def signed_in(part: str, number: int) -> dict[str, str]:
+            dsn = database.dsns[number % len(database.dsns)]
+            return {**environment, "POSTROOM_DATABASE_URL": signed_in_as(dsn, logins[part])}
+
         installation = Installation(
             folder=folder, exports_dir=exports_dir, database=database, stripe=stripe,
-            apis=tuple(_api(folder, as_api, n, port) for n, port in enumerate(api_ports)),
+            apis=tuple(_api(folder, signed_in("api", n), n, port) for n, port in enumerate(api_ports)),
             urls=tuple(f"http://127.0.0.1:{port}" for port in api_ports),
-            runners=tuple(_runner(folder, as_runner, n) for n in range(len(CLOCK_OFFSETS_S))),
+            runners=tuple(_runner(folder, signed_in("runner", n), n) for n in range(len(CLOCK_OFFSETS_S))),
             receivers=tuple(
                 _outside(folder, f"receiver-{n}", "receiver", port, "--secret", signing[n])
                 for n, port in enumerate(receiver_ports)
@@ -148,7 +150,9 @@ async def _stop_all(installation: Installation) -> None:
     await asyncio.gather(*(process.stop() for process in installation.processes))
 
 
-async def _prepare(database: Database, receiver_ports: list[int]) -> tuple[str, list[str], tuple[str, ...]]:
+async def _prepare(
+    database: Database | Cluster, receiver_ports: list[int]
+) -> tuple[str, list[str], tuple[str, ...]]:
     """A token to publish with, and the receivers as endpoints of one tenant."""
     pool = await open_pool(database.direct_dsn, connections_max=2)
     try:
@@ -169,7 +173,6 @@ def _environment(
     folder: Path,
     exports_dir: Path,
     *,
-    database: Database,
     mail_ports: Sequence[int],
     stripe_url: str,
     secret: str,
@@ -179,7 +182,6 @@ def _environment(
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "HOME": str(folder),
-        "POSTROOM_DATABASE_URL": database.dsn,
         "POSTROOM_STATE_DIR": str(folder / "state"),
         "POSTROOM_LOG_JSON": "true",
         **{

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -36,13 +36,43 @@ class Kind(StrEnum):
     CLOCKS_APART = "clocks_apart"
 
 
+class ClusterKind(StrEnum):
+    """What can be done to a cluster that Patroni runs."""
+
+    LEADER_KILLED = "leader_killed"
+    LEADER_LOST = "leader_lost"
+    LEADER_FROZEN = "leader_frozen"
+    LEADER_ISOLATED = "leader_isolated"
+    LEADER_CUT_FROM_ETCD = "leader_cut_from_etcd"
+    LEADER_DISK_FULL = "leader_disk_full"
+    REPLICA_KILLED = "replica_killed"
+    ETCD_MAJORITY_LOST = "etcd_majority_lost"
+    SWITCHED_OVER = "switched_over"
+    PROXY_RESTARTED = "proxy_restarted"
+
+
+AnyKind = Kind | ClusterKind
+OF_THE_DATABASE: Final = frozenset((
+    Kind.POSTMASTER_KILLED, Kind.BACKENDS_KILLED, Kind.BACKEND_FROZEN, Kind.DATABASE_STOPPED_AT_ONCE,
+    Kind.FAIL_OVER, Kind.STANDBY_KILLED, Kind.CONNECTIONS_CUT, Kind.CONNECTIONS_HALF_OPEN, Kind.NETWORK_SLOW,
+))  # fmt: skip
+"""What is done to a database and the way there; a cluster has its own list."""
+
+# A leader that is silent for so long has been replaced.
+LONGER_THAN_TTL_S: Final = (24.0, 32.0)
 # Seconds, at least and at most. A frozen runner must outlast its heartbeat, or it is no zombie.
-DURATION_S: Final = {
+DURATION_S: Final[Mapping[StrEnum, tuple[float, float]]] = {
     Kind.RUNNER_FROZEN: (11.0, 14.0),
     Kind.RECEIVERS_MISBEHAVE: (4.0, 8.0),
     Kind.MAILBOX_MISBEHAVES: (4.0, 8.0),
     Kind.CONNECTIONS_CUT: (0.0, 0.0),
     Kind.BACKENDS_KILLED: (0.0, 0.0),
+    ClusterKind.LEADER_FROZEN: LONGER_THAN_TTL_S,
+    ClusterKind.LEADER_ISOLATED: LONGER_THAN_TTL_S,
+    ClusterKind.LEADER_CUT_FROM_ETCD: LONGER_THAN_TTL_S,
+    ClusterKind.ETCD_MAJORITY_LOST: LONGER_THAN_TTL_S,
+    ClusterKind.LEADER_DISK_FULL: (8.0, 15.0),
+    ClusterKind.REPLICA_KILLED: (5.0, 12.0),
 }
 DURATION_DEFAULT_S: Final = (1.0, 4.0)
 GAP_S: Final = (0.5, 3.0)
@@ -56,21 +86,25 @@ STANDING: Final = (Kind.CLOCKS_APART,)
 class Planned:
     """One fault. `target` picks among equals; `draw` is in [0, 1) for what else the fault must choose."""
 
-    kind: Kind
+    kind: AnyKind
     at_s: float
     duration_s: float
     target: int
     draw: float
 
 
-def make_plan(seed: int, *, length_s: float, possible: Sequence[Kind]) -> tuple[Planned, ...]:
+Act = Callable[[Planned], Awaitable[bool]]
+"""Inflicts one fault. Returns when it is over, and whether it could be inflicted at all."""
+
+
+def make_plan(seed: int, *, length_s: float, possible: Sequence[AnyKind]) -> tuple[Planned, ...]:
     """Faults from the start to `length_s`, overlapping where they may.
 
     Each kind that is possible comes once before any comes again.
     """
     dice = random.Random(seed)
     planned: list[Planned] = []
-    at_s, deck = CALM_AT_START_S, list[Kind]()
+    at_s, deck = CALM_AT_START_S, list[AnyKind]()
     while True:
         if not deck:
             deck = [kind for kind in possible if kind not in STANDING]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import msgspec
 
-from chaos.verdict import Comparison
+from chaos.verdict import Comparison, percentile_50
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,16 @@ class RecoveryTime:
     max: float
 
 
+def recovery_time(seconds: Sequence[float]) -> RecoveryTime:
+    return RecoveryTime(percentile_50(seconds), max(seconds, default=0.0))
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The keys of the last line are a contract."""
+    """The keys of the last line are a contract.
+
+    `writes_stopped_s`: for each fault of a cluster, and for `all`, how long no write was acknowledged.
+    """
 
     published: int
     delivered: int
@@ -32,6 +39,7 @@ class Report:
     ledger_drift: int
     faults: Mapping[str, int]
     recovery_s: RecoveryTime
+    writes_stopped_s: Mapping[str, RecoveryTime]
     seed: int
 
     def line(self) -> str:

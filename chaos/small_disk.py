@@ -38,11 +38,11 @@ def enter_namespace(module: str, arguments: Sequence[str]) -> str | None:
     raise AssertionError("exec does not return")
 
 
-def mount(folder: Path) -> None:
+def mount(folder: Path, *, size: str = SIZE) -> None:
     """Errors: `CalledProcessError`."""
     folder.mkdir(parents=True)
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "chaos", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "chaos", str(folder)],
         check=True,
         capture_output=True,
         timeout=TRY_WITHIN_S,

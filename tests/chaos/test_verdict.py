@@ -11,7 +11,7 @@ from chaos.verdict import Arrival, Comparison, compare
 
 KEYS = [
     "published", "delivered", "lost", "duplicates", "phantoms", "dead_unexplained", "unknown_surfaced",
-    "ledger_drift", "faults", "recovery_s", "seed",
+    "ledger_drift", "faults", "recovery_s", "writes_stopped_s", "seed",
 ]  # fmt: skip
 
 
@@ -28,7 +28,9 @@ ARRIVED = Arrival("a", "email", "id-a")
 
 def report(**changes: int) -> Report:
     values = dict.fromkeys(KEYS[1:8], 0) | changes
-    return Report(**{"published": 1} | values, faults={}, recovery_s=RecoveryTime(0.0, 0.0), seed=1)
+    never = RecoveryTime(0.0, 0.0)
+    counted = {"published": 1} | values
+    return Report(**counted, faults={}, recovery_s=never, writes_stopped_s={}, seed=1)
 
 
 def test_what_arrived_once_is_in_order() -> None:
