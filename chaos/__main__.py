@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from chaos.cluster import MissingPrograms, find_programs
 from chaos.run import Options, run, say
 from chaos.small_disk import enter_namespace, mount, unmount
 
@@ -35,6 +36,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
+    if options.cluster:
+        try:
+            find_programs()
+        except MissingPrograms as error:
+            print(f"python -m chaos --cluster {options.cluster}: {error}", file=sys.stderr)
+            return 2
     missing = enter_namespace("chaos", arguments)
     seed = secrets.randbelow(1_000_000_000) if options.seed is None else options.seed
     length_s = options.minutes * 60 + options.seconds or 60.0

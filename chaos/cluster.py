@@ -22,7 +22,7 @@ import asyncpg
 import yaml
 
 from chaos.link import Link
-from chaos.machine import find_programs, processes_of
+from chaos.machine import processes_of
 from chaos.process import ManagedProcess
 from chaos.small_disk import mount, unmount
 from postroom.base import json
@@ -98,14 +98,12 @@ class Node(Machine):
 
 
 class Cluster:
-    """What `chaos.database` is, run by Patroni. `start` needs `find_missing() == []`."""
-
-    links = ()
-    can_fail_over = False  # not by ourselves
+    """What `chaos.database` is, run by Patroni."""
 
     def __init__(self, folder: Path, *, small_disks: bool) -> None:
+        """Errors: `MissingPrograms`."""
         self._folder = folder
-        self._programs = _programs()
+        self._programs = find_programs()
         self._small_disks = small_disks
         self._password = secrets.token_urlsafe(16)
         self._proxy_port, *self._ports = free_ports(1 + 2 * NODES + 2 * ETCDS)
@@ -304,19 +302,21 @@ async def _get(client: aiohttp.ClientSession, url: str) -> Any:
         return None
 
 
-def _programs() -> dict[str, str]:
-    """Errors: `MissingPrograms`."""
-    found = find_programs(*PACKAGES)
-    for binaries in find_binaries():
+def find_programs(path: str | None = None) -> dict[str, str]:
+    """Where the programs of a cluster are. `path`: where to look, if not where this process would.
+
+    Errors: `MissingPrograms`.
+    """
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin")) if path is None else path
+    found = {name: where for name in PACKAGES if (where := shutil.which(name, path=path))}
+    for binaries in find_binaries("machine"):
         rewind = binaries.bin_dir / "pg_rewind"
         if rewind.is_file():
             found.setdefault("pg_rewind", str(rewind))
     missing = sorted({package for program, package in PACKAGES.items() if program not in found})
     if missing:
-        raise MissingPrograms(
-            f"CLUSTER=patroni needs {', '.join(missing)}. On Debian: apt-get install --no-install-recommends "
-            f"{' '.join(missing)}"
-        )
+        names = " ".join(missing)
+        raise MissingPrograms(f"missing: {names}. On Debian: apt-get install --no-install-recommends {names}")
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -81,12 +80,6 @@ def _in_namespace(inode: int) -> list[int]:
             except OSError:
                 continue  # it has ended just now
     return found
-
-
-def find_programs(*names: str) -> dict[str, str]:
-    """Where these programs are. What is missing has no place in the result."""
-    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
-    return {name: found for name in names if (found := shutil.which(name, path=path))}
 
 
 if __name__ == "__main__":

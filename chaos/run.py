@@ -174,7 +174,7 @@ def possible_kinds(installation: Installation, options: Options) -> list[Kind]:
     missing: set[Kind] = set()
     if options.cluster:
         missing |= OF_THE_DATABASE
-    elif not installation.database.can_fail_over:
+    elif isinstance(installation.database, Database) and not installation.database.can_fail_over:
         missing |= {Kind.FAIL_OVER, Kind.STANDBY_KILLED}
     if not options.disk_can_be_full:
         missing.add(Kind.DISK_FULL)

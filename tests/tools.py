@@ -34,6 +34,8 @@ LANGUAGES: Final = {
 """What samples of the documents are written in. CI skips them as well where they are not there."""
 BUILDERS: Final = {"buildah": "buildah", "debootstrap": "debootstrap"}
 """What builds the image (`make image`). CI skips that, too, where they are not there."""
+CLUSTER: Final = {"haproxy": "haproxy", "patroni": "patroni"}
+"""What runs a cluster (`make chaos CLUSTER=patroni`). CI skips it as well where it is not there."""
 OTHER_NAMES: Final = {"chromium": "chromium-browser"}
 _TOLD: Final = re.compile(r"needs (\S+) \(Debian: apt-get install ([\w.+ -]+)\)")
 
@@ -54,7 +56,7 @@ def require(program: str) -> str:
 
 
 def _missing(program: str) -> NoReturn:
-    told = f"needs {program} (Debian: apt-get install {(PACKAGES | LANGUAGES | BUILDERS)[program]})"
+    told = f"needs {program} (Debian: apt-get install {(PACKAGES | LANGUAGES | BUILDERS | CLUSTER)[program]})"
     if program in PACKAGES and os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(told, pytrace=False)
     pytest.skip(told)
