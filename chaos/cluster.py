@@ -83,18 +83,21 @@ class Machine:
 
 @dataclass(slots=True, kw_only=True)
 class Node(Machine):
-    """A Patroni and its PostgreSQL. `etcd` are its ways out; by `postgres` and `rest` the others reach it."""
+    """A Patroni and its PostgreSQL. `etcd`: its ways there. Of what leads here, PostgreSQL is first.
+
+    `clients`: by which HAProxy and applications come. `peers`: by which the other node does.
+    """
 
     name: str
     home: Path
     rest_port: int
     etcd: tuple[Link, ...]
-    postgres: Link
-    rest: Link
+    clients: tuple[Link, Link]
+    peers: tuple[Link, Link]
 
     @property
     def links(self) -> tuple[Link, ...]:
-        return (*self.etcd, self.postgres, self.rest)
+        return (*self.etcd, *self.clients, *self.peers)
 
 
 class Cluster:
@@ -118,7 +121,7 @@ class Cluster:
     @property
     def dsns(self) -> tuple[str, ...]:
         """Both ways to the leader: by HAProxy, and by asking each server."""
-        hosts = ",".join(f"{HOST}:{node.postgres.port}" for node in self.nodes)
+        hosts = ",".join(f"{HOST}:{node.clients[0].port}" for node in self.nodes)
         return self.direct_dsn, self._dsn(hosts) + "?target_session_attrs=read-write"
 
     async def start(self) -> None:
@@ -238,14 +241,16 @@ class Cluster:
     async def _node(self, number: int) -> Node:
         port, rest_port = self._ports[2 * number : 2 * number + 2]
         machine = self._machine(f"pg{number + 1}", self._programs["patroni"], "patroni.yml")
-        targets = [self._etcd_ports(n)[0] for n in range(ETCDS)] + [port, rest_port]
-        links = [Link() for _ in targets]
-        for link, target in zip(links, targets, strict=True):
-            link.target_port = target
-            await link.open()
+        here = (port, rest_port)
+        links = []
+        for target in (*(self._etcd_ports(n)[0] for n in range(ETCDS)), *here, *here):
+            links.append(Link())
+            links[-1].target_port = target
+            await links[-1].open()
+        *etcd, client, client_rest, peer, peer_rest = links
         return Node(
             process=machine.process, name=machine.process.name, home=self._folder / machine.process.name,
-            rest_port=rest_port, etcd=tuple(links[:ETCDS]), postgres=links[ETCDS], rest=links[ETCDS + 1],
+            rest_port=rest_port, etcd=tuple(etcd), clients=(client, client_rest), peers=(peer, peer_rest),
         )  # fmt: skip
 
     def _patroni(self, number: int, node: Node) -> dict[str, Any]:
@@ -255,7 +260,7 @@ class Cluster:
         told["etcd"] = {"hosts": [f"{HOST}:{link.port}" for link in node.etcd], "use_proxies": True}
         told["restapi"] |= {
             "listen": f"{HOST}:{node.rest_port}",
-            "connect_address": f"{HOST}:{node.rest.port}",
+            "connect_address": f"{HOST}:{node.peers[1].port}",
         }
         told["bootstrap"]["dcs"]["synchronous_mode_strict"] = False
         told["bootstrap"]["dcs"]["postgresql"]["parameters"] |= SMALL
@@ -266,7 +271,7 @@ class Cluster:
         ]
         told["postgresql"] |= {
             "listen": f"{HOST}:{self._ports[2 * number]}",
-            "connect_address": f"{HOST}:{node.postgres.port}",
+            "connect_address": f"{HOST}:{node.peers[0].port}",
             "data_dir": str(node.home / "disk" / "data"),
             "bin_dir": str(Path(self._programs["pg_rewind"]).parent),
             "pgpass": str(node.home / "pgpass"),
@@ -285,7 +290,7 @@ class Cluster:
         )
         for n, node in enumerate(self.nodes):
             shipped = f"10.0.0.{11 + n}:5432 check port 8008"
-            text = text.replace(shipped, f"{HOST}:{node.postgres.port} check port {node.rest.port}")
+            text = text.replace(shipped, f"{HOST}:{node.clients[0].port} check port {node.clients[1].port}")
         return "".join(line for line in text.splitlines(keepends=True) if "10.0.0." not in line)
 
 

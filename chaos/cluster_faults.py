@@ -21,6 +21,7 @@ from postroom.base.db import DATABASE_FAILURES, Pool, open_pool
 WRITES_WITHIN_S: Final = 120.0
 WRITE_S: Final = 3.0
 BEAT_S: Final = 0.1
+AGAIN_S: Final = 0.5
 HALF: Final = 0.5
 BEATS: Final = "create table if not exists public.chaos_beat (n bigint primary key)"
 BEAT: Final = "insert into public.chaos_beat (n) values ($1)"
@@ -134,17 +135,22 @@ class ClusterFaults:
             leader.signal(signal.SIGCONT)
         return True
 
-    async def _isolate_leader(self, fault: Planned, leader: Node, _: Node) -> bool:
-        return await self._cut(leader.links, fault)
+    async def _isolate_leader(self, fault: Planned, leader: Node, standby: Node) -> bool:
+        return await self._cut((*leader.links, *standby.peers), fault)
 
     async def _cut_leader_from_etcd(self, fault: Planned, leader: Node, _: Node) -> bool:
         return await self._cut(leader.etcd, fault)
 
     async def _fill_disk(self, fault: Planned, leader: Node, _: Node) -> bool:
+        """To the last byte, and what becomes free too; so PostgreSQL finds no room for its log."""
         ballast = leader.home / "disk" / BALLAST
+        ends_at = time.monotonic() + fault.duration_s
         try:
-            await asyncio.to_thread(fill, ballast)
-            await asyncio.sleep(fault.duration_s)
+            while time.monotonic() < ends_at:
+                await asyncio.to_thread(fill, ballast)
+                with suppress(*DATABASE_FAILURES):
+                    await self._cluster.execute("select pg_switch_wal()")
+                await asyncio.sleep(AGAIN_S)
         finally:
             ballast.unlink(missing_ok=True)
         return True

@@ -71,7 +71,7 @@ DURATION_S: Final[Mapping[StrEnum, tuple[float, float]]] = {
     ClusterKind.LEADER_ISOLATED: LONGER_THAN_TTL_S,
     ClusterKind.LEADER_CUT_FROM_ETCD: LONGER_THAN_TTL_S,
     ClusterKind.ETCD_MAJORITY_LOST: LONGER_THAN_TTL_S,
-    ClusterKind.LEADER_DISK_FULL: (8.0, 15.0),
+    ClusterKind.LEADER_DISK_FULL: (15.0, 30.0),
     ClusterKind.REPLICA_KILLED: (5.0, 12.0),
 }
 DURATION_DEFAULT_S: Final = (1.0, 4.0)
