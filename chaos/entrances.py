@@ -6,6 +6,7 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
@@ -13,7 +14,7 @@ import asyncpg
 
 from chaos.journal import Entry, Fate, Journal
 from postroom.base import json
-from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool
+from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, DATABASE_FAILURES, Pool
 from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.dev.stripe_events import encode, signed, snapshot_event
@@ -170,8 +171,13 @@ class SqlEntrance(Entrance):
             async with asyncio.timeout(REQUEST_S * 2), self._pool.acquire() as conn:
                 transaction = conn.transaction()
                 await transaction.start()
-                await self._work(conn, token, messages)
-                await (transaction.rollback() if roll_back else transaction.commit())
+                try:
+                    await self._work(conn, token, messages)
+                    await (transaction.rollback() if roll_back else transaction.commit())
+                except asyncpg.PostgresError:
+                    with suppress(*DATABASE_FAILURES):
+                        await transaction.rollback()
+                    raise
                 fate = Fate.ROLLED_BACK if roll_back else Fate.COMMITTED
         except (*DATABASE_AWAY, *DATABASE_BUSY, asyncpg.PostgresError):
             # Whether the commit was done is not known; a rollback that failed is one all the same.
