@@ -11,9 +11,11 @@ import pytest
 
 from tests.deploy.files import DEPLOY, ROOT, assert_command_exists, documents, is_pinned
 
-RESOURCES = [
-    document for path in sorted((DEPLOY / "kubernetes").glob("*.yaml")) for document in documents(path)
+FILES = [
+    *sorted((DEPLOY / "kubernetes").glob("*.yaml")),
+    DEPLOY / "kubernetes" / "autoscaling" / "hpa.yaml",
 ]
+RESOURCES = [document for path in FILES for document in documents(path)]
 METRICS = (ROOT / "docs" / "reference" / "metrics.md").read_text()
 NAMES = [f"{each['kind']}/{each['metadata']['name']}" for each in RESOURCES]
 VERSIONS = ("1.30", "1.37")  # the oldest that these manifests are for, and the newest known here
@@ -143,13 +145,3 @@ def test_what_selects_the_pods_selects_them(name: str) -> None:
     assert find(f"PodDisruptionBudget/postroom-{name}")["spec"]["selector"]["matchLabels"] == labels
     if name == "api":
         assert find("Service/postroom-api")["spec"]["selector"] == labels
-
-
-def test_the_autoscaler_looks_at_a_metric_that_is_exported() -> None:
-    spec = find("HorizontalPodAutoscaler/postroom-runner")["spec"]
-    [metric] = spec["metrics"]
-    assert f"| `{metric['external']['metric']['name']}` | gauge |" in METRICS, (
-        "a test holds that page to /metrics"
-    )
-    assert spec["scaleTargetRef"]["name"] == find("Deployment/postroom-runner")["metadata"]["name"]
-    assert "replicas" not in find("Deployment/postroom-runner")["spec"], "two would fight over the number"
