@@ -25,6 +25,7 @@ async def send_test(
     template: str,
     data: dict[str, Any],
     to: str,
+    locale: str | None = None,
     folders: TemplateFolders,
     keyring: Keyring,
     actor: Actor,
@@ -34,6 +35,8 @@ async def send_test(
     Returns: the message's id; a runner sends it. Errors: `InvalidPayload`. Transaction: the caller's.
     """
     body = {"to": to, "template": template, "data": data, "headers": {TEST_HEADER: "yes"}}
+    if locale:
+        body["locale"] = locale
     payload.parse(body, attachments_bytes_max=0)
     if not folders.has(template):
         raise InvalidPayload(folders.fault_of(template), field="template")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from postroom.base.setting_forms import of_form
@@ -36,6 +37,48 @@ class EmailSender(BaseModel):
     reply_to: str | None = None
 
     model_config = {"populate_by_name": True, "extra": "forbid"}
+
+
+Locale = Annotated[
+    str,
+    of_form(
+        r"(de|en|es|fr|it|ja|nl|pt)([-_][A-Za-z]{2})?",
+        "a language that mails are written in (de, en, es, fr, it, ja, nl, pt), with a country or without, "
+        "such as de-AT",
+    ),
+]
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (LookupError, OSError, ValueError):
+        raise ValueError("not a time zone such as Europe/Berlin") from None
+    return value
+
+
+class EmailSellerSettings(BaseModel):
+    """Who sends receipts and invoices, unless it is a connected account."""
+
+    name: str = Field(default="", max_length=200)
+    """Your company. Unset: the `account_name` of the invoice."""
+    address: str = Field(default="", max_length=500)
+    """Its address, in one line or several."""
+    tax_ids: Annotated[tuple[str, ...], NoDecode] = ()
+    """Its tax numbers, comma-separated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @field_validator("tax_ids", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return _parts(value)
+
+
+def _parts(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
 
 
 RouteName = Annotated[
@@ -101,6 +144,12 @@ class EmailSettings(BaseModel):
     """The mailbox they come to: `imaps://` or `imap+starttls://user:password@host/FOLDER`. Unset: unread."""
     templates_dir: Path | None = None
     """Your own templates; they take precedence over the shipped ones."""
+    locale: Locale | None = None
+    """The language of mails that ask for none, such as `de` or `en-GB`. Unset: as the templates are."""
+    zone: Annotated[str, AfterValidator(_zone)] | None = None
+    """Whose days mails name, such as `Europe/Berlin`. Unset: UTC."""
+    seller: EmailSellerSettings = EmailSellerSettings()
+    """Who sends receipts and invoices."""
     connections_max: int = Field(default=8, ge=1, le=100)
     """Connections to the server, per process."""
     timeout_s: float = Field(default=20.0, gt=0, le=120)
@@ -123,9 +172,7 @@ class EmailSettings(BaseModel):
     @field_validator("events_ses_topics", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return _parts(value)
 
 
 def route_faults(email: EmailSettings) -> Iterator[str]:

@@ -9,7 +9,7 @@ import typer
 
 from postroom.admin import replay
 from postroom.base.bounded_page import BoundedPage
-from postroom.channels.email.template import TemplateFolders
+from postroom.channels.email.template import folders_of
 from postroom.channels.email.template_origin import TemplateOrigin, fetch_origin
 from postroom.cli.output import JsonFlag, confirm, examples, print_json, print_table
 from postroom.cli.replay import FreshFlag
@@ -116,7 +116,7 @@ def show(
     async def work(session: Session) -> tuple[MessageStory, TemplateOrigin | None]:
         async with session.conn.transaction(isolation="repeatable_read", readonly=True):
             story = await fetch_message(session.conn, message, keyring=None)
-            folders = TemplateFolders(session.settings.email.templates_dir)
+            folders = folders_of(session.settings.email)
             return story, await fetch_origin(
                 session.conn, story.content_hash, keyring=session.keyring, folders=folders
             )

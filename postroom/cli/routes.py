@@ -33,6 +33,7 @@ HandlersOption = Annotated[Path | None, typer.Option("--handlers", help="Instead
 _CHECK_EXAMPLES: Final = examples("postroom routes check", "postroom routes check --file routes.toml")
 _TEST_EXAMPLES: Final = examples(
     "postroom routes test --event invoice.paid.json",
+    "postroom routes test --event trial_will_end.json --customer customer.json",
     "stripe events retrieve evt_1Q… | postroom routes test --file routes.toml --event - --json",
 )
 
@@ -65,6 +66,9 @@ def check(file: FileOption = None, handlers: HandlersOption = None, as_json: Jso
 @group.command("test", epilog=_TEST_EXAMPLES)
 def rehearse_event(
     event: Annotated[str, typer.Option(help="A file with a Stripe event as JSON; - is standard input.")],
+    customer: Annotated[
+        str | None, typer.Option(help="A file with the customer as JSON, for routes that look at it.")
+    ] = None,
     file: FileOption = None,
     handlers: HandlersOption = None,
     as_json: JsonFlag = False,
@@ -75,7 +79,7 @@ def rehearse_event(
     """
     from postroom.channels.stripe.rehearsal import rehearse
 
-    parsed = _read_event(event)
+    parsed = _read_event(event, customer)
 
     async def work(effects: Effects, checks: Checks) -> Rehearsal:
         return await rehearse(effects, parsed, checks)
@@ -109,10 +113,13 @@ def _with_effects(
     return asyncio.run(opened())
 
 
-def _read_event(name: str) -> Event:
+def _read_event(name: str, customer: str | None) -> Event:
+    from msgspec.structs import replace
+
     from postroom.channels.stripe.event import decode, parse
 
-    return parse(decode(read_input(name)))
+    event = parse(decode(read_input(name)))
+    return event if customer is None else replace(event, buyer=decode(read_input(customer)))
 
 
 def _print(event: Event, told: Rehearsal) -> None:

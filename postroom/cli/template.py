@@ -16,7 +16,7 @@ from postroom.base.errors import InvalidInput
 from postroom.base.foreign_text import visible
 from postroom.base.settings import Settings, load_settings
 from postroom.channels.email.renderer import Renderer
-from postroom.channels.email.template import OUTPUT_CHARACTERS_MAX, TemplateFailed, TemplateFolders
+from postroom.channels.email.template import OUTPUT_CHARACTERS_MAX, TemplateFailed, folders_of
 from postroom.channels.email.template_check import Finding, check_template, parse_data, read_sample
 from postroom.cli.input import read_input
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
@@ -32,6 +32,9 @@ group = typer.Typer(help="Mail templates: preview, send a test, check.", no_args
 Name = Annotated[str, typer.Argument(help="The template's name.")]
 DataOption = Annotated[
     str | None, typer.Option("--data", help="A file with the data as JSON; - is standard input.")
+]
+LocaleOption = Annotated[
+    str | None, typer.Option("--locale", help="The language that is asked for, such as de or fr-CA.")
 ]
 EventOption = Annotated[
     str | None, typer.Option("--event", help="A file with a Stripe event, as a route would give it.")
@@ -51,6 +54,7 @@ def _group() -> None:
         "postroom template preview receipt",
         "postroom template preview receipt --event invoice.paid.json --html receipt.html",
         "postroom template preview offer --data offer.json --json",
+        "postroom template preview receipt --locale de",
     )
 )
 def preview(
@@ -59,6 +63,7 @@ def preview(
     data: DataOption = None,
     event: EventOption = None,
     message: MessageOption = None,
+    locale: LocaleOption = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the HTML into this file.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -68,7 +73,9 @@ def preview(
     """
     settings = load_settings()
     filled = _data(settings, name, data, event, message)
-    done = asyncio.run(_with_renderer(settings, lambda renderer: renderer.render(name, filled)))
+    done = asyncio.run(
+        _with_renderer(settings, lambda renderer: renderer.render(name, filled, locale=locale))
+    )
     if html is not None:
         html.write_text(done.html, encoding="utf-8")
     if as_json:
@@ -94,6 +101,7 @@ def send_test(
     data: DataOption = None,
     event: EventOption = None,
     message: MessageOption = None,
+    locale: LocaleOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Send one mail of a template through the ledger, with its sample unless told otherwise.
@@ -103,10 +111,17 @@ def send_test(
     """
     settings = load_settings()
     filled = _data(settings, name, data, event, message)
-    folders = TemplateFolders(settings.email.templates_dir)
+    folders = folders_of(settings.email)
     sent = in_transaction(
         lambda s: actions.send_test(
-            s.conn, template=name, data=filled, to=to, folders=folders, keyring=s.keyring, actor=s.actor
+            s.conn,
+            template=name,
+            data=filled,
+            to=to,
+            locale=locale,
+            folders=folders,
+            keyring=s.keyring,
+            actor=s.actor,
         )
     )
     if as_json:
@@ -126,7 +141,7 @@ def check(
     A field that is missing, a long subject, links without https, no sample. Exit code 1: there is a fault.
     """
     settings = load_settings()
-    folders = TemplateFolders(settings.email.templates_dir)
+    folders = folders_of(settings.email)
     wanted = names or folders.begun()
 
     async def work(renderer: Renderer) -> list[Finding]:
@@ -144,7 +159,7 @@ def check(
 
 
 async def _with_renderer(settings: Settings, work: Callable[[Renderer], Awaitable[T]]) -> T:
-    renderer = Renderer(templates_dir=settings.email.templates_dir)
+    renderer = Renderer(folders_of(settings.email))
     try:
         return await work(renderer)
     except TemplateFailed as failed:
@@ -168,7 +183,7 @@ def _data(
         return {"object": parsed.object, "event": parsed.body}
     if message is not None:
         return _data_of(message)
-    sample = read_sample(TemplateFolders(settings.email.templates_dir), name)
+    sample = read_sample(folders_of(settings.email), name)
     if sample is None:
         raise InvalidInput(f"{name} has no sample: write {name}.sample.json beside it, or give --data FILE")
     return sample

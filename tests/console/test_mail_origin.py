@@ -95,6 +95,14 @@ async def test_templates_are_listed_with_their_faults_and_shown_with_their_sampl
             "<pre>s\n\nt</pre>" in (await guest.get("/console/templates/preview?name=offer&form=text")).text
         )
         assert "is unknown" in (await guest.get("/console/templates/preview?name=../offer")).text
+        german = (await guest.get("/console/templates?locale=de")).text
+        assert "/console/templates/preview?name=receipt&amp;form=text&amp;locale=de" in german
+        shown = await guest.get("/console/templates/preview?name=receipt&form=text&locale=de")
+        assert "Vielen Dank, Ada Lovelace." in shown.text
+        assert (await guest.get("/console/templates?locale=xx")).status == 400
         gone = await guest.post("/console/templates/send-test", (("name", "ofer"), ("to", "me@example.com")))
         assert gone.status == 400
         assert await api.pool.fetchval("select count(*) from postroom.message") == 0
+        data = (("name", "receipt"), ("to", "me@example.com"), ("locale", "de"))
+        assert (await guest.post("/console/templates/send-test", data)).status == 303
+        assert await api.pool.fetchval("select payload ->> 'locale' from postroom.message") == "de"

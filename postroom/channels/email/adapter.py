@@ -28,7 +28,7 @@ from postroom.channels.email.routes import Route, Routes, may_take_another
 from postroom.channels.email.senders import Senders
 from postroom.channels.email.smtp import SmtpFailed, step
 from postroom.channels.email.store import Excluded, Lookup
-from postroom.channels.email.template import Rendered, TemplateFailed, TemplateFolders
+from postroom.channels.email.template import Rendered, TemplateFailed, folders_of
 from postroom.channels.email.template_check import Finding, check_template
 from postroom.channels.email.template_store import TemplateStore
 from postroom.channels.email.transaction import BODY_BYTES_PER_S, Envelope, Receipt, send
@@ -108,9 +108,9 @@ class EmailAdapter:
         self._senders = Senders(settings)
         if settings.templates_dir is not None and not settings.templates_dir.is_dir():
             raise SettingsInvalid(["POSTROOM_EMAIL__TEMPLATES_DIR: no such folder"])
-        self.folders = TemplateFolders(settings.templates_dir)
+        self.folders = folders_of(settings)
         self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up, gather_s=GATHER_S)
-        self._renderer = Renderer(templates_dir=settings.templates_dir, gather_s=GATHER_S)
+        self._renderer = Renderer(self.folders, gather_s=GATHER_S)
         self._templates = TemplateStore(pool=pool, clock=clock, keyring=keyring)
         self._routes = self._open_routes(settings)
         if settings.bounces_url is not None:
@@ -166,12 +166,12 @@ class EmailAdapter:
             email = replace(email, data={**email.data, "unsubscribe_url": PATH})
         if email.template is None:
             return Content(email.subject, email.text, email.html)
-        done = await self._render(email.template, email.data, content_hash)
+        done = await self._render(email.template, email, content_hash)
         return Content(done.subject, done.text, done.html)
 
-    async def render(self, name: str, data: dict[str, Any]) -> Rendered:
+    async def render(self, name: str, data: dict[str, Any], *, locale: str | None = None) -> Rendered:
         """A template as it is now. Errors: `TemplateFailed`, `Unavailable`."""
-        return await self._renderer.render(name, data)
+        return await self._renderer.render(name, data, locale=locale)
 
     async def check_template(self, name: str) -> list[Finding]:
         """What is wrong with a template. Errors: `Unavailable`."""
@@ -302,13 +302,13 @@ class EmailAdapter:
         """Returns: the words, and the hash of the template's version, which the database has by then."""
         if email.template is None:
             return Content(email.subject, email.text, email.html), None
-        done = await self._render(email.template, email.data, kept)
+        done = await self._render(email.template, email, kept)
         made_from = kept or await self._templates.note(email.template, done.files)
         return Content(done.subject, done.text, done.html), made_from
 
-    async def _render(self, name: str, data: dict[str, Any], kept: bytes | None) -> Rendered:
+    async def _render(self, name: str, email: Email, kept: bytes | None) -> Rendered:
         files = await self._templates.fetch(name, kept) if kept else None
-        return await self._renderer.render(name, data, files=files)
+        return await self._renderer.render(name, email.data, files=files, locale=list(email.locale))
 
     def _body(self, claim: Claim, email: Email, content: Content, provider: str | None) -> tuple[bytes, bool]:
         email = with_metadata(email, self._settings, claim.message_id, provider=provider)

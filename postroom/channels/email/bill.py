@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from gettext import NullTranslations
+from typing import Any, Final
 
 Row = dict[str, Any]
 
+ITEM: Final = "Item"
+MORE: Final = ("%(num)s more item (on the invoice)", "%(num)s more items (on the invoice)")
+SOME_MORE: Final = "More items (on the invoice)"
+LABELS: Final = {
+    "subtotal": "Subtotal",
+    "discount": "Discount",
+    "credit_grant": "Billing credit",
+    "shipping": "Shipping",
+    "tax": "Tax",
+    "adjustment": "Adjustment",
+    "total": "Total",
+    "tax_included": "Tax included in the total",
+    "credit": "Credit applied",
+    "brought_forward": "Balance brought forward",
+    "carried_forward": "Balance carried forward",
+    "credit_note": "Credit note",
+    "due": "Amount due",
+    "settled": "Settled otherwise",
+    "paid": "Paid",
+    "overpaid": "Paid more than due",
+    "open": "Still open",
+}
 
-def bill(invoice: object) -> list[Row]:
+
+def bill(invoice: object, words: NullTranslations | None = None) -> list[Row]:
     """The rows of an invoice, in order, each with `name`, `label` and `amount` in minor units.
+
+    `words`: the language of the labels; English without. Descriptions of lines are Stripe's.
 
     Promise: `line` and `more` make `subtotal`; with all that follows they make `total`, and so on to `due`;
     `paid`, `settled` and `open`, less `overpaid`, make `due`. What no field of Stripe's explains is an
@@ -19,21 +45,30 @@ def bill(invoice: object) -> list[Row]:
     """
     if not isinstance(invoice, dict) or invoice.get("amount_paid") is None:
         raise ValueError("bill needs an invoice with amount_paid")
-    items = _items(invoice)
+    words = words or NullTranslations()
+    items = _items(invoice, words)
     if invoice.get("total") is None:
-        return [*items, _row("paid", "Paid", invoice["amount_paid"])]
-    return [*items, *_up_to_total(invoice, _sum(items), many=len(items) > 1), *_up_to_paid(invoice)]
+        rows = [_row("paid", invoice["amount_paid"])]
+    else:
+        rows = [*_up_to_total(invoice, _sum(items), many=len(items) > 1), *_up_to_paid(invoice)]
+    return [*items, *({**row, "label": words.gettext(LABELS[row["name"]])} for row in rows)]
 
 
-def _items(invoice: Row) -> list[Row]:
+def _items(invoice: Row, words: NullTranslations) -> list[Row]:
     lines = invoice.get("lines") or {}
-    shown = [
-        _row("line", each.get("description") or "Item", each["amount"]) for each in lines.get("data") or ()
+    shown: list[Row] = [
+        {
+            "name": "line",
+            "label": each.get("description") or words.gettext(ITEM),
+            "amount": each["amount"],
+        }
+        for each in lines.get("data") or ()
     ]
     missing = (lines.get("total_count") or 0) - len(shown)
     if (lines.get("has_more") or missing > 0) and invoice.get("subtotal") is not None:
-        label = "1 more item" if missing == 1 else f"{missing} more items" if missing > 0 else "More items"
-        shown.append(_row("more", f"{label} (on the invoice)", invoice["subtotal"] - _sum(shown)))
+        known = words.ngettext(*MORE, missing) % {"num": missing}
+        label = known if missing > 0 else words.gettext(SOME_MORE)
+        shown.append({"name": "more", "label": label, "amount": invoice["subtotal"] - _sum(shown)})
     return shown
 
 
@@ -46,17 +81,17 @@ def _up_to_total(invoice: Row, subtotal: int, *, many: bool) -> list[Row]:
         if each.get("type") == "credit_balance_transaction"  # the others are the discounts once more
     ]
     between = _that_count(
-        _row("discount", "Discount", -_sum(invoice.get("total_discount_amounts") or ())),
-        _row("credit_grant", "Billing credit", -_sum(grants)),
-        _row("shipping", "Shipping", (invoice.get("shipping_cost") or {}).get("amount_subtotal") or 0),
-        _row("tax", "Tax", _sum(taxes) - _sum(included)),
+        _row("discount", -_sum(invoice.get("total_discount_amounts") or ())),
+        _row("credit_grant", -_sum(grants)),
+        _row("shipping", (invoice.get("shipping_cost") or {}).get("amount_subtotal") or 0),
+        _row("tax", _sum(taxes) - _sum(included)),
     )
     between += _rest(invoice["total"] - subtotal - _sum(between))
     return [
-        *([_row("subtotal", "Subtotal", subtotal)] if many or between else []),
+        *([_row("subtotal", subtotal)] if many or between else []),
         *between,
-        _row("total", "Total", invoice["total"]),
-        *_that_count(_row("tax_included", "Tax included in the total", _sum(included))),
+        _row("total", invoice["total"]),
+        *_that_count(_row("tax_included", _sum(included))),
     ]
 
 
@@ -69,12 +104,10 @@ def _up_to_paid(invoice: Row) -> list[Row]:
     settled = due - paid - left
     return [
         *between,
-        *([_row("due", "Amount due", due)] if between else []),
-        *_that_count(_row("settled", "Settled otherwise", max(settled, 0))),
-        _row("paid", "Paid", paid),
-        *_that_count(
-            _row("overpaid", "Paid more than due", max(-settled, 0)), _row("open", "Still open", left)
-        ),
+        *([_row("due", due)] if between else []),
+        *_that_count(_row("settled", max(settled, 0))),
+        _row("paid", paid),
+        *_that_count(_row("overpaid", max(-settled, 0)), _row("open", left)),
     ]
 
 
@@ -84,21 +117,21 @@ def _balance(invoice: Row) -> list[Row]:
     if after is None:
         return []
     if before <= after <= 0:
-        return _that_count(_row("credit", "Credit applied", before - after))
+        return _that_count(_row("credit", before - after))
     return _that_count(
-        _row("brought_forward", "Balance brought forward", before),
-        _row("carried_forward", "Balance carried forward", -after),
+        _row("brought_forward", before),
+        _row("carried_forward", -after),
     )
 
 
 def _rest(amount: int, *, notes: int = 0) -> list[Row]:
     if amount and amount == -notes:
-        return [_row("credit_note", "Credit note", amount)]
-    return _that_count(_row("adjustment", "Adjustment", amount))
+        return [_row("credit_note", amount)]
+    return _that_count(_row("adjustment", amount))
 
 
-def _row(name: str, label: str, amount: int) -> Row:
-    return {"name": name, "label": label, "amount": amount}
+def _row(name: str, amount: int) -> Row:
+    return {"name": name, "amount": amount}
 
 
 def _that_count(*rows: Row) -> list[Row]:

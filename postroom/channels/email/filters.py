@@ -19,10 +19,10 @@ _WHOLE_IN_HUNDREDTHS = frozenset(["ISK", "UGX"])
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
 
 
-def money(amount: object, currency: object, locale: object = None) -> str:
+def money(amount: object, currency: object, locale: object = None, *, otherwise: str | None = None) -> str:
     """An amount in Stripe's minor units as people write it: `money(1250, "eur")` is `€12.50`.
 
-    `locale`: as `locale_of` takes it; where it finds none, as without.
+    `locale`: as `locale_of` takes it; where it finds none, `otherwise` counts, which is the mail's.
 
     Errors: `ValueError` when the amount is no whole number or the currency no code of three letters.
     """
@@ -35,18 +35,26 @@ def money(amount: object, currency: object, locale: object = None) -> str:
     exponent = 0 if code in _ZERO_DECIMAL else 3 if code in _THREE_DECIMAL else 2
     shown = 0 if code in _WHOLE_IN_HUNDREDTHS else exponent
     number = Decimal(amount).scaleb(-exponent)
-    if found := locale_of(locale):
+    if found := locale_of(locale) or locale_of(otherwise):
         return localized_money(number, code, shown, found)
     value = f"{abs(number):,.{shown}f}"
     sign = "-" if amount < 0 else ""
     return f"{sign}{_SYMBOLS[code]}{value}" if code in _SYMBOLS else f"{sign}{value} {code}"
 
 
-def date(value: object, form: str | None = None, *, locale: object = None, zone: object = None) -> str:
+def date(
+    value: object,
+    form: str | None = None,
+    *,
+    locale: object = None,
+    zone: object = None,
+    otherwise: str | None = None,
+) -> str:
     """Seconds since 1970 or ISO 8601 text, as a day: `23 November 2026`; `form` is strftime's.
 
     A text without a time zone is taken for UTC. `locale`: as `locale_of` takes it; where it finds none,
-    as without, and `form` goes before it. `zone`: whose day it is, `Europe/Berlin`; UTC without.
+    `otherwise` counts, which is the mail's, and `form` goes before it. `zone`: whose day it is,
+    `Europe/Berlin`; UTC without.
 
     Errors: `ValueError` when the value is neither, and for an unknown zone.
     """
@@ -65,7 +73,7 @@ def date(value: object, form: str | None = None, *, locale: object = None, zone:
         raise ValueError("date needs seconds since 1970 or an ISO 8601 text") from None
     if form:
         return moment.strftime(form)
-    found = locale_of(locale)
+    found = locale_of(locale) or locale_of(otherwise)
     return localized_date(moment.date(), found) if found else f"{moment.day} {moment:%B %Y}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from datetime import UTC, date, tzinfo
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -32,11 +33,17 @@ def locale_of(wanted: object) -> Locale | None:
     return None
 
 
+@lru_cache(maxsize=500)
 def _parsed(language: str, country: str | None) -> Locale:
     try:
         return Locale(language, country)
     except (UnknownLocaleError, ValueError):
         return Locale(language)
+
+
+def tag_of(locale: Locale) -> str:
+    """As it is written in HTML: `de-AT`."""
+    return "-".join(filter(None, (locale.language, locale.territory)))
 
 
 def zone_of(name: object) -> tzinfo:
@@ -49,6 +56,7 @@ def zone_of(name: object) -> tzinfo:
         raise ValueError(f"{str(name)[:100]!r} is no time zone such as Europe/Berlin") from None
 
 
+@lru_cache(maxsize=500)
 def localized_money(value: Decimal, code: str, digits: int, locale: Locale) -> str:
     """`digits` are Stripe's: CLDR has fewer for some currencies, and would round."""
     pattern = copy.copy(locale.currency_formats["standard"])
@@ -56,6 +64,7 @@ def localized_money(value: Decimal, code: str, digits: int, locale: Locale) -> s
     return str(pattern.apply(value, locale, currency=code, currency_digits=False))
 
 
+@lru_cache(maxsize=500)
 def localized_date(day: date, locale: Locale) -> str:
     """The long form: `14. November 2023`."""
     return format_date(day, "long", locale=locale)

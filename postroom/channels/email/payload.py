@@ -22,6 +22,8 @@ HEADERS_MAX = 20
 HEADER_CHARACTERS_MAX = 900
 SUBJECT_CHARACTERS_MAX = 500
 TEXT_CHARACTERS_MAX = 1_000_000
+LOCALES_MAX = 20
+LOCALE_CHARACTERS_MAX = 40
 
 # Headers that a caller may set. All others are ours or could redirect, impersonate or re-encode the mail.
 _HEADER_ALLOWED = re.compile(
@@ -59,6 +61,7 @@ class EmailPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
     attachments: list[AttachmentPayload] = []
     category: str | None = None
+    locale: str | list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class Email:
     headers: tuple[tuple[str, str], ...]
     attachments: tuple[Attachment, ...]
     category: str | None = None
+    locale: tuple[str, ...] = ()
+    """Languages that a template may be filled in, the preferred one first."""
 
 
 def parse(payload: dict[str, Any], *, attachments_bytes_max: int) -> Email:
@@ -113,6 +118,7 @@ def parse(payload: dict[str, Any], *, attachments_bytes_max: int) -> Email:
         headers=tuple(_headers(raw.headers)),
         attachments=tuple(_attachments(raw.attachments, attachments_bytes_max)),
         category=raw.category,
+        locale=_locale(raw),
     )
 
 
@@ -150,6 +156,20 @@ def _check_content(raw: EmailPayload) -> None:
     for name in ("text", "html"):
         if len(getattr(raw, name) or "") > TEXT_CHARACTERS_MAX:
             raise InvalidPayload(f"{name} is longer than {TEXT_CHARACTERS_MAX} characters", field=name)
+
+
+def _locale(raw: EmailPayload) -> tuple[str, ...]:
+    """As customers have them; one that no template is written in is no fault."""
+    if raw.locale is None:
+        return ()
+    if raw.template is None:
+        raise InvalidPayload("locale is for a template, and none is named", field="locale")
+    several = (raw.locale,) if isinstance(raw.locale, str) else tuple(raw.locale)
+    if len(several) > LOCALES_MAX or any(len(each) > LOCALE_CHARACTERS_MAX for each in several):
+        raise InvalidPayload(
+            f"at most {LOCALES_MAX}, of {LOCALE_CHARACTERS_MAX} characters each", field="locale"
+        )
+    return several
 
 
 def _check_category(raw: EmailPayload, *, receivers: int) -> None:

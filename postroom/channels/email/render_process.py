@@ -1,4 +1,6 @@
-"""The process that renders templates: `python -m postroom.channels.email.render_process [FOLDER]`.
+"""The process that renders templates: `python -m postroom.channels.email.render_process FOLDER DEFAULTS`.
+
+Both may be empty; see `defaults`.
 
 Frames on standard input and output: four bytes of length, then MessagePack. A process of its own
 has a limit on memory and can be killed; a thread could be neither bounded nor stopped.
@@ -15,6 +17,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from postroom.channels.email.defaults import read_defaults
 from postroom.channels.email.template import TemplateFailed, TemplateFolders, Templates
 
 MEMORY_BYTES_MAX = 512 * 1024 * 1024
@@ -23,11 +26,12 @@ JOB_S_MAX = 10
 
 
 class Job(msgspec.Struct, frozen=True):
-    """`files`: the version to render, by name; otherwise it is the one on disk."""
+    """`files`: the version to render, by name; otherwise it is the one on disk. `locale`: which language."""
 
     template: str
     data: dict[str, Any]
     files: dict[str, str] | None = None
+    locale: Any = None
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -56,7 +60,7 @@ class Rendering:
 
     def _answer(self, job: Job) -> Result:
         try:
-            done = self._templates.render(job.template, job.data, job.files)
+            done = self._templates.render(job.template, job.data, job.files, job.locale)
         except TemplateFailed as error:
             return Result(error=str(error))
         if job.files is not None or self._told.get(job.template) is done.files:
@@ -87,8 +91,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    own = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    serve(sys.stdin.buffer, sys.stdout.buffer, Templates(TemplateFolders(own)))
+    own, defaults = sys.argv[1:]
+    folders = TemplateFolders(Path(own) if own else None, read_defaults(defaults))
+    serve(sys.stdin.buffer, sys.stdout.buffer, Templates(folders))
 
 
 if __name__ == "__main__":

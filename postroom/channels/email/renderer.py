@@ -7,7 +7,6 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from postroom.base.errors import Unavailable
 from postroom.base.version import PACKAGE
 from postroom.channels.email.render_process import Job, Result
-from postroom.channels.email.template import Rendered, TemplateFailed
+from postroom.channels.email.template import Rendered, TemplateFailed, TemplateFolders
 from postroom.resilience.batcher import Batcher
 
 START_S = 20.0
@@ -33,23 +32,30 @@ class Renderer:
     """
 
     def __init__(
-        self, *, templates_dir: Path | None, render_s: float = RENDER_S, gather_s: float = 0.0
+        self, folders: TemplateFolders, *, render_s: float = RENDER_S, gather_s: float = 0.0
     ) -> None:
         """`gather_s` as in `Batcher`."""
-        self._templates_dir = templates_dir
+        self._folders = folders
         self._render_s = render_s
         self._process: Process | None = None
         self._files: dict[str, dict[str, str]] = {}
         self._waiting: Batcher[Job, Rendered] = Batcher(self._render, batch_max=BATCH_MAX, gather_s=gather_s)
 
     async def render(
-        self, template: str, data: dict[str, Any], *, files: Mapping[str, str] | None = None
+        self,
+        template: str,
+        data: dict[str, Any],
+        *,
+        files: Mapping[str, str] | None = None,
+        locale: str | list[str] | None = None,
     ) -> Rendered:
         """`files`: an earlier version of the template; otherwise it is rendered as it is on disk.
 
+        `locale`: the language, as in `Speech.begin`.
         Errors: `TemplateFailed`, its own fault; `Unavailable` when no process can be started.
         """
-        return await self._waiting.submit(Job(template, data, None if files is None else dict(files)))
+        job = Job(template, data, None if files is None else dict(files), locale)
+        return await self._waiting.submit(job)
 
     async def close(self) -> None:
         await self._waiting.close()
@@ -83,9 +89,9 @@ class Renderer:
         return Rendered(result.subject, result.text, result.html, files)
 
     async def _start(self) -> Process:
+        own = self._folders.own
         command = [sys.executable, "-m", "postroom.channels.email.render_process"]
-        if self._templates_dir is not None:
-            command.append(str(self._templates_dir.absolute()))
+        command += [str(own.absolute()) if own else "", self._folders.defaults.to_text()]
         try:
             self._process = process = await asyncio.create_subprocess_exec(
                 *command, stdin=PIPE, stdout=PIPE, env=_environment()

@@ -18,7 +18,10 @@ import mrml
 from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
+from postroom.base.email_settings import EmailSettings
 from postroom.base.sandbox import Sandbox
+from postroom.channels.email.defaults import NONE, MailDefaults, defaults_of
+from postroom.channels.email.speech import NAME
 from postroom.channels.email.template_version import (
     PLACE,
     FilesTooLarge,
@@ -53,7 +56,9 @@ class Rendered:
 class TemplateFolders:
     """Looks at the folders at each question, so that a new template needs no restart."""
 
-    def __init__(self, own: Path | None) -> None:
+    def __init__(self, own: Path | None, defaults: MailDefaults = NONE) -> None:
+        self.own = own
+        self.defaults = defaults
         self.folders = (*((own,) if own else ()), SHIPPED)
 
     def has(self, name: str) -> bool:
@@ -84,11 +89,17 @@ class TemplateFolders:
         if not self.has(name):
             raise TemplateFailed(self.fault_of(name))
         try:
-            return read_version(self.folders, [f"{name}.{kind}" for kind in KINDS])
+            files = [f"{name}.{kind}" for kind in KINDS]
+            return read_version(self.folders, files, self.defaults)
         except FilesTooLarge as error:
             raise TemplateFailed(f"template {name}: {error}") from None
         except (OSError, ValueError) as error:
             raise TemplateFailed(f"template {name}: {str(error)[:300]}") from None
+
+
+def folders_of(settings: EmailSettings) -> TemplateFolders:
+    """The folders, and what the settings say for all mails."""
+    return TemplateFolders(settings.templates_dir, defaults_of(settings))
 
 
 class Templates:
@@ -105,13 +116,21 @@ class Templates:
         """From now on files are looked at again. One mail alone would ask the disk nine times."""
         self._batch += 1
 
-    def render(self, name: str, data: Mapping[str, Any], files: Mapping[str, str] | None = None) -> Rendered:
+    def render(
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        files: Mapping[str, str] | None = None,
+        locale: object = None,
+    ) -> Rendered:
         """Fill one template. `data` is there as `data`, and each of its entries by its own name.
 
-        `files`: an earlier version of it; otherwise it is rendered as it is now. Errors: `TemplateFailed`.
+        `files`: an earlier version of it; otherwise it is rendered as it is now. `locale`: as in
+        `Speech.begin`. Errors: `TemplateFailed`.
         """
         version = self._current_version(name) if files is None else self._given_version(files)
         try:
+            data = {**data, "data": data, NAME: version.begin(name, data, locale)}
             # All white space becomes one blank: line breaks in the data must not reach a header.
             subject = " ".join(self._fill(version.text, f"{name}.subject", data).split())
             if not 0 < len(subject) <= SUBJECT_CHARACTERS_MAX:
@@ -151,7 +170,7 @@ class Templates:
         """Errors: `TemplateFailed` as soon as the output grows past the limit."""
         parts: list[str] = []
         size = 0
-        for part in jinja.get_template(file).generate({**data, "data": data}):
+        for part in jinja.get_template(file).generate(data):
             size += len(part)
             if size > OUTPUT_CHARACTERS_MAX:
                 raise TemplateFailed(f"template {file}: is longer than {OUTPUT_CHARACTERS_MAX} characters")

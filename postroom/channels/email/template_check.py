@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from postroom.base.errors import InvalidInput
+from postroom.channels.email.locales import LANGUAGES
 from postroom.channels.email.renderer import Renderer
+from postroom.channels.email.speech import ENGLISH
 from postroom.channels.email.template import Rendered, TemplateFailed, TemplateFolders
+from postroom.channels.email.template_version import TemplateVersion
+from postroom.channels.email.words import CatalogueFaulty
 
 SUBJECT_SHOWN_MAX: Final = 78
 """Mail programs show less; what is longer than a line of a mail is folded as well."""
@@ -29,6 +34,7 @@ class FindingKind(StrEnum):
     SAMPLE = "sample"
     SUBJECT = "subject"
     LINK = "link"
+    WORDS = "words"
     TEXT = "text"
 
 
@@ -73,10 +79,9 @@ def parse_data(raw: bytes, name: str) -> dict[str, Any]:
 
 
 async def check_template(name: str, *, folders: TemplateFolders, renderer: Renderer) -> list[Finding]:
-    """Render a template with its sample. Errors: `Unavailable`."""
-    if not folders.has(name):
-        return [Finding(name, FindingKind.FAILS, folders.fault_of(name))]
+    """Render a template with its sample, in each language that it is written in. Errors: `Unavailable`."""
     try:
+        version = await asyncio.to_thread(folders.read, name)
         sample = read_sample(folders, name)
         if sample is None:
             fault = (
@@ -88,7 +93,26 @@ async def check_template(name: str, *, folders: TemplateFolders, renderer: Rende
         return [Finding(name, FindingKind.SAMPLE, error.detail)]
     except TemplateFailed as error:
         return [Finding(name, FindingKind.FAILS, str(error))]
-    return list(_findings(name, done))
+    return [*_findings(name, done), *await _findings_by_language(name, version, sample, renderer)]
+
+
+async def _findings_by_language(
+    name: str, version: TemplateVersion, sample: dict[str, Any], renderer: Renderer
+) -> list[Finding]:
+    found: list[Finding] = []
+    for language in sorted(LANGUAGES - {ENGLISH}):
+        try:
+            if f"_words.{language}.po" in version.files and (lacking := version.lacking(language)):
+                such_as = f"{len(lacking)} of its sentences, such as {lacking[0][:80]!r}"
+                fault = f"{language} has no words for {such_as}"
+                found.append(Finding(name, FindingKind.WORDS, fault))
+            if version.is_spoken(name, language):
+                await renderer.render(name, sample, locale=language)
+        except CatalogueFaulty as error:
+            found.append(Finding(name, FindingKind.WORDS, str(error)))
+        except TemplateFailed as error:
+            found.append(Finding(name, FindingKind.FAILS, f"in {language}: {error}"))
+    return found
 
 
 def _findings(name: str, done: Rendered) -> Iterator[Finding]:

@@ -40,6 +40,11 @@ class Plan:
         """Whether one of them asks for the current object."""
         return any(route.fetch for route in self.routes) or any(h.fetch for h in self.handlers)
 
+    @property
+    def customer(self) -> bool:
+        """Whether one of the routes looks at the customer."""
+        return any(route.customer for route in self.routes)
+
     def messages(self, event: Event, origin: Origin) -> list[Message]:
         """What the routes publish, each under a stable key. Errors: `EffectFailed`."""
         return [message for route in self.routes for message in messages_of(route, event, origin)]

@@ -45,6 +45,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     object_type: str | None
     body: dict[str, Any]
     via: str = OWN_ACCOUNT
+    buyer: dict[str, Any] | None = None
+    """The customer whose event it is, where a route asked for it: see `customers`."""
 
     @property
     def account_key(self) -> str:

@@ -1,4 +1,4 @@
-"""Values in the routes file: Jinja2 in a sandbox, over `event`, `object` and `previous`."""
+"""Values in the routes file: Jinja2 in a sandbox, over `event`, `object`, `previous` and `customer`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jinja2.exceptions import UndefinedError
 
 from postroom.base.sandbox import Sandbox
 
-NAMES: Final = ("event", "object", "previous")
+NAMES: Final = ("event", "object", "previous", "customer")
 
 Context = Mapping[str, Any]
 Renderer = Callable[[Context], Any]
@@ -47,6 +47,19 @@ def is_expression(source: str) -> bool:
         and source.startswith("{{")
         and source.endswith("}}")
     )
+
+
+def mentions(value: Any, name: str) -> bool:
+    """Whether an expression in it, or in tables and lists inside, looks at this name."""
+    match value:
+        case str():
+            return name in meta.find_undeclared_variables(_ENVIRONMENT.parse(value))
+        case dict():
+            return any(mentions(each, name) for each in value.values())
+        case list():
+            return any(mentions(each, name) for each in value)
+        case _:
+            return False
 
 
 def _is_constant(source: str) -> bool:

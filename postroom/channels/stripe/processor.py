@@ -17,9 +17,10 @@ from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.base.log import get_logger, remove_secrets
 from postroom.base.stripe_settings import StripeAccount, StripeSettings, setting_of
 from postroom.channels.stripe import store
-from postroom.channels.stripe.client import Gone
+from postroom.channels.stripe.client import Current, Gone
 from postroom.channels.stripe.commit import Asked, Commits, Work
 from postroom.channels.stripe.current import CurrentObjects, Unfetched, is_ours, needs_current
+from postroom.channels.stripe.customers import Customers, CustomerUnknown
 from postroom.channels.stripe.effects import NO_EFFECTS, EffectFailed, Effects, Plan
 from postroom.channels.stripe.event import Event, parse, split_account
 from postroom.channels.stripe.ingest import quarantined
@@ -91,6 +92,7 @@ class StripeAdapter:
         self._keyring = keyring
         self._sources = sources
         self._mirror_states: Batcher[tuple[UUID, str | None], MirrorState | None] = Batcher(self._look_up)
+        self._customers = Customers(pool=pool, keyring=keyring)
         self._commits = Commits(pool=pool, clock=clock, keyring=keyring)
 
     async def deliver(self, claim: Claim) -> Answer:
@@ -122,6 +124,7 @@ class StripeAdapter:
     async def close(self) -> None:
         await self._current.close()
         await self._mirror_states.close()
+        await self._customers.close()
         await self._commits.close()
 
     async def _process(self, claim: Claim, event: Event) -> Answer:
@@ -144,6 +147,8 @@ class StripeAdapter:
             if isinstance(answer, Unfetched):
                 return answer
             asked = answer
+        if plan.customer and state is not EventState.QUARANTINED:
+            asked = await self._with_customer(asked)
         origin, refers = await self._origin(claim, event), await self._may_refer(claim, plan)
         work = Work(claim, event, plan, state, origin, started_s, refers, asked, account.api_version)
         if plan.handlers:
@@ -196,6 +201,17 @@ class StripeAdapter:
         if fetched is None:
             return Asked(told.with_object(whole), as_of)
         return Asked(told, as_of, dataclasses.replace(fetched, data=whole))
+
+    async def _with_customer(self, asked: Asked) -> Asked:
+        """Errors: `EffectFailed` where the mirror has no such customer yet."""
+        seen = asked.event
+        if isinstance(asked.fetched, Current):
+            seen = seen.with_object(asked.fetched.data)
+        try:
+            buyer = await self._customers.of(seen)
+        except CustomerUnknown as unknown:
+            raise EffectFailed(str(unknown)) from unknown
+        return dataclasses.replace(asked, event=msgspec.structs.replace(asked.event, buyer=buyer))
 
     async def _may_refer(self, claim: Claim, plan: Plan) -> bool:
         """Whether effects may refer to this event; what delivers them here has it at hand then."""

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
+import msgspec
+
 from postroom.base import json
 from postroom.base.clock import SystemClock
 from postroom.base.errors import InvalidInput
@@ -85,6 +87,10 @@ async def rehearse(effects: Effects, event: Event, checks: Checks) -> Rehearsal:
     plan = effects.plan(event.type)
     if plan.fetch or event.thin:
         told.notes.append("the current object is not fetched: `object` is what the file has")
+    if event.object_type == "customer":
+        event = msgspec.structs.replace(event, buyer=event.object)
+    elif plan.customer and event.buyer is None:
+        told.notes.append("the customer is not looked up: give one with --customer")
     for route in plan.routes:
         try:
             _gather(told, f"route {route.name}", messages_of(route, event, _origin()), checks)

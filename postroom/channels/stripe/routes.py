@@ -71,6 +71,7 @@ class Route:
     `expires_in_s`: what is not delivered so long after the event was processed is not sent any more.
     `optional`: a message with nobody to go to is left out instead of failing.
     `fetch`: the current object is fetched before the expressions see it.
+    `customer`: its expressions look at the customer, too.
     `place`: file and line of it.
     """
 
@@ -80,6 +81,7 @@ class Route:
     when: Renderer | None = None
     key: Renderer | None = None
     fetch: bool = False
+    customer: bool = False
     optional: bool = False
     formerly: Sequence[str] = ()
     expires_in_s: float | None = None
@@ -88,7 +90,12 @@ class Route:
 
     def drafts(self, event: Event) -> list[Draft]:
         """The messages of this route for an event. Errors: `RouteFailed`."""
-        context = {"event": event.body, "object": event.object, "previous": event.previous}
+        context: dict[str, Any] = {
+            "event": event.body,
+            "object": event.object,
+            "previous": event.previous,
+            "customer": event.buyer,
+        }
         if self.when is not None and not self._render(self.when, context, "when"):
             return []
         key = self._key(context)

@@ -13,7 +13,7 @@ from jinja2 import TemplateSyntaxError
 
 from postroom.base.errors import InvalidPayload, SettingsInvalid
 from postroom.base.stripe_account import OWN_ACCOUNT
-from postroom.channels.stripe.expressions import compile_value, is_expression
+from postroom.channels.stripe.expressions import compile_value, is_expression, mentions
 from postroom.channels.stripe.routes import DEFAULTS, EMAIL_DATA, RECIPIENTS, Effect, Route, Routes
 from postroom.channels.stripe.types import fault_in, fetch_fault_in
 from postroom.outbox.lanes import Urgency
@@ -35,12 +35,14 @@ ROUTE_KEYS: Final[dict[str, type]] = {
 }
 FIELDS: Final = {
     Channel.EMAIL: (
-        *("to", "cc", "bcc", "reply_to", "template", "data", "subject", "text", "html", "attachments"),
+        *("to", "cc", "bcc", "reply_to", "template", "data", "locale", "subject", "text", "html"),
+        "attachments",
     ),
     Channel.WEBHOOK: ("tenant", "url", "type", "data"),
     Channel.EXPORT: ("dataset", "record"),
     Channel.STRIPE_API: ("method", "path", "params", "account"),
 }
+CUSTOMER: Final = "customer"
 CONTENT: Final = ("template", "text", "html")
 STAND_INS: Final[dict[str, Any]] = {
     **dict.fromkeys(("to", "cc", "bcc", "reply_to"), "ann@example.com"),
@@ -48,6 +50,7 @@ STAND_INS: Final[dict[str, Any]] = {
     "url": "https://example.com/",
     **{"method": "POST", "path": "/v1/x", "params": {}, "account": OWN_ACCOUNT},
     "data": {},
+    "locale": "de",
     "record": {},
     "attachments": [],
 }
@@ -144,6 +147,9 @@ class _Reader:
             when=when,
             key=key,
             fetch=table.get("fetch", False),
+            customer=mentions(
+                [table.get("when"), table.get("key"), [each.written for each in effects]], CUSTOMER
+            ),
             optional=table.get("optional", False),
             formerly=tuple(table.get("formerly", ())),
             expires_in_s=table.get("expires_in_s"),

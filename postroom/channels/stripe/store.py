@@ -14,7 +14,7 @@ import msgspec
 from postroom.base import json
 from postroom.base.db import Connection, query
 from postroom.channels.stripe.access_store import Mirrored, replace_access
-from postroom.channels.stripe.encryption import encrypt_object, encrypt_raw
+from postroom.channels.stripe.encryption import encrypt_object, encrypt_raw, open_object
 from postroom.channels.stripe.event import Event
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.model import Message
@@ -25,6 +25,7 @@ _BOOK_EVENTS = query(__package__, "book_events")
 _INSERT_EVENTS = query(__package__, "insert_events")
 _LOCK_EVENT = query(__package__, "lock_event")
 _REBOOK_EVENT = query(__package__, "rebook_event")
+_FETCH_OBJECTS = query(__package__, "fetch_objects")
 _FETCH_MIRROR_STATES = query(__package__, "fetch_mirror_states")
 _UPSERT_OBJECTS = query(__package__, "upsert_objects")
 _MARK_DELETED = query(__package__, "mark_deleted")
@@ -155,6 +156,17 @@ async def fetch_mirror_states(
     for row in rows:
         place, *state = row
         found[place - 1] = MirrorState(*state)
+    return found
+
+
+async def fetch_objects(
+    conn: Connection, wanted: Sequence[tuple[str, str]], keyring: Keyring
+) -> list[dict[str, Any] | None]:
+    """What the mirror has of objects, of account and id, in order. Errors: `Unreadable`."""
+    found: list[dict[str, Any] | None] = [None] * len(wanted)
+    for place, kept in await conn.fetch(_FETCH_OBJECTS, *zip(*wanted, strict=True)):
+        account, object_id = wanted[place - 1]
+        found[place - 1] = msgspec.json.decode(open_object(account, object_id, kept, keyring))
     return found
 
 

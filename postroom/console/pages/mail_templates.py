@@ -11,12 +11,13 @@ from postroom.admin import templates as actions
 from postroom.admin.scopes import Scope
 from postroom.base.errors import InvalidInput, PostroomError
 from postroom.channels.email.adapter import EmailAdapter
+from postroom.channels.email.locales import LANGUAGES
 from postroom.channels.email.template import TemplateFailed
 from postroom.channels.email.template_check import read_sample
 from postroom.console.access.security import PREVIEW_POLICY, Form, field, protect
 from postroom.console.page_request import PageRequest
 from postroom.console.view.filters import visible
-from postroom.console.view.parameters import text
+from postroom.console.view.parameters import choice, text
 from postroom.outbox.model import Channel
 
 TEMPLATES_MAX: Final = 100
@@ -33,6 +34,8 @@ async def mail_templates(request: PageRequest) -> Response:
         active="templates",
         rows=rows,
         cut=len(names) - len(rows),
+        locale=choice(request.http, "locale", LANGUAGES),
+        languages=sorted(LANGUAGES),
         may_send=request.may(Scope.EVENTS_WRITE),
     )
 
@@ -41,7 +44,8 @@ async def preview(request: PageRequest) -> Response:
     """A template with its sample, as a frame without scripts, forms and foreign images."""
     try:
         adapter, name = _adapter(request), text(request.http, "name") or ""
-        done = await adapter.render(name, _sample(adapter, name))
+        locale = choice(request.http, "locale", LANGUAGES)
+        done = await adapter.render(name, _sample(adapter, name), locale=locale)
     except (PostroomError, TemplateFailed) as error:
         body = f"<p>It cannot be shown: {escape(visible(error, 1_000))}</p>"
     else:
@@ -60,6 +64,7 @@ async def send_test(request: PageRequest, form: Form) -> Response:
             template=name,
             data=sample,
             to=field(form, "to"),
+            locale=field(form, "locale") or None,
             folders=adapter.folders,
             keyring=request.console.keyring,
             actor=request.actor,

@@ -126,7 +126,7 @@ def test_what_a_receipt_prints_in_another_language_adds_up(
 async def test_they_work_where_templates_are_rendered(tmp_path: Path) -> None:
     txt = "{{ 1250 | money('eur', locales) }}, {{ 1700000000 | date(locale=locales, zone='Europe/Berlin') }}"
     write(tmp_path, "own", txt=txt)
-    renderer = Renderer(templates_dir=tmp_path)
+    renderer = Renderer(TemplateFolders(tmp_path))
     try:
         done = await renderer.render("own", {"locales": ["de-AT"]})
     finally:

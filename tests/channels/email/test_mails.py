@@ -105,7 +105,7 @@ def test_again_is_said_from_the_second_attempt_on() -> None:
 def test_a_refund_is_what_this_event_gave_back() -> None:
     charge = sample("refund")["object"]
     whole = TEMPLATES.render("refund", {"object": charge | {"amount_refunded": 11_900}}).text
-    assert "We have refunded €119.00 to your Visa ending in 4242." in whole
+    assert "We have refunded €119.00 to your Visa card ending in 4242." in whole
     assert "in all" not in whole
     no_card = charge | {"payment_method_details": {"type": "sepa_debit"}, "billing_details": None}
     part = TEMPLATES.render("refund", {"object": no_card}).text
@@ -145,5 +145,5 @@ def test_a_trial_says_what_comes_after_it(changes: dict[str, Any], says: str, no
 def test_a_card_of_a_payment_method_expires_as_well() -> None:
     card = {"brand": "jcb", "last4": "0505", "exp_month": 12, "exp_year": 2026}
     mail = TEMPLATES.render("card_expires", {"object": {"object": "payment_method", "card": card}})
-    assert "Your JCB ending in 0505 expires at the end of 12/2026." in mail.text
+    assert "Your JCB card ending in 0505 expires at the end of 12/2026." in mail.text
     assert "Change" not in mail.text

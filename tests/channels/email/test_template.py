@@ -169,7 +169,7 @@ def test_a_text_that_html_includes_is_escaped_there_and_only_there(tmp_path: Pat
 def test_what_stripe_leaves_out_is_named(shipped: Templates) -> None:
     with pytest.raises(
         TemplateFailed,
-        match=r"^template receipt: _receipt\.txt, line 3: 'dict object' has no attribute 'currency'$",
+        match=r"^template receipt: _receipt\.txt, line 4: 'dict object' has no attribute 'currency'$",
     ):
         shipped.render("receipt", {"object": {"amount_paid": 1}})
 
@@ -247,7 +247,7 @@ def test_an_unknown_template_says_what_there_is_and_a_part_of_one_what_it_lacks(
 
 @pytest.fixture
 async def renderer(tmp_path: Path) -> AsyncIterator[Renderer]:
-    renderer = Renderer(templates_dir=tmp_path, render_s=1.0)
+    renderer = Renderer(TemplateFolders(tmp_path), render_s=1.0)
     yield renderer
     await renderer.close()
 

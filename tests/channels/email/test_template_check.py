@@ -22,7 +22,7 @@ Fault = tuple[dict[str, str], str | None, FindingKind, str]
 
 @pytest.fixture
 async def renderer(tmp_path: Path) -> AsyncIterator[Renderer]:
-    renderer = Renderer(templates_dir=tmp_path)
+    renderer = Renderer(TemplateFolders(tmp_path))
     yield renderer
     await renderer.close()
 

@@ -1,0 +1,103 @@
+"""What templates say in the language of their mail: sentences, amounts, days, and the rows of a bill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from gettext import NullTranslations
+from typing import Any, Final
+
+import msgspec
+from markupsafe import Markup
+
+from postroom.base.sandbox import Sandbox
+from postroom.channels.email import filters
+from postroom.channels.email.bill import Row, bill
+from postroom.channels.email.defaults import MailDefaults, seller_of
+from postroom.channels.email.locales import locale_of, tag_of
+from postroom.channels.email.words import Words, words_of
+
+NAME: Final = "postroom"
+"""Under which templates have what is said about their mail; nothing of the data's hides it."""
+ENGLISH: Final = "en"
+
+
+class Speech:
+    """Of one version of a template: its catalogues, and what the settings said when it was read.
+
+    Speaks of one mail at a time: `begin` says which. Looked up in Jinja's context, each sentence would cost
+    three calls, and a receipt has thirty.
+    """
+
+    def __init__(self, files: Mapping[str, str], defaults: MailDefaults) -> None:
+        self._files = files
+        self._defaults = defaults
+        self._catalogues: dict[str, Words] = {}
+        self._words = NullTranslations()
+        self._locale: str | None = None
+
+    def teach(self, jinja: Sandbox, *, escape: bool) -> None:
+        """Give an environment the functions and filters that depend on the language."""
+        said = Markup if escape else str
+
+        def gettext(text: str, /, **values: object) -> str:
+            return said(self._words.gettext(text) if text else "") % values
+
+        def ngettext(one: str, many: str, num: int, /, **values: object) -> str:
+            return said(self._words.ngettext(one, many, num)) % {"num": num, **values}
+
+        jinja.newstyle_gettext = True  # type: ignore[attr-defined]  # of Jinja's extension: values go by name
+        jinja.trusted = frozenset([gettext, ngettext])
+        jinja.globals.update(gettext=gettext, ngettext=ngettext, _=gettext)
+        jinja.filters.update(money=self._money, date=self._date, bill=self._bill)
+
+    def words(self, language: str) -> Words:
+        """Errors: `CatalogueFaulty`."""
+        if language not in self._catalogues:
+            self._catalogues[language] = words_of(self._files, language)
+        return self._catalogues[language]
+
+    def begin(
+        self, data: Mapping[str, Any], locale: object, is_spoken: Callable[[str], bool]
+    ) -> dict[str, Any]:
+        """From now on it is about this mail. Returns: what the template is told of it, as `postroom`.
+
+        The language is the first that `locale` wants or, where it wants none, the customer whom the data are
+        about, and that the template is written in; then that of the settings, in which templates of one
+        language are. Errors: `CatalogueFaulty`.
+        """
+        wanted = locale or _preferred(data)
+        several = wanted if isinstance(wanted, list | tuple) else [wanted]
+        found = (locale_of(each) for each in several if isinstance(each, str))
+        chosen = next((each for each in found if each and is_spoken(each.language)), None)
+        chosen = chosen or locale_of(self._defaults.locale)
+        language = chosen.language if chosen else ENGLISH
+        self._words = self.words(language).gettext
+        self._locale = tag_of(chosen) if chosen else None
+        seller = msgspec.structs.asdict(seller_of(self._defaults, data))
+        return {
+            "language": language,
+            "locale": self._locale,
+            "zone": self._defaults.zone,
+            "seller": seller,
+        }
+
+    def _money(self, amount: object, currency: object, locale: object = None) -> str:
+        return filters.money(amount, currency, locale, otherwise=self._locale)
+
+    def _date(
+        self, value: object, form: str | None = None, *, locale: object = None, zone: object = None
+    ) -> str:
+        zone = self._defaults.zone if zone is None else zone
+        return filters.date(value, form, locale=locale, zone=zone, otherwise=self._locale)
+
+    def _bill(self, invoice: object) -> list[Row]:
+        return bill(invoice, self._words)
+
+
+def _preferred(data: Mapping[str, Any]) -> object:
+    """Stripe's `preferred_locales` of the customer among the data, or who is their object."""
+    for name in ("customer", "object"):
+        person = data.get(name)
+        if isinstance(person, Mapping) and person.get("object") == "customer":
+            return person.get("preferred_locales")
+    return None
