@@ -140,6 +140,8 @@ class _Reader:
         when, key = (
             self._compile(nth, name, table[name]) if name in table else None for name in ("when", "key")
         )
+        if len(self._faults) > before:
+            return None
         return Route(
             name=table.get("name", _only_name(on)),
             on=on,
