@@ -263,6 +263,7 @@ class Cluster:
             "connect_address": f"{HOST}:{node.peers[1].port}",
         }
         told["bootstrap"]["dcs"]["synchronous_mode_strict"] = False
+        del told["bootstrap"]["dcs"]["slots"]["pg3"]
         told["bootstrap"]["dcs"]["postgresql"]["parameters"] |= SMALL
         told["bootstrap"]["pg_hba"] = told["postgresql"]["pg_hba"] = [
             "local all all trust",

@@ -105,6 +105,7 @@ def test_every_file_names_the_same_machines() -> None:
     assert re.findall(r"server (\S+) (\S+) check port 8008", (HA / "haproxy.cfg").read_text()) == [
         (f"pg{n}", f"{machine}:5432") for n, machine in enumerate(machines, 1)
     ]
+    assert PATRONI["bootstrap"]["dcs"]["slots"] == {f"pg{n}": {"type": "physical"} for n in (1, 2, 3)}
     assert PATRONI["restapi"]["listen"].endswith(":8008")
     assert etcd["ETCD_ENABLE_V2"] == "true", "Patroni's section is `etcd`"
     assert f"host=127.0.0.1 port={haproxy_port()}" in (HA / "pgbouncer.ini").read_text()
