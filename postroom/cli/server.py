@@ -52,7 +52,8 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hand_over)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hand_over)
         notify(READY="1", STATUS="accepts connections")
 
     async def on_tick(self, counter: int) -> bool:

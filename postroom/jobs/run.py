@@ -89,7 +89,8 @@ async def _until_stopped(parts: WorkerServices, jobs: Sequence[Job]) -> int:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, end)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+            asyncio.get_running_loop().add_signal_handler(number, end)
     garbage.search_less()
     log.info("runner.started", jobs=[job.name for job in jobs], worker=parts.worker.id)
     await _runner(parts, jobs).run(stop)

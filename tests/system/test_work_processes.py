@@ -119,6 +119,15 @@ async def test_no_runner_outlives_its_supervisor(work: Work, pool: Pool, tmp_pat
     await until(lambda: processes_of(tmp_path) == [])
 
 
+async def test_alone_it_ends_in_order_at_sighup(work: Work, pool: Pool) -> None:
+    running = await asyncio.to_thread(work, "--job", "canary")
+    await until(lambda: running.says("runner.started"))
+    running.process.send_signal(signal.SIGHUP)
+    assert await asyncio.to_thread(running.process.wait, WITHIN_S) == 0
+    assert running.says("runner.stopped")
+    assert await pool.fetch(RUNNERS) == []
+
+
 def test_what_is_refused(dsn: str, tmp_path: Path) -> None:
     settings = {"POSTROOM_DATABASE_URL": dsn, "POSTROOM_STATE_DIR": str(tmp_path)}
     for options, why in (
