@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from postroom.base.clock import Clock
-from postroom.base.db import Pool, transaction
+from postroom.base.db import DATABASE_FAILURES, Pool, transaction
 from postroom.base.log import get_logger
 from postroom.resilience import store
 from postroom.resilience.breaker import BreakerPolicy, CircuitState, Trip
@@ -103,9 +103,17 @@ class Circuits:
     ) -> None:
         """Say how it went: None for success, else what the failure says of the breaker.
 
+        A database that is away is logged and not raised: what the destination answered counts more than what
+        its breaker could not write down, and must not be lost with it.
         Trip.NO is a failure of the message, not of the destination: it answered. `after_s`: when the
         destination itself wants to be asked again; it replaces the first period, up to `ASKED_MAX_S`.
         """
+        try:
+            await self._record(name, trip, reason, after_s)
+        except DATABASE_FAILURES as error:
+            log.warning("circuit.not_recorded", circuit=name, error=repr(error))
+
+    async def _record(self, name: str, trip: Trip | None, reason: str, after_s: float | None) -> None:
         if trip is None or trip is Trip.NO:
             self._strikes.pop(name, None)
             if name in self._probing:

@@ -115,7 +115,7 @@ class Attempts:
             if circuit and not _proves_nothing(answers[0]):
                 trip, reason, after_s = worst_trip(answers)
                 if trip is not None or not self._circuits.is_untroubled(circuit):
-                    await self._record(circuit, trip, reason, after_s)
+                    await self._circuits.record(circuit, trip, reason, after_s=after_s)
         return answers
 
     async def _try(self, claims: Sequence[Claim]) -> Sequence[Answer]:
@@ -154,13 +154,6 @@ class Attempts:
         if len(answers) != len(claims):
             raise RuntimeError(f"{len(answers)} answers for {len(claims)} deliveries")
         return answers
-
-    async def _record(self, circuit: str, trip: Trip | None, reason: str, after_s: float | None) -> None:
-        try:
-            await self._circuits.record(circuit, trip, reason, after_s=after_s)
-        except DATABASE_FAILURES as error:
-            # What the receiver answered counts more than what the breaker could not write down.
-            log.warning("circuit.not_recorded", circuit=circuit, error=repr(error))
 
 
 def _proves_nothing(answer: Answer) -> bool:

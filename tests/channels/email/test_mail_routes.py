@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from postroom.base.clock import SystemClock
@@ -18,6 +19,7 @@ from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.routes import Routes
 from postroom.dev.mailbox import AfterData, Mailbox
 from postroom.outbox.lanes import Urgency
+from postroom.resilience.breaker import Trip
 from postroom.resilience.circuits import Circuits
 from tests.fixtures.engine import AdapterEngine, email
 from tests.fixtures.roles import pool_as
@@ -37,8 +39,8 @@ class Office:
         self.one, self.two = Mailbox(), Mailbox()
         self._dsn, self.pool, self._stack = dsn, pool, stack
 
-    async def open(self, **routes: dict[str, Any]) -> AdapterEngine:
-        """`routes`: what their settings have beside the url."""
+    async def open(self, *, breakers: Pool | None = None, **routes: dict[str, Any]) -> AdapterEngine:
+        """`routes`: what their settings have beside the url. `breakers`: connections of theirs."""
         for mailbox in (self.one, self.two):
             await mailbox.start()
             self._stack.push_async_callback(mailbox.close)
@@ -47,7 +49,7 @@ class Office:
             for name, mailbox in (("one", self.one), ("two", self.two))
         }
         runner = pool_as(self.pool, "runner")
-        self.circuits = Circuits(pool=runner, clock=SystemClock(), worker=0)
+        self.circuits = Circuits(pool=breakers or runner, clock=SystemClock(), worker=0)
         adapter = EmailAdapter(
             settings=settings_of(urls, timeout_s=5.0),
             pool=runner,
@@ -87,7 +89,7 @@ def test_mails_are_shared_out_by_weight_and_each_keeps_its_order() -> None:
     assert all([route.name for route in again.of(id, "")] == order for id, order in orders.items())
 
 
-def test_a_tenant_that_is_named_goes_by_its_own_ways_alone() -> None:
+def test_a_tenant_that_is_named_goes_by_its_own_routes_alone() -> None:
     routes = routes_of(acme={"tenants": ["acme"]}, ses={}, mailgun={})
     ids = [uuid4() for _ in range(50)]
     assert {route.name for id in ids for route in routes.of(id, "acme")} == {"acme"}
@@ -96,6 +98,24 @@ def test_a_tenant_that_is_named_goes_by_its_own_ways_alone() -> None:
         "it may have it already"
     )
     assert len(routes.of(ids[0], "", stays="gone")) == 2, "it is there no longer"
+
+
+async def test_a_mail_that_is_out_stays_so_although_its_breaker_cannot_be_written_down(
+    office: Office, dsn: str
+) -> None:
+    """Found by chaos: a breaker's trial had been sent, and was forgotten with the breaker's connection."""
+    breakers = await asyncpg.create_pool(dsn, min_size=0, max_size=1)
+    office.one = Mailbox(on_mail=lambda _mail: breakers.terminate())
+    engine = await office.open(breakers=breakers, one={"weight": 1_000})
+    await office.circuits.record("email:one", Trip.NOW, "away")
+    await office.pool.execute("update postroom.circuit set retry_at = now() where retry_at is not null")
+    await office.circuits.listed()
+    await engine.publish([email()])
+    await engine.drain()
+    await engine.travel(3_600)
+    await engine.drain()
+    assert office.counts() == (1, 0)
+    assert [row["outcome"] for row in await office.pool.fetch(ATTEMPTS)] == ["delivered"]
 
 
 async def test_while_one_server_is_away_mails_go_by_the_other(office: Office) -> None:
