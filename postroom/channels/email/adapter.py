@@ -20,6 +20,7 @@ from postroom.channels.email.bounces.imap import parse_place
 from postroom.channels.email.bounces.return_path import return_path
 from postroom.channels.email.connections import PLACE_WITHIN_S, Connections, NoPlace
 from postroom.channels.email.events.metadata import with_metadata
+from postroom.channels.email.links import LinkDead, Links, LinkUnanswered
 from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
 from postroom.channels.email.payload import Email
@@ -61,6 +62,8 @@ CLAIMED_AHEAD = 8
 PREPARED_AHEAD = 3
 """So many are under way for each, one of them on the wire: look-ups and renderings have several to share."""
 GATHER_S = 0.004
+LINKED_S = 40.0
+"""For all attachments of a mail that are fetched."""
 _BUSY = Deferred(Wait.DESTINATION_FULL, "every connection to the mail server is taken")
 
 log = get_logger(__name__)
@@ -96,8 +99,9 @@ class EmailAdapter:
         clock: Clock,
         keyring: Keyring = NO_KEYS,
         circuits: Circuits | None = None,
+        links: Links | None = None,
     ) -> None:
-        """`circuits`: with several routes, a breaker for each.
+        """`circuits`: with several routes, a breaker for each. `links`: what fetches attachments.
 
         Errors: `SettingsInvalid` for an url, sender, certificate file or folder that cannot work.
         """
@@ -105,6 +109,7 @@ class EmailAdapter:
         self._pool = pool
         self._clock = clock
         self._circuits = circuits
+        self._links = links or Links()
         self._senders = Senders(settings)
         if settings.templates_dir is not None and not settings.templates_dir.is_dir():
             raise SettingsInvalid(["POSTROOM_EMAIL__TEMPLATES_DIR: no such folder"])
@@ -124,7 +129,7 @@ class EmailAdapter:
         self.per_destination_max = PREPARED_AHEAD * connections_max
         largest_s = settings.attachments_bytes_max * _BASE64_GROWTH / BODY_BYTES_PER_S
         # Rendering, a place, all before the body, and the body: each may wait, and has its own limit.
-        rendering_s = START_S + RENDER_S * self.per_destination_max
+        rendering_s = START_S + RENDER_S * self.per_destination_max + LINKED_S
         self.timeout_s = rendering_s + largest_s + _SPARE_S
         self.timeout_s += (PLACE_WITHIN_S + settings.timeout_s * 2) * max(1, len(routes))
 
@@ -194,9 +199,14 @@ class EmailAdapter:
             return wanted
         try:
             email = with_link(email, self._settings, claim.message_id, claim.tenant)
+            email = await self._with_linked(email)
             content, made_from = await self._content(email, claim.content_hash)
         except TemplateFailed as failed:
             return Rejected(address.mask(str(failed)), code="template", cause=Cause.OURS)
+        except LinkDead as dead:
+            return Rejected(str(dead), code="attachment", cause=Cause.OURS)
+        except LinkUnanswered as error:
+            return RetryLater(str(error), code="attachment", cause=Cause.PASSING, trip=Trip.NO)
         except Unavailable as error:
             return RetryLater(error.detail, code="renderer", cause=Cause.OURS, trip=Trip.NO)
         answer = await self._by_one_route(routes, claim, wanted, partial(self._body, claim, email, content))
@@ -305,6 +315,20 @@ class EmailAdapter:
         done = await self._render(email.template, email, kept)
         made_from = kept or await self._templates.note(email.template, done.files)
         return Content(done.subject, done.text, done.html), made_from
+
+    async def _with_linked(self, email: Email) -> Email:
+        """With what its links lead to, one after the other. Errors: `LinkDead`, `LinkUnanswered`."""
+        if not email.links:
+            return email
+        files = email.attachments
+        try:
+            async with asyncio.timeout(LINKED_S):
+                for link in email.links:
+                    left = self._settings.attachments_bytes_max - sum(len(each.content) for each in files)
+                    files = (*files, await self._links.fetch(link, bytes_max=left))
+        except TimeoutError:
+            raise LinkUnanswered(f"attachments were not there within {LINKED_S:g} s") from None
+        return replace(email, attachments=files, links=())
 
     async def _render(self, name: str, email: Email, kept: bytes | None) -> Rendered:
         files = await self._templates.fetch(name, kept) if kept else None

@@ -23,6 +23,7 @@ HEADER_CHARACTERS_MAX = 900
 SUBJECT_CHARACTERS_MAX = 500
 TEXT_CHARACTERS_MAX = 1_000_000
 LOCALES_MAX = 20
+URL_CHARACTERS_MAX = 2_000
 LOCALE_CHARACTERS_MAX = 40
 
 # Headers that a caller may set. All others are ours or could redirect, impersonate or re-encode the mail.
@@ -34,6 +35,7 @@ _HEADER_ALLOWED = re.compile(
 # Those in which words may be encoded (RFC 2047). The others are read as they stand.
 _HEADER_OF_WORDS = re.compile(r"X-.*|List-Id", re.IGNORECASE)
 _HEADER_OURS = frozenset({"x-postroom-id", "x-correlation-id"})
+_STRIPES = re.compile(r"https://([a-z0-9-]+\.)+stripe\.com/[!-\[\]-~]*")
 CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 CATEGORY_RULE = "a category is a to z, 0 to 9, - and _, at most 40, and does not begin with - or _"
 _CONTENT_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.IGNORECASE)
@@ -41,9 +43,12 @@ _WRONG_TYPE_PATH = re.compile(r"(.*) - at `\$\.?(.*)`$", re.DOTALL)
 
 
 class AttachmentPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`content_base64` or `url`. A `url` that is null or empty attaches nothing: invoices may have no PDF."""
+
     filename: str
-    content_base64: str
-    content_type: str = "application/octet-stream"
+    content_base64: str | None = None
+    content_type: str | None = None
+    url: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class EmailPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +78,14 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Where an attachment is to be fetched from before the mail is sent."""
+
+    filename: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Email:
     """A payload that can be sent. Either `template` is set, or `subject` with `text`, `html` or both."""
 
@@ -88,6 +101,7 @@ class Email:
     headers: tuple[tuple[str, str], ...]
     attachments: tuple[Attachment, ...]
     category: str | None = None
+    links: tuple[Link, ...] = ()
     locale: tuple[str, ...] = ()
     """Languages that a template may be filled in, the preferred one first."""
 
@@ -117,6 +131,7 @@ def parse(payload: dict[str, Any], *, attachments_bytes_max: int) -> Email:
         html=raw.html,
         headers=tuple(_headers(raw.headers)),
         attachments=tuple(_attachments(raw.attachments, attachments_bytes_max)),
+        links=tuple(_links(raw.attachments)),
         category=raw.category,
         locale=_locale(raw),
     )
@@ -218,23 +233,51 @@ def _attachments(attachments: list[AttachmentPayload], bytes_max: int) -> Iterat
     if len(attachments) > ATTACHMENTS_MAX:
         raise InvalidPayload(f"more than {ATTACHMENTS_MAX} attachments", field="attachments")
     # base64 grows by a third: judged before decoding, so that nothing huge is ever decoded.
-    if sum(len(each.content_base64) for each in attachments) * 3 // 4 > bytes_max + 3 * len(attachments):
+    contents = [each.content_base64 or "" for each in attachments]
+    if sum(map(len, contents)) * 3 // 4 > bytes_max + 3 * len(attachments):
         raise InvalidPayload(f"attachments are larger than {bytes_max} bytes", field="attachments")
     for index, each in enumerate(attachments):
-        yield _attachment(each, f"attachments[{index}]")
+        _check_filename(each.filename, f"attachments[{index}].filename")
+        if each.url is msgspec.UNSET:
+            yield _attachment(each, f"attachments[{index}]")
+
+
+def _check_filename(name: str, field: str) -> None:
+    refuse_line_breaks(name, field=field)
+    if not 0 < len(name) <= 200 or "/" in name or "\\" in name:
+        raise InvalidPayload("a file name has 1 to 200 characters and no slashes", field=field)
 
 
 def _attachment(raw: AttachmentPayload, field: str) -> Attachment:
-    refuse_line_breaks(raw.filename, field=f"{field}.filename")
-    if not 0 < len(raw.filename) <= 200 or "/" in raw.filename or "\\" in raw.filename:
-        raise InvalidPayload("a file name has 1 to 200 characters and no slashes", field=f"{field}.filename")
-    if not _CONTENT_TYPE.fullmatch(raw.content_type) or raw.content_type.lower().startswith(
-        ("multipart/", "message/")
-    ):
+    if raw.content_base64 is None:
+        raise InvalidPayload("neither content_base64 nor url is given", field=field)
+    content_type = (raw.content_type or "application/octet-stream").lower()
+    if not _CONTENT_TYPE.fullmatch(content_type) or content_type.startswith(("multipart/", "message/")):
         raise InvalidPayload("no content type that can be attached", field=f"{field}.content_type")
     try:
         content = base64.b64decode(raw.content_base64, validate=True)
     except (binascii.Error, ValueError):
         raise InvalidPayload("not base64", field=f"{field}.content_base64") from None
-    maintype, _, subtype = raw.content_type.lower().partition("/")
+    maintype, _, subtype = content_type.partition("/")
     return Attachment(raw.filename, maintype, subtype, content)
+
+
+def _links(attachments: list[AttachmentPayload]) -> Iterator[Link]:
+    for index, each in enumerate(attachments):
+        field = f"attachments[{index}].url"
+        if isinstance(each.url, msgspec.UnsetType):
+            continue
+        if each.content_base64 is not None or each.content_type is not None:
+            raise InvalidPayload(
+                "beside a url stands a filename only; what it leads to is a PDF", field=field
+            )
+        if not each.url:
+            continue
+        if not is_stripes(each.url) or len(each.url) > URL_CHARACTERS_MAX:
+            raise InvalidPayload("an attachment is fetched from https://….stripe.com only", field=field)
+        yield Link(each.filename, each.url)
+
+
+def is_stripes(url: str) -> bool:
+    """Whether it leads to Stripe, over TLS, at the usual port, without a login in it."""
+    return _STRIPES.fullmatch(url) is not None
