@@ -46,6 +46,8 @@ DISK: Final = "1200m"
 CONNECT_S: Final = 5.0
 REST_S: Final = 2.0
 POLL_S: Final = 0.2
+SYNCHRONOUS: Final = (("sync_standby", "running"), ("sync_standby", "streaming"))
+"""What Patroni 3.0.2 says of a standby that is named in etcd, and what later ones do."""
 HEALTHY_WITHIN_S: Final = 120.0
 DEAD_WITHIN_S: Final = 10.0
 SMALL: Final = {"shared_buffers": "64MB", "max_wal_size": "256MB", "wal_keep_size": "256MB"}
@@ -172,7 +174,7 @@ class Cluster:
                 leader = await self.leader()
                 if leader is not None:
                     other = self.nodes[1 - self.nodes.index(leader)]
-                    if await self._role_of(other, asked=leader) == ("sync_standby", "running"):
+                    if await self._role_of(other, asked=leader) in SYNCHRONOUS:
                         return leader, other
                 await asyncio.sleep(POLL_S)
 
@@ -186,7 +188,7 @@ class Cluster:
         """By patronictl, as a person would. Returns: whether it said that it was done."""
         process = await asyncio.create_subprocess_exec(
             self._programs["patronictl"], "-c", str(leader.home / "patroni.yml"),
-            "switchover", "--master", leader.name, "--candidate", to.name, "--force",
+            "switchover", "--leader", leader.name, "--candidate", to.name, "--force",
             env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "HOME": str(self._folder)},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
