@@ -29,6 +29,7 @@ from postroom.base import json
 from postroom.base.db import DATABASE_FAILURES
 from postroom.base.listener import free_ports
 from postroom.postgres.binaries import find_binaries
+from postroom.postgres.errors import BinariesNotFound, UnsupportedVersion
 
 CONFIGURATION: Final = Path(__file__).resolve().parents[1] / "deploy" / "ha"
 PACKAGES: Final = {
@@ -286,11 +287,8 @@ class Cluster:
 
     def _haproxy(self) -> str:
         """The file of `deploy/ha` with the addresses and the servers that are there."""
-        text = (
-            (CONFIGURATION / "haproxy.cfg")
-            .read_text()
-            .replace("127.0.0.1:5000", f"{HOST}:{self._proxy_port}")
-        )
+        text = (CONFIGURATION / "haproxy.cfg").read_text()
+        text = text.replace("127.0.0.1:5000", f"{HOST}:{self._proxy_port}")
         for n, node in enumerate(self.nodes):
             shipped = f"10.0.0.{11 + n}:5432 check port 8008"
             text = text.replace(shipped, f"{HOST}:{node.clients[0].port} check port {node.clients[1].port}")
@@ -317,10 +315,11 @@ def find_programs(path: str | None = None) -> dict[str, str]:
     """
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin")) if path is None else path
     found = {name: where for name in PACKAGES if (where := shutil.which(name, path=path))}
-    for binaries in find_binaries("machine"):
-        rewind = binaries.bin_dir / "pg_rewind"
-        if rewind.is_file():
-            found.setdefault("pg_rewind", str(rewind))
+    with suppress(BinariesNotFound, UnsupportedVersion):
+        for binaries in find_binaries("machine"):
+            rewind = binaries.bin_dir / "pg_rewind"
+            if rewind.is_file():
+                found.setdefault("pg_rewind", str(rewind))
     missing = sorted({package for program, package in PACKAGES.items() if program not in found})
     if missing:
         names = " ".join(missing)
