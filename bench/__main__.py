@@ -24,6 +24,7 @@ from bench.queue import measure_drain, measure_held_snapshot, measure_latency
 from bench.report import Report
 from bench.retention import measure_retention
 from bench.runners import measure_two_runners
+from bench.scaling import measure_scaling
 from bench.stage import Stage, open_stage, run
 from bench.stripe_drift import measure_load, measure_reconcile
 from postroom.base.log import configure_logging
@@ -43,6 +44,7 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "load": lambda stage, report: measure_load(stage, report, rounds=rounds),
         "drain": lambda stage, report: measure_drain(stage, report, rounds=rounds),
         "runners": lambda stage, report: measure_two_runners(stage, report, rounds=rounds),
+        "scaling": lambda stage, report: measure_scaling(stage, report, rounds=3 if full else 1),
         "publish": lambda stage, report: measure_publish_over_insert(
             stage, report, rounds=rounds, seconds=seconds
         ),

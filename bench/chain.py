@@ -175,7 +175,11 @@ def _own_s(pid: int) -> float:
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return
+    for task in tasks:
         for child in _children(task):
             yield from _family(child)
 
@@ -183,5 +187,5 @@ def _family(pid: int) -> Iterator[int]:
 def _children(task: Path) -> Sequence[int]:
     try:
         return [int(each) for each in (task / "children").read_text().split()]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []

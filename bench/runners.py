@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from statistics import median
 from typing import Final
 
@@ -36,6 +39,15 @@ async def _drain(stage: Stage, *, processes: int) -> float:
     await publish(pool, COUNT)
     await pool.execute("checkpoint")
     await pool.close()
+    async with open_draining(dsn, processes) as runners:
+        taken_s = await drain_together(runners, COUNT)
+    await stage.drop(dsn)
+    return COUNT / taken_s
+
+
+@asynccontextmanager
+async def open_draining(dsn: str, processes: int) -> AsyncIterator[Sequence[Process]]:
+    """So many processes that are ready to drain, and gone afterwards."""
     pipe = asyncio.subprocess.PIPE
     runners = [
         await asyncio.create_subprocess_exec(
@@ -47,29 +59,34 @@ async def _drain(stage: Stage, *, processes: int) -> float:
         async with asyncio.timeout(WITHIN_S):
             for runner in runners:
                 await _line(runner)
-            started = time.perf_counter()
-            for runner in runners:
-                _start(runner)
-            counts = [int(await _line(runner)) for runner in runners]
-            taken_s = time.perf_counter() - started
-            await asyncio.gather(*(runner.wait() for runner in runners))
+        yield runners
     finally:
         for runner in runners:
             if runner.returncode is None:
                 runner.kill()
-    await stage.drop(dsn)
-    if sum(counts) != COUNT:
-        raise RuntimeError(f"{COUNT} were published, {counts} were delivered")
-    return COUNT / taken_s
+            await runner.wait()
 
 
-async def _line(runner: asyncio.subprocess.Process) -> str:
+async def drain_together(runners: Sequence[Process], count: int) -> float:
+    """Returns: seconds until all have drained. Errors: `RuntimeError` where that were not `count`."""
+    async with asyncio.timeout(WITHIN_S):
+        started = time.perf_counter()
+        for runner in runners:
+            _start(runner)
+        counts = [int(await _line(runner)) for runner in runners]
+        taken_s = time.perf_counter() - started
+    if sum(counts) != count:
+        raise RuntimeError(f"{count} were published, {counts} were delivered")
+    return taken_s
+
+
+async def _line(runner: Process) -> str:
     if runner.stdout is None or not (line := await runner.stdout.readline()):
         raise RuntimeError("a draining process ended early")
     return line.decode().strip()
 
 
-def _start(runner: asyncio.subprocess.Process) -> None:
+def _start(runner: Process) -> None:
     if runner.stdin is None:
         raise RuntimeError("a draining process cannot be told to start")
     runner.stdin.write(b"go\n")

@@ -102,21 +102,21 @@ async def serve_http(
     Errors: `PortTaken`, and what opening the services raises.
     """
     with listen(settings.host, settings.port, inherited=listener_fd) as listener:
-        if not settings.prod:
-            await ensure_schema(dsn, prod=False)
-        async with open_services(settings, dsn) as services:
-            application = create_app(services=services, worker=worker)
-            readiness: Readiness = application.state.context.readiness
-            if settings.prod:
-                await _look_at_schema(readiness)
-            _allow_files(settings.http_connections_max + OTHER_FILES_MAX)
-            config = http_config(application, settings)
-            garbage.search_less()
-            host, port = listener.getsockname()[:2]
-            log.info("http.listening", host=host, port=port)
-            async with watchdog():
+        async with watchdog():
+            if not settings.prod:
+                await ensure_schema(dsn, prod=False)
+            async with open_services(settings, dsn) as services:
+                application = create_app(services=services, worker=worker)
+                readiness: Readiness = application.state.context.readiness
+                if settings.prod:
+                    await _look_at_schema(readiness)
+                _allow_files(settings.http_connections_max + OTHER_FILES_MAX)
+                config = http_config(application, settings)
+                garbage.search_less()
+                host, port = listener.getsockname()[:2]
+                log.info("http.listening", host=host, port=port)
                 await DrainingServer(config, readiness=readiness, drain_s=drain_s).serve([listener])
-            log.info("http.stopped")
+                log.info("http.stopped")
 
 
 def http_config(application: Starlette, settings: Settings) -> uvicorn.Config:
