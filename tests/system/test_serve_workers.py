@@ -140,7 +140,7 @@ def test_none_outlives_its_supervisor_and_the_port_is_free(serve: Serve, tmp_pat
     port = int(lines(running, "http.listening")[0]["port"])
     running.process.kill()
     running.process.wait(WITHIN_S)
-    assert wait_until(lambda: processes_of(tmp_path) == [])
+    assert wait_until(lambda: processes_of(tmp_path) == [], limit_s=WITHIN_S)
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", port))
@@ -148,7 +148,7 @@ def test_none_outlives_its_supervisor_and_the_port_is_free(serve: Serve, tmp_pat
 
 
 async def test_at_sigterm_all_are_unready_first_and_it_ends_with_0(serve: Serve) -> None:
-    running = await asyncio.to_thread(serve, "--drain-s", "2")
+    running = await asyncio.to_thread(serve, "--drain-s", "5")
     running.process.send_signal(signal.SIGTERM)
     await asyncio.to_thread(wait_until, lambda: len(lines(running, "http.stopping")) == 2)
     for _ in range(6):
