@@ -5,25 +5,43 @@ What is exported here is the public API; everything else may change in any relea
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from postroom.base.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from postroom.base.errors import PublishRefused
     from postroom.channels.stripe.event import Event
     from postroom.channels.stripe.handlers import on
     from postroom.channels.stripe.transaction import Transaction
+    from postroom.client.message import Publication
+    from postroom.client.publish import publish, publish_many
 
-__all__ = ["Event", "Transaction", "__version__", "on"]
+__all__ = [
+    "Event",
+    "Publication",
+    "PublishRefused",
+    "Transaction",
+    "__version__",
+    "on",
+    "publish",
+    "publish_many",
+]
+
+_HOMES = {
+    "Event": "postroom.channels.stripe.event",
+    "Publication": "postroom.client.message",
+    "PublishRefused": "postroom.base.errors",
+    "Transaction": "postroom.channels.stripe.transaction",
+    "on": "postroom.channels.stripe.handlers",
+    "publish": "postroom.client.publish",
+    "publish_many": "postroom.client.publish",
+}
 
 
 def __getattr__(name: str) -> object:
     # On first use: whoever only asks for the version pays for nothing else.
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'postroom' has no attribute {name!r}")
-    from postroom.channels.stripe import event, handlers, transaction
-
-    public: dict[str, object] = {
-        "Event": event.Event, "Transaction": transaction.Transaction, "on": handlers.on
-    }  # fmt: skip
-    return public[name]
+    return getattr(import_module(_HOMES[name]), name)

@@ -53,6 +53,17 @@ class InvalidPayload(InvalidInput):
     title = "The payload cannot be sent on this channel"
 
 
+class PublishRefused(InvalidInput):
+    """Nothing was published; `field` is what of the call is at fault, where it is that. Roll back."""
+
+    code = "publish_refused"
+    status = 422
+    title = "The message cannot be published"
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class NotAuthenticated(PostroomError):
     code = "not_authenticated"
     status = 401

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import sys
 from collections.abc import AsyncIterator
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
-import django
 import pytest
-from django.conf import settings
 from sqlalchemy import create_engine
-from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
+from postroom import PublishRefused
 from tests.conftest import run_sql
+from tests.fixtures.django import django_on
 
 ORDERS: Final = (
     "create table shop_order (id bigserial primary key, email text not null, total integer not null)"
@@ -41,6 +41,11 @@ async def shop_dsn(dsn: str) -> AsyncIterator[str]:
     await run_sql(dsn, f"drop owned by {role}; drop role {role}")
 
 
+async def refuse(dsn: str, shop_dsn: str) -> None:
+    """From now on a publish fails, and takes its order with it."""
+    await run_sql(dsn, f"revoke postroom_publisher from {urlsplit(shop_dsn).username}")
+
+
 async def published(dsn: str) -> list[tuple[str, str]]:
     """Key and receiver of each message, beside as many orders."""
     conn = await asyncpg.connect(dsn)
@@ -52,29 +57,24 @@ async def published(dsn: str) -> list[tuple[str, str]]:
         await conn.close()
 
 
-async def test_with_django(dsn: str, shop_dsn: str) -> None:
-    parts = urlsplit(shop_dsn)
-    database = {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts.path.strip("/"),
-        "USER": parts.username,
-        "PASSWORD": parts.password,
-        "HOST": parts.hostname,
-        "PORT": parts.port,
-    }
-    settings.configure(DATABASES={"default": database}, DEFAULT_AUTO_FIELD="django.db.models.BigAutoField")
-    django.setup()
-    orders = importlib.import_module("docs.samples.publish.django_orders")
-    from django.db import connection, transaction
+async def test_with_psycopg(dsn: str, shop_dsn: str) -> None:
+    orders = importlib.import_module("docs.samples.publish.psycopg_orders")
+    assert orders.place_order(shop_dsn, "ada@example.com", 1250) == 1
+    await refuse(dsn, shop_dsn)
+    with pytest.raises(PublishRefused, match="grant postroom_publisher"):
+        orders.place_order(shop_dsn, "nobody@example.com", 1250)
+    assert await published(dsn) == [("order:1", "ada@example.com")]
 
-    def work() -> None:
+
+async def test_with_django(dsn: str, shop_dsn: str) -> None:
+    with django_on(shop_dsn):
+        orders = importlib.import_module("docs.samples.publish.django_orders")
+        from django.db import transaction
+
         orders.place_order("ada@example.com", 1250)
         with contextlib.suppress(RolledBack), transaction.atomic():
             orders.place_order("nobody@example.com", 1250)
             raise RolledBack
-        connection.close()
-
-    await asyncio.to_thread(work)
     assert await published(dsn) == [("order:1", "ada@example.com")]
 
 
@@ -94,13 +94,25 @@ async def test_with_sqlalchemy(dsn: str, shop_dsn: str) -> None:
     assert await published(dsn) == [("order:1", "ada@example.com")]
 
 
-async def test_with_fastapi(dsn: str, shop_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", shop_dsn.replace("postgresql://", "postgresql+psycopg://"))
-    orders: Any = importlib.import_module("docs.samples.publish.fastapi_orders")
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_with_fastapi(dsn: str, shop_dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", shop_dsn.replace("postgresql://", f"postgresql+{driver}://"))
+    name = "docs.samples.publish.fastapi_orders"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    orders: Any = importlib.import_module(name)
     assert await orders.place_order(orders.NewOrder(email="ada@example.com", total=1250)) == {"id": 1}
-    # A publish that fails takes the order with it.
-    monkeypatch.setattr(orders, "PUBLISH", orders.text("select postroom.no_such_function()"))
-    with pytest.raises(ProgrammingError):
+    await refuse(dsn, shop_dsn)
+    with pytest.raises(PublishRefused):
         await orders.place_order(orders.NewOrder(email="nobody@example.com", total=1250))
     await orders.engine.dispose()
+    assert await published(dsn) == [("order:1", "ada@example.com")]
+
+
+async def test_with_flask(dsn: str, shop_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", shop_dsn)
+    client = importlib.import_module("docs.samples.publish.flask_orders").app.test_client()
+    answer = client.post("/orders", json={"email": "ada@example.com", "total": 1250})
+    assert (answer.status_code, answer.json) == (201, {"id": 1})
+    await refuse(dsn, shop_dsn)
+    assert client.post("/orders", json={"email": "nobody@example.com", "total": 1}).status_code == 500
     assert await published(dsn) == [("order:1", "ada@example.com")]

@@ -25,6 +25,8 @@ IMPORTED_BY_OTHERS = {
     "tzdata": "ZoneInfo(",
 }
 """Used without an import of ours: what stands in our code instead."""
+BROUGHT_BY_THE_APPLICATION = {"django"}
+"""Imported by `postroom.contrib` alone, which only an application on that framework imports."""
 
 
 def normal(name: str) -> str:
@@ -64,8 +66,15 @@ def test_what_the_package_imports_is_declared_and_what_is_declared_is_used() -> 
     used = distributions(imports("postroom", "migrations"), known)
     source = "\n".join(path.read_text() for path in (ROOT / "postroom").rglob("*.py"))
     used |= {name for name, mark in IMPORTED_BY_OTHERS.items() if mark in source}
+    used -= BROUGHT_BY_THE_APPLICATION
     assert used - known == set(), "imported, and not in pyproject.toml"
     assert known - used == set(), "never imported"
+
+
+def test_only_contrib_imports_what_an_application_brings() -> None:
+    folders = [f"postroom/{path.name}" for path in (ROOT / "postroom").iterdir() if path.is_dir()]
+    folders.remove("postroom/contrib")
+    assert imports(*folders) & BROUGHT_BY_THE_APPLICATION == set()
 
 
 def test_the_parts_of_the_installation_do_not_overlap() -> None:

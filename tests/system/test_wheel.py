@@ -31,6 +31,20 @@ async def remember(event: Event, tx: Transaction) -> None:
     await tx.publish(channel="export", payload={"dataset": DATASET, "record": {"id": event.object_id}})
 """
 
+PUBLISH = """
+import asyncio, sys
+import asyncpg, postroom
+
+async def publish() -> None:
+    conn = await asyncpg.connect(sys.argv[1])
+    async with conn.transaction():
+        await postroom.publish(conn, channel="email", payload={"to": "ada@example.com"}, key="welcome:1")
+    await conn.close()
+
+asyncio.run(publish())
+print({"psycopg", "psycopg2", "sqlalchemy", "django"} & sys.modules.keys())
+"""
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -92,11 +106,16 @@ def test_the_wheel_holds_what_the_service_needs_and_no_app(built: tuple[Path, Pa
     assert "postroom/py.typed" in names
 
 
-def test_an_application_needs_two_packages_to_write_handlers(built: tuple[Path, Path], project: Path) -> None:
+def test_an_application_needs_two_packages_to_publish_and_to_write_handlers(
+    built: tuple[Path, Path], project: Path, dsn: str
+) -> None:
     light = Installation.create(project / ".venv", built[0])
     assert light.distributions() == {"postroom", "asyncpg", "msgspec"}
     done = light.run("python", "-c", "import handlers; print(handlers.remember.name)", folder=project)
     assert (done.code, done.out) == (0, "remember\n"), done.err
+
+    published = light.run("python", "-c", PUBLISH, dsn, folder=project)
+    assert (published.code, published.out) == (0, "set()\n"), published.err
 
     version = light.run("postroom", "--version", folder=project)
     assert (version.code, version.out) == (0, f"{VERSION}\n"), version.err

@@ -1,0 +1,1 @@
+"""What an application calls: publishing in its own transaction, with the driver that it has."""

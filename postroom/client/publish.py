@@ -1,0 +1,93 @@
+"""Publishing in the caller's own transaction: `postroom.publish`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, overload
+from uuid import UUID
+
+from postroom.base.db import query
+from postroom.client.drivers import Values, driver_of, is_async
+from postroom.client.message import Publication, batch, parameters
+from postroom.client.refusal import refusals
+
+_PUBLISH: Final = query(__package__, "publish")
+_PUBLISH_MANY: Final = query(__package__, "publish_many")
+
+T = TypeVar("T")
+
+
+class SyncConnection(Protocol):
+    """A connection of psycopg, psycopg2 or Django, or a Connection or Session of SQLAlchemy."""
+
+    def commit(self) -> None: ...
+
+
+class AsyncConnection(Protocol):
+    """An AsyncConnection of psycopg, or an AsyncConnection or AsyncSession of SQLAlchemy."""
+
+    def commit(self) -> Coroutine[Any, Any, None]: ...
+
+
+class AsyncpgConnection(Protocol):
+    """A connection of asyncpg, its own or a pool's."""
+
+    def is_in_transaction(self) -> bool: ...
+
+
+AnyAsync: TypeAlias = AsyncConnection | AsyncpgConnection
+
+
+@overload
+def publish(connection: SyncConnection, /, **message: Unpack[Publication]) -> UUID: ...
+@overload
+def publish(connection: AnyAsync, /, **message: Unpack[Publication]) -> Coroutine[Any, Any, UUID]: ...
+def publish(
+    connection: SyncConnection | AnyAsync, /, **message: Unpack[Publication]
+) -> UUID | Coroutine[Any, Any, UUID]:
+    """Publish one message in the transaction of this connection or session. Returns its id.
+
+    The same (channel, tenant, key) again publishes nothing and returns the first id. An async connection
+    gives a coroutine to await.
+    Errors: `PublishRefused` for what cannot be published and for a connection that is closed, in no
+    transaction, or in one that has failed. Any other error is the driver's own. After each, roll back.
+    Transaction: the caller's; nothing is sent unless it commits.
+    """
+    return _run(connection, _PUBLISH, parameters(message), _only)
+
+
+@overload
+def publish_many(connection: SyncConnection, messages: Sequence[Publication], /) -> list[UUID]: ...
+@overload
+def publish_many(
+    connection: AnyAsync, messages: Sequence[Publication], /
+) -> Coroutine[Any, Any, list[UUID]]: ...
+def publish_many(
+    connection: SyncConnection | AnyAsync, messages: Sequence[Publication], /
+) -> list[UUID] | Coroutine[Any, Any, list[UUID]]:
+    """Publish up to 1,000 messages at once, all or none. Returns their ids, in order; see `publish`."""
+    return _run(connection, _PUBLISH_MANY, (batch(messages),), _all)
+
+
+def _only(ids: list[str]) -> UUID:
+    [only] = ids
+    return UUID(only)
+
+
+def _all(ids: list[str]) -> list[UUID]:
+    return [UUID(each) for each in ids]
+
+
+def _run(
+    connection: Any, statement: str, values: Values, result: Callable[[list[str]], T]
+) -> T | Coroutine[Any, Any, T]:
+    driver = driver_of(connection)
+    if is_async(driver):
+        return _wait(driver(connection, statement, values), result)
+    with refusals():
+        return result(driver(connection, statement, values))
+
+
+async def _wait(running: Coroutine[Any, Any, list[str]], result: Callable[[list[str]], T]) -> T:
+    with refusals():
+        return result(await running)

@@ -1,0 +1,1 @@
+"""What fits Postroom to a framework; the application brings the framework."""
