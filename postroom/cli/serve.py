@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from tempfile import TemporaryDirectory
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -74,7 +77,7 @@ def _supervise(settings: Settings, drain_s: float, count: int, listener_fd: int 
     with (
         open_database(settings) as database,
         listen(settings.host, settings.port, inherited=listener_fd) as listener,
-        TemporaryDirectory(prefix="postroom-metrics-") as folder,
+        _counters(settings.state_dir, *listener.getsockname()[:2]) as folder,
     ):
         shared = ("--workers", "1", "--listener-fd", str(listener.fileno()))
         supervisor = Supervisor(
@@ -88,3 +91,15 @@ def _supervise(settings: Settings, drain_s: float, count: int, listener_fd: int 
             on_end=lambda number: mark_process_dead(number, folder),  # type: ignore[no-untyped-call]
         )
         return asyncio.run(supervisor.run())
+
+
+@contextmanager
+def _counters(state_dir: Path, host: str, port: int) -> Iterator[str]:
+    """A folder for what the workers count: its name is ours as the address is, so a killed one leaves one."""
+    folder = state_dir / "workers" / f"{host}-{port}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
