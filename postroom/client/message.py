@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -102,11 +103,25 @@ def _payload(value: object) -> str:
         raise PublishRefused(
             error.detail, field=(error.field or "").replace("$", "payload") or "payload"
         ) from None
+    if "null" in text:
+        _check_numbers(msgspec.to_builtins(value), "payload")
     if not text.startswith("{"):
         raise PublishRefused(
             f"must be a JSON object such as a dict, not {type(value).__name__}", field="payload"
         )
     return text
+
+
+def _check_numbers(value: object, where: str) -> None:
+    """NaN and infinity are no JSON; they would be written as null, and nobody would be told."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PublishRefused(f"{value} cannot be written as JSON", field=where)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_numbers(item, f"{where}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_numbers(item, f"{where}[{index}]")
 
 
 def _moment(name: str, value: object) -> str:
