@@ -292,7 +292,10 @@ class Cluster:
         for n, node in enumerate(self.nodes):
             shipped = f"10.0.0.{11 + n}:5432 check port 8008"
             text = text.replace(shipped, f"{HOST}:{node.clients[0].port} check port {node.clients[1].port}")
-        return "".join(line for line in text.splitlines(keepends=True) if "10.0.0." not in line)
+        left_out = ("10.0.0.", "    user ", "    group ")  # the third server, and who it runs as
+        return "".join(
+            line for line in text.splitlines(keepends=True) if not any(each in line for each in left_out)
+        )
 
 
 def _exists(pid: int) -> bool:
