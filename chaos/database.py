@@ -132,7 +132,7 @@ class Database:
                 return False
             os.kill(old.state.pid, signal.SIGKILL)
             await self._primary_link.shut()
-            conn = await asyncpg.connect(new.dsn, timeout=CONNECT_S, command_timeout=60)
+            conn = await asyncpg.connect(new.dsn, timeout=START_AGAIN_WITHIN_S, command_timeout=60)
             try:
                 await conn.execute("select pg_promote(true, 60)")
             finally:

@@ -29,6 +29,7 @@ from postroom.health.crowding import check_crowding
 from postroom.health.encryption import check_keys
 from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.host import check_certificates, check_disks, check_settings
+from postroom.health.mail_servers import check_mail_servers
 from postroom.health.no_receiver import check_receivers
 from postroom.health.plain_endpoints import check_plain_endpoints
 from postroom.health.stripe import check_stripe
@@ -84,6 +85,7 @@ async def diagnose(
     if open_stripe is not None:
         async with open_stripe() as apis:
             findings += await check_stripe(settings, apis, effects)
+    findings += await check_mail_servers(settings.email)
     findings += await check_bounces(settings.email)
     findings += [*check_disks(settings), *check_certificates(settings)]
     return findings

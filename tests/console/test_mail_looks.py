@@ -16,7 +16,7 @@ FOLDERS = TemplateFolders(None)
 async def test_mails_can_be_read_by_everybody(browser: Browser, dark: bool) -> None:
     templates = Templates(FOLDERS)
     for name in FOLDERS.names():
-        html = templates.render(name, read_sample(FOLDERS, name) or {}).html
+        html = templates.render(name, read_sample(FOLDERS, name) or {}, locale="de" if dark else None).html
         async with opened(browser, viewport=PHONE, dark=dark) as tab:
             await tab.page.set_content(html)
             assert await tab.violations(WCAG_OPTIONS) == [], name

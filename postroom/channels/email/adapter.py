@@ -25,9 +25,9 @@ from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
 from postroom.channels.email.payload import Email
 from postroom.channels.email.renderer import RENDER_S, START_S, Renderer
-from postroom.channels.email.routes import Route, Routes, may_take_another
+from postroom.channels.email.routes import Route, Routes, may_take_another, open_routes
 from postroom.channels.email.senders import Senders
-from postroom.channels.email.smtp import SmtpFailed, step
+from postroom.channels.email.smtp import SmtpFailed
 from postroom.channels.email.store import Excluded, Lookup
 from postroom.channels.email.template import Rendered, TemplateFailed, folders_of
 from postroom.channels.email.template_check import Finding, check_template
@@ -117,7 +117,7 @@ class EmailAdapter:
         self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up, gather_s=GATHER_S)
         self._renderer = Renderer(self.folders, gather_s=GATHER_S)
         self._templates = TemplateStore(pool=pool, clock=clock, keyring=keyring)
-        self._routes = self._open_routes(settings)
+        self._routes = open_routes(settings, clock=clock, circuits=circuits)
         if settings.bounces_url is not None:
             parse_place(
                 settings.bounces_url, tls_ca=settings.tls_ca
@@ -133,13 +133,10 @@ class EmailAdapter:
         self.timeout_s = rendering_s + largest_s + _SPARE_S
         self.timeout_s += (PLACE_WITHIN_S + settings.timeout_s * 2) * max(1, len(routes))
 
-    def _open_routes(self, settings: EmailSettings) -> Routes:
-        hostname = self._senders.of("").address.domain
-        return Routes(settings, hostname=hostname, clock=self._clock, circuits=self._circuits)
-
     async def move(self, settings: EmailSettings) -> None:
         """Send through these servers, with these logins, from the next mail on. Errors: `SettingsInvalid`."""
-        before, self._routes = self._routes, self._open_routes(settings)
+        before = self._routes
+        self._routes = open_routes(settings, clock=self._clock, circuits=self._circuits)
         await before.close()
 
     async def start(self) -> None:
@@ -264,23 +261,9 @@ class EmailAdapter:
         """
         if not self._routes.all:
             raise Unavailable("POSTROOM_EMAIL__URL is not set")
-        faults = [fault for route in self._routes.all if (fault := await self._fault_of(route))]
+        faults = await self._routes.faults(within_s=self._settings.timeout_s)
         if len(faults) == len(self._routes.all):
-            raise Unavailable("; ".join(faults))
-
-    async def _fault_of(self, route: Route) -> str | None:
-        deadline = self._deadline()
-        try:
-            session = await route.connections.open(deadline)
-            try:
-                async with step(Phase.LOGIN, deadline):
-                    await session.command(b"NOOP")
-            finally:
-                session.close()
-        except SmtpFailed as failed:
-            outcome = outcome_of(failed.error, failed.phase)
-            return f"{route.name + ': ' if route.name else ''}{outcome.reason} ({outcome.detail})"
-        return None
+            raise Unavailable("; ".join(faults.values()))
 
     def _parse(self, body: dict[str, Any]) -> Email:
         return payload.parse(body, attachments_bytes_max=self._settings.attachments_bytes_max)

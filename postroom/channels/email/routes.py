@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from uuid import UUID
 from postroom.base.clock import Clock
 from postroom.base.email_settings import EmailRoute, EmailSettings
 from postroom.channels.email.connections import Connections
-from postroom.channels.email.outcomes import Failure
+from postroom.channels.email.outcomes import Failure, Phase, outcome_of
+from postroom.channels.email.senders import Senders
+from postroom.channels.email.smtp import SmtpFailed, step
 from postroom.channels.email.target import parse_target
 from postroom.outbox.model import Deferred, RetryLater, Wait
 from postroom.resilience.breaker import Trip
@@ -102,9 +105,35 @@ class Routes:
             reason = failure.reason if failure else ""
             await self._circuits.record(route.circuit, trip, reason, after_s=asked_s)
 
+    async def faults(self, *, within_s: float) -> dict[str, str]:
+        """What is wrong with each that has a fault, by its name: a fresh connection, a login and a NOOP."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        said = await asyncio.gather(*(_fault_of(route, deadline) for route in self._all))
+        return {route.name: fault for route, fault in zip(self._all, said, strict=True) if fault}
+
     async def close(self) -> None:
         for route in self._all:
             await route.connections.close()
+
+
+def open_routes(settings: EmailSettings, *, clock: Clock, circuits: Circuits | None) -> Routes:
+    """As the settings have them. Errors: `SettingsInvalid`."""
+    hostname = Senders(settings).of("").address.domain
+    return Routes(settings, hostname=hostname, clock=clock, circuits=circuits)
+
+
+async def _fault_of(route: Route, deadline: float) -> str | None:
+    try:
+        session = await route.connections.open(deadline)
+        try:
+            async with step(Phase.LOGIN, deadline):
+                await session.command(b"NOOP")
+        finally:
+            session.close()
+    except SmtpFailed as failed:
+        outcome = outcome_of(failed.error, failed.phase)
+        return f"{route.name + ': ' if route.name else ''}{outcome.reason} ({outcome.detail})"
+    return None
 
 
 def setting_of(name: str, field: str = "URL") -> str:

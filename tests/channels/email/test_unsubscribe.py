@@ -103,6 +103,23 @@ async def test_one_click_ends_one_category_of_one_tenant(
     assert listed[0]["message_id"] == str(first)
 
 
+async def test_essential_mail_ignores_unsubscribes_and_never_a_hard_bounce(
+    api: Api, engine: AdapterEngine, mailbox: Mailbox
+) -> None:
+    clicked = await api.post(
+        path_of(await send(engine, mailbox)), headers={}, data={"List-Unsubscribe": "One-Click"}
+    )
+    assert clicked.status == 200
+    await send(engine, mailbox, category=None)
+    await api.pool.execute(
+        "insert into postroom.suppression (address, reason) values ('ann@example.com', 'bounced at ses')"
+    )
+    await engine.publish([Message(channel="email", payload={**OFFER, "category": None}, tenant="acme")])
+    await engine.drain()
+    assert len(mailbox.mails) == 2
+    assert [row[0] for row in await api.pool.fetch(ENDED)] == ["delivered", "delivered", "suppressed"]
+
+
 async def test_a_look_changes_nothing(api: Api, engine: AdapterEngine, mailbox: Mailbox) -> None:
     """Scanners of mail follow every link in it."""
     path = path_of(await send(engine, mailbox))
