@@ -193,6 +193,7 @@ def _environment(
         "POSTROOM_WEBHOOK__TIMEOUT_S": "3",
         "POSTROOM_WEBHOOK__STEPS_S": "0.5,1,2,4,8,15,30",
         "POSTROOM_EXPORTS__URL": exports_dir.as_uri(),
+        "POSTROOM_EXPORTS__ROLL_S": "3",
         "POSTROOM_STRIPE__WEBHOOK_SECRETS": secret,
         "POSTROOM_STRIPE__API_KEY": "sk_test_" + secrets.token_hex(12),
         "POSTROOM_STRIPE__API_BASE": stripe_url,

@@ -225,6 +225,7 @@ def _settings(installation: Installation) -> dict[str, str]:
         "POSTROOM_EMAIL__TLS_CA": str(installation.certificate),
         "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
         "POSTROOM_EXPORTS__URL": installation.exports.as_uri(),
+        "POSTROOM_EXPORTS__ROLL_S": "0",
         "POSTROOM_ROUTES": str(FOLDER / "routes.toml"),
         "POSTROOM_HANDLERS": str(FOLDER / "handlers.py"),
         "POSTROOM_DRILL_BROKEN": str(installation.broken_handler),

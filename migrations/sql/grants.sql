@@ -72,7 +72,7 @@ begin
                 ('signing_secret',          'ra',   'raw',  '',  ''),
                 ('signing_origin',          'r',    'raw',  'r', ''),
                 ('export_file',             'rawd', 'r',    'r', ''),
-                ('export_record',           'ra',   'rd',   'r', ''),
+                ('export_record',           'rad',  'rd',   'r', ''),
                 -- who may get in, and what was done
                 ('token',                   '',     'raw',  '',  ''),
                 ('living_token',            '',     'r',    '',  ''),

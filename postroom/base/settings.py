@@ -111,8 +111,18 @@ class ExportSettings(BaseModel):
 
     url: str | None = None
     """`file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`. Unset: files below the state folder."""
-    records_max: int = Field(default=1_000, ge=1, le=100_000)
-    """Records in one file."""
+    layout: str = "{dataset}/{tenant}/dt={date}"
+    """Folder of a file, below `url`. `{dataset}` must be in it; what it leaves out shares files. `{date}` is
+    the day, in UTC, of the record's own time."""
+    time_fields: dict[str, str] = Field(default_factory=dict)
+    """Where the records of a dataset have their time, as JSON
+    (`{"invoices": "status_transitions.paid_at"}`), or one by one: `POSTROOM_EXPORTS__TIME_FIELDS__INVOICES`.
+    Then a record without it dies. Unset: `created` where it is a time, else when the record was published."""
+    roll_s: float = Field(default=300.0, ge=0, le=3_600)
+    """A file closes so many seconds after its first record, or when it is full, and is stored then. 0: what
+    is claimed together is stored at once."""
+    records_max: int = Field(default=20_000, ge=1, le=100_000)
+    """Records in one file. It has 64 MB at most before compression, too."""
     age_max_days: float = Field(default=14.0, gt=0, le=3_650)
     """A record that has waited for so long is not stored any more: it dies with the cause `expired`."""
     options: dict[str, str] = Field(default_factory=dict, repr=False)

@@ -66,6 +66,8 @@ def child_environment(
     if settings.stripe.api_key is None:
         environment["POSTROOM_STRIPE__API_KEY"] = "sk_test_" + secrets.token_hex(12)
         environment["POSTROOM_STRIPE__API_BASE"] = fake_services.stripe.url
+    if "roll_s" not in settings.exports.model_fields_set:
+        environment["POSTROOM_EXPORTS__ROLL_S"] = "0"  # somebody is watching
     if settings.routes is None:
         environment["POSTROOM_ROUTES"] = str(DEMO_ROUTES)
     # What is said here is not said by a file or a command, too.

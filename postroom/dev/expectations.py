@@ -87,6 +87,6 @@ async def _effects(conn: Connection, event: dict[str, Any]) -> list[LedgerEntry]
 
 
 def _exported(exports_dir: Path) -> Iterable[str]:
-    for path in sorted(exports_dir.glob("*/*/*.ndjson.gz")):
+    for path in sorted(exports_dir.rglob("*.ndjson.gz")):
         for line in gzip.decompress(path.read_bytes()).splitlines():
             yield msgspec.json.decode(line, type=_Line).id

@@ -26,6 +26,7 @@ _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
 _LIST_LARGE = query(__package__, "list_large_payloads")
 _RELEASE = query(__package__, "release_claims")
+_SET_ASIDE = query(__package__, "set_aside")
 _HAND_BACK = query(__package__, "hand_back")
 _LIST_MISSING_WORKERS = query(__package__, "list_missing_workers")
 _NOTE_STRAY_CLAIMS = query(__package__, "note_stray_claims")
@@ -141,6 +142,18 @@ async def _bounded(conn: Connection, rows: Sequence[Record]) -> list[Claim]:
         *([getattr(c, name) for c in rest] for name in ("message_id", "n", "claim_no")),
     )
     return claims
+
+
+async def set_aside(conn: Connection, claims: Sequence[tuple[Claim, float]], *, reason: str) -> None:
+    """Let go of claims, each due again after so many seconds, for an adapter that has noted their order:
+    what follows them in their ordering key may go. Those that were lost to another worker are left alone.
+
+    Transaction: the adapter's own; it answers `Settled`.
+    """
+    held = [claim for claim, _ in claims]
+    fields = ("message_id", "n", "worker", "claim_no")
+    columns = [[getattr(claim, name) for claim in held] for name in fields]
+    await conn.execute(_SET_ASIDE, *columns, [delay_s for _, delay_s in claims], reason)
 
 
 async def fetch_scan_end(

@@ -174,7 +174,7 @@ class ExportCase(AdapterCase):
         return ExportAdapter(
             pool=pool_as(self._pool, "runner"),
             clock=SystemClock(),
-            settings=ExportSettings(),
+            settings=ExportSettings(roll_s=0),
             state_dir=self._root,
             storage=self._storage,
             put_timeout_s=SHORT_S,

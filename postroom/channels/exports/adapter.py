@@ -15,9 +15,11 @@ from postroom.base.settings import ExportSettings
 from postroom.channels.exports import ndjson, store
 from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
 from postroom.channels.exports.gather import Batch, sort_claims
+from postroom.channels.exports.layout import Layout
 from postroom.channels.exports.model import ExportFile, ExportRecord, Stored, check_payload
 from postroom.channels.exports.storage import Storage, open_storage
 from postroom.encryption.keyring import NO_KEYS, KeyMissing, Keyring, Unreadable
+from postroom.outbox import store as outbox
 from postroom.outbox.model import (
     Answer,
     Cause,
@@ -27,10 +29,14 @@ from postroom.outbox.model import (
     Delivered,
     Rejected,
     RetryLater,
+    Settled,
     Wait,
 )
 
 PUT_TIMEOUT_S: Final = 60.0
+WAITS: Final = "its file is open for more records"
+CLAIMS_MAX: Final = 1_000
+"""Claims that are looked at together."""
 FILES_AT_ONCE: Final = 2
 """Files in memory at once."""
 
@@ -38,11 +44,12 @@ FILES_AT_ONCE: Final = 2
 class ExportAdapter:
     """Delivers a record when its file is durably stored, and writes each record into one file only.
 
-    Membership of a file is committed before its first write. A repeat, on whichever worker, writes
-    all of the same file under the same name, or finds it stored and writes nothing.
+    Which file a record belongs to is committed when it is claimed first. While that file is open nothing is
+    held: the claim is let go until the file closes. Then a repeat, on whichever worker, writes all of the
+    same file under the same name, or finds it stored and writes nothing.
 
     Does not promise that a file is new to a consumer: a file can be written again with the same
-    content until it is marked stored. A record cancelled after its first attempt may be in a file.
+    content until it is marked stored. A record cancelled after its file closed may be in it.
     Each line is described in `postroom.channels.exports.ndjson`.
     """
 
@@ -61,9 +68,10 @@ class ExportAdapter:
         storage: Storage | None = None,
         put_timeout_s: float = PUT_TIMEOUT_S,
     ) -> None:
-        self.batch_max = settings.records_max
-        self.per_destination_max = settings.records_max
-        self.concurrency_max = 2 * settings.records_max
+        self.batch_max = min(CLAIMS_MAX, settings.records_max)
+        self.per_destination_max = self.batch_max
+        self.concurrency_max = 2 * self.batch_max
+        self._layout = Layout(settings)
         self._pool = pool
         self._clock = clock
         self._settings = settings
@@ -98,26 +106,48 @@ class ExportAdapter:
 
         Errors: one of `DATABASE_AWAY`; the claims are then unanswered and safe to deliver again.
         """
-        batch = sort_claims(claims)
-        memberships = await self._assign(batch)
-        files = {file.id: file for file in memberships.values()}
+        batch = sort_claims(claims, self._layout)
+        memberships, full = await self._assign(claims, batch)
+        closed = [file for file in memberships.values() if file.open_s is None]
+        files = {file.id: file for file in [*closed, *full]}
         latest = self._clock.monotonic() + self.timeout_s - 1.5 * self._put_timeout_s
         answers = await _all_of([self._export(file, latest) for file in files.values()])
         answer_of = dict(zip(files, answers, strict=True))
         return [self._answer(claim, batch, memberships, answer_of) for claim in claims]
 
-    async def _assign(self, batch: Batch) -> dict[UUID, ExportFile]:
-        """Commit which file each record belongs to, before anything is written."""
+    async def _assign(
+        self, claims: Sequence[Claim], batch: Batch
+    ) -> tuple[dict[UUID, ExportFile], list[ExportFile]]:
+        """Commit which file each record belongs to, and let go of those whose file is open.
+
+        Returns: the files by record, and those that were closed just now.
+        """
         if not batch.records:
-            return {}
+            return {}, []
         message_ids = list(batch.records)
+        records_max = self._settings.records_max
         async with transaction(self._pool) as conn:
             known = await store.list_memberships(conn, message_ids=message_ids)
-            if len(known) == len(message_ids):
-                return known
-            groups = batch.groups(without=set(known), records_max=self._settings.records_max)
-            await store.insert_files(conn, groups=groups)
-            return await store.list_memberships(conn, message_ids=message_ids)
+            if len(known) == len(message_ids) and all(file.open_s is None for file in known.values()):
+                return known, []
+            await store.lock_files(conn)
+            known = await store.list_memberships(conn, message_ids=message_ids)
+            full: list[ExportFile] = []
+            for groups in batch.rounds(without=set(known), records_max=records_max) or [[]]:
+                full += await store.close_files(
+                    conn, groups=groups, due_again=known.keys(), records_max=records_max
+                )
+                if groups:
+                    await store.add_records(conn, groups=groups, roll_s=self._settings.roll_s)
+            memberships = await store.list_memberships(conn, message_ids=message_ids)
+            waiting = [
+                (claim, file.open_s)
+                for claim in claims
+                if (file := memberships.get(claim.message_id)) and file.open_s is not None
+            ]
+            if waiting:
+                await outbox.set_aside(conn, waiting, reason=WAITS)
+            return memberships, full
 
     async def _export(self, file: ExportFile, latest: float) -> Answer:
         """Write the file if it is not stored yet; `latest`: begin no write after this."""
@@ -144,7 +174,7 @@ class ExportAdapter:
         content = await asyncio.to_thread(ndjson.compress, records)
         async with asyncio.timeout(self._put_timeout_s):
             await self._opened().put(file.path, content)
-        return Stored(size_bytes=len(content), sha256=hashlib.sha256(content).digest())
+        return Stored(records=len(records), size_bytes=len(content), sha256=hashlib.sha256(content).digest())
 
     def _opened(self) -> Storage:
         if self._storage is None:
@@ -159,7 +189,8 @@ class ExportAdapter:
             return batch.rejected[claim.message_id]
         if claim.message_id not in memberships:
             return RetryLater("retention forgot this record's file while it was looked up")
-        return answer_of[memberships[claim.message_id].id]
+        file = memberships[claim.message_id]
+        return answer_of[file.id] if file.open_s is None else Settled()
 
 
 async def _all_of(exports: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:

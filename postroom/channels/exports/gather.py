@@ -4,57 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from postroom.base.errors import InvalidInput
+from postroom.channels.exports.layout import Layout
 from postroom.channels.exports.model import DATASET, FILE_BYTES_MAX, RECORD_BYTES_MAX, Group, check_payload
 from postroom.outbox.model import Claim, Rejected, rejected_payload
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Where a record belongs, and how large it is."""
+
+    folder: str
+    dataset: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Claims sorted by what becomes of them. `records` and `rejected` go by message id."""
 
-    records: dict[UUID, str] = field(default_factory=dict)
-    sizes_bytes: dict[UUID, int] = field(default_factory=dict)
+    records: dict[UUID, Fit] = field(default_factory=dict)
     rejected: dict[UUID, Rejected] = field(default_factory=dict)
 
-    def groups(self, *, without: set[UUID], records_max: int) -> list[Group]:
-        """What needs a new file: by dataset, in the order of the claims, within a file's limits."""
-        datasets: dict[str, list[UUID]] = {}
-        for message_id, dataset in self.records.items():
-            if message_id not in without:
-                datasets.setdefault(dataset, []).append(message_id)
-        return [
-            Group(dataset, message_ids)
-            for dataset, together in datasets.items()
-            for message_ids in self._split(together, records_max)
-        ]
+    def rounds(self, *, without: set[UUID], records_max: int) -> list[list[Group]]:
+        """What needs a file, by folder, in the order of the claims, within a file's limits.
 
-    def _split(self, message_ids: Sequence[UUID], records_max: int) -> Iterator[tuple[UUID, ...]]:
+        Returns: groups to add to files one round after the other; in a round each folder is there once.
+        """
+        folders: dict[str, list[UUID]] = {}
+        for message_id, fit in self.records.items():
+            if message_id not in without:
+                folders.setdefault(fit.folder, []).append(message_id)
+        split = [[*self._split(together, records_max)] for _, together in sorted(folders.items())]
+        return [[group for group in nth if group is not None] for nth in zip_longest(*split)]
+
+    def _split(self, message_ids: Sequence[UUID], records_max: int) -> Iterator[Group]:
         group: list[UUID] = []
         size_bytes = 0
         for message_id in message_ids:
-            size_bytes += self.sizes_bytes[message_id]
-            if group and (size_bytes > FILE_BYTES_MAX or len(group) == records_max):
-                yield tuple(group)
-                group, size_bytes = [], self.sizes_bytes[message_id]
+            own_bytes = self.records[message_id].size_bytes
+            if group and (size_bytes + own_bytes > FILE_BYTES_MAX or len(group) == records_max):
+                yield self._group(group, size_bytes)
+                group, size_bytes = [], 0
             group.append(message_id)
+            size_bytes += own_bytes
         if group:
-            yield tuple(group)
+            yield self._group(group, size_bytes)
+
+    def _group(self, message_ids: Sequence[UUID], size_bytes: int) -> Group:
+        fit = self.records[message_ids[0]]
+        return Group(fit.folder, fit.dataset, tuple(message_ids), size_bytes)
 
 
-def sort_claims(claims: Sequence[Claim]) -> Batch:
+def sort_claims(claims: Sequence[Claim], layout: Layout) -> Batch:
     """One that cannot be exported is rejected alone, with the field that is wrong."""
     batch = Batch()
     for claim in claims:
         try:
-            size_bytes = len(claim.payload.encode())
-            batch.records[claim.message_id] = _fit(claim, size_bytes) or check_payload(claim.body())
-            batch.sizes_bytes[claim.message_id] = size_bytes
+            batch.records[claim.message_id] = _fit(claim, layout)
         except InvalidInput as error:
             batch.rejected[claim.message_id] = rejected_payload(error)
     return batch
@@ -62,17 +76,29 @@ def sort_claims(claims: Sequence[Claim]) -> Batch:
 
 class _Payload(msgspec.Struct):
     dataset: str
-    record: msgspec.Raw
+    record: dict[str, Any]
 
 
 _decode: Final = msgspec.json.Decoder(_Payload).decode
 
 
-def _fit(claim: Claim, size_bytes: int) -> str | None:
-    """The dataset of what can plainly be exported; None where a closer look must say what is wrong."""
+def _fit(claim: Claim, layout: Layout) -> Fit:
+    """Errors: `InvalidInput` where it can go to no file."""
+    size_bytes = len(claim.payload.encode())
+    read = _plain(claim.payload, size_bytes)
+    if read is None:
+        body = claim.body()
+        read = _Payload(check_payload(body), body["record"])
+    published = datetime.fromtimestamp(claim.created_s, UTC)
+    day = layout.day(read.dataset, read.record, published=published)
+    folder = layout.folder(dataset=read.dataset, tenant=claim.tenant, day=day)
+    return Fit(folder, read.dataset, size_bytes)
+
+
+def _plain(payload: str, size_bytes: int) -> _Payload | None:
+    """What can plainly be exported; None where a closer look must say what is wrong."""
     try:
-        read = _decode(claim.payload)
+        read = _decode(payload)
     except msgspec.MsgspecError:
         return None
-    fits = size_bytes <= RECORD_BYTES_MAX and bytes(read.record).startswith(b"{")
-    return read.dataset if fits and DATASET.fullmatch(read.dataset) else None
+    return read if size_bytes <= RECORD_BYTES_MAX and DATASET.fullmatch(read.dataset) else None

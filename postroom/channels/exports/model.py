@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,18 +20,13 @@ DATASET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class ExportFile:
-    """A file whose records are decided. `stored_at` is None until it is durably in storage."""
+    """`path`: its name below the root of the storage, decided once, so that a repeat overwrites. `open_s`:
+    seconds until it closes; None when its records are decided. `stored_at` is None until it is durable."""
 
     id: UUID
-    dataset: str
-    created_at: datetime
-    stored_at: datetime | None
-
-    @property
-    def path(self) -> str:
-        """Its name below the root of the storage; the same on every attempt, so that a repeat overwrites."""
-        created = self.created_at.astimezone(UTC)
-        return f"{self.dataset}/dt={created:%Y-%m-%d}/{created:%Y%m%dT%H%M%SZ}-{self.id}.ndjson.gz"
+    path: str
+    stored_at: datetime | None = None
+    open_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +42,19 @@ class ExportRecord:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Records that share a new file, in the order of their lines."""
+    """Records that go to one file of a folder together, in the order of their lines."""
 
+    folder: str
     dataset: str
     message_ids: tuple[UUID, ...]
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What was written: bytes and SHA-256 of the compressed file."""
+    """What was written: lines, and bytes and SHA-256 of the compressed file."""
 
+    records: int
     size_bytes: int
     sha256: bytes
 

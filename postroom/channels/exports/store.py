@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
 
 from postroom.base.db import Connection, query
-from postroom.channels.exports.model import ExportFile, ExportRecord, Group, Stored
+from postroom.channels.exports.model import FILE_BYTES_MAX, ExportFile, ExportRecord, Group, Stored
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.encryption import open_payload
 from postroom.outbox.model import Channel
 from postroom.outbox.references import Source, complete, fetch_sources, source_of
 
-_INSERT_FILES = query(__package__, "insert_files")
+_LOCK = query(__package__, "lock_files")
+_CLOSE_FILES = query(__package__, "close_files")
+_ADD_RECORDS = query(__package__, "add_records")
 _MEMBERSHIPS = query(__package__, "list_memberships")
 _RECORDS = query(__package__, "list_records")
 _MARK_STORED = query(__package__, "mark_stored")
@@ -29,17 +31,53 @@ class _Payload(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Payload).decode
 
 
-async def insert_files(conn: Connection, *, groups: Sequence[Group]) -> None:
-    """Make new files, one a group, of those records that belong to none yet; none are left, no file.
+async def lock_files(conn: Connection) -> None:
+    """One worker at a time decides which records belong to which file, for milliseconds.
 
-    Transaction: the caller's; a concurrent one that takes the same records is waited for.
+    Transaction: the caller's; until it ends.
     """
-    rows = [
-        (message_id, file_no, group.dataset, position)
-        for file_no, group in enumerate(groups)
-        for position, message_id in enumerate(group.message_ids, start=1)
+    await conn.execute(_LOCK)
+
+
+async def close_files(
+    conn: Connection, *, groups: Sequence[Group], due_again: Collection[UUID], records_max: int
+) -> list[ExportFile]:
+    """Close the open files of these records, which are due again, and that of each group's folder if its time
+    is over or it has no room. Forget what of a closed file waits no more: it was cancelled, or is dead.
+
+    Returns: those closed that still hold something. A closed file never gains records.
+    """
+    rows = await conn.fetch(
+        _CLOSE_FILES,
+        [group.folder for group in groups],
+        [group.size_bytes for group in groups],
+        [len(group.message_ids) for group in groups],
+        list(due_again),
+        FILE_BYTES_MAX,
+        records_max,
+    )
+    return [ExportFile(row["id"], row["path"]) for row in rows if row["waits"]]
+
+
+async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: float) -> None:
+    """Add each group to its folder's open file, or to a new one, which closes after `roll_s`; with 0 at once.
+
+    A record that has a file already is left there. Transaction: the one that locked the files.
+    """
+    lines = [
+        (message_id, group.folder, place)
+        for group in groups
+        for place, message_id in enumerate(group.message_ids, start=1)
     ]
-    await conn.execute(_INSERT_FILES, *map(list, zip(*rows, strict=True)))
+    await conn.execute(
+        _ADD_RECORDS,
+        [group.folder for group in groups],
+        [group.dataset for group in groups],
+        [group.size_bytes for group in groups],
+        [len(group.message_ids) for group in groups],
+        *map(list, zip(*lines, strict=True)),
+        roll_s,
+    )
 
 
 async def list_memberships(conn: Connection, *, message_ids: Sequence[UUID]) -> dict[UUID, ExportFile]:
@@ -47,7 +85,7 @@ async def list_memberships(conn: Connection, *, message_ids: Sequence[UUID]) -> 
     files: dict[UUID, ExportFile] = {}
     memberships: dict[UUID, ExportFile] = {}
     for row in await conn.fetch(_MEMBERSHIPS, message_ids):
-        file = ExportFile(row["id"], row["dataset"], row["created_at"], row["stored_at"])
+        file = ExportFile(row["id"], row["path"], row["stored_at"], row["open_s"])
         memberships[row["message_id"]] = files.setdefault(file.id, file)
     return memberships
 
@@ -90,7 +128,7 @@ def _record(text: str, sources: Mapping[UUID, Source]) -> str | None:
 
 async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> None:
     """Say that the file is durably in storage. Call it after the write, never before."""
-    await conn.execute(_MARK_STORED, file.id, file.path, stored.size_bytes, stored.sha256)
+    await conn.execute(_MARK_STORED, file.id, file.path, stored.size_bytes, stored.sha256, stored.records)
 
 
 async def prune_records(conn: Connection, *, days: int, limit: int) -> int:

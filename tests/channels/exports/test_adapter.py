@@ -51,11 +51,11 @@ def storage(root: Path) -> WatchedStorage:
 
 @pytest.fixture
 def make(pool: Pool, tmp_path: Path, storage: WatchedStorage) -> Make:
-    def adapter(*, records_max: int = 1_000, put_timeout_s: float = 30.0) -> ExportAdapter:
+    def adapter(*, records_max: int = 1_000, put_timeout_s: float = 30.0, **settings: Any) -> ExportAdapter:
         return ExportAdapter(
             pool=pool_as(pool, "runner"),
             clock=SystemClock(),
-            settings=ExportSettings(records_max=records_max),
+            settings=ExportSettings(records_max=records_max, **{"roll_s": 0, **settings}),
             state_dir=tmp_path,
             storage=storage,
             put_timeout_s=put_timeout_s,
@@ -119,8 +119,8 @@ async def test_records_of_a_dataset_share_a_file_that_reads_back(make: Make, poo
     assert all_delivered(await make().deliver_batch(claims))
 
     customers, bills = read_files(root).items()
-    assert customers[0].startswith("customers/dt=")
-    assert bills[0].startswith("invoices/dt=")
+    assert customers[0].startswith("customers/x/dt=")
+    assert bills[0].startswith("invoices/x/dt=")
     assert [line["record"] for line in bills[1]] == [{"number": 0}, {"number": 1}, {"number": 2}]
     assert [line["id"] for line in customers[1]] == [str(claim.message_id) for claim in claims[3:]]
     assert {"id", "type", "tenant", "created_at", "record"} == bills[1][0].keys()
@@ -293,7 +293,7 @@ async def test_pruning_forgets_old_files_and_spares_what_may_still_be_delivered(
     fresh = await publish_claims(pool, invoices(1))
     for claims in (done, pending, dead):
         await make().deliver_batch(claims)
-    await pool.execute("update postroom.export_file set created_at = now() - interval '40 days'")
+    await pool.execute("update postroom.export_file set opened_at = now() - interval '40 days'")
     await make().deliver_batch(fresh)
     gone = [claim.message_id for claim in [*done, *dead, *fresh]]
     await pool.execute("delete from postroom.delivery where message_id = any ($1::uuid[])", gone)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from uuid import UUID
 
+import pytest
+
+from postroom.base.settings import ExportSettings
+from postroom.channels.exports import gather
 from postroom.channels.exports.gather import sort_claims
-from postroom.channels.exports.model import FILE_BYTES_MAX, Group
+from postroom.channels.exports.layout import Layout
 from postroom.outbox.model import Claim
 from tests.factories.claims import make_claim
 
+LAYOUT = Layout(ExportSettings(time_fields={"paid": "paid.at"}))
 
-def claim(number: int, payload: object) -> Claim:
-    return make_claim(message_id=UUID(int=number), channel="export", payload=json.dumps(payload))
+
+def claim(number: int, payload: object, **more: Any) -> Claim:
+    return make_claim(message_id=UUID(int=number), channel="export", payload=json.dumps(payload), **more)
 
 
 def test_a_bad_claim_is_rejected_alone_and_named() -> None:
@@ -21,25 +28,49 @@ def test_a_bad_claim_is_rejected_alone_and_named() -> None:
             claim(1, {"dataset": "a", "record": {}}),
             claim(2, {"dataset": "../b", "record": {}}),
             claim(3, ["no object"]),
-        ]
+            claim(4, {"dataset": "paid", "record": {"created": 1, "paid": {"at": "soon"}}}),
+        ],
+        LAYOUT,
     )
     assert list(batch.records) == [UUID(int=1)]
     assert batch.rejected[UUID(int=2)].reason.startswith("dataset must ")
     assert batch.rejected[UUID(int=3)].reason.startswith("payload: ")
+    assert batch.rejected[UUID(int=4)].reason.startswith("record.paid.at must be a time")
 
 
-def test_datasets_never_share_a_file_and_claims_keep_their_order() -> None:
-    names = {5: "b", 4: "a", 3: "b", 2: "a", 1: "a"}
-    batch = sort_claims([claim(n, {"dataset": name, "record": {}}) for n, name in names.items()])
-    assert batch.groups(without={UUID(int=1)}, records_max=10) == [
-        Group("b", (UUID(int=5), UUID(int=3))),
-        Group("a", (UUID(int=4), UUID(int=2))),
+def test_datasets_tenants_and_days_never_share_a_file_and_claims_keep_their_order() -> None:
+    day = 86_400
+    where = {
+        6: ("b", "t", 0),
+        5: ("a", "t", day),
+        4: ("a", "t", 0),
+        3: ("a", "u", 0),
+        2: ("a", "t", 1),
+        1: ("a", "t", 2),
+    }
+    claims = [
+        claim(n, {"dataset": dataset, "record": {"created": created}}, tenant=tenant)
+        for n, (dataset, tenant, created) in where.items()
     ]
+    [groups] = sort_claims(claims, LAYOUT).rounds(without={UUID(int=1)}, records_max=10)
+    assert {group.folder: [each.int for each in group.message_ids] for group in groups} == {
+        "a/t/dt=1970-01-01": [4, 2],
+        "a/t/dt=1970-01-02": [5],
+        "a/u/dt=1970-01-01": [3],
+        "b/t/dt=1970-01-01": [6],
+    }
+    assert [group.folder for group in groups] == sorted(group.folder for group in groups)
 
 
-def test_a_file_ends_at_its_limits() -> None:
-    batch = sort_claims([claim(n, {"dataset": "a", "record": {}}) for n in range(5)])
-    assert [len(group.message_ids) for group in batch.groups(without=set(), records_max=2)] == [2, 2, 1]
-    for message_id in batch.sizes_bytes:
-        batch.sizes_bytes[message_id] = FILE_BYTES_MAX // 3
-    assert [len(group.message_ids) for group in batch.groups(without=set(), records_max=10)] == [3, 2]
+def test_a_file_ends_at_its_limits_and_a_round_has_each_folder_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    claims = [claim(n, {"dataset": "a", "record": {}}) for n in range(5)]
+    claims.append(claim(5, {"dataset": "b", "record": {}}))
+    batch = sort_claims(claims, LAYOUT)
+
+    def sizes(records_max: int) -> list[list[int]]:
+        rounds = batch.rounds(without=set(), records_max=records_max)
+        return [[len(group.message_ids) for group in groups] for groups in rounds]
+
+    assert sizes(2) == [[2, 1], [2], [1]]
+    monkeypatch.setattr(gather, "FILE_BYTES_MAX", 3 * batch.records[UUID(int=0)].size_bytes)
+    assert sizes(10) == [[3, 1], [2]]

@@ -1,17 +1,15 @@
-"""What an export refuses, and what a file is called."""
+"""What an export refuses."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postroom.base.errors import InvalidPayload
-from postroom.channels.exports.model import RECORD_BYTES_MAX, ExportFile, check_payload
+from postroom.channels.exports.model import RECORD_BYTES_MAX, check_payload
 
 HOSTILE = [
     "", ".", "..", "../up", "a/b", "a\\b", "/etc", ".hidden", "-option", "_x", "UPPER", "a b", "a\n",
@@ -63,12 +61,3 @@ def test_no_name_that_is_taken_leaves_its_folder(dataset: str) -> None:
         return
     assert dataset.isascii()
     assert not set(dataset) & set("./\\%=\n\x00")
-
-
-def test_the_path_depends_on_the_file_row_alone_and_is_dated_in_utc() -> None:
-    file_id = UUID("01890000-0000-7000-8000-000000000001")
-    created = datetime(2026, 1, 31, 23, 59, 58, 999, tzinfo=UTC)
-    elsewhere = created.astimezone(timezone(timedelta(hours=9)))
-    expected = f"invoices/dt=2026-01-31/20260131T235958Z-{file_id}.ndjson.gz"
-    assert ExportFile(file_id, "invoices", created, None).path == expected
-    assert ExportFile(file_id, "invoices", elsewhere, created).path == expected

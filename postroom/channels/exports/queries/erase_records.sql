@@ -3,4 +3,4 @@ with gone as (
     delete from postroom.export_record where message_id = any ($1::uuid[]) returning file_id
 )
 select distinct f.path from gone join postroom.export_file f on f.id = gone.file_id
-where f.path is not null order by f.path
+where f.stored_at is not null order by f.path

@@ -4,7 +4,7 @@ delete from postroom.export_file
 where id in (
     select f.id
     from postroom.export_file f
-    where f.created_at < now() - make_interval(days => $1)
+    where f.opened_at < now() - make_interval(days => $1)
         and not exists (
             select from postroom.export_record r
             join postroom.delivery d on d.message_id = r.message_id
@@ -13,7 +13,7 @@ where id in (
             select from postroom.export_record r
             join postroom.dead_letter d on d.message_id = r.message_id
             where r.file_id = f.id)
-    order by f.created_at
+    order by f.opened_at
     limit $2
     for update skip locked
 )

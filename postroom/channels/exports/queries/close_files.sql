@@ -1,0 +1,25 @@
+-- Close open files: those that hold one of the records $4, which are due again, for the time is over or somebody wants
+-- them now; and those that a group is meant for, where the time is over or they have no room for it. A record whose
+-- delivery is gone, cancelled or dead, is not in a file that closes; replayed, it gets another one.
+-- One element a group, each of another folder: $1 folders, $2 bytes, $3 records
+-- $4 message ids, $5 most bytes of a file, $6 most records
+with closing as materialized (
+    select f.id
+    from postroom.export_file f
+    left join unnest($1::text[], $2::bigint[], $3::integer[]) as coming (folder, bytes, records) using (folder)
+    where f.closes_at is not null and (
+        f.payload_bytes + coming.bytes > $5 or f.records + coming.records > $6
+        or f.closes_at <= now() and coming.folder is not null
+        or f.id in (select r.file_id from postroom.export_record r where r.message_id = any ($4::uuid[])))
+), gone as (
+    delete from postroom.export_record r
+    using closing
+    where r.file_id = closing.id
+        and not exists (select from postroom.delivery d where d.message_id = r.message_id)
+)
+update postroom.export_file f
+set closes_at = null
+from closing
+where f.id = closing.id
+returning f.id, f.path, exists (
+    select from postroom.export_record r join postroom.delivery d using (message_id) where r.file_id = f.id) as waits
