@@ -221,6 +221,28 @@ CASES: Final = (
         0,
         {BACKLOG: "200x20 stale stale 200x60"},
     ),
+    Case(
+        "BacklogGrowing",
+        QUIET,
+        "not when records wait for their files to close",
+        "49m",
+        0,
+        {
+            BACKLOG.replace("email", "export"): "5x20 200x40",
+            'postroom_oldest_due_age_seconds{channel="export",instance="a"}': "0x90",
+        },
+    ),
+    Case(
+        "BacklogGrowing",
+        FIRES,
+        "fires when records are late, too",
+        "49m",
+        1,
+        {
+            BACKLOG.replace("email", "export"): "5x20 200x40",
+            'postroom_oldest_due_age_seconds{channel="export",instance="a"}': "0x20 31x70",
+        },
+    ),
     Case("BacklogGrowing", ABSENT, "not when data is absent", "60m", 0, UP),
     *threshold_cases(
         "TransactionHeldLong",

@@ -315,7 +315,7 @@ async def test_while_an_export_file_is_written_the_same_file_is_written_again(
     locked = lock.transaction()
     await locked.start()
     await lock.execute("lock table postroom.tally in share mode")
-    victim = start("postroom", "work")
+    victim = start("postroom", "work", POSTROOM_EXPORTS__ROLL_S="1")
     written = tmp_path / "state"
     await until(lambda: [*written.rglob("*.ndjson.gz")])
     kill(victim)
@@ -324,7 +324,7 @@ async def test_while_an_export_file_is_written_the_same_file_is_written_again(
     await pool.release(lock)
     await until(lambda: no_other_session(pool))
     await travel(pool)
-    start("postroom", "work")
+    start("postroom", "work", POSTROOM_EXPORTS__ROLL_S="1")
     await until(lambda: delivered(pool))
     assert files == sorted(written.rglob("*.ndjson.gz"))
 

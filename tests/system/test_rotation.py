@@ -56,6 +56,7 @@ class Deployment:
         return {
             "POSTROOM_DATABASE_URL": self.dsn,
             "POSTROOM_STATE_DIR": str(self.folder),
+            "POSTROOM_EXPORTS__ROLL_S": "1",
             "POSTROOM_PORT": str(self.ports[NAMES.index(name)] if name.startswith("api") else 0),
             "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
             "POSTROOM_ROUTES": str(self.folder / "routes.toml"),

@@ -10,7 +10,8 @@ from tests.processes.commands import Ended, run
 
 
 async def test_a_runner_may_be_for_some_channels_alone(dsn: str, pool: Pool, tmp_path: Path) -> None:
-    settings = {"POSTROOM_DATABASE_URL": dsn, "POSTROOM_STATE_DIR": str(tmp_path / "state")}
+    place = {"POSTROOM_DATABASE_URL": dsn, "POSTROOM_STATE_DIR": str(tmp_path / "state")}
+    settings = {**place, "POSTROOM_EXPORTS__ROLL_S": "0"}
     left = "select channel, attempts from postroom.delivery"
     payload = '{"url": "https://nowhere.invalid/", "type": "a.b", "dataset": "a", "record": {}}'
     for channel in ("webhook", "export"):
