@@ -17,7 +17,7 @@ from postroom.base.db import Pool, transaction
 from postroom.base.encryption_keys import NamedKey
 from postroom.base.settings import RetentionSettings
 from postroom.channels.exports.model import Group
-from postroom.channels.exports.store import insert_files, list_memberships, list_records
+from postroom.channels.exports.store import add_records, list_memberships, list_records
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
 from postroom.encryption.keyring import NO_KEYS, Keyring
@@ -145,7 +145,7 @@ async def test_a_record_in_a_file_is_whole_digit_for_digit(pool: Pool, scene: Sc
     await scene.process(snapshot_event("invoice.paid", INVOICE))
     message_id = await pool.fetchval("select id from postroom.message where channel = 'export'")
     async with transaction(pool) as conn:
-        await insert_files(conn, groups=[Group("invoices", (message_id,))])
+        await add_records(conn, groups=[Group("invoices/acme", "invoices", (message_id,), 9)], roll_s=0)
         file = (await list_memberships(conn, message_ids=[message_id]))[message_id]
         [record] = await list_records(conn, file_id=file.id, keyring=NO_KEYS)
         assert json.decode(record.record) == INVOICE

@@ -142,9 +142,7 @@ async def test_a_record_reaches_s3_and_a_repeat_overwrites_itself(
     assert str(claim.message_id).encode() in gzip.decompress(content)
 
     # As after a crash between the write and the mark: the next worker writes the same file again.
-    await pool.execute(
-        "update postroom.export_file set stored_at = null, size_bytes = null, sha256 = null"
-    )
+    await pool.execute("update postroom.export_file set stored_at = null, size_bytes = null, sha256 = null")
     again = make_adapter(pool, s3.settings(bucket), tmp_path)
     assert isinstance(await again.deliver(claim), Delivered)
     assert s3.contents(bucket) == {path: content}
