@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from postroom.admin.tokens import Scope
 from postroom.base.db import transaction
 from postroom.base.email_settings import EmailSettings
-from postroom.base.settings import Settings, WebhookSettings
+from postroom.base.settings import ExportSettings, Settings, WebhookSettings
 from postroom.base.stripe_settings import StripeSettings
 from postroom.channels.webhooks import endpoints
 from postroom.console.access.sign_in_link import create_sign_in_link
@@ -94,6 +94,7 @@ async def running_product(dsn: str, state_dir: Path) -> AsyncIterator[Scene]:
             email=EmailSettings(url=SecretStr(f"smtp://{mailbox.host}:{mailbox.port}")),
             webhook=WebhookSettings(allow_private=True),
             stripe=StripeSettings(webhook_secrets=(SecretStr(STRIPE_SECRET),)),
+            exports=ExportSettings(roll_s=0),
         )
         api = await stack.enter_async_context(running_api(dsn, settings))
         worker = await stack.enter_async_context(

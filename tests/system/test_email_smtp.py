@@ -348,7 +348,7 @@ async def test_a_hostile_subject_from_data_opens_no_header(
         ({"to": "ann@example.com", "template": "nope"}, "template 'nope' is unknown"),
         (
             {"to": "ann@example.com", "template": "receipt", "data": {}},
-            "template receipt: receipt.subject, line 1: 'object' is undefined",
+            "template receipt: receipt.subject, line 2: 'object' is undefined",
         ),
     ],
 )

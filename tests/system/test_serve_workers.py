@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -141,10 +142,16 @@ def test_none_outlives_its_supervisor_and_the_port_is_free(serve: Serve, tmp_pat
     running.process.kill()
     running.process.wait(WITHIN_S)
     assert wait_until(lambda: processes_of(tmp_path) == [], limit_s=WITHIN_S)
-    with socket.socket() as again:
+    assert wait_until(lambda: can_listen(port), limit_s=WITHIN_S)  # another test may have it for a moment
+
+
+def can_listen(port: int) -> bool:
+    with socket.socket() as again, suppress(OSError):
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", port))
         again.listen()
+        return True
+    return False
 
 
 async def test_at_sigterm_all_are_unready_first_and_it_ends_with_0(serve: Serve) -> None:

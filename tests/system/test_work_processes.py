@@ -29,6 +29,7 @@ Work = Callable[..., Running]
 @pytest.fixture
 def work(dsn: str, tmp_path: Path) -> Iterator[Work]:
     started: list[Running] = []
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests run under nohup
 
     def start(*options: str) -> Running:
         settings = {
@@ -45,6 +46,7 @@ def work(dsn: str, tmp_path: Path) -> Iterator[Work]:
         if running.process.poll() is None:
             running.process.kill()
             running.process.wait(WITHIN_S)
+    signal.signal(signal.SIGHUP, inherited)
 
 
 @pytest.fixture
