@@ -67,6 +67,7 @@ class Installation:
     logins: Mapping[str, str] = field(default_factory=dict)
     """The database as each process signs in to it. A person at a shell is its administrator."""
     _pool: Pool | None = None
+    _restarting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def url(self) -> str:
@@ -130,9 +131,11 @@ class Installation:
         await process.stop()
 
     async def restart(self, name: str) -> None:
-        if name in self.processes:
-            await self.stop(name)
-        await self.start(name)
+        """One at a time: of two at once, the second would start a process that nobody stops."""
+        async with self._restarting:
+            if name in self.processes:
+                await self.stop(name)
+            await self.start(name)
 
     def freeze(self, name: str) -> None:
         self.processes[name].signal(signal.SIGSTOP)
