@@ -64,6 +64,8 @@ PREPARED_AHEAD = 3
 GATHER_S = 0.004
 LINKED_S = 40.0
 """For all attachments of a mail that are fetched."""
+FETCHING_MAX = 8
+"""So many mails fetch attachments at once: the places of all others are not for waiting for Stripe."""
 _BUSY = Deferred(Wait.DESTINATION_FULL, "every connection to the mail server is taken")
 
 log = get_logger(__name__)
@@ -110,6 +112,7 @@ class EmailAdapter:
         self._clock = clock
         self._circuits = circuits
         self._links = links or Links()
+        self._fetching = asyncio.Semaphore(FETCHING_MAX)
         self._senders = Senders(settings)
         if settings.templates_dir is not None and not settings.templates_dir.is_dir():
             raise SettingsInvalid(["POSTROOM_EMAIL__TEMPLATES_DIR: no such folder"])
@@ -195,6 +198,8 @@ class EmailAdapter:
         if not isinstance(wanted, _Wanted):
             return wanted
         try:
+            if email.links and self._fetching.locked():
+                return Deferred(Wait.DESTINATION_FULL, "other mails fetch their attachments first")
             email = with_link(email, self._settings, claim.message_id, claim.tenant)
             email = await self._with_linked(email)
             content, made_from = await self._content(email, claim.content_hash)
@@ -305,7 +310,7 @@ class EmailAdapter:
             return email
         files = email.attachments
         try:
-            async with asyncio.timeout(LINKED_S):
+            async with self._fetching, asyncio.timeout(LINKED_S):
                 for link in email.links:
                     left = self._settings.attachments_bytes_max - sum(len(each.content) for each in files)
                     files = (*files, await self._links.fetch(link, bytes_max=left))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -21,7 +22,7 @@ from postroom.channels.email import payload
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.links import Links
 from postroom.dev.mailbox import Mailbox
-from postroom.outbox.model import Answer, Cause, Delivered, Rejected, RetryLater
+from postroom.outbox.model import Answer, Cause, Deferred, Delivered, Rejected, RetryLater, Wait
 from tests.factories.claims import make_claim
 from tests.fixtures.roles import pool_as
 from tests.fixtures.tls import tls_host
@@ -44,6 +45,9 @@ class Desk:
     mailbox: Mailbox
     answers: dict[str, Answers]
     asked: list[str] = field(default_factory=list)
+    slow: asyncio.Event = field(default_factory=asyncio.Event)
+    """Stripe answers while it is set."""
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, body: dict[str, Any]) -> Answer:
         return await self.adapter.deliver(make_claim(destination="email", payload=json.encode(body)))
@@ -55,9 +59,13 @@ async def desk(pool: Pool, tmp_path: Path) -> AsyncIterator[Desk]:
     await mailbox.start()
     answers: dict[str, Answers] = {}
     asked: list[str] = []
+    slow, reached = asyncio.Event(), asyncio.Event()
+    slow.set()
 
     async def answer(request: web.Request) -> web.Response:
         asked.append(f"{request.host}{request.path}")
+        reached.set()
+        await slow.wait()
         return answers.get(request.path, pdf)()
 
     options = {"url": f"smtp://127.0.0.1:{mailbox.port}", "from": "shop@shop.example"}
@@ -69,7 +77,8 @@ async def desk(pool: Pool, tmp_path: Path) -> AsyncIterator[Desk]:
             clock=SystemClock(),
             links=Links(stripe.connector),
         )
-        yield Desk(adapter, mailbox, answers, asked)
+        yield Desk(adapter, mailbox, answers, asked, slow, reached)
+        slow.set()
         await adapter.close()
     await mailbox.close()
 
@@ -140,6 +149,19 @@ async def test_what_stays_wrong_is_a_dead_letter(desk: Desk, answer: Answers, re
     assert got.cause is Cause.OURS
     assert not desk.mailbox.mails
     assert all(each.startswith("pay.stripe.com/") for each in desk.asked)
+
+
+async def test_while_stripe_is_slow_other_mails_go_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk.adapter, "_fetching", asyncio.Semaphore(1))
+    desk.slow.clear()
+    first = asyncio.create_task(desk.send(mail()))
+    await desk.reached.wait()
+    put_off = await desk.send(mail())
+    assert isinstance(put_off, Deferred)
+    assert put_off.wait is Wait.DESTINATION_FULL
+    assert isinstance(await desk.send(MAIL), Delivered)
+    desk.slow.set()
+    assert isinstance(await first, Delivered)
 
 
 async def test_all_attachments_share_the_limit(desk: Desk) -> None:
