@@ -13,11 +13,13 @@ from pydantic.fields import FieldInfo
 
 from docs.generator.pages import sentence, table
 from postroom.base.email_settings import EmailRoute
+from postroom.base.ledger_settings import LedgerSettings
 from postroom.base.settings import Settings
 from postroom.base.stripe_settings import StripeAccount
 
 HEAD: Final = ("setting", "default", "meaning")
 NAMED: Final[dict[str, type[BaseModel]]] = {
+    "POSTROOM_LEDGERS__<NAME>__…": LedgerSettings,
     "POSTROOM_STRIPE__ACCOUNTS__<NAME>__…": StripeAccount,
     "POSTROOM_EMAIL__ROUTES__<NAME>__…": EmailRoute,
 }
@@ -70,6 +72,8 @@ def _docstrings(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "none: needed"
     value = field.default if field.default_factory is None else None
     match value:
         case None if field.default_factory is not None and field.annotation is not dict:

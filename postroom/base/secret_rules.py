@@ -120,6 +120,15 @@ def without_login(url: str) -> tuple[str, str, list[tuple[str, str]]]:
     return parts.netloc.rpartition("@")[2], parts.path, told
 
 
+def unverified_faults(setting: str, url: str) -> Iterator[str]:
+    """One line for each host of `unverified_hosts`."""
+    for host in unverified_hosts(url):
+        yield (
+            f"{setting}: {host} is not local: end it with ?sslmode=verify-full&sslrootcert=FILE, "
+            "or export POSTROOM_DATABASE_UNVERIFIED=true where the network between is yours alone"
+        )
+
+
 def unverified_hosts(url: str) -> list[str]:
     """The database's hosts that are reached over a network without `sslmode=verify-full`."""
     try:

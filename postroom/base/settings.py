@@ -32,8 +32,9 @@ from pydantic_settings import (
 from postroom.base.email_settings import EmailSettings, bounces_faults, route_faults
 from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
+from postroom.base.ledger_settings import LEDGERS, LedgerName, LedgerSettings, ledger_faults
 from postroom.base.networks import Network, parse_proxies
-from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_hosts
+from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_faults
 from postroom.base.setting_files import SettingFiles, read_files, setting_of
 from postroom.base.stripe_settings import StripeSettings, account_faults
 
@@ -194,6 +195,12 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     """PostgreSQL 14 or newer. Several hosts and `target_session_attrs` are understood. Unset: a local server,
     in `dev` only."""
+    ledgers: dict[LedgerName, LedgerSettings] = Field(default_factory=dict)
+    """Several databases, each with a ledger, in place of the one: `POSTROOM_LEDGERS__EU__URL` and so on, see
+    below."""
+    ledger: str | None = None
+    """The one of them that a command is about: what `--ledger` sets. Unset: `serve`, `work`, `migrate` and
+    `doctor` are about all of them, other commands ask for it."""
     database_pooler: bool = False
     """PgBouncer in transaction mode stands between: nothing is kept per connection, and wake-ups are polled.
     """
@@ -204,7 +211,7 @@ class Settings(BaseSettings):
     """In `prod`, let a database on another host be reached without `sslmode=verify-full`: where the network
     between is yours alone, such as one of compose."""
     database_connections_max: int = Field(default=10, ge=2, le=200)
-    """Connections, per process."""
+    """Connections, per process and ledger."""
     env: Environment = Environment.DEV
     """`dev` or `prod`."""
     host: str = "127.0.0.1"
@@ -262,6 +269,11 @@ class Settings(BaseSettings):
             env_settings.env_vars = {**texts, **itself}
         return init_settings, env_settings
 
+    @field_validator("ledgers")
+    @classmethod
+    def _in_order(cls, value: dict[str, LedgerSettings]) -> dict[str, LedgerSettings]:
+        return dict(sorted(value.items()))
+
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _parse_proxies(cls, value: object) -> object:
@@ -274,6 +286,16 @@ class Settings(BaseSettings):
     def files(self) -> SettingFiles:
         """What `load_settings` read them from."""
         return self._files
+
+    def of_ledger(self, name: str) -> Self:
+        """Settings of an installation that has this ledger alone: its database, its accounts of Stripe's.
+
+        They share nothing with ours, so secrets can be replaced in them. Errors: `KeyError`.
+        """
+        chosen = self.model_copy(deep=True)
+        chosen.ledger, chosen.ledgers, chosen.database_url = name, {}, self.ledgers[name].url
+        chosen.stripe = chosen.stripe.of_ledger(name)
+        return chosen
 
     @property
     def prod(self) -> bool:
@@ -296,6 +318,14 @@ class Settings(BaseSettings):
             *secret_faults(_texts(self), needed=_needed(self), prod=self.prod),
             *_open_doors(self),
             *account_faults(self.stripe, prod=self.prod, serves=self.serves),
+            *ledger_faults(
+                self.ledgers,
+                chosen=self.ledger,
+                database_url=self.database_url,
+                stripe=self.stripe,
+                prod=self.prod,
+                unverified=self.database_unverified,
+            ),
             *bounces_faults(self.email),
             *route_faults(self.email),
             *_key_faults(self.encryption),
@@ -332,9 +362,10 @@ def _texts(settings: Settings) -> dict[str, str]:
 
 def _needed(settings: Settings) -> set[str]:
     """The secrets without which nothing that is on would work."""
+    needed = set[str]() if settings.ledgers else {DATABASE_URL}
     if not settings.serves:
-        return {DATABASE_URL}
-    needed = {DATABASE_URL, "POSTROOM_METRICS_TOKEN"}
+        return needed
+    needed.add("POSTROOM_METRICS_TOKEN")
     routed = (settings.routes or settings.handlers) and not settings.stripe.on
     if settings.stripe.api_key or routed:
         needed.add("POSTROOM_STRIPE__WEBHOOK_SECRETS")
@@ -351,11 +382,7 @@ def _open_doors(settings: Settings) -> Iterator[str]:
             "export POSTROOM_ENV=prod, or POSTROOM_DEV_ON_NETWORK=true if you mean it"
         )
     if settings.prod and settings.database_url and not settings.database_unverified:
-        for host in unverified_hosts(settings.database_url.get_secret_value()):
-            yield (
-                f"{DATABASE_URL}: {host} is not local: end it with ?sslmode=verify-full&sslrootcert=FILE, "
-                "or export POSTROOM_DATABASE_UNVERIFIED=true where the network between is yours alone"
-            )
+        yield from unverified_faults(DATABASE_URL, settings.database_url.get_secret_value())
 
 
 def _key_faults(encryption: EncryptionSettings) -> Iterator[str]:
@@ -370,6 +397,7 @@ def _key_faults(encryption: EncryptionSettings) -> Iterator[str]:
 def load_settings(*, serves: bool = True, files: SettingFiles | None = None) -> Settings:
     """Read and check the environment, and the files that it names. `serves`: see `Settings`.
 
+    Returns: those of one ledger where `POSTROOM_LEDGER` chooses it.
     `files`: as somebody has read them already. Errors: `SettingsInvalid` with one line a fault, none of
     which holds a value.
     """
@@ -382,7 +410,9 @@ def load_settings(*, serves: bool = True, files: SettingFiles | None = None) -> 
         if all(e["loc"] for e in error.errors()):
             # pydantic looks at single fields first, and at the whole only when they are all right.
             told = {**files.texts, **os.environ}
-            needed = {DATABASE_URL, *({"POSTROOM_METRICS_TOKEN"} if serves else ())}
+            needed = {"POSTROOM_METRICS_TOKEN"} if serves else set()
+            if not any(name.startswith(f"{LEDGERS}__") for name in told):
+                needed.add(DATABASE_URL)
             if serves and any(name in told for name in STRIPE_IS_ON):
                 needed.add("POSTROOM_STRIPE__WEBHOOK_SECRETS")
             prod = told.get("POSTROOM_ENV") == Environment.PROD
@@ -391,7 +421,7 @@ def load_settings(*, serves: bool = True, files: SettingFiles | None = None) -> 
     if faults:
         raise SettingsInvalid(faults)
     settings._files = files
-    return settings
+    return settings if settings.ledger is None else settings.of_ledger(settings.ledger)
 
 
 def _faults(location: tuple[int | str, ...], message: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
@@ -56,6 +56,9 @@ class StripeAccount(BaseModel):
     connect: bool = False
     """Whether events of accounts that are connected to it are wanted: `postroom stripe setup` then makes an
     endpoint for them, too."""
+
+    ledger: str | None = None
+    """Which one has its events, where there are several (`POSTROOM_LEDGERS__…`)."""
 
     @property
     def live(self) -> bool:
@@ -108,6 +111,12 @@ class StripeSettings(StripeAccount):
     def by_name(self) -> Mapping[str, StripeAccount]:
         """All accounts."""
         return {OWN_ACCOUNT: self, **self.accounts}
+
+    def of_ledger(self, ledger: str) -> Self:
+        """These settings with the accounts whose events this ledger has, and no other."""
+        accounts = {name: each for name, each in self.accounts.items() if each.ledger == ledger}
+        own = {} if self.ledger == ledger else {"webhook_secrets": (), "api_key": None}
+        return self.model_copy(update={"accounts": accounts, **own})
 
     def account(self, name: str) -> StripeAccount | None:
         return self if name == OWN_ACCOUNT else self.accounts.get(name)

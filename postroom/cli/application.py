@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Annotated, Any, Final
@@ -103,11 +104,17 @@ def build() -> typer.Typer:
 
     @application.callback()
     def postroom(
-        version: Annotated[
+        version: Annotated[  # noqa: ARG001  its callback acts
             bool,
             typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version."),
         ] = False,
-    ) -> None: ...
+        ledger: Annotated[
+            str | None,
+            typer.Option(metavar="NAME", help="Which ledger, where there are several (POSTROOM_LEDGER)."),
+        ] = None,
+    ) -> None:
+        if ledger is not None:
+            os.environ["POSTROOM_LEDGER"] = ledger  # a setting, which processes of ours inherit
 
     @application.command("version")
     def print_version() -> None:

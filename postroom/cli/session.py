@@ -13,6 +13,7 @@ from typing import TypeVar
 from postroom.admin.audit import Actor
 from postroom.admin.tokens import Scope
 from postroom.base.db import Connection, connect
+from postroom.base.errors import InvalidInput
 from postroom.base.secret_rules import DATABASE_URL
 from postroom.base.settings import Settings, load_settings
 from postroom.encryption.keyring import Keyring, keyring_of
@@ -52,7 +53,13 @@ def actor() -> Actor:
 
 
 def open_database(settings: Settings) -> ResolvedDatabase:
-    """The database that was named, the local one that runs, or one started for this command."""
+    """The database that was named, the local one that runs, or one started for this command.
+
+    Errors: `InvalidInput` where there are several ledgers and none was chosen.
+    """
+    if settings.ledgers:
+        known = ", ".join(settings.ledgers)
+        raise InvalidInput(f"which ledger? postroom --ledger NAME …, or POSTROOM_LEDGER; known: {known}")
     url = settings.database_url.get_secret_value() if settings.database_url else None
     return resolve(database_url=url, state_dir=settings.state_dir)
 

@@ -27,7 +27,9 @@ def unknown_names(environment: Mapping[str, str]) -> dict[str, str | None]:
         for inner in _inner(field)
     }
     tables = tuple(
-        name for name in known if name.endswith(("__OPTIONS", "__SCOPES", "__ACCOUNTS", "_EMAIL__ROUTES"))
+        name
+        for name in known
+        if name.endswith(("__OPTIONS", "__SCOPES", "__ACCOUNTS", "_EMAIL__ROUTES", "_LEDGERS"))
     )
     return {
         name: next(iter(get_close_matches(name, known, 1, 0.8)), None)

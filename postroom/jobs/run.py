@@ -119,6 +119,9 @@ def run_jobs(*, job: str | None, once: bool, channels: Collection[Channel] = ())
         print(f"{job} delivers {', '.join(DELIVERS[job])}, and none of these is named.", file=sys.stderr)
         return WRONG_USE
     settings = load_settings(serves=False)
+    if settings.ledgers:
+        print(f"Which ledger? POSTROOM_LEDGER is one of {', '.join(settings.ledgers)}.", file=sys.stderr)
+        return WRONG_USE
     configure_logging(json_lines=settings.json_lines, level=settings.log_level.upper())
     url = settings.database_url.get_secret_value() if settings.database_url else None
     with tracing("postroom-runner"), resolve(database_url=url, state_dir=settings.state_dir) as database:
