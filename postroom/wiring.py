@@ -210,7 +210,7 @@ async def _replace_secrets(services: Services, fresh: Settings) -> None:
     if fresh.email.all_routes() != settings.email.all_routes() and isinstance(email, EmailAdapter):
         await email.move(fresh.email)
     if storage is not None and isinstance(exports, ExportAdapter):
-        exports.use(storage)
+        exports.files.use(storage)
     services.keyring.replace(keyring_of(fresh.encryption, services.clock))
     settings.encryption = fresh.encryption
     settings.email.url, settings.email.routes = fresh.email.url, fresh.email.routes

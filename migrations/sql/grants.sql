@@ -71,7 +71,8 @@ begin
                 ('endpoint',                'rw',   'rawd', '',  ''),
                 ('signing_secret',          'ra',   'raw',  '',  ''),
                 ('signing_origin',          'r',    'raw',  'r', ''),
-                ('export_file',             'rawd', 'r',    'r', ''),
+                ('export_file',             'rawd', 'rw',   'r', ''),
+                ('export_partition',        'raw',  'r',    'r', ''),
                 ('export_record',           'rad',  'rd',   'r', ''),
                 -- who may get in, and what was done
                 ('token',                   '',     'raw',  '',  ''),

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "channel": "Channels: pause one, resume it.",
     "limit": "Limits: starts a second and deliveries in flight, of all runners together.",
     "endpoint": "Tenants' endpoints for webhooks.",
+    "export": "Export files: list them, write them again.",
     "publisher": "What the login roles of your applications may publish by SQL.",
     "routes": "The routes file and the handlers, tried without a database.",
     "stripe": "Stripe's events.",

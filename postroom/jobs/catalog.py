@@ -14,6 +14,8 @@ from postroom.channels.email.bounces.job import bounces_job
 from postroom.channels.email.jobs import dead_letter_job
 from postroom.channels.email.template_store import prune_templates
 from postroom.channels.exports import store as exports
+from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.exports.job import export_files_job
 from postroom.channels.stripe import call_store
 from postroom.channels.stripe import store as stripe
 from postroom.channels.stripe.access_job import access_job
@@ -59,6 +61,10 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
     mailer = services.adapters[Channel.EMAIL]
     if not isinstance(mailer, EmailAdapter):
         raise TypeError("the email channel is served by another adapter")
+
+    exporter = services.adapters[Channel.EXPORT]
+    if not isinstance(exporter, ExportAdapter):
+        raise TypeError("the export channel is served by another adapter")
 
     async def prune_exports(conn: Connection, limit: int) -> int:
         return await exports.prune_records(conn, days=keep.message_days, limit=limit)
@@ -110,6 +116,7 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
         encryption_job(pool=pool, keyring=services.keyring),
         recovery_job(pool=pool),
         reconcile_job(services.stripe_reconcile),
+        export_files_job(pool=pool, files=exporter.files),
         load_job(services.stripe_load),
         refresh_job(services.stripe_refresh, wakeup=parts.wakeup),
         access_job(

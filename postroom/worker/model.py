@@ -25,6 +25,7 @@ JOB_NAMES: Final = (
     "stripe-load",
     "stripe-refresh",
     "stripe-access",
+    "export-files",
 )
 """Every job; `postroom.jobs.catalog` builds exactly these."""
 

@@ -27,6 +27,7 @@ JOBS = (
     "stripe-load",
     "stripe-refresh",
     "stripe-access",
+    "export-files",
     "jobs-runner",
 )
 CONTRACT = {

@@ -42,6 +42,7 @@ RESTED_ON: Final = {
     'job_last_success_timestamp{job="stripe-load"}': "0+60x30",
     'job_last_success_timestamp{job="stripe-refresh"}': "0+60x30",
     'job_last_success_timestamp{job="stripe-access"}': "0+60x30",
+    'job_last_success_timestamp{job="export-files"}': "0+60x30",
     'job_last_success_timestamp{job="canary"}': "0+60x30",
     'outbox_queue_messages{status="dead"}': "0x30",
     'email_dlq_messages{status="dead"}': "0x30",

@@ -16,7 +16,7 @@ from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.encryption_keys import NamedKey
 from postroom.base.settings import RetentionSettings
-from postroom.channels.exports.model import Group
+from postroom.channels.exports.model import Group, Partition
 from postroom.channels.exports.store import add_records, list_memberships, list_records
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
@@ -144,8 +144,9 @@ async def test_a_small_memory_is_enough(dsn: str, pool: Pool, scene: Scene) -> N
 async def test_a_record_in_a_file_is_whole_digit_for_digit(pool: Pool, scene: Scene) -> None:
     await scene.process(snapshot_event("invoice.paid", INVOICE))
     message_id = await pool.fetchval("select id from postroom.message where channel = 'export'")
+    group = Group(Partition("invoices/acme", "invoices"), (message_id,), 9)
     async with transaction(pool) as conn:
-        await add_records(conn, groups=[Group("invoices/acme", "invoices", (message_id,), 9)], roll_s=0)
+        await add_records(conn, groups=[group], roll_s=0)
         file = (await list_memberships(conn, message_ids=[message_id]))[message_id]
         [record] = await list_records(conn, file_id=file.id, keyring=NO_KEYS)
         assert json.decode(record.record) == INVOICE

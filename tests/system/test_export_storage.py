@@ -58,6 +58,7 @@ class S3Server:
         return {
             entry["Key"]: self.client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
             for entry in listed
+            if not entry["Key"].endswith("/_manifest.json")
         }
 
 

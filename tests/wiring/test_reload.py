@@ -147,7 +147,7 @@ async def use_all(parts: WorkerServices) -> None:
         await conn.fetchval("select 1")
     event: dict[str, Any] = snapshot_event("invoice.paid", INVOICE)
     assert isinstance(await stripe._current.fetch(parse(event)), Current)
-    await exports._opened().put("file", b"content")
+    await exports.files.open().put("file", b"content")
 
 
 async def test_each_secret_is_taken_over_by_what_runs(

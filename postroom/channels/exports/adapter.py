@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +11,13 @@ from uuid import UUID
 from postroom.base.clock import Clock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import ExportSettings
-from postroom.channels.exports import ndjson, store
-from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
+from postroom.channels.exports import store
+from postroom.channels.exports.failures import StorageFailed, answer_failure
+from postroom.channels.exports.files import PUT_TIMEOUT_S, ExportFiles
 from postroom.channels.exports.gather import Batch, sort_claims
 from postroom.channels.exports.layout import Layout
-from postroom.channels.exports.model import ExportFile, ExportRecord, Stored, check_payload
-from postroom.channels.exports.storage import Storage, open_storage
+from postroom.channels.exports.model import ExportFile, check_payload
+from postroom.channels.exports.storage import Storage
 from postroom.encryption.keyring import NO_KEYS, KeyMissing, Keyring, Unreadable
 from postroom.outbox import store as outbox
 from postroom.outbox.model import (
@@ -33,7 +33,6 @@ from postroom.outbox.model import (
     Wait,
 )
 
-PUT_TIMEOUT_S: Final = 60.0
 WAITS: Final = "its file is open for more records"
 CLAIMS_MAX: Final = 1_000
 """Claims that are looked at together."""
@@ -75,19 +74,19 @@ class ExportAdapter:
         self._pool = pool
         self._clock = clock
         self._settings = settings
-        self._state_dir = state_dir
-        self._keyring = keyring
-        self._storage = storage
-        self._put_timeout_s = put_timeout_s
+        self.files = ExportFiles(
+            pool=pool,
+            settings=settings,
+            state_dir=state_dir,
+            keyring=keyring,
+            storage=storage,
+            put_timeout_s=put_timeout_s,
+        )
         self._slots = asyncio.Semaphore(FILES_AT_ONCE)
 
     async def start(self) -> None:
         """Errors: `SettingsInvalid` where the settings name no usable storage."""
-        self._opened()
-
-    def use(self, storage: Storage) -> None:
-        """Put files there from the next one on."""
-        self._storage = storage
+        self.files.open()
 
     async def close(self) -> None:
         """Nothing is kept open between deliveries."""
@@ -110,7 +109,7 @@ class ExportAdapter:
         memberships, full = await self._assign(claims, batch)
         closed = [file for file in memberships.values() if file.open_s is None]
         files = {file.id: file for file in [*closed, *full]}
-        latest = self._clock.monotonic() + self.timeout_s - 1.5 * self._put_timeout_s
+        latest = self._clock.monotonic() + self.timeout_s - 1.5 * self.files.put_timeout_s
         answers = await _all_of([self._export(file, latest) for file in files.values()])
         answer_of = dict(zip(files, answers, strict=True))
         return [self._answer(claim, batch, memberships, answer_of) for claim in claims]
@@ -150,36 +149,22 @@ class ExportAdapter:
             return memberships, full
 
     async def _export(self, file: ExportFile, latest: float) -> Answer:
-        """Write the file if it is not stored yet; `latest`: begin no write after this."""
-        if file.stored_at is not None:
+        """Write what is not in the storage yet, file and manifest; `latest`: begin no write after this."""
+        if file.stored_at is not None and not file.stale:
             return Delivered(detail=file.path)
         async with self._slots:
             if self._clock.monotonic() > latest:
                 return Deferred(Wait.DESTINATION_FULL, "the storage is slow; other files went first")
             try:
-                async with self._pool.acquire() as conn:
-                    records = await store.list_records(conn, file_id=file.id, keyring=self._keyring)
+                if file.stored_at is None:
+                    await self.files.store(file)
+                else:
+                    await self.files.write_manifest(file.folder)
             except Unreadable as error:
                 return _unreadable(error)
-            try:
-                stored = await self._write(file, records)
-            except STORAGE_ERRORS as error:
-                return answer_failure(error)
-        async with transaction(self._pool) as conn:
-            await store.mark_stored(conn, file=file, stored=stored)
+            except StorageFailed as failed:
+                return answer_failure(failed.error)
         return Delivered(detail=file.path)
-
-    async def _write(self, file: ExportFile, records: Sequence[ExportRecord]) -> Stored:
-        """All records of the file, whichever of them are due now. Errors: those in `STORAGE_ERRORS`."""
-        content = await asyncio.to_thread(ndjson.compress, records)
-        async with asyncio.timeout(self._put_timeout_s):
-            await self._opened().put(file.path, content)
-        return Stored(records=len(records), size_bytes=len(content), sha256=hashlib.sha256(content).digest())
-
-    def _opened(self) -> Storage:
-        if self._storage is None:
-            self._storage = open_storage(self._settings, self._state_dir)
-        return self._storage
 
     @staticmethod
     def _answer(

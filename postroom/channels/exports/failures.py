@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -14,6 +16,24 @@ from postroom.outbox.model import Cause, RetryLater, Trip
 
 STORAGE_ERRORS: Final = (BaseError, OSError)
 """What a write raises where failure is expected; `TimeoutError` is an `OSError`."""
+
+
+class StorageFailed(Exception):
+    """One of `STORAGE_ERRORS`, and from the storage: the database raises such, too. See `error`."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def from_storage() -> Iterator[None]:
+    """Errors: `StorageFailed`."""
+    try:
+        yield
+    except STORAGE_ERRORS as error:
+        raise StorageFailed(error) from error
+
 
 _OURS: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EXDEV}

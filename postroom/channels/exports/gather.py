@@ -13,7 +13,14 @@ import msgspec
 
 from postroom.base.errors import InvalidInput
 from postroom.channels.exports.layout import Layout
-from postroom.channels.exports.model import DATASET, FILE_BYTES_MAX, RECORD_BYTES_MAX, Group, check_payload
+from postroom.channels.exports.model import (
+    DATASET,
+    FILE_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    Group,
+    Partition,
+    check_payload,
+)
 from postroom.outbox.model import Claim, Rejected, rejected_payload
 
 
@@ -21,8 +28,7 @@ from postroom.outbox.model import Claim, Rejected, rejected_payload
 class Fit:
     """Where a record belongs, and how large it is."""
 
-    folder: str
-    dataset: str
+    partition: Partition
     size_bytes: int
 
 
@@ -41,7 +47,7 @@ class Batch:
         folders: dict[str, list[UUID]] = {}
         for message_id, fit in self.records.items():
             if message_id not in without:
-                folders.setdefault(fit.folder, []).append(message_id)
+                folders.setdefault(fit.partition.folder, []).append(message_id)
         split = [[*self._split(together, records_max)] for _, together in sorted(folders.items())]
         return [[group for group in nth if group is not None] for nth in zip_longest(*split)]
 
@@ -60,7 +66,7 @@ class Batch:
 
     def _group(self, message_ids: Sequence[UUID], size_bytes: int) -> Group:
         fit = self.records[message_ids[0]]
-        return Group(fit.folder, fit.dataset, tuple(message_ids), size_bytes)
+        return Group(fit.partition, tuple(message_ids), size_bytes)
 
 
 def sort_claims(claims: Sequence[Claim], layout: Layout) -> Batch:
@@ -91,8 +97,7 @@ def _fit(claim: Claim, layout: Layout) -> Fit:
         read = _Payload(check_payload(body), body["record"])
     published = datetime.fromtimestamp(claim.created_s, UTC)
     day = layout.day(read.dataset, read.record, published=published)
-    folder = layout.folder(dataset=read.dataset, tenant=claim.tenant, day=day)
-    return Fit(folder, read.dataset, size_bytes)
+    return Fit(layout.partition(dataset=read.dataset, tenant=claim.tenant, day=day), size_bytes)
 
 
 def _plain(payload: str, size_bytes: int) -> _Payload | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from postroom.base.errors import InvalidPayload, SettingsInvalid
 from postroom.base.settings import ExportSettings
-from postroom.channels.exports.model import DATASET
+from postroom.channels.exports.model import DATASET, Partition
 
 DEFAULT_FIELD: Final = "created"
 FOLDER_MAX: Final = 200
@@ -30,6 +30,15 @@ class Layout:
         self._time_fields = settings.time_fields
         if faults := [*_layout_faults(settings.layout), *_field_faults(settings.time_fields)]:
             raise SettingsInvalid(faults)
+
+    def partition(self, *, dataset: str, tenant: str, day: date) -> Partition:
+        """Where it lies, and what of this everything in the folder has in common."""
+        return Partition(
+            self.folder(dataset=dataset, tenant=tenant, day=day),
+            dataset,
+            tenant if "{tenant}" in self._template else None,
+            day if "{date}" in self._template else None,
+        )
 
     def folder(self, *, dataset: str, tenant: str, day: date) -> str:
         values = {"dataset": dataset, "tenant": tenant_folder(tenant), "date": day.isoformat()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,12 +21,30 @@ DATASET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 @dataclass(frozen=True, slots=True)
 class ExportFile:
     """`path`: its name below the root of the storage, decided once, so that a repeat overwrites. `open_s`:
-    seconds until it closes; None when its records are decided. `stored_at` is None until it is durable."""
+    seconds until it closes; None when its records are decided. `stored_at` is None until it is durable.
+    `stale`: it is stored, and the manifest in the storage may not list it yet. `size_bytes` is that of its
+    records before compression, as they were counted."""
 
     id: UUID
     path: str
     stored_at: datetime | None = None
     open_s: float | None = None
+    stale: bool = False
+    size_bytes: int = 0
+
+    @property
+    def folder(self) -> str:
+        return self.path.rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """What shares a folder and a manifest. `tenant` and `day` are None where the layout has none."""
+
+    folder: str
+    dataset: str
+    tenant: str | None = None
+    day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +62,13 @@ class ExportRecord:
 class Group:
     """Records that go to one file of a folder together, in the order of their lines."""
 
-    folder: str
-    dataset: str
+    partition: Partition
     message_ids: tuple[UUID, ...]
     size_bytes: int
+
+    @property
+    def folder(self) -> str:
+        return self.partition.folder
 
 
 @dataclass(frozen=True, slots=True)

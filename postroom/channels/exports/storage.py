@@ -6,17 +6,21 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
 from obstore.store import ObjectStore, from_url
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.log import remove_secrets
 from postroom.base.settings import ExportSettings
 from postroom.channels.exports.folder import FolderStorage
+from postroom.channels.exports.manifest import version_of
+
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
 
 _BUCKETS: Final = frozenset({"s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "https"})
 _PROVIDER_PREFIX = re.compile(r"^(aws|google|azure)_", re.ASCII)
@@ -50,11 +54,22 @@ _CLIENT_OPTIONS: Final = frozenset(
 _ATTEMPTS: Final[Any] = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 
 
+_ROUNDS_MAX: Final = 5
+"""How often somebody else may be faster with a manifest."""
+
+
 class Storage(Protocol):
     """Errors of `put`: those in `failures.STORAGE_ERRORS`; nothing is then visible under the name,
     or what an earlier attempt put there."""
 
     async def put(self, path: str, content: bytes) -> None: ...
+
+    async def replace_older(self, path: str, content: bytes, version: int) -> int:
+        """Put a manifest, unless one of this version or a newer one is there; nobody gets between.
+
+        Returns: the version that is there now.
+        """
+        ...
 
 
 class BucketStorage:
@@ -71,6 +86,48 @@ class BucketStorage:
             use_multipart=False,
             attributes={"Content-Type": "application/gzip"},
         )
+
+    async def replace_older(self, path: str, content: bytes, version: int) -> int:
+        """By the store's own comparison; one that has none takes what comes, and the caller looks again."""
+        rounds = 0
+        while True:
+            mode = await self._older(path, version)
+            if isinstance(mode, int):
+                return mode
+            rounds += 1
+            try:
+                await self._put_manifest(path, content, mode)
+            except (AlreadyExistsError, PreconditionError):
+                if rounds == _ROUNDS_MAX:
+                    raise
+            else:
+                return version
+
+    async def _older(self, path: str, version: int) -> int | Literal["create"] | UpdateVersion:
+        """What is to be replaced; a number: the version that is there, and no older one."""
+        try:
+            found = await obstore.get_async(self._store, path)
+            there = version_of(bytes(await found.bytes_async()))
+        except FileNotFoundError:
+            return "create"
+        if there >= version:
+            return there
+        return {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
+
+    async def _put_manifest(
+        self, path: str, content: bytes, mode: Literal["create", "overwrite"] | UpdateVersion
+    ) -> None:
+        try:
+            await obstore.put_async(
+                self._store,
+                path,
+                content,
+                use_multipart=False,
+                attributes={"Content-Type": "application/json"},
+                mode=mode,
+            )
+        except (NotSupportedError, NotImplementedError):
+            await self._put_manifest(path, content, "overwrite")
 
 
 def open_storage(settings: ExportSettings, state_dir: Path) -> Storage:

@@ -7,8 +7,16 @@ from uuid import UUID
 
 import msgspec
 
-from postroom.base.db import Connection, query
-from postroom.channels.exports.model import FILE_BYTES_MAX, ExportFile, ExportRecord, Group, Stored
+from postroom.base.db import Connection, Record, fetch_one, query
+from postroom.channels.exports.manifest import Entry, Manifest, make_manifest
+from postroom.channels.exports.model import (
+    FILE_BYTES_MAX,
+    ExportFile,
+    ExportRecord,
+    Group,
+    Partition,
+    Stored,
+)
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.encryption import open_payload
 from postroom.outbox.model import Channel
@@ -20,6 +28,9 @@ _ADD_RECORDS = query(__package__, "add_records")
 _MEMBERSHIPS = query(__package__, "list_memberships")
 _RECORDS = query(__package__, "list_records")
 _MARK_STORED = query(__package__, "mark_stored")
+_FETCH_MANIFEST = query(__package__, "fetch_manifest")
+_MARK_WRITTEN = query(__package__, "mark_written")
+_MARK_AGAIN = query(__package__, "mark_again")
 _PRUNE = query(__package__, "prune_files")
 _ERASE = query(__package__, "erase_records")
 
@@ -56,7 +67,7 @@ async def close_files(
         FILE_BYTES_MAX,
         records_max,
     )
-    return [ExportFile(row["id"], row["path"]) for row in rows if row["waits"]]
+    return [_file(row) for row in rows if row["waits"]]
 
 
 async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: float) -> None:
@@ -72,7 +83,9 @@ async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: floa
     await conn.execute(
         _ADD_RECORDS,
         [group.folder for group in groups],
-        [group.dataset for group in groups],
+        [group.partition.dataset for group in groups],
+        [group.partition.tenant for group in groups],
+        [group.partition.day for group in groups],
         [group.size_bytes for group in groups],
         [len(group.message_ids) for group in groups],
         *map(list, zip(*lines, strict=True)),
@@ -85,9 +98,20 @@ async def list_memberships(conn: Connection, *, message_ids: Sequence[UUID]) -> 
     files: dict[UUID, ExportFile] = {}
     memberships: dict[UUID, ExportFile] = {}
     for row in await conn.fetch(_MEMBERSHIPS, message_ids):
-        file = ExportFile(row["id"], row["path"], row["stored_at"], row["open_s"])
+        file = _file(row)
         memberships[row["message_id"]] = files.setdefault(file.id, file)
     return memberships
+
+
+def _file(row: Record) -> ExportFile:
+    return ExportFile(
+        row["id"],
+        row["path"],
+        row.get("stored_at"),
+        row.get("open_s"),
+        row.get("stale", False),
+        row["payload_bytes"],
+    )
 
 
 async def list_records(conn: Connection, *, file_id: UUID, keyring: Keyring) -> list[ExportRecord]:
@@ -127,15 +151,41 @@ def _record(text: str, sources: Mapping[UUID, Source]) -> str | None:
 
 
 async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> None:
-    """Say that the file is durably in storage. Call it after the write, never before."""
+    """Say that the file is durably in storage, and belongs into the manifest. Call it after the write."""
     await conn.execute(_MARK_STORED, file.id, file.path, stored.size_bytes, stored.sha256, stored.records)
 
 
-async def prune_records(conn: Connection, *, days: int, limit: int) -> int:
-    """Forget files older than `days` and which records they hold; never touches files in storage.
+async def mark_again(conn: Connection, *, file: ExportFile, stored: Stored | None) -> None:
+    """Say that a stored file was written again; or, with None, that it cannot be."""
+    size_bytes, sha256 = (stored.size_bytes, stored.sha256) if stored else (None, None)
+    await conn.execute(_MARK_AGAIN, file.id, size_bytes, sha256)
 
-    Spares files with a record that is pending or dead. A record that is replayed after its file is
-    forgotten is exported again, with the same id: keep `days` as long as messages are kept.
+
+async def fetch_manifest(conn: Connection, *, folder: str) -> Manifest:
+    """What the manifest of the folder is to say now. Errors: `RuntimeError` where no file ever lay there."""
+    rows = await conn.fetch(_FETCH_MANIFEST, folder)
+    if not rows:
+        raise RuntimeError(f"no export was ever stored in {folder}")
+    first = rows[0]
+    names = ("path", "records", "size_bytes", "sha256", "stored_at")
+    files = [Entry(**{name: row[name] for name in names}) for row in rows if row["path"]]
+    partition = Partition(folder, first["dataset"], first["tenant"], first["day"])
+    return make_manifest(partition, first["version"], files)
+
+
+async def mark_written(conn: Connection, *, folder: str, version: int) -> int:
+    """Say that the manifest is in the storage. Returns: the newest version known to be there."""
+    row = await fetch_one(conn, _MARK_WRITTEN, folder, version)
+    newest: int = row["written"]
+    return newest
+
+
+async def prune_records(conn: Connection, *, days: int, limit: int) -> int:
+    """Forget which records the files older than `days` hold; never touches files in storage.
+
+    Spares files with a record that is pending or dead. What a manifest lists stays known as a file. A record
+    that is replayed after its file is forgotten is exported again, with the same id: keep `days` as long as
+    messages are kept.
     Returns: how many files were forgotten, at most `limit`.
     """
     return len(await conn.fetch(_PRUNE, days, limit))

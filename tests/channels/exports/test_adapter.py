@@ -97,8 +97,7 @@ def read_files(root: Path) -> dict[str, list[dict[str, Any]]]:
         str(path.relative_to(root)): [
             json.loads(text) for text in gzip.decompress(path.read_bytes()).splitlines()
         ]
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
+        for path in sorted(root.rglob("*.ndjson.gz"))
     }
 
 

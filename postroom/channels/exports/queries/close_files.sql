@@ -21,5 +21,5 @@ update postroom.export_file f
 set closes_at = null
 from closing
 where f.id = closing.id
-returning f.id, f.path, exists (
+returning f.id, f.path, f.payload_bytes, exists (
     select from postroom.export_record r join postroom.delivery d using (message_id) where r.file_id = f.id) as waits

@@ -1,10 +1,11 @@
--- Forget old files and which records they hold, unless a record may still be delivered or replayed.
--- $1 age in days, $2 most files to forget
-delete from postroom.export_file
-where id in (
-    select f.id
+-- Forget which records old files hold, unless one of them may still be delivered or replayed. A file that was never
+-- stored goes altogether; a stored one stays known for as long as a manifest lists it.
+-- $1 age in days, $2 most files
+with old as materialized (
+    select f.id, f.stored_at
     from postroom.export_file f
     where f.opened_at < now() - make_interval(days => $1)
+        and not f.forgotten
         and not exists (
             select from postroom.export_record r
             join postroom.delivery d on d.message_id = r.message_id
@@ -16,5 +17,11 @@ where id in (
     order by f.opened_at
     limit $2
     for update skip locked
+), emptied as (
+    delete from postroom.export_record r using old where r.file_id = old.id
+), gone as (
+    delete from postroom.export_file f using old where f.id = old.id and old.stored_at is null
+), kept as (
+    update postroom.export_file f set forgotten = true from old where f.id = old.id and old.stored_at is not null
 )
-returning id
+select id from old

@@ -1,0 +1,106 @@
+"""What is done with files in the storage: written from the ledger, listed in a manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import ExportSettings
+from postroom.channels.exports import ndjson, store
+from postroom.channels.exports.failures import from_storage
+from postroom.channels.exports.manifest import encode, manifest_path
+from postroom.channels.exports.model import ExportFile, ExportRecord, Stored
+from postroom.channels.exports.storage import Storage, open_storage
+from postroom.encryption.keyring import Keyring
+
+PUT_TIMEOUT_S: Final = 60.0
+_ROUNDS_MAX: Final = 5
+
+
+class ExportFiles:
+    """Promise: whatever is interrupted, the manifest in the storage lists whole files, each record once.
+
+    A file is stored, then the ledger says so, then the manifest is written from the ledger.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        settings: ExportSettings,
+        state_dir: Path,
+        keyring: Keyring,
+        storage: Storage | None = None,
+        put_timeout_s: float = PUT_TIMEOUT_S,
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._state_dir = state_dir
+        self._keyring = keyring
+        self._storage = storage
+        self.put_timeout_s = put_timeout_s
+
+    def use(self, storage: Storage) -> None:
+        """Put files there from the next one on."""
+        self._storage = storage
+
+    def open(self) -> Storage:
+        """Errors: `SettingsInvalid` where the settings name no usable storage."""
+        if self._storage is None:
+            self._storage = open_storage(self._settings, self._state_dir)
+        return self._storage
+
+    async def store(self, file: ExportFile) -> None:
+        """Write all records of the file, whichever are due now, and let the manifest list it.
+
+        Errors: `StorageFailed`; `Unreadable`.
+        """
+        stored = await self._put(file, await self._records(file))
+        async with transaction(self._pool) as conn:
+            await store.mark_stored(conn, file=file, stored=stored)
+        await self.write_manifest(file.folder)
+
+    async def store_again(self, file: ExportFile, *, records: int) -> bool:
+        """Write a stored file once more, from the ledger. Returns: False where a record of it is gone there.
+
+        Errors: `StorageFailed`; `Unreadable`.
+        """
+        found = await self._records(file)
+        stored = await self._put(file, found) if len(found) == records else None
+        async with transaction(self._pool) as conn:
+            await store.mark_again(conn, file=file, stored=stored)
+        await self.write_manifest(file.folder)
+        return stored is not None
+
+    async def write_manifest(self, folder: str) -> None:
+        """Bring the manifest of the folder up to what the ledger says. Errors: `StorageFailed`.
+
+        Who is late with an older version replaces nothing. Where the storage cannot compare, they see here
+        that a newer one was there, and write the newest.
+        """
+        for _ in range(_ROUNDS_MAX):
+            async with self._pool.acquire() as conn:
+                manifest = await store.fetch_manifest(conn, folder=folder)
+            path, content = manifest_path(folder), encode(manifest)
+            with from_storage():
+                async with asyncio.timeout(self.put_timeout_s / 2):
+                    there = await self.open().replace_older(path, content, manifest.version)
+            async with transaction(self._pool) as conn:
+                newest = await store.mark_written(conn, folder=folder, version=there)
+            if newest == manifest.version:
+                return
+
+    async def _records(self, file: ExportFile) -> list[ExportRecord]:
+        async with self._pool.acquire() as conn:
+            return await store.list_records(conn, file_id=file.id, keyring=self._keyring)
+
+    async def _put(self, file: ExportFile, records: Sequence[ExportRecord]) -> Stored:
+        content = await asyncio.to_thread(ndjson.compress, records)
+        with from_storage():
+            async with asyncio.timeout(self.put_timeout_s):
+                await self.open().put(file.path, content)
+        return Stored(records=len(records), size_bytes=len(content), sha256=hashlib.sha256(content).digest())
