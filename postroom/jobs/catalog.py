@@ -58,13 +58,9 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
     """
     services = parts.services
     pool, keep = services.pool, services.settings.retention
-    mailer = services.adapters[Channel.EMAIL]
-    if not isinstance(mailer, EmailAdapter):
-        raise TypeError("the email channel is served by another adapter")
-
-    exporter = services.adapters[Channel.EXPORT]
-    if not isinstance(exporter, ExportAdapter):
-        raise TypeError("the export channel is served by another adapter")
+    mailer, exporter = services.adapters[Channel.EMAIL], services.adapters[Channel.EXPORT]
+    if not isinstance(mailer, EmailAdapter) or not isinstance(exporter, ExportAdapter):
+        raise TypeError("the email or the export channel is served by another adapter")
 
     async def prune_exports(conn: Connection, limit: int) -> int:
         return await exports.prune_records(conn, days=keep.message_days, limit=limit)
