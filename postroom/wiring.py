@@ -192,7 +192,10 @@ async def _services(settings: Settings, pool: Pool, worker: int, stack: AsyncExi
 async def _reload(services: Services, files: SettingFiles) -> None:
     """Take over the secrets that files have now; where one has a fault, those of before go on."""
     try:
-        await _replace_secrets(services, load_settings(serves=services.settings.serves, files=files))
+        fresh = load_settings(serves=services.settings.serves, files=files)
+        if services.settings.ledger in fresh.ledgers:
+            fresh = fresh.of_ledger(services.settings.ledger)
+        await _replace_secrets(services, fresh)
     except SettingsInvalid as error:
         log.error("settings.not_reloaded", faults=error.faults)  # noqa: TRY400  a value has a fault, no code
     else:

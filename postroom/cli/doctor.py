@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -12,10 +13,10 @@ import typer
 from rich.text import Text
 
 from postroom.base.foreign_text import visible
-from postroom.base.settings import load_settings
+from postroom.base.settings import Settings, load_settings
 from postroom.channels.stripe.effects import Effects
 from postroom.cli.output import JsonFlag, console, print_json
-from postroom.cli.session import open_database
+from postroom.cli.session import each_ledger, open_database
 from postroom.health.findings import Finding, Level
 
 _MARKS: Final = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.ERROR: ("✗", "red")}
@@ -25,7 +26,11 @@ def register(application: typer.Typer) -> None:
     @application.command()
     def doctor(as_json: JsonFlag = False) -> None:
         """Say what is wrong and the command that mends it. Exit code 1 when something is broken."""
-        findings = _examine()
+        findings = [
+            replace(each, subject=f"{settings.ledger} {each.subject}") if settings.ledger else each
+            for settings in each_ledger(load_settings())
+            for each in _examine(settings)
+        ]
         if as_json:
             print_json(findings)
         else:
@@ -34,12 +39,10 @@ def register(application: typer.Typer) -> None:
             raise typer.Exit(1)
 
 
-def _examine() -> list[Finding]:
+def _examine(settings: Settings) -> list[Finding]:
     # Imported late: all channels and Alembic are behind them, which the help should not pay for.
     from postroom.health.doctor import diagnose
     from postroom.wiring import open_effects, open_stripe_apis
-
-    settings = load_settings()
 
     async def load_effects() -> Effects:
         # What a handlers file prints as it is loaded is none of our answer.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Annotated
 
 import typer
 
+from postroom.base.foreign_text import visible
 from postroom.base.settings import load_settings
+from postroom.cli.failures import explain
 from postroom.cli.output import console, examples
-from postroom.cli.session import open_database
+from postroom.cli.session import each_ledger, open_database
 
 
 def register(application: typer.Typer) -> None:
@@ -33,8 +36,8 @@ def register(application: typer.Typer) -> None:
     ) -> None:
         """Bring the database's schema up to date with this version.
 
-        Safe to run again, and by several at once. The roles of the database may afterwards do what their
-        processes need, and no more.
+        Safe to run again, and by several at once. Of several ledgers each is migrated, one after the other.
+        The roles of the database may afterwards do what their processes need, and no more.
         """
         # Imported late: Alembic costs a second that no other command should pay for.
         from postroom.base.migrate import head, roles_script
@@ -43,11 +46,23 @@ def register(application: typer.Typer) -> None:
         if print_roles:
             print(roles_script(), end="")
             return
-        settings = load_settings(serves=False)
-        with open_database(settings) as database, console(stderr=True).status("migrating"):
-            revision = asyncio.run(run_migrations(database.dsn, roles=roles))
-        print(f"The schema is at {revision}.")
-        if revision != head():
-            print(
-                f"This version knows revisions up to {head()}: a newer one made it, and nothing was changed."
-            )
+        failed = 0
+        for settings in (several := each_ledger(load_settings(serves=False))):
+            whose = f"{settings.ledger}: " if settings.ledger else ""
+            try:
+                with open_database(settings) as database, console(stderr=True).status(f"{whose}migrating"):
+                    revision = asyncio.run(run_migrations(database.dsn, roles=roles))
+            except Exception as error:
+                if len(several) == 1 or (failure := explain(error)) is None:
+                    raise
+                failed = max(failed, failure.code)
+                print(*(whose + visible(line) for line in failure.lines), sep="\n", file=sys.stderr)
+                continue
+            print(f"{whose}The schema is at {revision}.")
+            if revision != head():
+                print(
+                    f"{whose}This version knows revisions up to {head()}: a newer one made it, and nothing "
+                    "was changed."
+                )
+        if failed:
+            raise typer.Exit(failed)

@@ -75,7 +75,7 @@ def _supervise(settings: Settings, drain_s: float, count: int, listener_fd: int 
     from postroom.cli.supervisor import Supervisor, same_command
 
     with (
-        open_database(settings) as database,
+        told_to_children(settings) as environment,
         listen(settings.host, settings.port, inherited=listener_fd) as listener,
         _counters(settings.state_dir, *listener.getsockname()[:2]) as folder,
     ):
@@ -84,7 +84,7 @@ def _supervise(settings: Settings, drain_s: float, count: int, listener_fd: int 
             "workers",
             count,
             command=lambda number: same_command(*shared, "--worker", str(number)),
-            environment={**told_to_children(database), "PROMETHEUS_MULTIPROC_DIR": folder},
+            environment={**environment, "PROMETHEUS_MULTIPROC_DIR": folder},
             descriptors=[listener.fileno()],
             stop_within_s=drain_s + STOP_WITHIN_S,
             # What was in progress there is no more.

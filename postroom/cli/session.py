@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -64,9 +64,19 @@ def open_database(settings: Settings) -> ResolvedDatabase:
     return resolve(database_url=url, state_dir=settings.state_dir)
 
 
-def told_to_children(database: ResolvedDatabase) -> dict[str, str]:
+def each_ledger(settings: Settings) -> list[Settings]:
+    """The settings of each of several ledgers, for what is done to all of them; else these."""
+    return [settings.of_ledger(name) for name in settings.ledgers] or [settings]
+
+
+@contextmanager
+def told_to_children(settings: Settings) -> Iterator[dict[str, str]]:
     """The environment of processes of ours: a local server is opened once, by whoever starts them."""
-    return {} if database.origin == "given" else {DATABASE_URL: database.dsn}
+    if settings.ledgers:
+        yield {}
+        return
+    with open_database(settings) as database:
+        yield {} if database.origin == "given" else {DATABASE_URL: database.dsn}
 
 
 def in_session(work: Callable[[Session], Awaitable[T]], *, serves: bool = True) -> T:

