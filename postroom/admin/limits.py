@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from postroom.admin.audit import Actor, record
 from postroom.admin.channels import REASON_LENGTH_MAX, check_name
 from postroom.base.db import Connection
-from postroom.base.errors import InvalidInput, NotFound
+from postroom.base.errors import InvalidInput, InvalidPayload, NotFound
+from postroom.channels.email.address import recipient
 from postroom.outbox import limits
 from postroom.outbox.limits import LimitKey
+from postroom.outbox.model import Channel
 
 COUNT_MAX: Final = 200
 """Each claim compares what it finds with those that have little room."""
@@ -26,14 +29,16 @@ async def set_limit(
     in_flight: int | None = None,
     reason: str = "",
     actor: Actor,
-) -> None:
+) -> LimitKey:
     """Limit all of a channel, one tenant on it or one destination, all runners together.
 
-    It replaces one for the same. From a second after the commit on, for what is started then. Errors:
-    `NotFound` naming the channels; `InvalidInput` naming the field. Transaction: the caller's.
+    It replaces one for the same. From a second after the commit on, for what is started then. Returns: what
+    it is for, as it is kept: a domain in lower case and in ASCII. Errors: `NotFound` naming the channels;
+    `InvalidInput` naming the field. Transaction: the caller's.
     """
     check_name(key.channel)
     _check_key(key)
+    key = _as_kept(key)
     _check_most(per_second, in_flight)
     if await limits.count_others(conn, key) >= COUNT_MAX:
         raise InvalidInput(f"there are {COUNT_MAX} limits already; remove one first", field="channel")
@@ -43,15 +48,32 @@ async def set_limit(
     )
     detail = {**_narrowed(key), "per_second": per_second, "in_flight": in_flight, "old": old}
     await record(conn, actor, "limit.set", key.channel, **detail, reason=reason)
+    return key
 
 
-async def remove_limit(conn: Connection, key: LimitKey, *, actor: Actor) -> None:
-    """End a limit. Errors: `NotFound`. Transaction: the caller's."""
+async def remove_limit(conn: Connection, key: LimitKey, *, actor: Actor) -> LimitKey:
+    """End a limit. Returns: what it was for. Errors: `NotFound`. Transaction: the caller's."""
     check_name(key.channel)
+    with suppress(InvalidInput):  # whatever is there can be removed
+        key = _as_kept(key)
     old = await limits.remove_limit(conn, key)
     if old is None:
         raise NotFound("there is no such limit; those that are: postroom limit list")
     await record(conn, actor, "limit.remove", key.channel, **_narrowed(key), old=old)
+    return key
+
+
+def _as_kept(key: LimitKey) -> LimitKey:
+    """Of email a destination is a domain. Errors: `InvalidInput`."""
+    if key.channel != Channel.EMAIL or not key.destination:
+        return key
+    try:
+        domain = recipient(f"a@{key.destination.removeprefix('@')}", field="destination").domain
+    except InvalidPayload:
+        raise InvalidInput(
+            "of email it is the domain that mails go to, such as gmail.com", field="destination"
+        ) from None
+    return key._replace(destination=domain.lower())
 
 
 def _narrowed(key: LimitKey) -> dict[str, str | None]:

@@ -21,7 +21,8 @@ Tenant = Annotated[str | None, typer.Option(help="Only this tenant's.")]
 Destination = Annotated[
     str | None,
     typer.Option(
-        help="Only to this one: an endpoint's id, the host of a webhook's url, an export's dataset."
+        help="Only to this one: an endpoint's id, the host of a webhook's url, an export's dataset, "
+        "the domain of a mail's first recipient."
     ),
 ]
 
@@ -56,6 +57,7 @@ def list_(as_json: JsonFlag = False) -> None:
     "set",
     epilog=examples(
         'postroom limit set --channel email --per-second 50 --reason "our provider\'s limit"',
+        "postroom limit set --channel email --destination gmail.com --per-second 20 --in-flight 5",
         "postroom limit set --channel webhook --tenant acme --per-second 20 --in-flight 5",
         "postroom limit set --channel export --destination invoices --in-flight 1",
     ),

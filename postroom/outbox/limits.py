@@ -55,7 +55,7 @@ class Room(NamedTuple):
 
     def counts(self, claim: Claim) -> bool:
         """Whether a claim takes some of it."""
-        return claim.tenant == self.tenant or claim.destination == self.destination
+        return claim.tenant == self.tenant or claim.limited_as == self.destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def without(rooms: Sequence[Room], claims: Sequence[Claim]) -> Sequence[Room]:
     """What is left of them after these claims."""
     if not rooms or not claims:
         return rooms
-    tenants, destinations = (Counter(getattr(c, name) for c in claims) for name in ("tenant", "destination"))
+    tenants, destinations = (Counter(getattr(c, name) for c in claims) for name in ("tenant", "limited_as"))
     return [Room(t, d, most - (tenants[t] if d is None else destinations[d])) for t, d, most in rooms]
 
 

@@ -76,7 +76,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     `started_no` is None unless a worker has died holding it: then its starts are written down, and it is 0,
     or the number of the claim under which it was started last. `batch_id`: the ledger's note of what was
     claimed together with it. `content_hash`: what its adapter made its content from at an earlier attempt.
-    `crowds`: its tenant has so much waiting that others go first; no query tells.
+    `crowds`: its tenant has so much waiting that others go first; `limit_name`: what limits of a destination
+    call it by its payload (`NamingAdapter`). No query tells these.
     The order of the other fields is that of the columns in the claiming queries.
     """
 
@@ -106,6 +107,12 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     batch_id: int | None = None
     content_hash: bytes | None = None
     crowds: bool = False
+    limit_name: str | None = None
+
+    @property
+    def limited_as(self) -> str:
+        """The destination whose limit it falls under, if there is one."""
+        return self.limit_name or self.destination
 
     def body(self) -> dict[str, Any]:
         """The payload as an object. Errors: `InvalidPayload` when it is none."""
@@ -244,3 +251,12 @@ class BatchAdapter(Adapter, Protocol):
     batch_max: int
 
     async def deliver_batch(self, claims: Sequence[Claim]) -> Sequence[Answer]: ...
+
+
+@runtime_checkable
+class NamingAdapter(Adapter, Protocol):
+    """An adapter that has one destination, whose limits of destinations are for what a payload names."""
+
+    def limit_name(self, payload: str) -> str | None:
+        """By which name such a limit would be set; None where the payload has none. It never raises."""
+        ...

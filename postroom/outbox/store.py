@@ -28,6 +28,7 @@ _LIST_LARGE = query(__package__, "list_large_payloads")
 _RELEASE = query(__package__, "release_claims")
 _SET_ASIDE = query(__package__, "set_aside")
 _HAND_BACK = query(__package__, "hand_back")
+_HAND_BACK_NAMED = query(__package__, "hand_back_named")
 _LIST_MISSING_WORKERS = query(__package__, "list_missing_workers")
 _NOTE_STRAY_CLAIMS = query(__package__, "note_stray_claims")
 _HELD_BY_DEAD = query(__package__, "held_by_dead")
@@ -238,6 +239,15 @@ async def hand_back(
     """
     row = await fetch_one(conn, _HAND_BACK, channel, worker, before)
     return row["count"], row["at"]
+
+
+async def hand_back_named(conn: Connection, claims: Sequence[Claim], *, later_s: float) -> None:
+    """Free claims of one worker that a limit has no room for, under its name (`limit_name`), so that others
+    pass them by; those with an ordering key are due `later_s` later instead.
+    """
+    fields = ("message_id", "n", "claim_no", "limit_name")
+    columns = [[getattr(claim, name) for claim in claims] for name in fields]
+    await conn.execute(_HAND_BACK_NAMED, claims[0].worker, *columns, later_s)
 
 
 async def list_missing_workers(conn: Connection) -> list[int]:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from postroom.base.db import open_pool
 from postroom.outbox.model import Answer, Claim, Delivered
 from postroom.worker.model import JobContext
-from tests.fixtures.engine import Engine, ScriptedAdapter
+from tests.fixtures.engine import Engine, MailAdapter
 
 
-class Noting(ScriptedAdapter):
+class Noting(MailAdapter):
     def __init__(self, log: int, takes_s: float) -> None:
         super().__init__()
         self.log = log

@@ -97,9 +97,10 @@ async def test_one_person_leaves_and_everybody_else_stays(api: Api) -> None:
     await pool.execute(KILL, dead, f"{ADA} unknown")
     await pool.execute("delete from postroom.delivery where message_id <> $1", waiting)
     await pool.execute(
-        "insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, detail)"
-        " values ($1, 0, 'email', 1, 'delivered', null, 'thanks Ada'),"
-        " ($2, 0, 'email', 1, 'retry', $3, null)",
+        "insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, detail, destination)"
+        " values ($1, 0, 'email', 1, 'delivered', null, 'thanks Ada', null),"
+        " ($2, 0, 'email', 1, 'retry', $3, null, 'example.org'),"
+        " ($1, 0, 'email', 2, 'delivered', null, null, 'ada.example')",
         mine, others[0], f"no room for {ADA}",
     )  # fmt: skip
     await pool.execute(
@@ -123,8 +124,9 @@ async def test_one_person_leaves_and_everybody_else_stays(api: Api) -> None:
     for each in (*others, waiting):
         assert await payload(pool, each) != "{}"
     assert await pool.fetchval("select key from postroom.message where id = $1", mine) == f"erased:{mine}"
-    attempts = str(await pool.fetch("select reason, detail from postroom.attempt"))
+    attempts = str(await pool.fetch("select reason, detail, destination from postroom.attempt"))
     assert "no room for [erased]" in attempts
+    assert "example.org" in attempts, "nothing else of somebody else's mail goes"
     assert "ada" not in attempts.lower()
     assert await pool.fetchval("select count(*) from postroom.export_record") == 0
     trail = str(await pool.fetch("select action, subject, detail from postroom.audit"))

@@ -57,10 +57,10 @@ async def set_limit(body: LimitWanted, context: ContextDependency, caller: Chann
     """Let so many start a second, or be in flight, of all runners together, in place of a limit for the same.
 
     It holds from a second after this on, for what is started then. What exceeds it waits, and no attempt is
-    spent.
+    spent. The destination of a mail is the domain of its first recipient.
     """
     async with context.transaction() as conn:
-        await limits.set_limit(
+        key = await limits.set_limit(
             conn,
             body.key,
             per_second=body.per_second,
@@ -68,12 +68,12 @@ async def set_limit(body: LimitWanted, context: ContextDependency, caller: Chann
             reason=body.reason,
             actor=caller,
         )
-    return LimitChanged(**body.key._asdict(), limited=True)
+    return LimitChanged(**key._asdict(), limited=True)
 
 
 @router.post("/remove")
 async def remove_limit(body: LimitScope, context: ContextDependency, caller: ChannelHolder) -> LimitChanged:
     """End a limit; what waited for it goes out. 404 where there is none."""
     async with context.transaction() as conn:
-        await limits.remove_limit(conn, body.key, actor=caller)
-    return LimitChanged(**body.key._asdict(), limited=False)
+        key = await limits.remove_limit(conn, body.key, actor=caller)
+    return LimitChanged(**key._asdict(), limited=False)

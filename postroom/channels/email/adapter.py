@@ -23,7 +23,7 @@ from postroom.channels.email.events.metadata import with_metadata
 from postroom.channels.email.links import LinkDead, Links, LinkUnanswered
 from postroom.channels.email.mime import Content, Stamp
 from postroom.channels.email.outcomes import DETAIL_CHARACTERS_MAX, Failure, Phase, outcome_of
-from postroom.channels.email.payload import Email
+from postroom.channels.email.payload import Email, first_domain
 from postroom.channels.email.renderer import RENDER_S, START_S, Renderer
 from postroom.channels.email.routes import Route, Routes, may_take_another, open_routes
 from postroom.channels.email.senders import Senders
@@ -159,6 +159,10 @@ class EmailAdapter:
         if name is not None and not self.folders.has(name):
             known = ", ".join(self.folders.names())
             raise InvalidPayload(f"unknown template {name[:100]!r}; known are {known}", field="template")
+
+    def limit_name(self, payload: str) -> str | None:
+        """Limits of a destination are for the domain of the first recipient."""
+        return first_domain(payload)
 
     async def preview(self, body: dict[str, Any], *, content_hash: bytes | None = None) -> Content:
         """The words of a mail as its receivers see them; nothing is sent.

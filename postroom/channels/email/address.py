@@ -43,6 +43,17 @@ def recipient(text: str, *, field: str) -> Address:
     return Address(valid.display_name or "", valid.local_part, valid.ascii_domain)
 
 
+def domain_of(text: str) -> str | None:
+    """The domain of an address as `recipient` would have it, in lower case; None where there is none."""
+    domain = text.strip().removesuffix(">").rpartition("@")[2].strip().lower()
+    if domain.isascii():
+        return domain or None
+    try:
+        return recipient(text, field="to").domain.lower()
+    except InvalidPayload:
+        return None
+
+
 def sender(text: str) -> Address:
     """Parse the configured sender. Hosts without a dot are fine here: it is the operator's own.
 

@@ -69,6 +69,13 @@ class EmailPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     locale: str | list[str] | None = None
 
 
+class _Addressed(msgspec.Struct):
+    to: str | list[str] = ""
+
+
+_read_addressed = msgspec.json.Decoder(_Addressed).decode
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     filename: str
@@ -135,6 +142,18 @@ def parse(payload: dict[str, Any], *, attachments_bytes_max: int) -> Email:
         category=raw.category,
         locale=_locale(raw),
     )
+
+
+def first_domain(text: str) -> str | None:
+    """The domain of the first address in `to`, of a payload as JSON text; None where there is none.
+
+    Nothing else of it is read, whatever it holds.
+    """
+    try:
+        to = _read_addressed(text).to
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return address.domain_of(to if isinstance(to, str) else next(iter(to), ""))
 
 
 def _shape(payload: dict[str, Any]) -> EmailPayload:

@@ -16,12 +16,14 @@ PassedBy = tuple[str | None, str | None]
 class Around(NamedTuple):
     """`full`: destinations that get nothing, among them `closed` ones, whose breaker is open for so many more
     seconds. `silent`: destinations that do not answer. `limited`: what gets no more than there is room for.
+    `named`: how often something was handed back under the name of a limit, for it may be before the cursor.
     """
 
     full: Sequence[str] = ()
     silent: Sequence[str] = ()
     closed: Mapping[str, float] = MappingProxyType({})
     limited: Sequence[Room] = ()
+    named: Mapping[str, int] = MappingProxyType({})
 
     @property
     def passed_by(self) -> frozenset[PassedBy]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from postroom.base.clock import Clock
@@ -59,7 +59,7 @@ class Dispatcher:
         self._width_max = max(1, adapter.per_destination_max // self._batch_max)
         self._share_max = max(adapter.per_destination_max, self.places_max // 4)
         # With one breaker for all there is one destination, and nobody beside it to be kept from starving.
-        self._one_destination = bool(adapter.circuit)
+        self._one_destination = adapter.circuit or ""
         several = adapter.per_destination_max < self.places_max
         self._widens = not self._one_destination and several and self._batch_max == 1
         self._bulk_max = max(1, self.places_max * 3 // 4)
@@ -101,7 +101,12 @@ class Dispatcher:
         """What the limits leave of `places_free`, and of which tenants and destinations only fewer."""
         if not self._limiter.active:
             return self.places_free, []
-        return self._limiter.room(self._destinations, self.places_free)
+        return self._limiter.room(self._destinations, self.places_free, places_max=self.places_max)
+
+    @property
+    def limited_destinations(self) -> Collection[str]:
+        """Those that have a limit of their own."""
+        return self._limiter.destinations
 
     @property
     def bulk_places_free(self) -> int:
@@ -148,7 +153,7 @@ class Dispatcher:
         touched: dict[str, Destination] = {}
         started = self._in_time(claims)
         for claim in started:
-            name = claim.destination
+            name = self._one_destination or claim.destination
             destination = touched.get(name) or self._destinations.get(name) or self._open(name)
             destination.add(claim)
             touched[name] = destination

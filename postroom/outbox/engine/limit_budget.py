@@ -116,9 +116,15 @@ class Budget:
             self._rest_until = now + min(max(wait_s, STUCK_S), REST_MAX_S)
             self._short_since = math.inf
 
-    def room(self, waiting: int, now: float) -> int:
-        """How many may be claimed besides those that wait; a few at a time are not worth a query."""
+    @property
+    def ahead(self) -> int:
+        """How many are worth claiming before their turn."""
         rate, in_flight = self.limit.per_second, self.limit.in_flight
         by_rate = math.inf if rate is None else max(1, math.ceil(rate * AHEAD_S))
-        ahead = int(min(by_rate, math.inf if in_flight is None else in_flight))
+        return int(min(by_rate, math.inf if in_flight is None else in_flight))
+
+    def room(self, waiting: int, now: float, *, most: float = math.inf) -> int:
+        """How many may be claimed besides those that wait, `most` with them; a few at a time are not worth a
+        query."""
+        ahead = int(min(self.ahead, most))
         return ahead - waiting if 2 * waiting <= ahead and now >= self._rest_until else 0

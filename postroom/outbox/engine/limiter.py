@@ -50,6 +50,11 @@ class Limiter:
     def active(self) -> bool:
         return bool(self._budgets)
 
+    @property
+    def destinations(self) -> Collection[str]:
+        """Those that have a limit of their own."""
+        return self._destinations.keys()
+
     def start(self, go_on: Callable[[], None]) -> None:
         """`go_on` is called whenever more may have become possible."""
         self._leasing = asyncio.create_task(self._lease_on(go_on), name="lease limits")
@@ -92,19 +97,31 @@ class Limiter:
         self._wanted.set()
         return True
 
-    def room(self, destinations: Mapping[str, Destination], free: int) -> tuple[int, list[Room]]:
-        """Returns: how many may be claimed, and of which tenants and destinations only fewer."""
+    def room(
+        self, destinations: Mapping[str, Destination], free: int, *, places_max: int
+    ) -> tuple[int, list[Room]]:
+        """Returns: how many may be claimed, and of which tenants and destinations only fewer.
+
+        What waits for its turn never takes more than half of the `places_max`, which others need.
+        """
         now = self._clock.monotonic()
         if self._whole is not None:
-            waiting = sum(each.waiting_count for each in destinations.values())
-            free = min(free, self._whole.room(waiting, now))
+            count = sum(each.waiting_count for each in destinations.values())
+            free = min(free, self._whole.room(count, now))
+        narrower = [*self._tenants.values(), *self._destinations.values()]
+        most = math.inf
+        if 2 * sum(each.ahead for each in narrower) > places_max:
+            most = max(1, places_max // (2 * len(narrower)))
+        waiting = [claim for each in destinations.values() for claim in each.claims()] if narrower else []
         rooms = []
         if self._tenants:
-            counts = Counter(claim.tenant for each in destinations.values() for claim in each.claims())
-            rooms = [Room(name, None, each.room(counts[name], now)) for name, each in self._tenants.items()]
-        for name, each in self._destinations.items():
-            waiting = destinations[name].waiting_count if name in destinations else 0
-            rooms.append(Room(None, name, each.room(waiting, now)))
+            counts = Counter(claim.tenant for claim in waiting)
+            rooms = [Room(n, None, each.room(counts[n], now, most=most)) for n, each in self._tenants.items()]
+        if self._destinations:
+            counts = Counter(claim.limited_as for claim in waiting)
+            rooms += [
+                Room(None, n, each.room(counts[n], now, most=most)) for n, each in self._destinations.items()
+            ]
         self.holds_back = free <= 0 or any(each.most <= 0 for each in rooms)
         return free, [each for each in rooms if each.most < free]
 
@@ -140,7 +157,7 @@ class Limiter:
 
     def _narrower(self, claim: Claim) -> Sequence[Budget]:
         """Of its tenant, and of its destination."""
-        tenant, there = self._tenants.get(claim.tenant), self._destinations.get(claim.destination)
+        tenant, there = self._tenants.get(claim.tenant), self._destinations.get(claim.limited_as)
         return [each for each in (tenant, there) if each is not None]
 
     def ended(self, claims: Iterable[Claim]) -> int:

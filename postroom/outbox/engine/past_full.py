@@ -55,6 +55,8 @@ class PastFullScan:
         self._passed_by: frozenset[PassedBy] = frozenset()
         self._found_at: dict[PassedBy, Cursor] = {}
         self._turn = 0
+        self._others_first = False
+        self._named: dict[str, int] = {}
 
     def restart(self) -> None:
         self._scanned_to = START
@@ -63,13 +65,20 @@ class PastFullScan:
         """Lease what is due from `cursor` on.
 
         Of what is `limited`, what there is room for is taken from where the last of it was found: room for a
-        few of a long backlog does not make the scan of all others begin again before it.
+        few of a long backlog does not make the scan of all others begin again before it. After such a claim
+        the others come first, for many limits have room for a few at any time.
         """
         if not self._passed_by.issubset(around.passed_by):
             self._scanned_to = START
         self._passed_by = around.passed_by
         onward = cursor.advanced_to(self._scanned_to)
-        claims = await self._claim_limited(conn, places, around, cursor)
+        for name, count in around.named.items():
+            if self._named.get(name) != count:
+                self._named[name] = count
+                self._found_at.setdefault((None, name), START)
+        others_first = self._others_first
+        claims = [] if others_first else await self._claim_limited(conn, places, around, cursor)
+        self._others_first = bool(claims)
         if not claims:
             claims = await self._scan(conn, places, around, onward, SCAN_MAX)
             if claims:
@@ -77,9 +86,9 @@ class PastFullScan:
             elif onward != cursor:
                 claims = await self._scan(conn, places, around, cursor, SCAN_MAX)
             claims = claims or await self._scan_on(conn, places, around, onward)
-        for name in around.limited:
-            if found := [claim for claim in claims if name.counts(claim)]:
-                self._found_at[name[:2]] = START.after(found)
+        for room in around.limited:
+            if found := [claim for claim in claims if room.counts(claim)]:
+                self._found_at[room[:2]] = START.after(found)
         return claims
 
     async def _claim_limited(

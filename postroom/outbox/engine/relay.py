@@ -20,6 +20,7 @@ from postroom.outbox.engine.dispatcher import Dispatcher
 from postroom.outbox.engine.lane_claims import LaneClaims
 from postroom.outbox.engine.limiter import Limiter
 from postroom.outbox.engine.lost_claims import CHECK_EVERY_S, LostClaims
+from postroom.outbox.engine.named_limits import NamedLimits
 from postroom.outbox.engine.restarts import DEFAULT_PACE, RestartPace
 from postroom.outbox.engine.settler import Settler
 from postroom.outbox.engine.sources import Sources
@@ -86,6 +87,7 @@ class Relay:
             starts=WatchedStarts(pool),
             keyring=keyring,
         )
+        self._named_limits = NamedLimits(pool=pool, adapter=adapter, keyring=keyring)
         self._channel = str(adapter.channel)
         self._passed_some_by = False
         self._round_up = False
@@ -203,15 +205,18 @@ class Relay:
         try:
             claims = await lanes.claim(
                 free,
-                Around(full=[*full, *closed], silent=silent, closed=closed, limited=limited),
+                Around([*full, *closed], silent, closed, limited, self._named_limits.handed_back),
                 bulk_free=dispatcher.bulk_places_free,
                 ended=[each for each in ended if each[1] not in closed],
             )
+            batches.began(claims)
+            kept, back = await self._named_limits.keep(claims, dispatcher.limited_destinations, limited)
         except DATABASE_FAILURES:
             self._lost_claims.suspect()
             raise
-        batches.began(claims)
-        dispatcher.start(claims)
+        for claim in back:
+            batches.ended(claim)
+        dispatcher.start(kept)
         return len(claims)
 
     def _half_of(self, free: int) -> int:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from postroom.base.errors import InvalidPayload, SettingsInvalid
 from postroom.channels.email import address, mime
 from postroom.channels.email.mime import Content, Stamp
-from postroom.channels.email.payload import parse
+from postroom.channels.email.payload import first_domain, parse
 from postroom.channels.email.target import Tls, parse_target
 
 PLAIN = {"to": "ann@example.com", "subject": "Hello", "text": "Good day"}
@@ -166,3 +166,23 @@ def test_urls_that_cannot_be_are_refused_without_being_shown(url: str) -> None:
     with pytest.raises(SettingsInvalid, match="POSTROOM_EMAIL__URL") as refused:
         parse_target(SecretStr(url), tls_ca=None)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("payload", "domain"),
+    [
+        ('{"to": "ann@Example.COM"}', "example.com"),
+        ('{"to": ["Ann <ann@a.example> ", "bob@b.example"], "cc": "x@c.example"}', "a.example"),
+        ('{"$": "event:1:…", "to": "\\"a@b\\" <ann@a.example>"}', "a.example"),
+        ('{"to": "ann@bücher.example"}', "xn--bcher-kva.example"),
+        ('{"to": "ann@bü cher.example"}', None),
+        ('{"to": []}', None),
+        ('{"to": {"a": 1}}', None),
+        ('{"text": "t"}', None),
+        ("[1]", None),
+        ("{", None),
+        ('{"x": ' + "[" * 5_000 + "]" * 5_000 + "}", None),
+    ],
+)
+def test_the_domain_of_a_mail_is_that_of_its_first_recipient(payload: str, domain: str | None) -> None:
+    assert first_domain(payload) == domain
