@@ -73,6 +73,7 @@ begin
                 ('signing_origin',          'r',    'raw',  'r', ''),
                 ('export_file',             'rawd', 'rw',   'r', ''),
                 ('export_partition',        'raw',  'r',    'r', ''),
+                ('export_schema',           'ra',   'r',    'r', ''),
                 ('export_record',           'rad',  'rd',   'r', ''),
                 -- who may get in, and what was done
                 ('token',                   '',     'raw',  '',  ''),

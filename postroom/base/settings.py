@@ -115,6 +115,14 @@ class ExportSettings(BaseModel):
     layout: str = "{dataset}/{tenant}/dt={date}"
     """Folder of a file, below `url`. `{dataset}` must be in it; what it leaves out shares files. `{date}` is
     the day, in UTC, of the record's own time."""
+    format: Literal["ndjson", "csv", "parquet"] = "ndjson"
+    """What files are written as; `parquet` needs the extra of that name. What is open keeps its format."""
+    formats: dict[str, Literal["ndjson", "csv", "parquet"]] = Field(default_factory=dict)
+    """The same for single datasets, as JSON, or one by one: `POSTROOM_EXPORTS__FORMATS__INVOICES=parquet`."""
+    schemas: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Fields of a dataset's records, as JSON: `{"orders": {"id": "integer", "note": "string?"}}`. Types are
+    boolean, integer, number, string, timestamp, json; `?`: may be null or missing. A record with another
+    field or type dies. Unset: CSV and Parquet hold to what the first records had; NDJSON to nothing."""
     time_fields: dict[str, str] = Field(default_factory=dict)
     """Where the records of a dataset have their time, as JSON
     (`{"invoices": "status_transitions.paid_at"}`), or one by one: `POSTROOM_EXPORTS__TIME_FIELDS__INVOICES`.

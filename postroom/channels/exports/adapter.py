@@ -14,9 +14,11 @@ from postroom.base.settings import ExportSettings
 from postroom.channels.exports import store
 from postroom.channels.exports.failures import StorageFailed, answer_failure
 from postroom.channels.exports.files import PUT_TIMEOUT_S, ExportFiles
+from postroom.channels.exports.formats import Formats
 from postroom.channels.exports.gather import Batch, sort_claims
 from postroom.channels.exports.layout import Layout
 from postroom.channels.exports.model import ExportFile, check_payload
+from postroom.channels.exports.schema_store import hold_to_schemas
 from postroom.channels.exports.storage import Storage
 from postroom.encryption.keyring import NO_KEYS, KeyMissing, Keyring, Unreadable
 from postroom.outbox import store as outbox
@@ -71,6 +73,7 @@ class ExportAdapter:
         self.per_destination_max = self.batch_max
         self.concurrency_max = 2 * self.batch_max
         self._layout = Layout(settings)
+        self._formats = Formats(settings)
         self._pool = pool
         self._clock = clock
         self._settings = settings
@@ -105,7 +108,7 @@ class ExportAdapter:
 
         Errors: one of `DATABASE_AWAY`; the claims are then unanswered and safe to deliver again.
         """
-        batch = sort_claims(claims, self._layout)
+        batch = sort_claims(claims, self._layout, self._formats)
         memberships, full = await self._assign(claims, batch)
         closed = [file for file in memberships.values() if file.open_s is None]
         files = {file.id: file for file in [*closed, *full]}
@@ -131,6 +134,7 @@ class ExportAdapter:
                 return known, []
             await store.lock_files(conn)
             known = await store.list_memberships(conn, message_ids=message_ids)
+            await hold_to_schemas(conn, batch, self._formats, without=known.keys())
             full: list[ExportFile] = []
             for groups in batch.rounds(without=set(known), records_max=records_max) or [[]]:
                 full += await store.close_files(

@@ -10,7 +10,7 @@ from typing import Final
 
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import ExportSettings
-from postroom.channels.exports import ndjson, store
+from postroom.channels.exports import formats, schema_store, store
 from postroom.channels.exports.failures import from_storage
 from postroom.channels.exports.manifest import encode, manifest_path
 from postroom.channels.exports.model import ExportFile, ExportRecord, Stored
@@ -99,7 +99,9 @@ class ExportFiles:
             return await store.list_records(conn, file_id=file.id, keyring=self._keyring)
 
     async def _put(self, file: ExportFile, records: Sequence[ExportRecord]) -> Stored:
-        content = await asyncio.to_thread(ndjson.compress, records)
+        async with self._pool.acquire() as conn:
+            fields = await schema_store.fetch_fields(conn, file_id=file.id)
+        content = await asyncio.to_thread(formats.write, file.path, records, fields)
         with from_storage():
             async with asyncio.timeout(self.put_timeout_s):
                 await self.open().put(file.path, content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from postroom.base.errors import InvalidInput
+from postroom.channels.exports.formats import Formats
 from postroom.channels.exports.layout import Layout
 from postroom.channels.exports.model import (
     DATASET,
@@ -26,10 +27,11 @@ from postroom.outbox.model import Claim, Rejected, rejected_payload
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Where a record belongs, and how large it is."""
+    """Where a record belongs, and how large it is; with `record` where its dataset has a schema."""
 
     partition: Partition
     size_bytes: int
+    record: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ class Batch:
 
     records: dict[UUID, Fit] = field(default_factory=dict)
     rejected: dict[UUID, Rejected] = field(default_factory=dict)
+
+    def reject(self, message_id: UUID, error: InvalidInput) -> None:
+        """It goes to no file, and the others do."""
+        del self.records[message_id]
+        self.rejected[message_id] = rejected_payload(error)
 
     def rounds(self, *, without: set[UUID], records_max: int) -> list[list[Group]]:
         """What needs a file, by folder, in the order of the claims, within a file's limits.
@@ -69,12 +76,12 @@ class Batch:
         return Group(fit.partition, tuple(message_ids), size_bytes)
 
 
-def sort_claims(claims: Sequence[Claim], layout: Layout) -> Batch:
+def sort_claims(claims: Sequence[Claim], layout: Layout, formats: Formats) -> Batch:
     """One that cannot be exported is rejected alone, with the field that is wrong."""
     batch = Batch()
     for claim in claims:
         try:
-            batch.records[claim.message_id] = _fit(claim, layout)
+            batch.records[claim.message_id] = _fit(claim, layout, formats)
         except InvalidInput as error:
             batch.rejected[claim.message_id] = rejected_payload(error)
     return batch
@@ -88,7 +95,7 @@ class _Payload(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Payload).decode
 
 
-def _fit(claim: Claim, layout: Layout) -> Fit:
+def _fit(claim: Claim, layout: Layout, formats: Formats) -> Fit:
     """Errors: `InvalidInput` where it can go to no file."""
     size_bytes = len(claim.payload.encode())
     read = _plain(claim.payload, size_bytes)
@@ -97,7 +104,9 @@ def _fit(claim: Claim, layout: Layout) -> Fit:
         read = _Payload(check_payload(body), body["record"])
     published = datetime.fromtimestamp(claim.created_s, UTC)
     day = layout.day(read.dataset, read.record, published=published)
-    return Fit(layout.partition(dataset=read.dataset, tenant=claim.tenant, day=day), size_bytes)
+    suffix = formats.suffix(read.dataset)
+    partition = layout.partition(dataset=read.dataset, tenant=claim.tenant, day=day, suffix=suffix)
+    return Fit(partition, size_bytes, read.record if formats.has_schema(read.dataset) else None)
 
 
 def _plain(payload: str, size_bytes: int) -> _Payload | None:

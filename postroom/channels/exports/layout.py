@@ -31,13 +31,14 @@ class Layout:
         if faults := [*_layout_faults(settings.layout), *_field_faults(settings.time_fields)]:
             raise SettingsInvalid(faults)
 
-    def partition(self, *, dataset: str, tenant: str, day: date) -> Partition:
+    def partition(self, *, dataset: str, tenant: str, day: date, suffix: str) -> Partition:
         """Where it lies, and what of this everything in the folder has in common."""
         return Partition(
             self.folder(dataset=dataset, tenant=tenant, day=day),
             dataset,
             tenant if "{tenant}" in self._template else None,
             day if "{date}" in self._template else None,
+            suffix,
         )
 
     def folder(self, *, dataset: str, tenant: str, day: date) -> str:

@@ -1,12 +1,13 @@
 """The manifest of a folder: which files to read there. Pure.
 
 `{"version", "dataset", "tenant", "dt", "records", "files": [{"path", "records", "size_bytes", "sha256",
-"stored_at"}]}`. Paths are below the root of the storage. The same bytes for the same version.
+"stored_at", "schema_version"}], "schemas": {version: {field: type}}}`. Paths are below the root of the
+storage. The same bytes for the same version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -26,6 +27,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     sha256: str
     stored_at: datetime
+    schema_version: int | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     dt: str | None
     records: int
     files: Sequence[Entry]
+    schemas: Mapping[str, Mapping[str, str]] = {}
 
 
 class _Versioned(msgspec.Struct):
@@ -47,7 +50,12 @@ def manifest_path(folder: str) -> str:
     return f"{folder}/{NAME}"
 
 
-def make_manifest(partition: Partition, version: int, files: Sequence[Entry]) -> Manifest:
+def make_manifest(
+    partition: Partition,
+    version: int,
+    files: Sequence[Entry],
+    schemas: Mapping[str, Mapping[str, str]] | None = None,
+) -> Manifest:
     return Manifest(
         version=version,
         dataset=partition.dataset,
@@ -55,6 +63,7 @@ def make_manifest(partition: Partition, version: int, files: Sequence[Entry]) ->
         dt=partition.day.isoformat() if partition.day else None,
         records=sum(file.records for file in files),
         files=files,
+        schemas=schemas or {},
     )
 
 

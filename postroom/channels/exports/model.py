@@ -39,12 +39,14 @@ class ExportFile:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """What shares a folder and a manifest. `tenant` and `day` are None where the layout has none."""
+    """What shares a folder and a manifest. `tenant` and `day` are None where the layout has none.
+    `suffix`: how the names of files end that begin now."""
 
     folder: str
     dataset: str
     tenant: str | None = None
     day: date | None = None
+    suffix: str = ".ndjson.gz"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class BucketStorage:
             path,
             content,
             use_multipart=False,
-            attributes={"Content-Type": "application/gzip"},
+            attributes={"Content-Type": _content_type(path)},
         )
 
     async def replace_older(self, path: str, content: bytes, version: int) -> int:
@@ -128,6 +128,10 @@ class BucketStorage:
             )
         except (NotSupportedError, NotImplementedError):
             await self._put_manifest(path, content, "overwrite")
+
+
+def _content_type(path: str) -> str:
+    return "application/vnd.apache.parquet" if path.endswith(".parquet") else "application/gzip"
 
 
 def open_storage(settings: ExportSettings, state_dir: Path) -> Storage:

@@ -17,6 +17,7 @@ from postroom.channels.exports.model import (
     Partition,
     Stored,
 )
+from postroom.channels.exports.schema import decode_fields
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.encryption import open_payload
 from postroom.outbox.model import Channel
@@ -63,6 +64,7 @@ async def close_files(
         [group.folder for group in groups],
         [group.size_bytes for group in groups],
         [len(group.message_ids) for group in groups],
+        [group.partition.suffix for group in groups],
         list(due_again),
         FILE_BYTES_MAX,
         records_max,
@@ -86,6 +88,7 @@ async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: floa
         [group.partition.dataset for group in groups],
         [group.partition.tenant for group in groups],
         [group.partition.day for group in groups],
+        [group.partition.suffix for group in groups],
         [group.size_bytes for group in groups],
         [len(group.message_ids) for group in groups],
         *map(list, zip(*lines, strict=True)),
@@ -167,10 +170,11 @@ async def fetch_manifest(conn: Connection, *, folder: str) -> Manifest:
     if not rows:
         raise RuntimeError(f"no export was ever stored in {folder}")
     first = rows[0]
-    names = ("path", "records", "size_bytes", "sha256", "stored_at")
+    names = ("path", "records", "size_bytes", "sha256", "stored_at", "schema_version")
     files = [Entry(**{name: row[name] for name in names}) for row in rows if row["path"]]
     partition = Partition(folder, first["dataset"], first["tenant"], first["day"])
-    return make_manifest(partition, first["version"], files)
+    schemas = {str(row["schema_version"]): decode_fields(row["fields"]) for row in rows if row["fields"]}
+    return make_manifest(partition, first["version"], files, schemas)
 
 
 async def mark_written(conn: Connection, *, folder: str, version: int) -> int:

@@ -10,11 +10,13 @@ import pytest
 
 from postroom.base.settings import ExportSettings
 from postroom.channels.exports import gather
+from postroom.channels.exports.formats import Formats
 from postroom.channels.exports.gather import sort_claims
 from postroom.channels.exports.layout import Layout
 from postroom.outbox.model import Claim
 from tests.factories.claims import make_claim
 
+FORMATS = Formats(ExportSettings())
 LAYOUT = Layout(ExportSettings(time_fields={"paid": "paid.at"}))
 
 
@@ -31,6 +33,7 @@ def test_a_bad_claim_is_rejected_alone_and_named() -> None:
             claim(4, {"dataset": "paid", "record": {"created": 1, "paid": {"at": "soon"}}}),
         ],
         LAYOUT,
+        FORMATS,
     )
     assert list(batch.records) == [UUID(int=1)]
     assert batch.rejected[UUID(int=2)].reason.startswith("dataset must ")
@@ -52,7 +55,7 @@ def test_datasets_tenants_and_days_never_share_a_file_and_claims_keep_their_orde
         claim(n, {"dataset": dataset, "record": {"created": created}}, tenant=tenant)
         for n, (dataset, tenant, created) in where.items()
     ]
-    [groups] = sort_claims(claims, LAYOUT).rounds(without={UUID(int=1)}, records_max=10)
+    [groups] = sort_claims(claims, LAYOUT, FORMATS).rounds(without={UUID(int=1)}, records_max=10)
     assert {group.folder: [each.int for each in group.message_ids] for group in groups} == {
         "a/t/dt=1970-01-01": [4, 2],
         "a/t/dt=1970-01-02": [5],
@@ -65,7 +68,7 @@ def test_datasets_tenants_and_days_never_share_a_file_and_claims_keep_their_orde
 def test_a_file_ends_at_its_limits_and_a_round_has_each_folder_once(monkeypatch: pytest.MonkeyPatch) -> None:
     claims = [claim(n, {"dataset": "a", "record": {}}) for n in range(5)]
     claims.append(claim(5, {"dataset": "b", "record": {}}))
-    batch = sort_claims(claims, LAYOUT)
+    batch = sort_claims(claims, LAYOUT, FORMATS)
 
     def sizes(records_max: int) -> list[list[int]]:
         rounds = batch.rounds(without=set(), records_max=records_max)

@@ -1,16 +1,17 @@
 -- Close open files: those that hold one of the records $4, which are due again, for the time is over or somebody wants
--- them now; and those that a group is meant for, where the time is over or they have no room for it. A record whose
+-- them now; and those that a group is meant for, where the time is over, they have no room for it, or another format. A record whose
 -- delivery is gone, cancelled or dead, is not in a file that closes; replayed, it gets another one.
--- One element a group, each of another folder: $1 folders, $2 bytes, $3 records
--- $4 message ids, $5 most bytes of a file, $6 most records
+-- One element a group, each of another folder: $1 folders, $2 bytes, $3 records, $4 ends of names
+-- $5 message ids, $6 most bytes of a file, $7 most records
 with closing as materialized (
     select f.id
     from postroom.export_file f
-    left join unnest($1::text[], $2::bigint[], $3::integer[]) as coming (folder, bytes, records) using (folder)
+    left join unnest($1::text[], $2::bigint[], $3::integer[], $4::text[]) as coming (folder, bytes, records, suffix) using (folder)
     where f.closes_at is not null and (
-        f.payload_bytes + coming.bytes > $5 or f.records + coming.records > $6
+        f.payload_bytes + coming.bytes > $6 or f.records + coming.records > $7
+        or right(f.path, length(coming.suffix)) <> coming.suffix
         or f.closes_at <= now() and coming.folder is not null
-        or f.id in (select r.file_id from postroom.export_record r where r.message_id = any ($4::uuid[])))
+        or f.id in (select r.file_id from postroom.export_record r where r.message_id = any ($5::uuid[])))
 ), gone as (
     delete from postroom.export_record r
     using closing
@@ -18,7 +19,8 @@ with closing as materialized (
         and not exists (select from postroom.delivery d where d.message_id = r.message_id)
 )
 update postroom.export_file f
-set closes_at = null
+set closes_at = null,
+    schema_version = (select max(s.version) from postroom.export_schema s where s.dataset = f.dataset)
 from closing
 where f.id = closing.id
 returning f.id, f.path, f.payload_bytes, exists (
