@@ -62,7 +62,7 @@ def distributions(packages: set[str], known: set[str]) -> set[str]:
 
 
 def test_what_the_package_imports_is_declared_and_what_is_declared_is_used() -> None:
-    known = declared("", "server", "embedded", "otel")
+    known = declared("", "server", "embedded", "otel", "parquet")
     used = distributions(imports("postroom", "migrations"), known)
     source = "\n".join(path.read_text() for path in (ROOT / "postroom").rglob("*.py"))
     used |= {name for name, mark in IMPORTED_BY_OTHERS.items() if mark in source}
@@ -79,7 +79,7 @@ def test_only_contrib_imports_what_an_application_brings() -> None:
 
 def test_the_parts_of_the_installation_do_not_overlap() -> None:
     assert not declared("") & declared("server")
-    assert not declared("", "server") & declared("embedded", "otel")
+    assert not declared("", "server") & declared("embedded", "otel", "parquet")
 
 
 @pytest.mark.parametrize("lock", ["runtime", "dev"])
