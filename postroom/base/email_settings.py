@@ -97,7 +97,7 @@ class EmailRoute(BaseModel):
     tenants: frozenset[str] = frozenset()
     """As JSON, `["acme"]`: their mails go by routes that name them only, and nobody else's do."""
     per_second: float | None = Field(default=None, gt=0, le=100_000)
-    """So many mails a second, of each runner; what exceeds it takes another route, or waits."""
+    """So many mails a second, of all runners together; what exceeds it takes another route, or waits."""
     connections_max: int | None = Field(default=None, ge=1, le=100)
     """Connections to the server, per process. Unset: as of the channel."""
     provider: Literal["ses", "sendgrid", "mailgun", "postmark", "resend", "brevo"] | None = None

@@ -13,6 +13,7 @@ from postroom.outbox.model import Claim
 
 _SET = query(__package__, "set_limit")
 _ENSURE = query(__package__, "ensure_limit")
+_KEEP = query(__package__, "keep_limit")
 _DELAY_STARTS = query(__package__, "delay_starts")
 _REMOVE = query(__package__, "remove_limit")
 _LIST = query(__package__, "list_limits")
@@ -22,6 +23,10 @@ _LEASE = query(__package__, "lease_limits")
 
 PILE_S: Final = 0.2
 """What nobody starts is kept for so long, but two starts at least."""
+
+
+ROUTE: Final = "route:"
+"""How the destination of a limit of email begins that is of a mail server; `list_controls` knows it, too."""
 
 
 class LimitKey(NamedTuple):
@@ -83,6 +88,8 @@ class LimitStatus:
         """What it is for, within its channel."""
         if self.tenant is not None:
             return f"tenant {self.tenant}"
+        if self.channel == "email" and self.destination is not None and self.destination.startswith(ROUTE):
+            return f"route {self.destination.removeprefix(ROUTE)}"
         return f"destination {self.destination}" if self.destination is not None else "all of it"
 
     @property
@@ -151,6 +158,14 @@ async def set_limit(
 async def ensure_limit(conn: Connection, key: LimitKey, *, per_second: float, reason: str) -> int:
     """The id of the limit for this, which is set as said if there is none."""
     limit_id: int = await conn.fetchval(_ENSURE, *key, per_second, reason, "postroom")
+    return limit_id
+
+
+async def keep_limit(
+    conn: Connection, channel: str, destination: str, *, per_second: float, reason: str
+) -> int:
+    """The id of a limit that settings have; it is set as they say, whatever it was."""
+    limit_id: int = await conn.fetchval(_KEEP, channel, destination, per_second, reason, "postroom")
     return limit_id
 
 

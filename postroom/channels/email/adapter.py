@@ -120,7 +120,7 @@ class EmailAdapter:
         self._lookups: Batcher[Lookup, list[Excluded]] = Batcher(self._look_up, gather_s=GATHER_S)
         self._renderer = Renderer(self.folders, gather_s=GATHER_S)
         self._templates = TemplateStore(pool=pool, clock=clock, keyring=keyring)
-        self._routes = open_routes(settings, clock=clock, circuits=circuits)
+        self._routes = open_routes(settings, clock=clock, circuits=circuits, pool=pool)
         if settings.bounces_url is not None:
             parse_place(
                 settings.bounces_url, tls_ca=settings.tls_ca
@@ -139,7 +139,7 @@ class EmailAdapter:
     async def move(self, settings: EmailSettings) -> None:
         """Send through these servers, with these logins, from the next mail on. Errors: `SettingsInvalid`."""
         before = self._routes
-        self._routes = open_routes(settings, clock=self._clock, circuits=self._circuits)
+        self._routes = open_routes(settings, clock=self._clock, circuits=self._circuits, pool=self._pool)
         await before.close()
 
     async def start(self) -> None:
@@ -233,7 +233,7 @@ class EmailAdapter:
         answer: Delivered | Failure | Deferred = _BUSY
         busy: Deferred | None = None
         for route in found:
-            if not_now := await routes.admit(route):
+            if not_now := await routes.admit(route, patient=route is found[-1]):
                 busy = not_now if not_now.wait is Wait.DESTINATION_FULL else busy
                 answer = not_now if isinstance(answer, Deferred) else answer
                 continue

@@ -10,9 +10,11 @@ from hashlib import sha256
 from uuid import UUID
 
 from postroom.base.clock import Clock
+from postroom.base.db import Pool
 from postroom.base.email_settings import EmailRoute, EmailSettings
 from postroom.channels.email.connections import Connections
 from postroom.channels.email.outcomes import Failure, Phase, outcome_of
+from postroom.channels.email.route_rate import RouteRate
 from postroom.channels.email.senders import Senders
 from postroom.channels.email.smtp import SmtpFailed, step
 from postroom.channels.email.target import parse_target
@@ -23,13 +25,12 @@ from postroom.resilience.circuits import Circuits
 
 @dataclass(slots=True, eq=False)
 class Route:
-    """One mail server. `name`: empty for the only one, POSTROOM_EMAIL__URL. `free_at`: when its rate allows
-    another mail, by the clock's monotonic time."""
+    """One mail server. `name`: empty for the only one, POSTROOM_EMAIL__URL."""
 
     name: str
     settings: EmailRoute
     connections: Connections
-    free_at: float = 0.0
+    rate: RouteRate | None = None
 
     @property
     def circuit(self) -> str:
@@ -44,10 +45,15 @@ class Routes:
     """
 
     def __init__(
-        self, settings: EmailSettings, *, hostname: str, clock: Clock, circuits: Circuits | None
+        self,
+        settings: EmailSettings,
+        *,
+        hostname: str,
+        clock: Clock,
+        circuits: Circuits | None,
+        pool: Pool | None = None,
     ) -> None:
-        """Errors: `SettingsInvalid`."""
-        self._clock = clock
+        """`pool`: where rates are kept; without it there is none. Errors: `SettingsInvalid`."""
         self._all = [
             Route(
                 name,
@@ -62,6 +68,16 @@ class Routes:
             for name, chosen in settings.all_routes().items()
         ]
         self._circuits = circuits if self.several else None
+        for route in self._all:
+            if pool is not None and route.settings.per_second is not None:
+                route.rate = RouteRate(
+                    pool=pool,
+                    clock=clock,
+                    name=route.name,
+                    setting=setting_of(route.name, "PER_SECOND"),
+                    per_second=route.settings.per_second,
+                    waiting_max=route.settings.connections_max or settings.connections_max,
+                )
 
     @property
     def all(self) -> Sequence[Route]:
@@ -80,20 +96,18 @@ class Routes:
         kept = [route for route in self._all if route.name == stays]
         return kept or sorted(found, key=lambda route: _draw(message_id, route))
 
-    async def admit(self, route: Route) -> Deferred | None:
-        """None: go ahead, and say afterwards how it went."""
+    async def admit(self, route: Route, *, patient: bool) -> Deferred | None:
+        """None: go ahead, and say afterwards how it went. `patient`: it may wait a moment for its turn.
+
+        Errors: the database's own.
+        """
         if self._circuits is not None and not self._circuits.is_untroubled(route.circuit):
             wait_s = await self._circuits.admit(route.circuit)
             if wait_s is not None:
                 return Deferred(Wait.CIRCUIT_OPEN, f"circuit {route.circuit} is open", wait_s)
-        if route.settings.per_second is None:
+        if route.rate is None or (wait_s := await route.rate.take(patient=patient)) is None:
             return None
-        now = self._clock.monotonic()
-        if route.free_at > now:
-            reason = f"{setting_of(route.name, 'PER_SECOND')} is used up"
-            return Deferred(Wait.DESTINATION_FULL, reason, route.free_at - now)
-        route.free_at = max(route.free_at, now - 1.0) + 1.0 / route.settings.per_second
-        return None
+        return Deferred(Wait.DESTINATION_FULL, f"{setting_of(route.name, 'PER_SECOND')} is used up", wait_s)
 
     async def went(self, route: Route, failure: Failure | None) -> None:
         """How it went: None, or what it failed with."""
@@ -116,10 +130,12 @@ class Routes:
             await route.connections.close()
 
 
-def open_routes(settings: EmailSettings, *, clock: Clock, circuits: Circuits | None) -> Routes:
+def open_routes(
+    settings: EmailSettings, *, clock: Clock, circuits: Circuits | None, pool: Pool | None = None
+) -> Routes:
     """As the settings have them. Errors: `SettingsInvalid`."""
     hostname = Senders(settings).of("").address.domain
-    return Routes(settings, hostname=hostname, clock=clock, circuits=circuits)
+    return Routes(settings, hostname=hostname, clock=clock, circuits=circuits, pool=pool)
 
 
 async def _fault_of(route: Route, deadline: float) -> str | None:
