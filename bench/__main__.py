@@ -19,6 +19,7 @@ from bench.expired import measure_expired
 from bench.fair import measure_fairness
 from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
+from bench.ledgers import measure_ledgers
 from bench.limited import measure_limited
 from bench.queue import measure_drain, measure_held_snapshot, measure_latency
 from bench.report import Report
@@ -45,6 +46,7 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "drain": lambda stage, report: measure_drain(stage, report, rounds=rounds),
         "runners": lambda stage, report: measure_two_runners(stage, report, rounds=rounds),
         "scaling": lambda stage, report: measure_scaling(stage, report, rounds=3 if full else 1),
+        "ledgers": lambda stage, report: measure_ledgers(stage, report, rounds=5 if full else 3),
         "publish": lambda stage, report: measure_publish_over_insert(
             stage, report, rounds=rounds, seconds=seconds
         ),

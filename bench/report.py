@@ -50,6 +50,7 @@ GOALS: Final = {
     "scaling_2": Goal("reported"),
     "scaling_4": Goal("reported"),
     "scaling_8": Goal("reported"),
+    "ledgers_4": Goal("≥ 0.95", at_least=0.95),
     "history_ratio": Goal("≥ 0.9", at_least=0.9),
     "backlog_ratio": Goal("≥ 0.9", at_least=0.9),
     "retention_60m": Goal("≥ 0.9", at_least=0.9),

@@ -7,7 +7,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from statistics import median
 from typing import Final
 
@@ -39,19 +39,19 @@ async def _drain(stage: Stage, *, processes: int) -> float:
     await publish(pool, COUNT)
     await pool.execute("checkpoint")
     await pool.close()
-    async with open_draining(dsn, processes) as runners:
+    async with open_draining(dsn, processes=processes) as runners:
         taken_s = await drain_together(runners, COUNT)
     await stage.drop(dsn)
     return COUNT / taken_s
 
 
 @asynccontextmanager
-async def open_draining(dsn: str, processes: int) -> AsyncIterator[Sequence[Process]]:
-    """So many processes that are ready to drain, and gone afterwards."""
+async def open_draining(*dsns: str, processes: int) -> AsyncIterator[Sequence[Process]]:
+    """So many processes that are ready to drain all of these, and gone afterwards."""
     pipe = asyncio.subprocess.PIPE
     runners = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bench.runners", dsn, stdin=pipe, stdout=pipe
+            sys.executable, "-m", "bench.runners", *dsns, stdin=pipe, stdout=pipe
         )
         for _ in range(processes)
     ]
@@ -92,16 +92,18 @@ def _start(runner: Process) -> None:
     runner.stdin.write(b"go\n")
 
 
-async def _drain_here(dsn: str) -> None:
-    """In the child: say that it is ready, wait for a line, drain, say how many."""
-    async with open_engine(dsn) as engine:
-        await engine.pool.fetchval("select 1")
+async def _drain_here(dsns: Sequence[str]) -> None:
+    """In the child: say that it is ready, wait for a line, drain all at once, say how many."""
+    async with AsyncExitStack() as stack:
+        engines = [await stack.enter_async_context(open_engine(dsn)) for dsn in dsns]
+        for engine in engines:
+            await engine.pool.fetchval("select 1")
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        await engine.drain()
-        print(engine.noop.count, flush=True)
+        await asyncio.gather(*(engine.drain() for engine in engines))
+        print(sum(engine.noop.count for engine in engines), flush=True)
 
 
 if __name__ == "__main__":
     configure_logging(json_lines=False, level="ERROR")
-    uvloop.run(_drain_here(sys.argv[1]))
+    uvloop.run(_drain_here(sys.argv[1:]))

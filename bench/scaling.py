@@ -46,7 +46,7 @@ class Drained:
 async def measure_scaling(stage: Stage, report: Report, *, rounds: int) -> None:
     keys = {number: f"scaling_{number}" for number in RUNNERS[1:]}
     try:
-        with _share_of(os.getpid(), enter=False):
+        with share_of(os.getpid(), enter=False):
             pass
     except OSError as error:
         for key in keys.values():
@@ -76,7 +76,7 @@ async def _drain(stage: Stage, number: int) -> Drained:
     async def statements() -> float:
         return float(await pool.fetchval(STATEMENTS)) if stage.statements else 0.0
 
-    async with open_draining(dsn, number) as runners:
+    async with open_draining(dsn, processes=number) as runners:
         pids = [runner.pid for runner in runners]
         with _shares(pids):
             before = await statements(), processor_s(postgres), sum(map(processor_s, pids))
@@ -93,14 +93,14 @@ def _shares(pids: list[int]) -> Iterator[None]:
     if not pids:
         yield
         return
-    with _share_of(pids[0]), _shares(pids[1:]):
+    with share_of(pids[0]), _shares(pids[1:]):
         yield
 
 
 @contextmanager
-def _share_of(pid: int, *, enter: bool = True) -> Iterator[None]:
-    """A group of its own with a quota, by either version of control groups. Errors: `OSError`."""
-    quota = round(SHARE * PERIOD_US)
+def share_of(pid: int, *, parts: int = 1, enter: bool = True) -> Iterator[None]:
+    """A group of its own with `parts` shares, by either version of control groups. Errors: `OSError`."""
+    quota = round(parts * SHARE * PERIOD_US)
     if V1.is_dir():
         top, limits = V1, {"cpu.cfs_period_us": f"{PERIOD_US}", "cpu.cfs_quota_us": f"{quota}"}
     else:

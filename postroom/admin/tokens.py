@@ -97,8 +97,11 @@ async def create(
     lifetime: timedelta | None,
     keyring: Keyring,
     actor: Actor,
+    secret: str | None = None,
 ) -> tuple[str, Token]:
     """Make a token. Nobody gives away more than they may do and reach themselves.
+
+    `secret`: of a token of another ledger that shall work here, too; else a new one is made.
 
     `tenants`, `channels`: all that the actor reaches, unless told. `lifetime`: it ends after that, unless
     `expires_at` is told, and never after the token that it is made with.
@@ -123,6 +126,7 @@ async def create(
         lifetime=lifetime,
         parent_id=actor.token_id,
         keyring=keyring,
+        secret=secret,
     )
     ends = {"expires_at": token.expires_at.isoformat()} if token.expires_at else {}
     given = {"name": token.name, "scopes": sorted(token.scopes), **ends, **reach.described()}
@@ -160,6 +164,7 @@ async def insert_token(
     lifetime: timedelta | None = None,
     parent_id: UUID | None = None,
     keyring: Keyring = NO_KEYS,
+    secret: str | None = None,
 ) -> tuple[str, Token]:
     """The row of a new token, without a place in the trail; `create` is what an operator calls.
 
@@ -170,7 +175,7 @@ async def insert_token(
     if not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable():
         raise InvalidInput(f"a token's name is 1 to {NAME_LENGTH_MAX} printable characters", field="name")
     check_reach(reach)
-    secret = generate_token()
+    secret = secret or generate_token()
     row = await conn.fetchrow(
         _INSERT,
         *(name, keyring.hashes(_HASHED, secret)[0], [str(s) for s in scopes], expires_at),

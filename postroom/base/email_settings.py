@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from postroom.base.setting_forms import of_form
@@ -164,6 +164,18 @@ class EmailSettings(BaseModel):
     """A PEM file of further certificate authorities to trust."""
 
     model_config = {"populate_by_name": True}
+
+    _ledger: str | None = PrivateAttr(None)
+
+    @property
+    def ledger(self) -> str | None:
+        """Of several ledgers, the one whose mails these settings are for."""
+        return self._ledger
+
+    def of_ledger(self, name: str) -> Self:
+        chosen = self.model_copy(deep=True)
+        chosen._ledger = name
+        return chosen
 
     def all_routes(self) -> dict[str, EmailRoute]:
         """By name; that of `url` has none."""

@@ -37,6 +37,7 @@ def ledger_faults(
     chosen: str | None,
     database_url: SecretStr | None,
     stripe: StripeSettings,
+    mailbox: bool,
     prod: bool,
     unverified: bool,
 ) -> Iterator[str]:
@@ -50,6 +51,11 @@ def ledger_faults(
             yield f"{setting_of(name, 'LEDGER')}: needed beside {LEDGERS}__…: which one has its events?"
     if ledgers and database_url is not None:
         yield f"{DATABASE_URL}: beside {LEDGERS}__… nobody would use it; make it one of them"
+    if ledgers and mailbox and chosen is None:
+        yield (
+            f"POSTROOM_EMAIL__BOUNCES_URL: beside {LEDGERS}__… each would take the reports of the others; "
+            "give each ledger processes (POSTROOM_LEDGER) with a mailbox of its own"
+        )
     names: dict[object, str] = {}
     for ledger, each in ledgers.items():
         setting, url = url_setting(ledger), each.url.get_secret_value()

@@ -113,8 +113,8 @@ class ExportSettings(BaseModel):
     url: str | None = None
     """`file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`. Unset: files below the state folder."""
     layout: str = "{dataset}/{tenant}/dt={date}"
-    """Folder of a file, below `url`. `{dataset}` must be in it; what it leaves out shares files. `{date}` is
-    the day, in UTC, of the record's own time."""
+    """Folder of a file, below `url`, and below `ledger=NAME` where there are several. `{dataset}` must be in
+    it; what it leaves out shares files. `{date}` is the day, in UTC, of the record's own time."""
     format: Literal["ndjson", "csv", "parquet"] = "ndjson"
     """What files are written as; `parquet` needs the extra of that name. What is open keeps its format."""
     formats: dict[str, Literal["ndjson", "csv", "parquet"]] = Field(default_factory=dict)
@@ -296,13 +296,15 @@ class Settings(BaseSettings):
         return self._files
 
     def of_ledger(self, name: str) -> Self:
-        """Settings of an installation that has this ledger alone: its database, its accounts of Stripe's.
+        """Settings of an installation that has this ledger alone: its database, its accounts of Stripe's, a
+        folder for its exports.
 
         They share nothing with ours, so secrets can be replaced in them. Errors: `KeyError`.
         """
         chosen = self.model_copy(deep=True)
         chosen.ledger, chosen.ledgers, chosen.database_url = name, {}, self.ledgers[name].url
-        chosen.stripe = chosen.stripe.of_ledger(name)
+        chosen.exports.layout = f"ledger={name}/{chosen.exports.layout}"
+        chosen.stripe, chosen.email = chosen.stripe.of_ledger(name), chosen.email.of_ledger(name)
         return chosen
 
     @property
@@ -331,6 +333,7 @@ class Settings(BaseSettings):
                 chosen=self.ledger,
                 database_url=self.database_url,
                 stripe=self.stripe,
+                mailbox=self.email.bounces_url is not None,
                 prod=self.prod,
                 unverified=self.database_unverified,
             ),

@@ -79,24 +79,26 @@ def told_to_children(settings: Settings) -> Iterator[dict[str, str]]:
         yield {} if database.origin == "given" else {DATABASE_URL: database.dsn}
 
 
-def in_session(work: Callable[[Session], Awaitable[T]], *, serves: bool = True) -> T:
+def in_session(
+    work: Callable[[Session], Awaitable[T]], settings: Settings | None = None, *, serves: bool = True
+) -> T:
     """Find the database, connect, do the work, disconnect. `serves`: see `Settings`.
 
-    Errors: what these raise.
+    `settings`: as somebody has read them already. Errors: what these raise.
     """
-    settings = load_settings(serves=serves)
+    settings = settings or load_settings(serves=serves)
     with open_database(settings) as database:
         return asyncio.run(_work(settings, database.dsn, work))
 
 
-def in_transaction(action: Callable[[Session], Awaitable[T]]) -> T:
+def in_transaction(action: Callable[[Session], Awaitable[T]], settings: Settings | None = None) -> T:
     """The same for one action, in one transaction with its audit row."""
 
     async def work(session: Session) -> T:
         async with session.change():
             return await action(session)
 
-    return in_session(work)
+    return in_session(work, settings)
 
 
 async def _work(settings: Settings, dsn: str, work: Callable[[Session], Awaitable[T]]) -> T:

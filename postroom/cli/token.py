@@ -14,8 +14,9 @@ from postroom.admin.scopes import ROLES, Scope, parse_scopes
 from postroom.admin.tokens import Token
 from postroom.base.errors import InvalidInput
 from postroom.base.ids import parse_uuid
+from postroom.base.settings import load_settings
 from postroom.cli.output import JsonFlag, examples, print_json, print_table
-from postroom.cli.session import Session, in_session, in_transaction
+from postroom.cli.session import Session, each_ledger, in_session, in_transaction
 from postroom.console.access.sign_in_link import create_sign_in_link
 from postroom.outbox.model import Channel
 
@@ -52,30 +53,41 @@ def create(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Create a token. The secret is printed once, alone on standard output, and not stored."""
+    """Create a token. The secret is printed once, alone on standard output, and not stored.
+
+    Of several ledgers all get it, unless one is chosen.
+    """
     if not (scope or role):
         raise typer.BadParameter("give --scope or --role: what it may do")
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
-    secret, made = in_transaction(
-        lambda s: actions.create(
-            s.conn,
+    ledgers, secret = each_ledger(load_settings()), actions.generate_token()
+
+    async def make(session: Session) -> Token:
+        _, token = await actions.create(
+            session.conn,
             name=name,
             scopes=[*(scope or ()), *_scopes_of(role or ())],
             tenants=tenant,
             channels=channel,
             expires_at=expires_at,
-            lifetime=s.settings.token_lifetime,
-            keyring=s.keyring,
-            actor=s.actor,
+            lifetime=session.settings.token_lifetime,
+            keyring=session.keyring,
+            actor=session.actor,
+            secret=secret,
         )
-    )
+        return token
+
+    tokens = {each.ledger: in_transaction(make, each) for each in ledgers}
+    made = next(iter(tokens.values()))
     if as_json:
-        print_json({"secret": secret, "token": _shown(made)})
+        several = {"tokens": {ledger: _shown(each) for ledger, each in tokens.items()}}
+        print_json({"secret": secret, **(several if len(tokens) > 1 else {"token": _shown(made)})})
         return
     print(secret)
     ends = f" It ends on {made.expires_at:%Y-%m-%d}." if made.expires_at else ""
+    ids = ", ".join(f"{each.id} ({ledger})" if ledger else str(each.id) for ledger, each in tokens.items())
     print(
-        f"Keep it safe: it is shown only now. Id {made.id}, scopes {', '.join(sorted(made.scopes))}.{ends}",
+        f"Keep it safe: it is shown only now. Id {ids}, scopes {', '.join(sorted(made.scopes))}.{ends}",
         file=sys.stderr,
     )
 

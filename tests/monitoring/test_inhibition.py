@@ -54,6 +54,7 @@ SILENCED: Final = (
     (EMAIL_OPEN, alert("DeliveriesFailing", channel="email")),
     (alert("StripeWebhookErrors", "critical"), BURN),
     (BURN, alert("StripeEffectsBudgetBurn", window="slow")),
+    ({**SILENT, "ledger": "eu"}, alert("JobStale", ledger="eu")),
 )
 HEARD: Final = (
     (DOWN, alert("LedgerDrift", "critical")),
@@ -64,6 +65,8 @@ HEARD: Final = (
     (BURN, alert("WebhookAcceptanceBudgetBurn", window="slow")),
     (DOWN, {**alert("MetricsAbsent"), "environment": "another"}),
     (SILENT, {**alert("JobStale"), "environment": "another"}),
+    ({**SILENT, "ledger": "eu"}, alert("JobStale", ledger="us")),
+    ({**UNREADY["database"], "ledger": "eu"}, {**SILENT, "ledger": "us"}),
 )
 
 

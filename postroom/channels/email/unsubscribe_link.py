@@ -48,6 +48,8 @@ def with_link(email: Email, settings: EmailSettings, message_id: UUID, tenant: s
         return email
     [receiver] = recipients(email)
     link = make_link(url, secrets, Unsubscribe(message_id, receiver.lower(), tenant, email.category))
+    if settings.ledger and not tenant:
+        link += f"&ledger={settings.ledger}"  # a tenant's is where the tenant is by then
     headers = (("List-Unsubscribe", f"<{link}>"), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     return replace(email, headers=email.headers + headers, data={**email.data, "unsubscribe_url": link})
 

@@ -88,6 +88,10 @@ class Ingest:
             clock=self._clock,
         )
 
+    def knows(self, body: bytes, signature: str | None) -> bool:
+        """Whether one of its webhook secrets has signed this, now or at another time."""
+        return self._verifier.matches(body, signature)
+
     async def receive(self, body: bytes, signature: str | None, traceparent: str | None = None) -> Received:
         """Verify, then read, then store. `traceparent` goes with everything that the event causes.
 
