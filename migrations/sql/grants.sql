@@ -74,7 +74,8 @@ begin
                 ('export_file',             'rawd', 'rw',   'r', ''),
                 ('export_partition',        'raw',  'r',    'r', ''),
                 ('export_schema',           'ra',   'r',    'r', ''),
-                ('export_record',           'rad',  'rd',   'r', ''),
+                ('export_search',           'rwd',  'a',    '',  ''),
+                ('export_record',           'rawd', 'rwd',  'r', ''),
                 -- who may get in, and what was done
                 ('token',                   '',     'raw',  '',  ''),
                 ('living_token',            '',     'r',    '',  ''),

@@ -14,6 +14,7 @@ from postroom.base.db import Connection, Transactions
 from postroom.base.errors import InvalidInput
 from postroom.channels.email.address import mask, recipient
 from postroom.channels.email.suppressions import is_suppressed
+from postroom.channels.exports.replace_store import search_files
 from postroom.channels.exports.store import erase_records
 from postroom.channels.stripe.erasure import erase_bodies, erase_objects
 from postroom.channels.webhooks.erasure import erase_texts
@@ -32,7 +33,8 @@ START: Final = UUID(int=0)
 class ErasureReport:
     """What was erased, and what a person still has to do.
 
-    `export_files`: files in storage that hold a record of this person; Postroom never rewrites them.
+    `export_files`: files in storage that hold a record of this person. The job `export-files` makes new ones
+    without it, and looks for the address in older ones, too.
     `open_messages`: left alone because they wait or are being sent; erase again once they ended.
     `endpoints`: those whose url or tenant holds the address; a person changes them.
     `suppressed`: the address stays on the list of those never to mail, until somebody removes it.
@@ -177,6 +179,7 @@ async def _finish(
     report.unreadable += unreadable
     report.replays = await ledger.erase_replays(conn, who.pattern)
     report.endpoints = await erase_texts(conn, who.pattern, listed_max=LISTED_MAX)
+    await search_files(conn, pattern=who.opened.pattern)
     report.suppressed = await is_suppressed(conn, who.address)
     await _record(conn, actor, "erasure.done", who, report)
     return report

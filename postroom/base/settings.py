@@ -132,6 +132,8 @@ class ExportSettings(BaseModel):
     is claimed together is stored at once."""
     records_max: int = Field(default=20_000, ge=1, le=100_000)
     """Records in one file. It has 64 MB at most before compression, too."""
+    compact_files: int = Field(default=8, ge=0)
+    """A folder with so many small files, which has not changed for an hour, gets one of them; 0: never."""
     age_max_days: float = Field(default=14.0, gt=0, le=3_650)
     """A record that has waited for so long is not stored any more: it dies with the cause `expired`."""
     options: dict[str, str] = Field(default_factory=dict, repr=False)

@@ -52,7 +52,7 @@ def erase(
         f" {report.replays} replays; {report.cancelled} deliveries cancelled."
     )
     for path in report.export_files:
-        print(f"Still in storage, remove the person's lines yourself: {path}")
+        print(f"Will be replaced without the person's lines, by the job export-files: {path}")
     for message_id in report.open_messages:
         print(f"Left alone, not ended yet; erase again later or with --cancel-open: {message_id}")
     for endpoint_id in report.endpoints:

@@ -112,7 +112,7 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
         encryption_job(pool=pool, keyring=services.keyring),
         recovery_job(pool=pool),
         reconcile_job(services.stripe_reconcile),
-        export_files_job(pool=pool, files=exporter.files),
+        export_files_job(pool=pool, files=exporter.files, settings=services.settings.exports),
         load_job(services.stripe_load),
         refresh_job(services.stripe_refresh, wakeup=parts.wakeup),
         access_job(

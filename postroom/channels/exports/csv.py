@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Mapping
+from csv import reader
 from datetime import UTC
 from typing import Final
 
@@ -24,13 +25,39 @@ _NULL: Final = b"null"
 
 def compress(records: Iterable[ExportRecord], fields: Mapping[str, str]) -> bytes:
     """The whole file. It carries no time and no name, so that a repeat has the same bytes."""
-    lines = [",".join(_quoted(name) for name in (*HEAD, *(f"record.{name}" for name in fields)))]
+    lines = []
     for record in records:
         values = _decode(record.record)
         head = (str(record.id), record.type, record.tenant, record.created_at.astimezone(UTC).isoformat())
         cells = [_cell(values.get(name), type_) for name, type_ in fields.items()]
         lines.append(",".join([*map(_quoted, head), *cells]))
-    return gzip.compress("".join(f"{line}\r\n" for line in lines).encode(), compresslevel=_LEVEL, mtime=0)
+    return join(lines, fields)
+
+
+def split(content: bytes) -> tuple[str, list[str]]:
+    """Returns: the header, and the lines of the records, as they are."""
+    lines: list[str] = []
+    open_quote = False
+    for piece in gzip.decompress(content).decode().split("\r\n"):
+        if open_quote:
+            lines[-1] += f"\r\n{piece}"
+        else:
+            lines.append(piece)
+        open_quote ^= piece.count('"') % 2 == 1
+    return lines[0], lines[1:-1]
+
+
+def count_columns(head: str) -> int:
+    """Of a header. Every name is quoted, and may hold commas."""
+    return len(next(reader([head])))
+
+
+def join(lines: Iterable[str], fields: Mapping[str, str]) -> bytes:
+    """A file of lines that others had."""
+    head = ",".join(_quoted(name) for name in (*HEAD, *(f"record.{name}" for name in fields)))
+    return gzip.compress(
+        "".join(f"{line}\r\n" for line in (head, *lines)).encode(), compresslevel=_LEVEL, mtime=0
+    )
 
 
 def _cell(raw: msgspec.Raw | None, type_: str) -> str:

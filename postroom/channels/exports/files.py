@@ -102,7 +102,21 @@ class ExportFiles:
         async with self._pool.acquire() as conn:
             fields = await schema_store.fetch_fields(conn, file_id=file.id)
         content = await asyncio.to_thread(formats.write, file.path, records, fields)
+        return await self.put(file.path, content, records=len(records))
+
+    async def put(self, path: str, content: bytes, *, records: int) -> Stored:
+        """Errors: `StorageFailed`, as in the two below."""
         with from_storage():
             async with asyncio.timeout(self.put_timeout_s):
-                await self.open().put(file.path, content)
-        return Stored(records=len(records), size_bytes=len(content), sha256=hashlib.sha256(content).digest())
+                await self.open().put(path, content)
+        return Stored(records=records, size_bytes=len(content), sha256=hashlib.sha256(content).digest())
+
+    async def get(self, path: str) -> bytes:
+        with from_storage():
+            async with asyncio.timeout(self.put_timeout_s):
+                return await self.open().get(path)
+
+    async def delete(self, path: str) -> None:
+        with from_storage():
+            async with asyncio.timeout(self.put_timeout_s):
+                await self.open().delete(path)

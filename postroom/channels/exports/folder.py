@@ -56,6 +56,18 @@ class FolderStorage:
             raise
         await asyncio.to_thread(self._sync_folders, path)
 
+    async def get(self, path: str) -> bytes:
+        return await asyncio.to_thread((self._root / path).read_bytes)
+
+    async def delete(self, path: str) -> None:
+        """What is not there is deleted."""
+        await asyncio.to_thread(self._delete, self._root / path)
+
+    def _delete(self, target: Path) -> None:
+        if target.parent.exists():
+            target.unlink(missing_ok=True)
+            self._sync(target.parent)
+
     async def replace_older(self, path: str, content: bytes, version: int) -> int:
         """The lock is the kernel's: it ends with whoever is killed, and so does what they were to do."""
         return await asyncio.to_thread(self._replace_older, path, content, version)

@@ -32,6 +32,16 @@ def line(record: ExportRecord) -> bytes:
     return _encode(fields) + b"\n"
 
 
+def split(content: bytes) -> list[bytes]:
+    """The lines of a file."""
+    return gzip.decompress(content).splitlines(keepends=True)
+
+
+def join(lines: Iterable[bytes]) -> bytes:
+    """A file of lines that others had."""
+    return gzip.compress(b"".join(lines), compresslevel=_LEVEL, mtime=0)
+
+
 def compress(records: Iterable[ExportRecord]) -> bytes:
     """The whole file. It carries no time and no name, so that a repeat has the same bytes."""
-    return gzip.compress(b"".join(line(record) for record in records), compresslevel=_LEVEL, mtime=0)
+    return join(line(record) for record in records)

@@ -22,6 +22,20 @@ def installed() -> bool:
 
 def write(records: Iterable[ExportRecord], fields: Mapping[str, str]) -> bytes:
     """The whole file; a repeat by the same version of pyarrow has the same bytes."""
+    return join((_row(record, fields) for record in records), fields)
+
+
+def split(content: bytes) -> list[dict[str, Any]]:
+    """The rows of a file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(content)).to_pylist()
+    return rows
+
+
+def join(rows: Iterable[dict[str, Any]], fields: Mapping[str, str]) -> bytes:
+    """A file of rows, also of those that other files had; what they have not is null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -37,7 +51,7 @@ def write(records: Iterable[ExportRecord], fields: Mapping[str, str]) -> bytes:
     columns = [("id", pa.string()), ("type", pa.string()), ("tenant", pa.string()), ("created_at", moment)]
     if fields:  # a struct needs a field
         columns.append(("record", pa.struct([(name, types[type_]) for name, type_ in fields.items()])))
-    table = pa.Table.from_pylist([_row(record, fields) for record in records], schema=pa.schema(columns))
+    table = pa.Table.from_pylist(list(rows), schema=pa.schema(columns))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     content: bytes = sink.getvalue().to_pybytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -64,6 +65,14 @@ class Storage(Protocol):
 
     async def put(self, path: str, content: bytes) -> None: ...
 
+    async def get(self, path: str) -> bytes:
+        """Errors: also `FileNotFoundError`."""
+        ...
+
+    async def delete(self, path: str) -> None:
+        """What is not there is deleted."""
+        ...
+
     async def replace_older(self, path: str, content: bytes, version: int) -> int:
         """Put a manifest, unless one of this version or a newer one is there; nobody gets between.
 
@@ -86,6 +95,14 @@ class BucketStorage:
             use_multipart=False,
             attributes={"Content-Type": _content_type(path)},
         )
+
+    async def get(self, path: str) -> bytes:
+        found = await obstore.get_async(self._store, path)
+        return bytes(await found.bytes_async())
+
+    async def delete(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, path)
 
     async def replace_older(self, path: str, content: bytes, version: int) -> int:
         """By the store's own comparison; one that has none takes what comes, and the caller looks again."""

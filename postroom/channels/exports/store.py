@@ -196,5 +196,5 @@ async def prune_records(conn: Connection, *, days: int, limit: int) -> int:
 
 
 async def erase_records(conn: Connection, *, message_ids: Sequence[UUID]) -> list[str]:
-    """Forget which files hold these records. Returns: the files; what is in them stays."""
+    """Have files without these records made by the job `export-files`. Returns: those that hold them now."""
     return [row["path"] for row in await conn.fetch(_ERASE, message_ids)]

@@ -84,7 +84,7 @@ def records(count: int, *, dataset: str = "orders", tenant: str = "t") -> list[M
 
 async def upkeep(runner: AdapterEngine, *, requested: bool = True) -> int:
     assert isinstance(runner.adapter, ExportAdapter)
-    job = export_files_job(pool=runner.runner, files=runner.adapter.files)
+    job = export_files_job(pool=runner.runner, files=runner.adapter.files, settings=ExportSettings())
     return await job.run(JobContext(requested=requested))
 
 

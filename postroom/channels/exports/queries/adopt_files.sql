@@ -1,7 +1,7 @@
 -- Let manifests list the files that workers of an earlier version have stored.
 -- $1 most files
 with found as materialized (
-    select id from postroom.export_file where stored_at is not null and not listed order by stored_at limit $1
+    select id from postroom.export_file where stored_at is not null and not listed and delete_at is null order by stored_at limit $1
     for update skip locked
 ), adopted as (
     update postroom.export_file f

@@ -6,6 +6,7 @@ with old as materialized (
     from postroom.export_file f
     where f.opened_at < now() - make_interval(days => $1)
         and not f.forgotten
+        and not exists (select from postroom.export_file s where s.replaced_by = f.id)
         and not exists (
             select from postroom.export_record r
             join postroom.delivery d on d.message_id = r.message_id
