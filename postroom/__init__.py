@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from postroom.base.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from postroom.base.errors import PublishRefused
+    from postroom.base.errors import PublishRefused, TenantElsewhere
     from postroom.channels.stripe.event import Event
     from postroom.channels.stripe.handlers import on
     from postroom.channels.stripe.transaction import Transaction
@@ -22,6 +22,7 @@ __all__ = [
     "Event",
     "Publication",
     "PublishRefused",
+    "TenantElsewhere",
     "Transaction",
     "__version__",
     "on",
@@ -33,6 +34,7 @@ _HOMES = {
     "Event": "postroom.channels.stripe.event",
     "Publication": "postroom.client.message",
     "PublishRefused": "postroom.base.errors",
+    "TenantElsewhere": "postroom.base.errors",
     "Transaction": "postroom.channels.stripe.transaction",
     "on": "postroom.channels.stripe.handlers",
     "publish": "postroom.client.publish",

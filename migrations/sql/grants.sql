@@ -40,6 +40,8 @@ begin
                 ('replay_run',              'rawd', 'rawd', '',  ''),
                 ('replay_item',             'rawd', 'rawd', 'r', ''),
                 ('intake_lock',             '',     '',     '',  ''),
+                ('ledger_directory',        'r',    'rw',   'r', ''),
+                ('ledger_tenant',           'r',    'rawd', 'r', ''),
                 -- the engine
                 ('claim_batch',             'rad',  '',     'r', ''),
                 ('worker',                  'rawd', 'r',    'r', ''),
@@ -121,6 +123,7 @@ begin
                 ('effects',                 'X',    'X',    '',  ''),
                 ('payload_needed',          'X',    '',     '',  ''),
                 ('attempt_log_begin',       'X',    'X',    '',  ''),
+                ('change_tenants',          '',     'X',    '',  ''),
                 -- what publishing uses
                 ('uuid7s',                  '',     '',     '',  ''),
                 ('destination',             '',     '',     '',  ''),
@@ -135,6 +138,9 @@ begin
                 ('payload_bytes_max',       '',     '',     '',  ''),
                 ('key_scope',               '',     '',     '',  ''),
                 ('known_message',           '',     '',     '',  ''),
+                ('check_tenants',           '',     '',     '',  ''),
+                ('check_snapshot',          '',     '',     '',  ''),
+                ('hold_deliveries',         '',     '',     '',  ''),
                 ('expiry',                  '',     '',     '',  ''),
                 ('name_tenant',             '',     '',     '',  '')
             ), letter (letter, privilege) as (values

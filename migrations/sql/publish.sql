@@ -152,7 +152,7 @@ $$;
 -- Publish many: a JSON array of objects with the parameters of `publish`. All or nothing.
 -- A moment that has passed is now: claiming starts in 1970, and many programs write "no time" as the year 1.
 -- What would never be due is refused: it would never be sent, and nobody would be told. So is a payload that is larger
--- than `payload_bytes_max` of its channel.
+-- than `payload_bytes_max` of its channel. A tenant that is at another ledger is refused, with the SQLSTATE PE001.
 -- Returns one row an object, in order; `published` is false where the key was known already, with a warning where the
 -- payload is another one.
 -- An ordering key orders what of one tenant is due at once. What is to be delivered later goes at its time: it waits for nothing of its key,
@@ -171,6 +171,7 @@ declare
     ids uuid[];
     lock_key bigint;
     made integer;
+    held boolean := false;
     timed constant boolean := messages @? '$[*] ? (@.deliver_at != null || @.expires_at != null)';
 begin
     if jsonb_typeof(messages) is distinct from 'array' then
@@ -195,6 +196,10 @@ begin
     end if;
     if exists (select from postroom.publisher_limit l where l.role = session_user) then
         perform postroom.check_publisher(messages);
+    end if;
+    -- The look keeps whoever moves a tenant waiting until this transaction ends, also where none has moved yet.
+    if exists (select from postroom.ledger_tenant) or current_setting('transaction_isolation') <> 'read committed' then
+        held := postroom.check_tenants(messages);
     end if;
     ids := postroom.uuid7s(jsonb_array_length(messages));
     -- Publishers of one tenant's ordering key follow each other, so that the order of numbers is the order
@@ -299,6 +304,9 @@ begin
         select count(*) into made from created;
     end if;
 
+    if held then
+        perform postroom.hold_deliveries(ids);
+    end if;
     if timed then
         insert into postroom.expiring (message_id, expires_at)
         select new.id, d.expires_at
@@ -349,8 +357,9 @@ as $$
 declare
     new_id uuid;
 begin
-    if publish.ordering_key is not null or publish.expires_at is not null or (publish.channel = 'webhook' and payload ->> 'url' is null) then
-        -- What fans out, keeps an order or expires is decided in one place.
+    if publish.ordering_key is not null or publish.expires_at is not null or (publish.channel = 'webhook' and payload ->> 'url' is null)
+        or exists (select from postroom.ledger_tenant) then
+        -- What fans out, keeps an order, expires or may be elsewhere is decided in one place.
         select many.id into new_id from postroom.publish_many(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
             'channel', publish.channel, 'key', publish.key, 'tenant', publish.tenant, 'type', publish.type,
             'correlation_id', publish.correlation_id, 'ordering_key', publish.ordering_key,
@@ -358,6 +367,9 @@ begin
             'urgency', publish.urgency))
             || jsonb_build_object('payload', publish.payload))) many;
         return new_id;
+    end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        perform postroom.check_snapshot();
     end if;
     if publish.channel = 'stripe' or starts_with(publish.key, 'stripe:') then
         perform postroom.check_reserved();

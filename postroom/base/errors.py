@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Final, Self
 
 
 class PostroomError(Exception):
@@ -106,3 +108,26 @@ class Unavailable(PostroomError):
     code = "unavailable"
     status = 503
     title = "Not available right now"
+
+
+class TenantElsewhere(Unavailable):
+    """Nothing was published: the tenant is at another ledger, or on its way there. Publish it there.
+
+    While it moves no ledger takes it, for less than a second as a rule.
+    """
+
+    code = "tenant_elsewhere"
+    title = "The tenant is at another ledger"
+    SQLSTATE: Final = "PE001"
+
+    def __init__(self, *, tenant: str, ledger: str, epoch: int) -> None:
+        where = f"the tenant {tenant!r} is at the ledger {ledger}: publish it there"
+        super().__init__(where, retry_after_s=1)
+        self.tenant = tenant
+        self.ledger = ledger
+        self.epoch = epoch
+
+    @classmethod
+    def of(cls, detail: str) -> Self:
+        """What PostgreSQL tells of it: the detail of an error with this SQLSTATE."""
+        return cls(**json.loads(detail))

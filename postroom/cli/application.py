@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "publisher": "What the login roles of your applications may publish by SQL.",
     "routes": "The routes file and the handlers, tried without a database.",
     "stripe": "Stripe's events.",
+    "ledger": "Several ledgers (POSTROOM_LEDGERS__…): which has what; move a tenant.",
     "token": "Access tokens of the HTTP API.",
     "sessions": "Who is signed in to the console; end a session.",
     "suppression": "Addresses that are never emailed.",

@@ -50,7 +50,8 @@ def publish(
     The same (channel, tenant, key) again publishes nothing and returns the first id. An async connection
     gives a coroutine to await.
     Errors: `PublishRefused` for what cannot be published and for a connection that is closed, in no
-    transaction, or in one that has failed. Any other error is the driver's own. After each, roll back.
+    transaction, or in one that has failed; `TenantElsewhere` for a tenant that has moved to another ledger.
+    Any other error is the driver's own. After each, roll back.
     Transaction: the caller's; nothing is sent unless it commits.
     """
     return _run(connection, _PUBLISH, parameters(message), _only)

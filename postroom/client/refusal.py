@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from postroom.base.errors import PublishRefused
+from postroom.base.errors import PostroomError, PublishRefused, TenantElsewhere
 from postroom.client.message import FIELDS
 
 CLOSED: Final = "the connection is closed: open another one, and do the work of the transaction again"
@@ -44,11 +44,13 @@ def _driver_error(error: BaseException) -> Any:
     return error if inner is None else _driver_error(inner)
 
 
-def _refusal(error: Any) -> PublishRefused | None:
+def _refusal(error: Any) -> PostroomError | None:
     diag = getattr(error, "diag", None)
     reason = str((diag.message_primary if diag else getattr(error, "message", None)) or error)
     hint = diag.message_hint if diag else getattr(error, "hint", None)
     match getattr(error, "sqlstate", None) or getattr(error, "pgcode", None):
+        case TenantElsewhere.SQLSTATE:
+            return TenantElsewhere.of(str(diag.message_detail if diag else error.detail))
         case "22023" | "54000":  # invalid parameter value, program limit exceeded
             field = next((word for word in re.findall(r"\w+", reason) if word in FIELDS), None)
             return PublishRefused(reason, field=field)

@@ -11,7 +11,7 @@ import msgspec
 
 from postroom.base import json
 from postroom.base.db import Connection, query
-from postroom.base.errors import InvalidPayload
+from postroom.base.errors import InvalidPayload, TenantElsewhere
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.encryption import UNREADABLE, stand_in, store_payloads
 from postroom.outbox.model import Channel, Message
@@ -48,7 +48,8 @@ async def publish_many(
 ) -> list[Published]:
     """Publish in order, all or nothing. With a key, payloads reach the database only encrypted.
 
-    Errors: `InvalidInput` for text that PostgreSQL cannot keep, `InvalidPayload` for what is too large.
+    Errors: `InvalidInput` for text that PostgreSQL cannot keep, `InvalidPayload` for what is too large,
+    `TenantElsewhere` for a tenant that is at another ledger.
     Transaction: the caller's; nothing is sent unless it commits.
     """
     if not messages:
@@ -121,4 +122,8 @@ async def _publish(conn: Connection, messages: Sequence[Message]) -> list[Publis
         rows = await conn.fetch(_PUBLISH_MANY, json.encode(messages))
     except asyncpg.ProgramLimitExceededError as error:
         raise InvalidPayload(str(error), field="payload") from None
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != TenantElsewhere.SQLSTATE:
+            raise
+        raise TenantElsewhere.of(error.detail or "") from None
     return [Published(row["id"], row["published"]) for row in rows]

@@ -9,7 +9,7 @@ from typing import Final
 import asyncpg
 
 from postroom.base.db import DATABASE_AWAY, Pool, transaction
-from postroom.base.errors import InvalidInput
+from postroom.base.errors import InvalidInput, TenantElsewhere
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import Message
 from postroom.outbox.publish import Published, count_receivers, publish_many
@@ -50,7 +50,7 @@ class EventIntake:
             stored = await self._store([message for request in requests for message in request])
         except DATABASE_AWAY:
             raise
-        except (asyncpg.PostgresError, InvalidInput):
+        except (asyncpg.PostgresError, InvalidInput, TenantElsewhere):
             return await self._one_by_one(requests)
         results: list[Result] = []
         for request in requests:
@@ -63,7 +63,7 @@ class EventIntake:
         for request in requests:
             try:
                 results.append(await self._store(request))
-            except (asyncpg.PostgresError, InvalidInput, *DATABASE_AWAY) as error:
+            except (asyncpg.PostgresError, InvalidInput, TenantElsewhere, *DATABASE_AWAY) as error:
                 results.append(error)
         return results
 

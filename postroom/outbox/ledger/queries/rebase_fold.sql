@@ -17,7 +17,8 @@ set xid = here.low, cluster = here.cluster,
             where m.xid >= here.low and m.xid < here.high), 0),
     no_receiver = coalesce((select c.no_receiver from postroom.ledger_check c), f.no_receiver)
         - (select count(*) from postroom.message m
-            where m.xid >= here.low and m.xid < here.high and m.deliveries = 0)
+            where m.xid >= here.low and m.xid < here.high
+                and m.deliveries = 0 and m.payload <> '{}')
 from here
 where f.cluster <> here.cluster
 returning f.published

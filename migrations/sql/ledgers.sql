@@ -1,0 +1,107 @@
+-- Several ledgers: which one this database is, whose tenant is where, and the fence of those that are elsewhere. May be run again.
+select postroom.hold('postroom.delivery');
+
+-- What waits until the ledger that its tenant left has nothing of it any more: in no lane, so that nobody claims it. Not
+-- validated, which would read every row: the check of before was stricter.
+alter table postroom.delivery
+    drop constraint if exists delivery_state_check,
+    add constraint delivery_state_check check (state in
+        ('pending', 'retry', 'pending_urgent', 'retry_urgent', 'pending_bulk', 'retry_bulk',
+        'held', 'held_urgent', 'held_bulk')) not valid;
+
+-- This ledger's copy of the directory: its own name, the ledger of each slot, and how new it is. `name` is null where there
+-- is one ledger only. `ready`: no transaction is open that began before it was named. What changes for a publisher changes this
+-- row, too.
+create table if not exists postroom.ledger_directory (
+    only_one boolean primary key default true check (only_one),
+    name text check (name ~ '^[a-z0-9_]{1,63}$'),
+    epoch bigint not null default 0,
+    slots text[] check (cardinality(slots) = 1024),
+    ready boolean not null default false,
+    check ((name is null) = (slots is null))
+);
+insert into postroom.ledger_directory default values on conflict do nothing;
+
+-- Tenants that are not where their slot says. One of another ledger is refused here. While it moves: `source` is where from, and
+-- `step` how far: 'copying' (it is still there), 'fenced' (nobody takes it), 'held' (the new one takes it, and delivers nothing of
+-- it). `copied_xid`: the new one has every key of transactions before it. `changed_at`: when the step began.
+create table if not exists postroom.ledger_tenant (
+    tenant text primary key check (length(tenant) between 1 and 200),
+    ledger text not null,
+    epoch bigint not null,
+    step text check (step in ('copying', 'fenced', 'held')),
+    source text,
+    copied_xid bigint,
+    changed_at timestamptz not null default now(),
+    check ((step is null) = (source is null))
+);
+
+-- Errors: `serialization_failure` where a tenant has been fenced or let go since the transaction's own snapshot, which cannot see it.
+create or replace function postroom.check_snapshot() returns void
+language plpgsql
+as $$
+begin
+    if (select d.name is not null from postroom.ledger_directory d) then
+        perform from postroom.ledger_directory for share;
+    end if;
+end
+$$;
+revoke all on function postroom.check_snapshot() from public;
+
+-- Errors: `PE001` where one of these tenants is at another ledger, with both and the epoch as JSON in the detail. Events of
+-- Stripe, and what they and those of mail providers cause, stay where they come in. Returns whether one of them is held.
+create or replace function postroom.check_tenants(messages jsonb) returns boolean
+language plpgsql
+as $$
+declare
+    elsewhere record;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        perform postroom.check_snapshot();
+    end if;
+    select t.tenant, t.ledger, t.epoch into elsewhere
+    from jsonb_array_elements(messages) m
+    join postroom.ledger_tenant t on t.tenant = coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '')
+    where t.ledger <> (select d.name from postroom.ledger_directory d)
+        and m ->> 'channel' <> 'stripe' and coalesce(m ->> 'key' !~ '^(stripe|email-event):', true)
+    limit 1;
+    if found then
+        raise exception using errcode = 'PE001',
+            message = format('the tenant %s is at the ledger %s: publish it there', quote_literal(elsewhere.tenant), elsewhere.ledger),
+            detail = to_json(elsewhere),
+            hint = 'While a tenant moves, no ledger takes it for a moment: try again.';
+    end if;
+    return exists (
+        select from jsonb_array_elements(messages) m
+        join postroom.ledger_tenant t on t.tenant = coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '')
+        where t.step = 'held' and t.ledger = (select d.name from postroom.ledger_directory d)
+    );
+end
+$$;
+revoke all on function postroom.check_tenants(jsonb) from public;
+
+-- What was published just now for a tenant that is held waits with it.
+create or replace function postroom.hold_deliveries(ids uuid[]) returns void
+language sql
+as $$
+    update postroom.delivery d set state = 'held' || substr(d.state, 8)
+    from postroom.ledger_tenant t
+    where d.message_id = any (ids) and t.tenant = d.tenant and t.step = 'held'
+        and t.ledger = (select own.name from postroom.ledger_directory own)
+$$;
+revoke all on function postroom.hold_deliveries(uuid[]) from public;
+
+-- Who changes what is refused or held here: waits for everybody who has published, for each has looked at this table, and keeps new
+-- ones waiting until the transaction ends. Then what has been published is all that there will be under the old rule. The row of the
+-- directory changes with it, so that transactions with an older snapshot are told to try again.
+-- Errors: `lock_not_available`, soon: publishers wait behind whoever waits for a table.
+create or replace function postroom.change_tenants() returns void
+language plpgsql
+set lock_timeout = '100ms'
+as $$
+begin
+    lock table postroom.ledger_tenant in access exclusive mode;
+    update postroom.ledger_directory set epoch = epoch;
+end
+$$;
+revoke all on function postroom.change_tenants() from public;

@@ -1,0 +1,2 @@
+-- Wait for publishers, and keep new ones waiting
+select postroom.change_tenants()
