@@ -20,8 +20,8 @@ from postroom.cli.session import actor
 from postroom.ledgers.directory import newest
 from postroom.ledgers.founding import add_ledgers
 from postroom.ledgers.model import Busy, Stage
-from postroom.ledgers.moves import list_moves
 from postroom.ledgers.mover import Mover, StillOpen
+from postroom.ledgers.moves import list_moves
 from postroom.ledgers.store import DatabaseLedger
 
 group = typer.Typer(
@@ -125,7 +125,9 @@ def move(
     *,
     tenant: Annotated[str, typer.Option(help="Whom to move.")],
     to: Annotated[str, typer.Option(help="The ledger that gets it.")],
-    abort: Annotated[bool, typer.Option("--abort", help="Leave it where it was, while that is possible.")] = False,
+    abort: Annotated[
+        bool, typer.Option("--abort", help="Leave it where it was, while that is possible.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how things stand.")] = False,
     wait_s: WaitS = 300.0,
     as_json: JsonFlag = False,
@@ -157,7 +159,10 @@ def move(
     elif told["stage"] == Stage.DONE:
         print(f"{tenant} is in {to}.")
     else:
-        print(told.get("waits") or f"{tenant}: next is '{told['stage']}'; open in {told['from']}: {told['open']}")
+        print(
+            told.get("waits")
+            or f"{tenant}: next is '{told['stage']}'; open in {told['from']}: {told['open']}"
+        )
     if "waits" in told:
         raise typer.Exit(WAITS)
 
@@ -194,7 +199,7 @@ async def _told(mover: Mover | None, tenant: str, to: str) -> dict[str, Any]:
         "tenant": tenant,
         "from": mover.source.name,
         "to": to,
-        "stage": await mover.stage(),
+        "stage": (await mover.look()).stage,
         "open": sum(each.open for each in open_),
     }
 

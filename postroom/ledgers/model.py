@@ -105,7 +105,9 @@ class Busy(Conflict):
 
 
 def stage_of(at_source: Entry | None, at_target: Entry | None, *, source: str, target: str) -> Stage:
-    """What a move has to do next. Errors: `Conflict` where the target takes part in another one."""
+    """What a move has to do next. Errors: `Conflict` where one of the two takes part in another one."""
+    if at_source is not None and at_source.ledger not in (source, target):
+        raise Conflict(f"the tenant has left {source} for {at_source.ledger}: end that first")
     fenced = at_source is not None and at_source.ledger == target
     if at_target is None or at_target.step is None:
         if at_target is not None and at_target.ledger == target and fenced:

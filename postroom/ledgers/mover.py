@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 from postroom.base.clock import Clock
@@ -15,6 +16,22 @@ SHORT_PASS_S: Final = 0.3
 """A pass over the keys that takes no longer may be made while nobody takes the tenant."""
 RETRY_S: Final = 0.4
 DRAIN_POLL_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A tenant's rows in the two ledgers of its move."""
+
+    stage: Stage
+    at_source: Entry | None
+    at_target: Entry | None
+
+    @property
+    def moving(self) -> Entry:
+        """The target's, in the stages in which there is one."""
+        if self.at_target is None:
+            raise Conflict("the tenant does not move")
+        return self.at_target
 
 
 class StillOpen(Unavailable):
@@ -54,24 +71,28 @@ class Mover:
         self._say = say
         self._until = clock.monotonic() + wait_s
 
-    async def stage(self) -> Stage:
-        at_source, at_target = await self._entries()
-        return stage_of(at_source, at_target, source=self.source.name, target=self.target.name)
+    async def look(self) -> Rows:
+        """Both rows, and what is to be done next: it is done only if they are still the same by then."""
+        at_source = await self.source.fetch_entry(self.tenant)
+        at_target = await self.target.fetch_entry(self.tenant)
+        stage = stage_of(at_source, at_target, source=self.source.name, target=self.target.name)
+        return Rows(stage, at_source, at_target)
 
     async def run(self) -> None:
         """Errors: `StillOpen` and `Busy` when the time is over; `Conflict` where somebody else moves it."""
         while True:
-            match await self.stage():
+            rows = await self.look()
+            match rows.stage:
                 case Stage.BEGIN:
-                    await self._begin()
+                    await self.begin(rows)
                 case Stage.COPY:
-                    await self._copy_and_fence()
+                    await self.copy_and_fence(rows)
                 case Stage.OPEN:
-                    await self._open()
+                    await self.open(rows)
                 case Stage.DRAIN:
-                    await self._drain()
+                    await self.drain(rows)
                 case Stage.FINISH:
-                    await self._finish()
+                    await self.finish(rows)
                 case Stage.DONE:
                     await self._tell_others()
                     return
@@ -80,10 +101,10 @@ class Mover:
 
     async def abort(self) -> None:
         """Leave it where it was. Errors: `Conflict` once the target has taken the tenant."""
-        stage = await self.stage()
-        if stage in (Stage.DRAIN, Stage.FINISH, Stage.DONE):
+        rows = await self.look()
+        if rows.stage in (Stage.DRAIN, Stage.FINISH, Stage.DONE):
             raise Conflict(f"{self.target.name} takes it already: let the move end, then move it back")
-        at_source, at_target = await self._entries()
+        at_source, at_target = rows.at_source, rows.at_target
         back = Entry(self.source.name, await self._next_epoch())
         # The target first: whoever still moves it then cannot open it there.
         if at_target is not None and not await self.target.change(
@@ -94,16 +115,13 @@ class Mover:
             await self.source.change(self.tenant, seen=at_source, to=back, waits=False)
         await self._tell_others()
 
-    async def _begin(self) -> None:
-        _, at_target = await self._entries()
+    async def begin(self, rows: Rows) -> None:
         self._say(f"{self.target.name} refuses it until it has its keys")
         to = Entry(self.source.name, await self._next_epoch(), Step.COPYING, self.source.name)
-        await self._change(self.target, seen=at_target, to=to)
+        await self._change(self.target, seen=rows.at_target, to=to)
 
-    async def _copy_and_fence(self) -> None:
-        at_source, at_target = await self._entries()
-        if at_target is None:
-            raise self._conflict()
+    async def copy_and_fence(self, rows: Rows) -> None:
+        at_target = rows.moving
         await self.source.copy_suppressions(self.target)
         since = at_target.copied_xid
         for _ in range(PASSES_MAX):
@@ -113,41 +131,36 @@ class Mover:
                 break
         self._say(f"{self.source.name} refuses it from now on")
         to = Entry(self.target.name, at_target.epoch + 1, Step.FENCED, self.source.name)
-        await self._change(self.source, seen=at_source, to=to)
+        await self._change(self.source, seen=rows.at_source, to=to)
 
-    async def _open(self) -> None:
-        at_source, at_target = await self._entries()
-        if at_source is None or at_target is None:
-            raise self._conflict()
+    async def open(self, rows: Rows) -> None:
+        at_target = rows.moving
         await self._copy_keys(at_target, at_target.copied_xid)
         await self.source.copy_belongings(self.tenant, self.target)
-        to = Entry(self.target.name, at_source.epoch, Step.HELD, self.source.name)
+        to = Entry(self.target.name, at_target.epoch + 1, Step.HELD, self.source.name)
         if not await self.target.change(self.tenant, seen=at_target, to=to, waits=False):
             raise self._conflict()
         self._say(f"{self.target.name} takes it, and delivers nothing of it yet")
         await self._tell_others()
 
-    async def _drain(self) -> None:
-        _, at_target = await self._entries()
+    async def drain(self, rows: Rows) -> None:
         while open_ := await self.source.count_open(self.tenant):
             if self._clock.monotonic() >= self._until:
                 raise StillOpen(self.source.name, open_)
             self._say(f"{self.source.name} still has {sum(each.open for each in open_)} to deliver")
             await self._sleep(DRAIN_POLL_S)
         await self.source.copy_suppressions(self.target)
-        if at_target is not None:
-            to = Entry(self.target.name, at_target.epoch)
-            await self._change(self.target, seen=at_target, to=to)
+        to = Entry(self.target.name, rows.moving.epoch)
+        await self._change(self.target, seen=rows.moving, to=to)
 
-    async def _finish(self) -> None:
+    async def finish(self, rows: Rows) -> None:
         count = 0
         while some := await self.target.release(self.tenant):
             count += some
         self._say(f"{self.target.name} delivers it: {count} had waited")
-        at_source, _ = await self._entries()
-        if at_source is not None:
-            to = Entry(self.target.name, at_source.epoch)
-            await self.source.change(self.tenant, seen=at_source, to=to, waits=False)
+        if rows.at_source is not None:
+            to = Entry(self.target.name, rows.at_source.epoch)
+            await self.source.change(self.tenant, seen=rows.at_source, to=to, waits=False)
 
     async def _copy_keys(self, at_target: Entry, since: int | None) -> int:
         horizon = await self.source.fetch_horizon()
@@ -171,9 +184,6 @@ class Mover:
                     raise
                 self._say(f"waiting: {busy.detail}")
                 await self._sleep(RETRY_S)
-
-    async def _entries(self) -> tuple[Entry | None, Entry | None]:
-        return await self.source.fetch_entry(self.tenant), await self.target.fetch_entry(self.tenant)
 
     async def _next_epoch(self) -> int:
         copies = [await each.fetch_directory() for each in (self.source, self.target, *self.others)]

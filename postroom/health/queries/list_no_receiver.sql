@@ -3,9 +3,9 @@
 -- $1 from this message id on, $2 how many messages to look at, $3 how many rows
 select m.tenant, m.type, count(*) as count
 from (
-    select tenant, type, deliveries, payload from postroom.message where id >= $1 order by id desc limit $2
+    select tenant, type, deliveries, published_by from postroom.message where id >= $1 order by id desc limit $2
 ) m
-where m.deliveries = 0 and m.payload <> '{}'
+where m.deliveries = 0 and starts_with(m.published_by, 'ledger:') is not true
 group by m.tenant, m.type
 order by count(*) desc, m.tenant, m.type
 limit $3

@@ -1,5 +1,5 @@
 -- Let go some of what was held for a tenant, in its order. $1 tenant, $2 how many
-with some as materialized (
+with few as materialized (
     select d.message_id, d.n
     from postroom.delivery d
     where d.tenant = $1 and d.channel = any (array['stripe', 'email', 'webhook', 'export', 'stripe_api'])
@@ -8,7 +8,7 @@ with some as materialized (
     for update
 ), released as (
     update postroom.delivery d set state = 'pending' || substr(d.state, 5)
-    from some where d.message_id = some.message_id and d.n = some.n
+    from few where d.message_id = few.message_id and d.n = few.n
     returning d.channel
 ), woken as (
     select postroom.wake(each.channel) from (select distinct channel from released) each

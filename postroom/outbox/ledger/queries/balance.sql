@@ -11,6 +11,6 @@ select
     f.no_receiver + since.no_receiver as no_receiver
 from postroom.ledger_fold f
 cross join lateral (
-    select sum(m.deliveries) as published, count(*) filter (where m.deliveries = 0 and m.payload <> '{}') as no_receiver
+    select sum(m.deliveries) as published, count(*) filter (where m.deliveries = 0 and starts_with(m.published_by, 'ledger:') is not true) as no_receiver
     from postroom.message m where m.xid >= f.xid
 ) since

@@ -18,7 +18,7 @@ set xid = here.low, cluster = here.cluster,
     no_receiver = coalesce((select c.no_receiver from postroom.ledger_check c), f.no_receiver)
         - (select count(*) from postroom.message m
             where m.xid >= here.low and m.xid < here.high
-                and m.deliveries = 0 and m.payload <> '{}')
+                and m.deliveries = 0 and starts_with(m.published_by, 'ledger:') is not true)
 from here
 where f.cluster <> here.cluster
 returning f.published

@@ -1,0 +1,56 @@
+"""Two more databases beside a test's own, and a directory of all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import pytest
+
+from postroom.admin.audit import Actor
+from postroom.base.db import Pool, connect, open_pool
+from postroom.ledgers.founding import add_ledgers
+from tests.conftest import ledger_drift, on_database, run_sql
+
+ACTOR = Actor("test")
+
+
+@pytest.fixture
+async def dsns(server_dsn: str, template: str) -> AsyncIterator[dict[str, str]]:
+    """Three ledgers that are in no directory yet. After the test each must add up."""
+    names = {ledger: f"test_{uuid4().hex[:12]}" for ledger in ("l1", "l2", "l3")}
+    for name in names.values():
+        await run_sql(server_dsn, f'create database "{name}" template "{template}"')
+    found = {ledger: on_database(server_dsn, name) for ledger, name in names.items()}
+    yield found
+    drifts = [await ledger_drift(dsn) for dsn in found.values()]
+    for name in names.values():
+        await run_sql(server_dsn, f'drop database "{name}" with (force)')
+    assert drifts == [0, 0, 0]
+
+
+@pytest.fixture
+async def pools(dsns: Mapping[str, str]) -> AsyncIterator[dict[str, Pool]]:
+    async with AsyncExitStack() as stack:
+        pools = {ledger: await open_pool(dsn, connections_max=4) for ledger, dsn in dsns.items()}
+        for pool in pools.values():
+            stack.push_async_callback(pool.close)
+        yield pools
+
+
+@pytest.fixture
+async def directory(dsns: Mapping[str, str], pools: Mapping[str, Pool]) -> None:
+    """All slots are of l1; the others have the tenants that are moved to them."""
+    await pools["l1"].execute("select postroom.publish('email', '{\"to\": \"first\"}')")
+    await found(dsns)
+
+
+async def found(dsns: Mapping[str, str]) -> list[str]:
+    async with AsyncExitStack() as stack:
+        conns = {}
+        for ledger, dsn in dsns.items():
+            conns[ledger] = await connect(dsn)
+            stack.push_async_callback(conns[ledger].close)
+        weights = {"l1": 1, "l2": 1, "l3": 2}
+        return (await add_ledgers(conns, weights, actor=ACTOR, wait_s=30.0)).new
