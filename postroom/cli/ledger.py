@@ -19,7 +19,7 @@ from postroom.cli.output import JsonFlag, examples, print_json, print_table
 from postroom.cli.session import actor
 from postroom.ledgers.directory import newest
 from postroom.ledgers.founding import add_ledgers
-from postroom.ledgers.model import Busy, Stage
+from postroom.ledgers.model import Busy, Stage, source_of
 from postroom.ledgers.mover import Mover, StillOpen
 from postroom.ledgers.moves import list_moves
 from postroom.ledgers.store import DatabaseLedger
@@ -173,10 +173,9 @@ async def _mover(ledgers: Ledgers, tenant: str, to: str, wait_s: float) -> Mover
     stores = {name: ledgers.store(name) for name in ledgers.reached}
     for each in stores.values():
         await each.check_name()
-    entries = {name: await each.fetch_entry(tenant) for name, each in stores.items()}
+    entries = [await each.fetch_entry(tenant) for each in stores.values()]
     directory = newest([await each.fetch_directory() for each in stores.values()])
-    under_way = {entry.source for entry in entries.values() if entry is not None and entry.source}
-    source = under_way.pop() if under_way else directory.ledger_of(tenant)
+    source = source_of(tenant, entries, directory, target=to)
     if source == to:
         return None
     return Mover(

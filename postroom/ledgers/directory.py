@@ -11,6 +11,7 @@ from postroom.base.db import Connection, query
 from postroom.base.errors import Conflict
 
 _READ: Final = query(__package__, "read_directory")
+_PUT_NEWER: Final = query(__package__, "put_newer")
 
 SLOTS: Final = 1024
 """Never another number: whoever knows it finds a tenant's slot without asking anybody."""
@@ -57,6 +58,16 @@ async def read_directory(conn: Connection) -> Directory:
         epochs=dict(zip(row["tenants"], row["epochs"], strict=True)),
         name=row["name"],
     )
+
+
+async def put_newer(conn: Connection, directory: Directory) -> None:
+    """Take over which tenants are at other ledgers, as far as this ledger's copy does not know it yet."""
+    own = await read_directory(conn)
+    newer = [each for each, epoch in directory.epochs.items() if epoch > own.epochs.get(each, -1)]
+    if newer:
+        ledgers = [directory.tenants[each] for each in newer]
+        epochs = [directory.epochs[each] for each in newer]
+        await conn.execute(_PUT_NEWER, newer, ledgers, epochs)
 
 
 def newest(copies: Iterable[Directory]) -> Directory:

@@ -10,10 +10,9 @@ from typing import Final
 from postroom.admin.audit import Actor, record
 from postroom.base.db import Connection, fetch_one, query
 from postroom.base.errors import Conflict, Unavailable
-from postroom.ledgers.directory import SLOTS, Directory, newest, read_directory
+from postroom.ledgers.directory import SLOTS, Directory, newest, put_newer, read_directory
 
 _NAME: Final = query(__package__, "name_ledger")
-_PUT_NEWER: Final = query(__package__, "put_newer")
 _IS_USED: Final = query(__package__, "is_used")
 _COUNT_OLDER: Final = query(__package__, "count_older_snapshots")
 _MARK_READY: Final = query(__package__, "mark_ready")
@@ -68,13 +67,7 @@ async def add_ledgers(
             if name in new:
                 await conn.execute(_NAME, name, list(known.slots), known.epoch)
                 await record(conn, actor, "ledger.add", name)
-            tenants = list(known.tenants)
-            await conn.execute(
-                _PUT_NEWER,
-                tenants,
-                [known.tenants[each] for each in tenants],
-                [known.epochs[each] for each in tenants],
-            )
+            await put_newer(conn, known)
     for name, conn in ledgers.items():
         await _wait_for_older(name, conn, wait_s)
     return Added(new, {name: known.slots.count(name) for name in weights})

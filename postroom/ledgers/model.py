@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -105,16 +105,47 @@ class Busy(Conflict):
 
 
 def stage_of(at_source: Entry | None, at_target: Entry | None, *, source: str, target: str) -> Stage:
-    """What a move has to do next. Errors: `Conflict` where one of the two takes part in another one."""
-    if at_source is not None and at_source.ledger not in (source, target):
-        raise Conflict(f"the tenant has left {source} for {at_source.ledger}: end that first")
-    fenced = at_source is not None and at_source.ledger == target
-    if at_target is None or at_target.step is None:
-        if at_target is not None and at_target.ledger == target and fenced:
-            return Stage.FINISH if at_source is not None and at_source.step else Stage.DONE
+    """What a move has to do next. Errors: `Conflict` where one of the two takes part in another one.
+
+    A fence belongs to one copying, by its epoch: whoever gives a move up, while somebody begins it again,
+    would else open the source after the target was opened.
+    """
+    fenced = at_source is not None and at_source.step is Step.FENCED and at_source.ledger == target
+    _check_source(at_source, source=source, target=target)
+    if at_target is not None and at_target.step is Step.FENCED:
+        raise Conflict(f"the tenant is on its way from {target} to {at_target.ledger}: end that first")
+    if at_target is not None and at_target.ledger == target:
+        if at_source is None or at_source.ledger != target:
+            raise Conflict(f"{source} and {target} both have the tenant: was one restored from a backup?")
+        if at_target.step is Step.HELD:
+            return Stage.DRAIN
+        return Stage.FINISH if fenced else Stage.DONE
+    if at_target is None or at_target.step is None or at_target.source != source:
         return Stage.BEGIN
-    if at_target.source != source:
-        raise Conflict(f"the tenant is on its way from {at_target.source} to {target}: end that first")
-    if at_target.step is Step.COPYING:
-        return Stage.OPEN if fenced else Stage.COPY
-    return Stage.DRAIN
+    if fenced and at_source is not None and at_source.epoch == at_target.epoch + 1:
+        return Stage.OPEN
+    return Stage.COPY
+
+
+def _check_source(entry: Entry | None, *, source: str, target: str) -> None:
+    """It has the tenant and nothing else is done with it there, or it has left for the target."""
+    match entry:
+        case None | Entry(step=None | Step.FENCED) if entry is None or entry.ledger in (source, target):
+            return
+        case Entry(step=Step.HELD):
+            raise Conflict(f"the tenant is still on its way to {source}: end that first")
+        case _:
+            raise Conflict(f"{source} does not have the tenant")
+
+
+def source_of(tenant: str, entries: Iterable[Entry | None], directory: Directory, *, target: str) -> str:
+    """The ledger that has the tenant, or from which it is on its way to the target.
+
+    Errors: `Conflict` where it is on its way to another one.
+    """
+    for entry in entries:
+        if entry is not None and entry.source is not None and entry.step in (Step.FENCED, Step.HELD):
+            if entry.ledger != target:
+                raise Conflict(f"{tenant!r} is on its way to {entry.ledger}: end that first")
+            return entry.source
+    return directory.ledger_of(tenant)

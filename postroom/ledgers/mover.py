@@ -150,7 +150,7 @@ class Mover:
             self._say(f"{self.source.name} still has {sum(each.open for each in open_)} to deliver")
             await self._sleep(DRAIN_POLL_S)
         await self.source.copy_suppressions(self.target)
-        to = Entry(self.target.name, rows.moving.epoch)
+        to = Entry(self.target.name, await self._next_epoch())
         await self._change(self.target, seen=rows.moving, to=to)
 
     async def finish(self, rows: Rows) -> None:
@@ -159,7 +159,7 @@ class Mover:
             count += some
         self._say(f"{self.target.name} delivers it: {count} had waited")
         if rows.at_source is not None:
-            to = Entry(self.target.name, rows.at_source.epoch)
+            to = Entry(self.target.name, rows.moving.epoch)
             await self.source.change(self.tenant, seen=rows.at_source, to=to, waits=False)
 
     async def _copy_keys(self, at_target: Entry, since: int | None) -> int:

@@ -12,13 +12,12 @@ from postroom.admin.audit import Actor, record
 from postroom.base import json
 from postroom.base.db import Connection, fetch_one, plan_by_blocks, query
 from postroom.base.errors import Conflict
-from postroom.ledgers.directory import Directory, read_directory
+from postroom.ledgers.directory import Directory, put_newer, read_directory
 from postroom.ledgers.model import Busy, Entry, Key, Ledger, Open, Step
 
 _FETCH_ENTRY: Final = query(__package__, "fetch_entry")
 _CHANGE: Final = query(__package__, "change_tenants")
 _PUT_ENTRY: Final = query(__package__, "put_entry")
-_PUT_NEWER: Final = query(__package__, "put_newer")
 _MARK_COPIED: Final = query(__package__, "mark_copied")
 _HORIZON: Final = query(__package__, "fetch_horizon")
 _LIST_KEYS: Final = query(__package__, "list_keys")
@@ -85,13 +84,7 @@ class DatabaseLedger(Ledger):
         return put is not None
 
     async def put_newer(self, directory: Directory) -> None:
-        """Take over what this copy of the directory does not know yet."""
-        own = await self.fetch_directory()
-        newer = [each for each, epoch in directory.epochs.items() if epoch > own.epochs.get(each, -1)]
-        if newer:
-            ledgers = [directory.tenants[each] for each in newer]
-            epochs = [directory.epochs[each] for each in newer]
-            await self._conn.execute(_PUT_NEWER, newer, ledgers, epochs)
+        await put_newer(self._conn, directory)
 
     async def fetch_horizon(self) -> int:
         xid: int = await self._conn.fetchval(_HORIZON)

@@ -198,7 +198,7 @@ async def test_two_moves_of_one_tenant_never_both_end(stores: Mapping[str, Datab
     one_move, other = mover(stores, "l1", "l2"), mover(stores, "l1", "l3")
     await one_move.begin(await one_move.look())
     await one_move.copy_and_fence(await one_move.look())
-    with pytest.raises(Conflict, match="has left l1 for l2"):
+    with pytest.raises(Conflict, match="l1 does not have the tenant"):
         await other.run()
     seen = await one_move.look()
     await one_move.abort()
