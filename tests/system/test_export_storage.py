@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import os
 import shutil
 import socket
@@ -28,6 +29,8 @@ from postroom.base.listener import free_port
 from postroom.base.settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
+from postroom.channels.exports.manifest import encode, make_manifest
+from postroom.channels.exports.model import Partition
 from postroom.channels.exports.storage import open_storage
 from postroom.outbox.model import Cause, Claim, Delivered, Message, RetryLater, Trip
 from postroom.outbox.publish import publish
@@ -54,12 +57,15 @@ class S3Server:
         return ExportSettings(url=f"s3://{bucket}/exports", options=options | changes, roll_s=0)
 
     def contents(self, bucket: str) -> dict[str, bytes]:
-        listed = self.client.list_objects_v2(Bucket=bucket).get("Contents", [])
         return {
-            entry["Key"]: self.client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-            for entry in listed
-            if not entry["Key"].endswith("/_manifest.json")
+            key: self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            for key in self.keys(bucket)
+            if not key.endswith("/_manifest.json")
         }
+
+    def keys(self, bucket: str) -> list[str]:
+        listed = self.client.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return [entry["Key"] for entry in listed]
 
 
 def wait_until_open(process: subprocess.Popen[bytes], port: int) -> None:
@@ -148,6 +154,36 @@ async def test_a_record_reaches_s3_and_a_repeat_overwrites_itself(
     assert isinstance(await again.deliver(claim), Delivered)
     assert s3.contents(bucket) == {path: content}
     assert await pool.fetchval("select stored_at is not null from postroom.export_file")
+
+
+async def test_a_manifest_in_s3_is_replaced_by_newer_ones_only(
+    s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    storage, path = open_storage(s3.settings(bucket), tmp_path), "orders/_manifest.json"
+
+    def manifest(version: int) -> bytes:
+        return encode(make_manifest(Partition("orders", "orders"), version, []))
+
+    for put, there in ((1, 1), (3, 3), (2, 3)):
+        assert await storage.replace_older(path, manifest(put), put) == there
+    await asyncio.gather(*(storage.replace_older(path, manifest(n), n) for n in range(4, 9)))
+    assert await storage.get(path) == manifest(8)
+    await storage.delete(path)
+    await storage.delete(path)
+    with pytest.raises(FileNotFoundError):
+        await storage.get(path)
+
+
+async def test_two_files_of_a_folder_in_s3_are_both_listed(
+    s3: S3Server, bucket: str, pool: Pool, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        adapter = make_adapter(pool, s3.settings(bucket), tmp_path)
+        assert isinstance(await adapter.deliver(await publish_claim(pool)), Delivered)
+    [key] = [each for each in s3.keys(bucket) if each.endswith("_manifest.json")]
+    manifest = json.loads(s3.client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    assert {f"exports/{file['path']}" for file in manifest["files"]} == set(s3.contents(bucket))
+    assert len(manifest["files"]) == 2
 
 
 async def test_a_missing_bucket_is_our_fault_and_mended_by_making_it(

@@ -129,7 +129,12 @@ class BucketStorage:
             return "create"
         if there >= version:
             return there
-        return {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
+        mode: UpdateVersion = {}  # a store has one of them or both
+        if e_tag := found.meta["e_tag"]:
+            mode["e_tag"] = e_tag
+        if its_version := found.meta["version"]:
+            mode["version"] = its_version
+        return mode
 
     async def _put_manifest(
         self, path: str, content: bytes, mode: Literal["create", "overwrite"] | UpdateVersion
