@@ -152,8 +152,14 @@ def attempts(
     if as_json:
         print_json({"items": found})
         return
-    columns = ("ENDED", "DESTINATION", "ATTEMPT", "OUTCOME", "CODE", "REASON")
+    columns = ["ENDED", "DESTINATION", "ATTEMPT", "OUTCOME", "CODE", "REASON"]
     rows = [(a.ended_at, a.destination, a.attempt, a.outcome, a.code, a.reason) for a in found]
+    if any(a.route or a.provider_id for a in found):
+        columns += ["ROUTE", "PROVIDER'S ID"]
+        print_table(
+            columns, [(*row, a.route, a.provider_id) for row, a in zip(rows, found, strict=True)], empty=""
+        )
+        return
     print_table(columns, rows, empty=NO_ATTEMPT)
 
 

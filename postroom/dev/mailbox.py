@@ -273,7 +273,7 @@ class _Handler:
             if faults.after_data is AfterData.CLOSE and isinstance(server, _Connection):
                 server.hang_up()
             await asyncio.Event().wait()  # ends when the connection does
-        return f"250 2.0.0 OK, kept as {len(self._mailbox.mails)}"
+        return f"250 2.0.0 OK: queued as {len(self._mailbox.mails)}"
 
 
 def describe(mail: ReceivedMail) -> bytes:

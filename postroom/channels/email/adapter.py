@@ -16,6 +16,7 @@ from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import InvalidInput, InvalidPayload, SettingsInvalid, Unavailable
 from postroom.base.log import get_logger
 from postroom.channels.email import address, mime, payload, store
+from postroom.channels.email.answer import mail_id
 from postroom.channels.email.bounces.imap import parse_place
 from postroom.channels.email.bounces.return_path import return_path
 from postroom.channels.email.connections import PLACE_WITHIN_S, Connections, NoPlace
@@ -353,7 +354,7 @@ class EmailAdapter:
             # The server's id of the mail is in it, which later events about it are matched by.
             sender = self._senders.of(claim.tenant).address
             answer = address.mask_these(receipt.answer, (*wanted.addresses, sender.addr_spec))
-            return Delivered(str(receipt.code), answer[:DETAIL_CHARACTERS_MAX])
+            return Delivered(str(receipt.code), answer)
         refused = {each.recipient for each in receipt.refused}
         accepted = [
             position
@@ -375,13 +376,14 @@ class EmailAdapter:
 
 
 def _via(route: Route, answer: Delivered | Failure) -> Delivered | Failure:
-    """The attempt says which route it took, where there are several: `find_route.sql` reads it, too."""
-    if not route.name:
-        return answer
-    detail = ": ".join(filter(None, (f"via {route.name}", answer.detail)))[:DETAIL_CHARACTERS_MAX]
+    """It says which route it took, if it has a name, and the server's id of the mail, before what it said:
+    `find_route.sql` and `list_attempts.sql` read them."""
+    known_as = mail_id(answer.detail or "") if isinstance(answer, Delivered) else None
+    head = ", ".join(filter(None, (route.name and f"via {route.name}", known_as and f"id {known_as}")))
+    detail = ": ".join(filter(None, (head, answer.detail)))[:DETAIL_CHARACTERS_MAX]
     if isinstance(answer, Delivered):
         return Delivered(answer.code, detail, answer.content_hash)
-    return replace(answer, detail=detail)
+    return replace(answer, detail=detail or None)
 
 
 def _of_the_rest(failure: Failure) -> Failure:

@@ -1,4 +1,5 @@
-"""A mail server's refusal, read: its codes, and its words where the codes say too little or the wrong thing.
+"""A mail server's answer, read: of a refusal the codes, and the words where those say too little or the wrong
+thing; of a mail that it took, the id.
 
 The words are those of the servers that teams send through, each held by a test that names its source.
 """
@@ -33,9 +34,24 @@ _NOBODY: Final = re.compile(
     r"|(unknown|invalid|no such|unrouteable) (user|mailbox|recipient|account|address|person)|no mailbox",
     re.IGNORECASE,
 )
+_ID: Final = re.compile(
+    r"\bqueued as <?([^\s<>;,]{1,200})"  # Postfix, SendGrid, Brevo
+    r"|\bid=<?([^\s<>;,]{1,200})"  # Exim
+    r"|<([^\s<>;,]{1,200})> .{0,80}\bqueued mail"  # Exchange
+    r"|([^\s<>;,]{6,200}) message accepted"  # Sendmail
+    r"|^(?:2\.\d\.\d )?ok:? <?([0-9a-f][0-9a-f-]{15,100})>?$",  # SES
+    re.IGNORECASE,
+)
 THROTTLED_S: Final = 5.0
 QUOTA_S: Final = 600.0
 """SES asks for a wait of up to 10 minutes."""
+
+
+def mail_id(answer: str) -> str | None:
+    """The id under which a server took a mail; None where it names none. Never an address that was masked."""
+    found = _ID.search(answer.strip())
+    named = next(filter(None, found.groups())).rstrip(".") if found else ""
+    return named if named and "***@" not in named else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ def _published(entry: LedgerEntry, topic: str) -> Moment:
 
 def _attempted(attempt: AttemptEntry) -> Moment:
     words = [w for w in (attempt.code, attempt.reason) if w]
+    words += [f"via {attempt.route}"] if attempt.route else []
+    words += [f"id {attempt.provider_id}"] if attempt.provider_id else []
     outcome = attempt.outcome
     number = f"attempt {attempt.attempt}: " if outcome not in ("replayed", "cancelled") else ""
     return Moment(

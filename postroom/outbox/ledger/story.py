@@ -53,7 +53,8 @@ class OpenDelivery:
 class AttemptEntry:
     """`destination` and `endpoint_id`: where it went; None where an older version wrote it down.
 
-    `content_hash`: what the content was made from (hexadecimal), where an adapter makes it.
+    `content_hash`: what the content was made from (hexadecimal), where an adapter makes it. Of a mail:
+    `route`, the mail server that it went through, if it has a name, and `provider_id`, the server's id of it.
     """
 
     message_id: UUID
@@ -70,6 +71,8 @@ class AttemptEntry:
     destination: str | None
     endpoint_id: UUID | None
     content_hash: str | None
+    route: str | None
+    provider_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from aiosmtplib import SMTPDataError, SMTPRecipientRefused, SMTPRecipientsRefused, SMTPSenderRefused
 
 from postroom.channels.email.address import mask_these
-from postroom.channels.email.answer import QUOTA_S, THROTTLED_S
+from postroom.channels.email.answer import QUOTA_S, THROTTLED_S, mail_id
 from postroom.channels.email.outcomes import Phase, outcome_of
 from postroom.outbox.model import Cause, Rejected, RetryLater, Trip
 
@@ -100,3 +100,31 @@ def test_a_servers_id_is_kept_and_our_addresses_are_not() -> None:
     said = "2.6.0 <19.ab+c@mx.example> [InternalId=42] Ann.B@Example.com Queued"
     kept = mask_these(said, ["ann.b@example.com", "bob@example.com"])
     assert kept == "2.6.0 <19.ab+c@mx.example> [InternalId=42] A***@Example.com Queued"
+
+
+SES_ID = "0102018f2c1e1b2a-93fdd7ea-f039-43d6-91ed-653e8547867c-000000"
+
+
+@pytest.mark.parametrize(
+    ("answer", "known_as"),
+    [
+        (f"Ok {SES_ID}", SES_ID),
+        ("2.0.0 Ok: queued as 4XyZ7q1Jz9", "4XyZ7q1Jz9"),
+        ("Ok: queued as bdT3qimVR7SSpBEKunexIg", "bdT3qimVR7SSpBEKunexIg"),
+        ("2.0.0 OK: queued as <42.ab@smtp-relay.example>", "42.ab@smtp-relay.example"),
+        ("OK id=1sAbCd-00000001Ab-2cDe", "1sAbCd-00000001Ab-2cDe"),
+        ("2.6.0 <42@mx.example> [InternalId=17, Hostname=mx] Queued mail for delivery", "42@mx.example"),
+        ("2.0.0 45SAbC12345 Message accepted for delivery", "45SAbC12345"),
+        ("Great success", None),
+        ("Ok", None),
+        ("2.0.0 OK", None),
+        ("2.0.0 Ok: queued as a***@example.com", None),
+        ("", None),
+    ],
+)
+def test_the_id_under_which_a_server_took_a_mail(answer: str, known_as: str | None) -> None:
+    """SES: docs.aws.amazon.com/ses/latest/dg/send-email-smtp-client-command-line.html.
+
+    Postfix, SendGrid and Brevo queue; Exim: `id=`; Exchange and Sendmail name it before their words.
+    """
+    assert mail_id(answer) == known_as

@@ -19,6 +19,7 @@ from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.routes import Routes
 from postroom.dev.mailbox import AfterData, Mailbox
 from postroom.outbox.lanes import Urgency
+from postroom.outbox.ledger.story import list_attempts
 from postroom.resilience.breaker import Trip
 from postroom.resilience.circuits import Circuits
 from tests.fixtures.engine import AdapterEngine, email
@@ -126,7 +127,7 @@ async def test_while_one_server_is_away_mails_go_by_the_other(office: Office) ->
     assert office.counts() == (0, 20)
     attempts = await office.pool.fetch(ATTEMPTS)
     assert {row["outcome"] for row in attempts} == {"delivered"}, "it cost no attempt"
-    assert all(row["detail"].startswith("via two: ") for row in attempts)
+    assert all(row["detail"].startswith("via two, id ") for row in attempts)
     assert [row["name"] for row in await office.pool.fetch(OPEN)] == ["email:one"]
     await office.one.start()
     await office.travel(engine)
@@ -150,7 +151,7 @@ async def test_a_mail_that_a_server_may_have_goes_by_no_other(office: Office) ->
     await office.travel(engine)
     await engine.drain()
     assert office.counts() == (2, 0)
-    attempts = [(row["outcome"], row["detail"].split(":")[0]) for row in await office.pool.fetch(ATTEMPTS)]
+    attempts = [(row["outcome"], row["detail"][:7]) for row in await office.pool.fetch(ATTEMPTS)]
     assert attempts == [("unknown", "via one"), ("retry", "via one"), ("delivered", "via one")]
 
 
@@ -227,6 +228,25 @@ async def test_while_the_others_are_away_a_rate_is_waited_for(office: Office) ->
     assert {row["outcome"] for row in await office.pool.fetch(ATTEMPTS)} == {"delivered"}
     assert await office.pool.fetchval("select max(attempts) from postroom.delivery") == 0
     assert "email" not in [row["name"] for row in await office.pool.fetch(OPEN)]
+
+
+async def test_an_attempt_names_its_route_and_the_servers_id(office: Office) -> None:
+    """As fields, so that somebody can search for the mail at the provider; also of attempts of before."""
+    engine = await office.open(one={"weight": 1_000})
+    [message_id] = await engine.publish([email()])
+    await office.one.close()
+    await engine.drain()
+    for detail in ("via one: Ok", "id 4Xy: 2.0.0 Ok: queued as 4Xy", "Ok, id 7: x", None):
+        await office.pool.execute(
+            "insert into postroom.attempt (message_id, n, channel, attempt, outcome, detail)"
+            " values ($1, 0, 'email', 2, 'delivered', $2)", message_id, detail,
+        )  # fmt: skip
+    async with office.pool.acquire() as conn:
+        found = await list_attempts(conn, message_id)
+    assert found[0].detail == "via two, id 1: 2.0.0 OK: queued as 1"
+    assert [(each.route, each.provider_id) for each in found] == [
+        *[("two", "1"), ("one", None), (None, "4Xy"), (None, None), (None, None)]
+    ]
 
 
 async def test_each_provider_gets_what_its_events_name_a_mail_by(office: Office) -> None:
