@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from postroom.channels.email.events.intake import TALLY
-from postroom.channels.email.events.model import UNMATCHED, Kind, Provider
+from postroom.channels.email.events.model import SOFT_BOUNCED, UNMATCHED, Kind, Provider
 from postroom.channels.stripe.drift import EndpointStatus
 from postroom.metrics.gauges import Gauges
 from postroom.metrics.roles import Privilege, Process
@@ -86,11 +86,12 @@ def _contract_outcomes(gauges: Gauges) -> Iterator[Metric]:
     )
     told = {
         (provider.value, kind): float(gauges.tallies.get((TALLY, f"{provider} {kind}"), 0))
-        for provider, kind in product(Provider, (*Kind, UNMATCHED))
+        for provider, kind in product(Provider, (*Kind, SOFT_BOUNCED, UNMATCHED))
     }
     yield _counter(
         "postroom_email_events",
-        "What providers told of mails, each event once; unmatched is of no mail that is in the ledger.",
+        "What providers told of mails, each event once; soft_bounced leaves the address good (full, blocked), "
+        "unmatched is of no mail that is in the ledger.",
         ["provider", "kind"],
         told,
     )

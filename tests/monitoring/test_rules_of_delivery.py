@@ -94,6 +94,19 @@ BACKLOG: Final = 'postroom_deliveries{channel="email",status="pending",instance=
 CASES: Final = (
     *dead_letter_cases("OutboxDeadLettersGrowing", 'outbox_queue_messages{status="dead",instance="a"}'),
     *rate_cases("EmailBounceRate", "bounced", bad="6", few="0x20 3x70", over="110m"),
+    *rate_cases("EmailBounceRate", "soft_bounced", bad="21", few="0x20 3x70", over="110m"),
+    Case(
+        "EmailBounceRate",
+        QUIET,
+        "not for full mailboxes",
+        "40m",
+        0,
+        {
+            'postroom_email_events_total{provider="ses",kind="soft_bounced"}': "0+19x90",
+            'postroom_email_events_total{provider="ses",kind="deferred"}': "0+50x90",
+            'email_adapter_outcomes_total{status="sent"}': "0+100x2000",
+        },
+    ),
     *rate_cases("EmailComplaintRate", "complained", bad="1", few="0x20 4x70", over="160m"),
     *dead_letter_cases("EmailDeadLettersGrowing", 'email_dlq_messages{status="dead",instance="a"}'),
     *dead_letter_cases(

@@ -75,6 +75,7 @@ RESTED_ON: Final = {
     "postroom_replication_asynchronous": "0x30",
     'email_adapter_outcomes_total{status="sent"}': "0x30",
     'postroom_email_events_total{provider="ses",kind="bounced"}': "0x30",
+    'postroom_email_events_total{provider="ses",kind="soft_bounced"}': "0x30",
 }
 
 CASES: Final = (

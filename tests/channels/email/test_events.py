@@ -74,7 +74,7 @@ async def rows(api: Api, statement: str) -> list[tuple[Any, ...]]:
 async def counted(api: Api) -> dict[str, float]:
     lines = (await api.get("/metrics")).text.splitlines()
     events = [line for line in lines if line.startswith("postroom_email_events_total{")]
-    assert len(events) == 7 * 6  # all there from the start
+    assert len(events) == 7 * 7  # all there from the start
     return {name: float(value) for line in events for name, value in [line.rsplit(" ", 1)] if float(value)}
 
 
@@ -89,6 +89,12 @@ async def test_a_hard_bounce_suppresses_once_however_often_it_is_told(api: Api) 
     [(address, why)] = await rows(api, SUPPRESSED)
     assert (address, why) == ("ann@example.com", f"kept: kept: bounced at sendgrid: {reason}")
     assert await counted(api) == {'postroom_email_events_total{kind="bounced",provider="sendgrid"}': 1}
+
+
+async def test_a_bounce_that_says_nothing_of_the_address_is_counted_apart(api: Api) -> None:
+    await post(api, told(await publish(api), type="blocked"))
+    assert await rows(api, SUPPRESSED) == []
+    assert await counted(api) == {'postroom_email_events_total{kind="soft_bounced",provider="sendgrid"}': 1}
 
 
 async def test_a_replayed_bounce_does_not_suppress_whom_an_operator_released(api: Api) -> None:

@@ -92,7 +92,7 @@ async def note(
     if tells:
         webhooks = [_webhook(provider, event, mail, now, to=tells) for event, mail in new]
         await publish_many(conn, webhooks, keyring=keyring)
-    counts = Counter(event.kind.value for event, _ in new)
+    counts = Counter(event.counted_as for event, _ in new)
     counts[UNMATCHED] = len(unique) - len(rows)
     for kind, count in sorted(counts.items()):
         if count:

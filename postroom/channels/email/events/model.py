@@ -13,7 +13,8 @@ from uuid import UUID
 from postroom.base.errors import PostroomError
 
 UNMATCHED: Final = "unmatched"
-"""Counted like a kind: an event of no mail that is in the ledger."""
+SOFT_BOUNCED: Final = "soft_bounced"
+"""Counted like kinds: an event of no mail that is in the ledger; a bounce that leaves the address good."""
 
 # Our Message-ID, `<uuid@domain>` or `<uuid.n@domain>`, or the bare id of `X-Postroom-Id` and of metadata.
 _OURS: Final = re.compile(r"<?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.\d+)?(?:@|$)", re.IGNORECASE)
@@ -69,6 +70,12 @@ class Event:
     def id(self) -> bytes:
         """16 bytes of SHA-256, so that no address is kept that is part of it."""
         return hashlib.sha256("\x00".join(self.identity).encode()).digest()[:16]
+
+    @property
+    def counted_as(self) -> str:
+        """Of bounces only those count as such after which the address is no good, as providers count them."""
+        soft = self.kind is Kind.BOUNCED and not self.permanent
+        return SOFT_BOUNCED if soft else self.kind.value
 
     @property
     def suppresses(self) -> bool:
