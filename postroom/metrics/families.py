@@ -90,8 +90,8 @@ def _contract_outcomes(gauges: Gauges) -> Iterator[Metric]:
     }
     yield _counter(
         "postroom_email_events",
-        "What providers told of mails, each event once; soft_bounced leaves the address good, unmatched is of "
-        "no mail that is in the ledger.",
+        "What providers told of mails, each event once; soft_bounced leaves the address good, unmatched is "
+        "of no mail that is in the ledger.",
         ["provider", "kind"],
         told,
     )
