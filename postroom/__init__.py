@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from postroom.channels.stripe.transaction import Transaction
     from postroom.client.message import Publication
     from postroom.client.publish import publish, publish_many
+    from postroom.client.task import Reject, Retry, TaskRun, current_task, task
 
 __all__ = [
     "Event",
     "Publication",
     "PublishRefused",
     "TenantElsewhere",
+    "Reject",
+    "Retry",
+    "TaskRun",
     "Transaction",
     "__version__",
+    "current_task",
     "on",
     "publish",
     "publish_many",
+    "task",
 ]
 
 _HOMES = {
@@ -35,10 +41,15 @@ _HOMES = {
     "Publication": "postroom.client.message",
     "PublishRefused": "postroom.base.errors",
     "TenantElsewhere": "postroom.base.errors",
+    "Reject": "postroom.client.task",
+    "Retry": "postroom.client.task",
+    "TaskRun": "postroom.client.task",
     "Transaction": "postroom.channels.stripe.transaction",
+    "current_task": "postroom.client.task",
     "on": "postroom.channels.stripe.handlers",
     "publish": "postroom.client.publish",
     "publish_many": "postroom.client.publish",
+    "task": "postroom.client.task",
 }
 
 

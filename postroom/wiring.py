@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from types import ModuleType
 from typing import Final
 
 from postroom.base.clock import Clock, SystemClock
@@ -15,6 +16,7 @@ from postroom.base.db import DATABASE_AWAY, Dsn, Pool, open_pool
 from postroom.base.encryption_keys import SETTING
 from postroom.base.errors import SettingsInvalid, Unavailable
 from postroom.base.log import get_logger
+from postroom.base.operator_code import load_code
 from postroom.base.secret_rules import DATABASE_URL, without_login
 from postroom.base.setting_files import SettingFiles, watch_files
 from postroom.base.settings import Settings, load_settings
@@ -34,7 +36,10 @@ from postroom.channels.stripe.processor import StripeAdapter
 from postroom.channels.stripe.reconcile import Reconcile
 from postroom.channels.stripe.refresh import CustomerRefresh
 from postroom.channels.stripe.routes_file import Checks
+from postroom.channels.tasks.adapter import TaskAdapter
+from postroom.channels.tasks.registry import tasks_in
 from postroom.channels.webhooks.adapter import WebhookAdapter
+from postroom.client.task import ATTEMPTS_MAX
 from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.outbox.controls import Controls
 from postroom.outbox.engine.expirer import Ages
@@ -88,6 +93,7 @@ def backoffs(settings: Settings) -> dict[Channel, Backoff]:
         Channel.WEBHOOK: Schedule(settings.webhook.steps_s),
         Channel.EXPORT: Exponential(attempts_max=14, base_s=5.0, cap_s=7_200.0),
         Channel.STRIPE_API: Exponential(attempts_max=12, base_s=2.0, cap_s=3_600.0),
+        Channel.TASK: Exponential(attempts_max=ATTEMPTS_MAX, base_s=5.0, cap_s=3_600.0),
     }
 
 
@@ -98,6 +104,7 @@ def greatest_ages(settings: Settings) -> Ages:
             Channel.EMAIL: timedelta(days=settings.email.age_max_days),
             Channel.WEBHOOK: timedelta(days=settings.webhook.age_max_days),
             Channel.EXPORT: timedelta(days=settings.exports.age_max_days),
+            Channel.TASK: timedelta(days=settings.tasks.age_max_days),
         },
         parked=timedelta(days=settings.webhook.parked_max_days),
     )
@@ -259,6 +266,10 @@ async def _outbound_adapters(
 
     Errors: `SettingsInvalid` with the faults of all of them.
     """
+    faults = list[str]()
+    code: list[ModuleType] = []
+    with _gathered(faults):
+        code = load_code(settings.handlers)
     makers: dict[Channel, Callable[[], Adapter]] = {
         Channel.EMAIL: lambda: EmailAdapter(
             settings=settings.email, pool=pool, clock=clock, keyring=keyring, circuits=circuits
@@ -274,9 +285,16 @@ async def _outbound_adapters(
             keyring=keyring,
         ),
         Channel.STRIPE_API: lambda: calls,
+        Channel.TASK: lambda: TaskAdapter(
+            pool=pool,
+            clock=clock,
+            settings=settings.tasks,
+            tasks=tasks_in(code),
+            places=settings.handlers,
+        ),
     }
     adapters: dict[Channel, Adapter] = {}
-    effects, faults = Effects(), list[str]()
+    effects = Effects()
     for channel, make in makers.items():
         with _gathered(faults):
             adapter = make()
@@ -284,8 +302,7 @@ async def _outbound_adapters(
             stack.push_async_callback(adapter.close)
             adapters[channel] = adapter
     with _gathered(faults):
-        checks = {channel: adapter.check for channel, adapter in adapters.items()}
-        effects = load_effects(routes=settings.routes, handlers=settings.handlers, checks=checks)
+        effects = load_effects(routes=settings.routes, code=code, checks=route_checks(adapters))
     if faults:
         raise SettingsInvalid(faults)
     return adapters, effects
@@ -307,7 +324,15 @@ async def open_effects(settings: Settings) -> AsyncIterator[tuple[Effects, Check
         adapters, effects = await _outbound_adapters(
             settings, pool, clock, stack, keyring, circuits=circuits, calls=calls
         )
-        yield effects, {channel: adapter.check for channel, adapter in adapters.items()}
+        yield effects, route_checks(adapters)
+
+
+def route_checks(adapters: Mapping[Channel, Adapter]) -> Checks:
+    """What each channel would refuse of a route."""
+    return {
+        channel: adapter.check_route if isinstance(adapter, TaskAdapter) else adapter.check
+        for channel, adapter in adapters.items()
+    }
 
 
 @contextmanager

@@ -18,6 +18,7 @@ as $$
     select case channel
         when 'webhook' then coalesce(left(lower(substring(payload ->> 'url' from '^[A-Za-z]+://(?:[^/@?#]*@)?([^/?#]+)')), 200), '?')
         when 'export' then coalesce(left(payload ->> 'dataset', 200), '?')
+        when 'task' then coalesce(left(payload ->> 'task', 200), '?')
         else channel
     end
 $$;
@@ -36,7 +37,7 @@ language plpgsql immutable parallel safe
 as $$
 begin
     raise invalid_parameter_value using
-        message = format('unknown channel %s; known are email, webhook, export, stripe_api', coalesce(quote_literal(channel), 'null'));
+        message = format('unknown channel %s; known are email, webhook, export, stripe_api, task', coalesce(quote_literal(channel), 'null'));
 end
 $$;
 
@@ -69,7 +70,7 @@ $$;
 create or replace function postroom.known_channel(channel text) returns text
 language sql immutable parallel safe
 as $$
-    select case when channel in ('email', 'webhook', 'export', 'stripe', 'stripe_api') then channel
+    select case when channel in ('email', 'webhook', 'export', 'stripe', 'stripe_api', 'task') then channel
         else postroom.unknown_channel(channel) end
 $$;
 

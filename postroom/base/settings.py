@@ -107,6 +107,19 @@ class WebhookSettings(BaseModel):
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+class TaskSettings(BaseModel):
+    """Tasks: functions of your own that the runner calls."""
+
+    concurrency: int = Field(default=100, ge=1, le=10_000)
+    """Async tasks under way at once, per process."""
+    processes: int | None = Field(default=None, ge=1, le=256)
+    """Processes for tasks that are not async, beside each runner. Unset: as many as cores."""
+    memory_mb: int = Field(default=1_024, ge=64, le=1_048_576)
+    """Memory of each of these processes; a task that wants more fails."""
+    age_max_days: float = Field(default=14.0, gt=0, le=3_650)
+    """A task that has waited for so long is not run any more: it dies with the cause `expired`."""
+
+
 class ExportSettings(BaseModel):
     """Exports out."""
 
@@ -165,7 +178,9 @@ class EncryptionSettings(BaseModel):
     required_from: AwareDatetime | None = None
     """From then on nothing is believed that lies open in the database (`2027-01-31T00:00:00Z`): not payloads,
     secrets of endpoints or hashes of tokens. Unset: they are. It needs a first key with `v2`."""
-    open_channels: Annotated[tuple[Literal["email", "webhook", "export", "stripe_api"], ...], NoDecode] = ()
+    open_channels: Annotated[
+        tuple[Literal["email", "webhook", "export", "stripe_api", "task"], ...], NoDecode
+    ] = ()
     """Channels whose payloads may lie open all the same, comma-separated, because somebody publishes to them
     by SQL. The job `sealing` encrypts them."""
 
@@ -250,12 +265,13 @@ class Settings(BaseSettings):
     routes: Path | None = None
     """The routes file. Checked at start, with everything that its channels would
     refuse."""
-    handlers: Path | None = None
-    """A Python file with handlers."""
+    handlers: Annotated[tuple[str, ...], NoDecode] = ()
+    """Python files and modules with handlers and tasks, comma-separated: `handlers.py,shop.tasks`."""
     stripe: StripeSettings = StripeSettings()
     email: EmailSettings = EmailSettings()
     webhook: WebhookSettings = WebhookSettings()
     exports: ExportSettings = ExportSettings()
+    tasks: TaskSettings = TaskSettings()
     retention: RetentionSettings = RetentionSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     oidc: OidcSettings = OidcSettings()
@@ -283,6 +299,13 @@ class Settings(BaseSettings):
     @classmethod
     def _in_order(cls, value: dict[str, LedgerSettings]) -> dict[str, LedgerSettings]:
         return dict(sorted(value.items()))
+
+    @field_validator("handlers", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
@@ -379,7 +402,7 @@ def _needed(settings: Settings) -> set[str]:
     if not settings.serves:
         return needed
     needed.add("POSTROOM_METRICS_TOKEN")
-    routed = (settings.routes or settings.handlers) and not settings.stripe.on
+    routed = settings.routes and not settings.stripe.on
     if settings.stripe.api_key or routed:
         needed.add("POSTROOM_STRIPE__WEBHOOK_SECRETS")
     if settings.oidc.issuer:

@@ -100,7 +100,10 @@ def _with_effects(
     from postroom.wiring import open_effects
 
     settings = load_settings()
-    named = {"routes": file or settings.routes, "handlers": handlers or settings.handlers}
+    named = {
+        "routes": file or settings.routes,
+        "handlers": (str(handlers),) if handlers else settings.handlers,
+    }
     if not any(named.values()):
         raise InvalidInput(
             "there is nothing to read: give --file, or set POSTROOM_ROUTES or POSTROOM_HANDLERS"

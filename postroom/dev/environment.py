@@ -14,6 +14,7 @@ from typing import Final
 
 from postroom.base.errors import Conflict
 from postroom.base.listener import PortTaken, listen
+from postroom.base.operator_code import is_file
 from postroom.base.setting_files import setting_of
 from postroom.base.settings import UP_ENVIRONMENT, Settings
 from postroom.dev.fake_services import FakeServices
@@ -80,11 +81,14 @@ def absolute_paths(settings: Settings) -> dict[str, str]:
     named = {
         "STATE_DIR": settings.state_dir,
         "ROUTES": settings.routes,
-        "HANDLERS": settings.handlers,
         "EMAIL__TEMPLATES_DIR": settings.email.templates_dir,
         "EMAIL__TLS_CA": settings.email.tls_ca,
     }
-    return {f"POSTROOM_{name}": str(path.absolute()) for name, path in named.items() if path is not None}
+    texts = {f"POSTROOM_{name}": str(path.absolute()) for name, path in named.items() if path is not None}
+    if settings.handlers:
+        places = (str(Path(place).absolute()) if is_file(place) else place for place in settings.handlers)
+        texts["POSTROOM_HANDLERS"] = ",".join(places)
+    return texts
 
 
 @contextmanager

@@ -22,9 +22,10 @@ class Channel(StrEnum):
     WEBHOOK = "webhook"
     EXPORT = "export"
     STRIPE_API = "stripe_api"
+    TASK = "task"
 
 
-OUTBOUND = (Channel.EMAIL, Channel.WEBHOOK, Channel.EXPORT, Channel.STRIPE_API)
+OUTBOUND = (Channel.EMAIL, Channel.WEBHOOK, Channel.EXPORT, Channel.STRIPE_API, Channel.TASK)
 
 
 class Cause(StrEnum):

@@ -261,7 +261,7 @@ async def test_a_routes_or_handlers_file_that_would_not_start_is_found_with_its_
     routes, handlers = tmp_path / "routes.toml", tmp_path / "handlers.py"
     routes.write_text('[[route]]\non = "invoice.payed"\nexport = { dataset = "a" }\n')
     handlers.write_text("import postroom\nimport nosuchmodule\n")
-    settings = Settings(state_dir=tmp_path, routes=routes, handlers=handlers)
+    settings = Settings(state_dir=tmp_path, routes=routes, handlers=(str(handlers),))
     broken = [f for f in about(await diagnose(settings, dsn), "settings") if f.level is Level.ERROR]
     assert {finding.command for finding in broken} == {"postroom routes check"}
     by_file = {finding.text.partition(":")[0]: finding.text for finding in broken}

@@ -35,7 +35,7 @@ class Scene:
             '[[route]]\non = "invoice.paid"\nexport = { dataset = "a" }\n'
             '[[route]]\non = "v2.core.account.created"\nexport = { dataset = "b" }\n'
         )
-        self.effects = load_effects(routes=routes, handlers=None, checks={})
+        self.effects = load_effects(routes=routes, code=(), checks={})
         stand_in.rights[KEY] = {"webhook_read", "event_read", "invoice_read"}
 
     def settings(self, **told: Any) -> Settings:

@@ -227,7 +227,7 @@ def test_every_setting_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> N
         settings.email.sender,
         settings.exports.url,
         str(settings.routes),
-        str(settings.handlers),
+        ",".join(settings.handlers),
     ] == list(SETTINGS.values())
 
 

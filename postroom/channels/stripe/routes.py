@@ -32,6 +32,7 @@ RECIPIENTS: Final = {
     Channel.WEBHOOK: ("tenant", "url"),
     Channel.EXPORT: ("dataset",),
     Channel.STRIPE_API: ("path",),
+    Channel.TASK: ("task",),
 }
 """Where a message goes: a field that turns out null or empty here has nobody to go to."""
 

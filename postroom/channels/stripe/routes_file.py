@@ -41,15 +41,17 @@ FIELDS: Final = {
     Channel.WEBHOOK: ("tenant", "url", "type", "data"),
     Channel.EXPORT: ("dataset", "record"),
     Channel.STRIPE_API: ("method", "path", "params", "account"),
+    Channel.TASK: ("task", "args"),
 }
 CUSTOMER: Final = "customer"
 CONTENT: Final = ("template", "text", "html")
 STAND_INS: Final[dict[str, Any]] = {
     **dict.fromkeys(("to", "cc", "bcc", "reply_to"), "ann@example.com"),
-    **dict.fromkeys(("subject", "text", "html", "tenant", "type", "dataset"), "x"),
+    **dict.fromkeys(("subject", "text", "html", "tenant", "type", "dataset", "task"), "x"),
     "url": "https://example.com/",
     **{"method": "POST", "path": "/v1/x", "params": {}, "account": OWN_ACCOUNT},
     "data": {},
+    "args": {},
     "locale": "de",
     "record": {},
     "attachments": [],

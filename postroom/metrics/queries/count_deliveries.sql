@@ -6,7 +6,7 @@ select channel.name as channel, split_part(state.name, '_', 1) as state,
     case when waiting.count < $1 then waiting.count else greatest($1, coalesce(kept.waiting, 0)) end as waiting,
     case when parked.count < $1 then parked.count else greatest($1, coalesce(kept.parked, 0)) end as parked,
     coalesce(oldest.due_s, 0)::float8 as oldest_due_s
-from unnest(array['stripe', 'email', 'webhook', 'export', 'stripe_api']) channel (name)
+from unnest(array['stripe', 'email', 'webhook', 'export', 'stripe_api', 'task']) channel (name)
 cross join unnest(array['pending', 'retry', 'pending_urgent', 'retry_urgent', 'pending_bulk', 'retry_bulk']) state (name)
 cross join lateral (
     select count(*) from (select from postroom.delivery d where d.channel = channel.name

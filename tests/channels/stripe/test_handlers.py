@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from postroom.base.errors import SettingsInvalid
-from postroom.channels.stripe.handlers import Registry, load_handlers
+from postroom.base.operator_code import load_code
+from postroom.channels.stripe.handlers import Registry, handlers_in
 from postroom.channels.stripe.loader import load_effects
 
 GOOD = """
@@ -26,7 +27,7 @@ async def customers(event, tx):
 def load(tmp_path: Path, text: str) -> Registry:
     path = tmp_path / "handlers.py"
     path.write_text(text, encoding="utf-8")
-    return load_handlers(path)
+    return handlers_in(load_code([str(path)]))
 
 
 def faults(tmp_path: Path, text: str) -> str:
@@ -73,8 +74,9 @@ def test_a_fault_is_refused_with_its_place(tmp_path: Path, text: str, expected: 
 
 
 def test_the_faults_of_both_files_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("from postroom import on\n@on()\nasync def f(event, tx): ...\n")
     (tmp_path / "routes.toml").write_text("[[route]]\n", encoding="utf-8")
     with pytest.raises(SettingsInvalid) as refusal:
-        load_effects(routes=tmp_path / "routes.toml", handlers=tmp_path / "absent.py", checks={})
+        load_effects(routes=tmp_path / "routes.toml", code=load_code([str(tmp_path / "bad.py")]), checks={})
     assert any("routes.toml:1" in fault for fault in refusal.value.faults)
-    assert any("absent.py" in fault for fault in refusal.value.faults)
+    assert any("bad.py:2" in fault for fault in refusal.value.faults)

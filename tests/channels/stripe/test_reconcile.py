@@ -131,7 +131,7 @@ async def test_thin_events_are_asked_for_where_a_route_names_them(
     scene: Scene, stand_in: StripeStandIn, clock: DrivenClock, tmp_path: Path
 ) -> None:
     (tmp_path / "thin.toml").write_text(ROUTES + THIN)
-    effects = load_effects(routes=tmp_path / "thin.toml", handlers=None, checks={})
+    effects = load_effects(routes=tmp_path / "thin.toml", code=(), checks={})
     reconcile = scene.reconcile(clock, effects)
     await run(reconcile)
     clock.advance(300)

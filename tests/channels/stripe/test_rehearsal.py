@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from postroom.base.errors import InvalidPayload
+from postroom.base.operator_code import load_code
 from postroom.channels.stripe.effects import Effects
 from postroom.channels.stripe.event import parse
 from postroom.channels.stripe.loader import load_effects
@@ -40,7 +41,9 @@ async def count(event, tx):
 def effects(tmp_path: Path, *, routes: str = "", handlers: str = "") -> Effects:
     (tmp_path / "routes.toml").write_text(routes, encoding="utf-8")
     (tmp_path / "handlers.py").write_text(handlers, encoding="utf-8")
-    return load_effects(routes=tmp_path / "routes.toml", handlers=tmp_path / "handlers.py", checks={})
+    return load_effects(
+        routes=tmp_path / "routes.toml", code=load_code([str(tmp_path / "handlers.py")]), checks={}
+    )
 
 
 def accept(_payload: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ class Installation:
         self.settings = self.settings.model_copy(update=settings)
 
     def wish(self, **wish: Any) -> Wish:
-        effects = load_effects(routes=self.routes, handlers=None, checks={})
+        effects = load_effects(routes=self.routes, code=(), checks={})
         return replace(wish_of(self.settings, "self", effects), **wish)
 
     def keep(self, made: Made) -> None:

@@ -2,7 +2,7 @@
 -- The order is for the planner: it walks the index dead_letter_cause, and never the table.
 select channel.name as channel, cause.name as cause,
     case when dead.count < $1 then dead.count else greatest($1, coalesce(kept.count, 0)) end as count
-from unnest(array['stripe', 'email', 'webhook', 'export', 'stripe_api']) channel (name)
+from unnest(array['stripe', 'email', 'webhook', 'export', 'stripe_api', 'task']) channel (name)
 cross join unnest(array['passing', 'permanent', 'ours', 'expired']) cause (name)
 cross join lateral (
     select count(*) from (select from postroom.dead_letter l

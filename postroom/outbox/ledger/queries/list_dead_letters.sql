@@ -6,7 +6,7 @@
 -- nothing fits has fits = false.
 with scanned as materialized (
     select channel.name as source, l.*
-    from unnest(coalesce($1::text[], array['stripe', 'email', 'webhook', 'export', 'stripe_api'])) as channel (name)
+    from unnest(coalesce($1::text[], array['stripe', 'email', 'webhook', 'export', 'stripe_api', 'task'])) as channel (name)
     cross join lateral (
         select * from postroom.dead_letter d
         where $3::text is null and $6::text is null

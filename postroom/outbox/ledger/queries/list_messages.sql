@@ -30,7 +30,7 @@ with bounds as materialized (
     order by m.id desc limit $9)
     union all
     (select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.ordering_key, m.deliveries, m.created_at
-    from unnest(array['stripe', 'email', 'webhook', 'export', 'stripe_api']) as channel (name)
+    from unnest(array['stripe', 'email', 'webhook', 'export', 'stripe_api', 'task']) as channel (name)
     join postroom.message m on m.key = $4 and m.channel = channel.name
     where (select source from bounds) = 'key'
         and m.id >= (select low from bounds) and m.id < (select high from bounds)

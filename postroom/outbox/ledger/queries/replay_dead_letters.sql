@@ -10,7 +10,7 @@
 with chosen as materialized (
     -- Channel by channel, the oldest first: so each has an index that ends at the limit.
     select l.*
-    from unnest(coalesce($1::text[], array['stripe', 'email', 'webhook', 'export', 'stripe_api'])) as channel (name)
+    from unnest(coalesce($1::text[], array['stripe', 'email', 'webhook', 'export', 'stripe_api', 'task'])) as channel (name)
     cross join lateral (
         select d.message_id, d.n, d.died_at from postroom.dead_letter d
         where d.channel = channel.name and ($2::text is null or d.cause = $2)

@@ -13,7 +13,7 @@ with recursive account (name) as (
 ), found (id) as (
     (select m.id from postroom.message m where m.id = $2::uuid)
     union
-    (select m.id from unnest(array['stripe', 'email', 'webhook', 'export', 'stripe_api']) channel (name)
+    (select m.id from unnest(array['stripe', 'email', 'webhook', 'export', 'stripe_api', 'task']) channel (name)
      join postroom.message m on m.channel = channel.name and m.key = $1 and m.id < (select id from bound)
      order by m.id desc limit (select rows from bound))
     union

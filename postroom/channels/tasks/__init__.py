@@ -1,0 +1,1 @@
+"""The channel `task`: functions of an application, called by the runner."""

@@ -1,0 +1,121 @@
+"""Runs tasks: which function, with which arguments, where, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from postroom.base.clock import Clock
+from postroom.base.db import Pool
+from postroom.base.errors import InvalidInput
+from postroom.base.settings import TaskSettings
+from postroom.channels.tasks.outcomes import within_attempts
+from postroom.channels.tasks.processes import Processes
+from postroom.channels.tasks.registry import Tasks, check, name_in
+from postroom.channels.tasks.run import GRACE_S, Ending, Running, Stuck, run_async
+from postroom.client.task import Task, TaskRun
+from postroom.outbox.model import (
+    Answer,
+    Channel,
+    Claim,
+    Deferred,
+    Settled,
+    Wait,
+    rejected_payload,
+)
+
+PLACE_WITHIN_S: Final = 5.0
+SPARE_S: Final = 10.0
+STUCK_MAX: Final = 20
+_BUSY: Final = Deferred(Wait.DESTINATION_FULL, "every process for tasks is taken")
+
+
+class TaskAdapter:
+    """Calls the function that a task names: async ones in this process, others in processes of their own.
+
+    Promise: a task that fails, blocks, dies or is overdue costs itself an attempt and its neighbours nothing,
+    unless an async one blocks the loop. Does not promise: one run, except to what ends within its
+    `transaction`. A task that is unknown here waits for a runner that knows it.
+    """
+
+    channel = Channel.TASK
+    circuit: str | None = ""
+
+    def __init__(
+        self, *, pool: Pool, clock: Clock, settings: TaskSettings, tasks: Tasks, places: Sequence[str]
+    ) -> None:
+        """`places`: where the tasks were found; each process reads them again."""
+        self._pool = pool
+        self._clock = clock
+        self._tasks = tasks
+        self._processes = Processes(places, count=settings.processes, memory_mb=settings.memory_mb)
+        # One runs in each, and one is ready to follow.
+        self._places = asyncio.Semaphore(self._processes.count * 2)
+        self._stuck = Stuck()
+        self.concurrency_max = self.per_destination_max = settings.concurrency
+        longest_s = max((each.timeout_s for each in tasks.values()), default=0.0)
+        self.timeout_s = PLACE_WITHIN_S + longest_s * 2 + GRACE_S + SPARE_S
+
+    async def start(self) -> None:
+        """Nothing is opened ahead."""
+
+    async def close(self) -> None:
+        await self._processes.close()
+
+    def check(self, payload: dict[str, Any]) -> None:
+        """Errors: `InvalidPayload` naming the field."""
+        check(payload, self._tasks)
+
+    def check_route(self, payload: dict[str, Any]) -> None:
+        """The same for a route, which has the arguments from its event. Errors: `InvalidPayload`."""
+        check(payload, self._tasks, arguments=False)
+
+    async def deliver(self, claim: Claim) -> Answer:
+        """Try once. Errors: the database's own, before the task is called."""
+        try:
+            name, given = name_in(claim.body())
+            if name not in self._tasks:
+                return Deferred(
+                    Wait.NOT_CONFIGURED,
+                    f"task {name[:200]!r} is in no file that POSTROOM_HANDLERS names here",
+                )
+            task = self._tasks[name]
+            arguments = task.read(given)
+        except InvalidInput as error:
+            return rejected_payload(error)
+        if task.is_async:
+            return await self._run(task, arguments, claim)
+        try:
+            async with asyncio.timeout(PLACE_WITHIN_S):
+                await self._places.acquire()
+        except TimeoutError:
+            return _BUSY
+        try:
+            return within_attempts(
+                await self._processes.run(task, given, TaskRun(**_facts(task, claim))), task, claim
+            )
+        finally:
+            self._places.release()
+
+    async def _run(self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim) -> Answer:
+        if len(self._stuck) >= STUCK_MAX:
+            return Deferred(
+                Wait.DESTINATION_FULL, f"{STUCK_MAX} tasks ignore that they are cancelled: restart the runner"
+            )
+        end = Ending(claim=claim, pool=self._pool, clock=self._clock, started_s=self._clock.monotonic())
+        running = Running(**_facts(task, claim), ending=end)
+        ended = await run_async(task, arguments, running, self._stuck)
+        return Settled() if end.settled else within_attempts(ended, task, claim)
+
+
+def _facts(task: Task[..., Any], claim: Claim) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "message_id": claim.message_id,
+        "attempt": claim.attempts + 1,
+        "attempts_max": task.attempts,
+        "tenant": claim.tenant,
+        "key": claim.key,
+        "correlation_id": claim.correlation_id,
+    }

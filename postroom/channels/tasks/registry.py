@@ -1,0 +1,54 @@
+"""Which tasks there are: gathered once, at start, from the operator's code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from postroom.base.errors import InvalidPayload, SettingsInvalid
+from postroom.base.operator_code import SETTING
+from postroom.client.task import Task
+
+Tasks: TypeAlias = Mapping[str, Task[..., Any]]
+
+
+def tasks_in(modules: Sequence[ModuleType]) -> dict[str, Task[..., Any]]:
+    """By name. Errors: `SettingsInvalid` where two tasks have one name, with both places."""
+    found: dict[str, Task[..., Any]] = {}
+    faults = []
+    for each in (value for module in modules for value in vars(module).values() if isinstance(value, Task)):
+        known = found.setdefault(each.name, each)
+        if known.function is not each.function:
+            faults.append(f"{SETTING}: two tasks are named '{each.name}': {known.place} and {each.place}")
+    if faults:
+        raise SettingsInvalid(faults)
+    return found
+
+
+def name_in(payload: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and arguments as a payload has them. Errors: `InvalidPayload` naming the field."""
+    for unknown in payload.keys() - {"task", "args"}:
+        raise InvalidPayload("unknown field; known are task, args", field=unknown)
+    name: object = payload.get("task")
+    arguments = payload.get("args", {})
+    if not isinstance(name, str) or not name:
+        raise InvalidPayload("must be the name of a task", field="task")
+    if not isinstance(arguments, dict):
+        raise InvalidPayload("must be an object with the task's arguments", field="args")
+    return name, arguments
+
+
+def check(payload: Mapping[str, Any], tasks: Tasks, *, arguments: bool = True) -> None:
+    """Refuse what could never run, as far as the code is known here: where there is none, any name will do.
+
+    `arguments`: whether they are known yet. Errors: `InvalidPayload` naming the field.
+    """
+    name, given = name_in(payload)
+    if not tasks:
+        return
+    if name not in tasks:
+        known = ", ".join(sorted(tasks))
+        raise InvalidPayload(f"unknown task {name[:200]!r}; known are {known}", field="task")
+    if arguments:
+        tasks[name].read(given)

@@ -1,0 +1,208 @@
+"""Functions of an application that run after its commit: `@task`, and what they may say and ask."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from uuid import UUID
+
+import msgspec
+
+from postroom.base.db import Connection
+from postroom.base.errors import InvalidPayload, PublishRefused
+from postroom.client.publish import AnyAsync, SyncConnection, publish
+
+CHANNEL: Final = "task"
+ATTEMPTS_MAX: Final = 25
+TIMEOUT_S_MAX: Final = 86_400.0
+NAME_MAX: Final = 200
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Retry(Exception):
+    """Raised by a task: try again, after so many seconds (or a timedelta), else on schedule.
+
+    An earlier moment than the schedule's is not granted.
+    """
+
+    def __init__(
+        self, reason: str = "it asks to be tried again", *, after: float | timedelta | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.after_s = after.total_seconds() if isinstance(after, timedelta) else after
+
+
+class Reject(Exception):
+    """Raised by a task: it can never succeed. It is a dead letter with this reason, at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRun:
+    """What a task may know of its own run, and how it ends together with its own rows; see `current_task`.
+
+    `attempt` counts from 1 and `message_id` stays the same: what a receiver tells repeats by.
+    """
+
+    task: str
+    message_id: UUID
+    attempt: int
+    attempts_max: int
+    tenant: str
+    key: str | None
+    correlation_id: str
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """A transaction of Postroom's database, which ends the task: what is written in it is committed
+        together with the end of the task, once, or not at all. Async tasks only, and once a run.
+
+        Errors: `RuntimeError` at its end where this run was given up meanwhile and another goes on: nothing
+        is committed.
+        """
+        raise RuntimeError("only an async task can end within a transaction of Postroom's database")
+
+
+CURRENT: Final[ContextVar[TaskRun]] = ContextVar("postroom_task")
+
+
+def current_task() -> TaskRun:
+    """The run that this code is in. Errors: `RuntimeError` outside of one."""
+    try:
+        return CURRENT.get()
+    except LookupError:
+        raise RuntimeError("no task of Postroom's is running here") from None
+
+
+class Options(TypedDict, total=False):
+    """How a task is published: the parameters of `postroom.publish` that it does not fill itself."""
+
+    key: str | None
+    tenant: str | None
+    correlation_id: str | None
+    ordering_key: str | None
+    deliver_at: datetime | None
+    traceparent: str | None
+    expires_at: datetime | None
+    urgency: str | None
+
+
+@dataclass(frozen=True)
+class Task(Generic[P, R]):
+    """A function that the runner calls. Called directly it is that function, and nothing is published."""
+
+    name: str
+    function: Callable[P, R]
+    attempts: int = 8
+    timeout_s: float = 60.0
+    options: Options = field(default_factory=Options)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
+    @property
+    def place(self) -> str:
+        """File and line of it."""
+        code = self.function.__code__
+        return f"{code.co_filename}:{code.co_firstlineno}"
+
+    def with_options(self, **options: Unpack[Options]) -> Task[P, R]:
+        """The same task, published with a key, a tenant, a time and so on."""
+        return replace(self, options=typing.cast("Options", {**self.options, **options}))
+
+    @overload
+    def publish(self, connection: SyncConnection, /, *args: P.args, **kwargs: P.kwargs) -> UUID: ...
+    @overload
+    def publish(
+        self, connection: AnyAsync, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, UUID]: ...
+    def publish(
+        self, connection: SyncConnection | AnyAsync, /, *args: P.args, **kwargs: P.kwargs
+    ) -> UUID | Coroutine[Any, Any, UUID]:
+        """Run it with these arguments once this transaction has committed. Returns the message's id.
+
+        See `postroom.publish`. Errors: `PublishRefused` also for arguments that do not fit, naming them.
+        """
+        return publish(
+            connection, channel=CHANNEL, type=self.name, payload=self._payload(args, kwargs), **self.options
+        )
+
+    def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call, as its annotations have them. Errors: `InvalidPayload` naming one."""
+        try:
+            read = msgspec.convert(arguments, self._arguments, str_keys=True)
+        except msgspec.ValidationError as error:
+            reason, _, where = str(error).partition(" - at `$.")
+            named = where.removesuffix("`") or next(iter(_quoted(reason)), "")
+            raise InvalidPayload(reason, field=f"args.{named}" if named else "args") from None
+        return {name: getattr(read, name) for name in read.__struct_fields__}
+
+    def _payload(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            bound = inspect.signature(self.function).bind(*args, **kwargs).arguments
+            arguments = msgspec.to_builtins(bound)
+            self.read(arguments)
+        except InvalidPayload as error:
+            raise PublishRefused(error.detail, field=(error.field or "args").removeprefix("args.")) from None
+        except (TypeError, ValueError) as error:
+            raise PublishRefused(f"{self.name}: {error}", field="args") from None
+        return {"task": self.name, "args": arguments}
+
+    @cached_property
+    def _arguments(self) -> type[msgspec.Struct]:
+        hints = typing.get_type_hints(self.function, include_extras=True)
+        fields = [
+            (each.name, hints.get(each.name, Any), _default(each))
+            for each in inspect.signature(self.function).parameters.values()
+        ]
+        return msgspec.defstruct("arguments", fields, kw_only=True, forbid_unknown_fields=True)
+
+
+def task(name: str, *, attempts: int = 8, timeout_s: float = 60.0) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a task of a function, async or not: `@task("crm.sync")`.
+
+    The name is kept with what is published: it must stay what it is. `attempts`: how often it is tried,
+    up to 25. `timeout_s`: of one attempt; what takes longer is cut off. It may run more than once: a crash
+    between its end and the ledger repeats it, unless it ends within `current_task().transaction()`.
+    Errors: `ValueError` and `TypeError` for a wrong name, number or function.
+    """
+    if not 0 < len(name) <= NAME_MAX or not name.isprintable():
+        raise ValueError(f"a task's name has 1 to {NAME_MAX} printable characters")
+    if not 1 <= attempts <= ATTEMPTS_MAX:
+        raise ValueError(f"task {name}: attempts is between 1 and {ATTEMPTS_MAX}")
+    if not 0 < timeout_s <= TIMEOUT_S_MAX:
+        raise ValueError(f"task {name}: timeout_s is above 0 and at most {TIMEOUT_S_MAX:g}")
+
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
+        if (
+            not inspect.isfunction(function)
+            or inspect.isgeneratorfunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
+            raise TypeError(f"task {name}: it must be a function, async or not")
+        for each in inspect.signature(function).parameters.values():
+            if each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
+                raise TypeError(f"task {name}: parameter {each.name} must be one that has a name")
+        return Task(name, function, attempts, timeout_s)
+
+    return decorate
+
+
+def _default(parameter: inspect.Parameter) -> Any:
+    given = parameter.default
+    return msgspec.NODEFAULT if given is parameter.empty else msgspec.field(default_factory=lambda: given)
+
+
+def _quoted(reason: str) -> list[str]:
+    return reason.split("`")[1::2]

@@ -1,0 +1,196 @@
+"""Tasks as the runner runs them: in its loop, in processes, and to their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool
+from postroom.base.settings import TaskSettings
+from postroom.channels.tasks.adapter import TaskAdapter
+from postroom.channels.tasks.registry import tasks_in
+from postroom.outbox.model import Channel, Message
+from tests.channels.tasks import code
+from tests.fixtures.engine import AdapterEngine
+from tests.fixtures.roles import pool_as
+
+PLACES = ("tests.channels.tasks.code",)
+
+
+@pytest.fixture
+async def engine(dsn: str, pool: Pool) -> AsyncIterator[AdapterEngine]:
+    await pool.execute("create table shop_row (number integer primary key)")
+    await pool.execute("grant all on shop_row to public")
+    adapter = TaskAdapter(
+        pool=pool_as(pool, "runner"),
+        clock=SystemClock(),
+        settings=TaskSettings(processes=2, memory_mb=512),
+        tasks=tasks_in([code]),
+        places=PLACES,
+    )
+    yield await AdapterEngine(dsn, pool, adapter).start()
+    await adapter.close()
+
+
+def call(task: str, **args: Any) -> Message:
+    return Message(channel=Channel.TASK, payload={"task": task, "args": args})
+
+
+async def tried(engine: AdapterEngine, *messages: Message) -> list[dict[str, Any]]:
+    """Publish, try once, and tell how each attempt ended, in the order of the messages."""
+    ids = await engine.publish(messages)
+    await engine.drain()
+    return [await attempt(engine.pool, each) for each in ids]
+
+
+async def attempt(pool: Pool, message_id: UUID) -> dict[str, Any]:
+    row = await pool.fetchrow(
+        "select outcome, code, reason, detail from postroom.attempt where message_id = $1 "
+        "order by ended_at desc limit 1",
+        message_id,
+    )
+    return dict(row) if row else {}
+
+
+def marks(folder: Path) -> list[str]:
+    return (folder / "marks").read_text().splitlines()
+
+
+async def test_both_kinds_run(engine: AdapterEngine, tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    ended = await tried(engine, call("async", folder=folder), call("sync", folder=folder))
+    assert [each["outcome"] for each in ended] == ["delivered", "delivered"]
+    assert sorted(marks(tmp_path)) == ["async 1", "sync 1"]
+
+
+@pytest.mark.parametrize("name", ["fails", "fails-apart"])
+async def test_what_it_raises_is_told_with_its_place_and_dead_after_its_own_attempts(
+    engine: AdapterEngine, name: str
+) -> None:
+    [message_id] = await engine.publish([call(name, word="sk_live_51abcdefghijklmnopqrstuv")])
+    await engine.drain()
+    first = await attempt(engine.pool, message_id)
+    assert first["outcome"] == "retry"
+    assert first["reason"].startswith("ValueError: cannot do with ")
+    assert "(code.py:" in first["reason"]
+    assert 'raise ValueError(f"cannot do with' in first["detail"]
+    assert "sk_live_51abc" not in first["reason"] + first["detail"]
+    await engine.travel(120)
+    await engine.drain()
+    letter = await engine.pool.fetchrow("select cause, attempts from postroom.dead_letter")
+    assert letter is not None
+    assert tuple(letter) == ("ours", 2)
+
+
+@pytest.mark.parametrize("name", ["retry", "retry-apart"])
+async def test_it_may_ask_to_be_tried_later(engine: AdapterEngine, name: str) -> None:
+    [ended] = await tried(engine, call(name))
+    assert (ended["outcome"], ended["reason"]) == ("retry", "the shop is closed")
+    wait = await engine.pool.fetchval("select extract(epoch from due_at - now()) from postroom.delivery")
+    assert 7_100 < wait < 8_000
+
+
+@pytest.mark.parametrize("name", ["reject", "reject-apart"])
+async def test_it_may_reject_what_can_never_succeed(engine: AdapterEngine, name: str) -> None:
+    [ended] = await tried(engine, call(name))
+    assert (ended["outcome"], ended["reason"]) == ("rejected", "there is no such customer")
+
+
+@pytest.mark.parametrize("name", ["sleeps", "sleeps-apart"])
+async def test_what_takes_too_long_is_cut_off(engine: AdapterEngine, name: str) -> None:
+    [ended] = await tried(engine, call(name))
+    assert (ended["outcome"], ended["code"]) == ("retry", "timeout")
+    assert ended["reason"] == "it took longer than 0.2 s"
+
+
+async def test_one_that_swallows_its_cancellation_is_left_behind_and_others_go_on(
+    engine: AdapterEngine, tmp_path: Path
+) -> None:
+    folder = str(tmp_path)
+    ended = await tried(engine, call("stubborn", folder=folder), call("async", folder=folder))
+    (tmp_path / "enough").touch()
+    assert [each["outcome"] for each in ended] == ["retry", "delivered"]
+    assert "swallowed" in marks(tmp_path)
+
+
+async def test_one_that_exits_dies_or_eats_memory_harms_nobody_else(
+    engine: AdapterEngine, tmp_path: Path
+) -> None:
+    bad = [call("exits"), call("exits-apart"), call("large-apart")]
+    ended = await tried(engine, *bad, *(call("sync", folder=str(tmp_path)) for _ in range(3)))
+    assert [each["outcome"] for each in ended] == ["retry"] * 3 + ["delivered"] * 3
+    assert [each["code"] for each in ended[:3]] == ["SystemExit", "died", "MemoryError"]
+
+
+async def test_a_name_that_is_unknown_here_waits_and_spends_no_attempt(engine: AdapterEngine) -> None:
+    [ended] = await tried(engine, call("of a newer version"))
+    assert ended == {}
+    row = await engine.pool.fetchrow("select attempts, last_reason from postroom.delivery")
+    assert row is not None
+    assert row["attempts"] == 0
+    assert "'of a newer version' is in no file that POSTROOM_HANDLERS names" in row["last_reason"]
+
+
+async def test_a_payload_of_another_version_is_a_dead_letter_that_names_the_field(
+    engine: AdapterEngine,
+) -> None:
+    [ended] = await tried(engine, call("fails", word="x", colour="red"))
+    assert ended["outcome"] == "rejected"
+    assert "args.colour" in ended["reason"]
+
+
+async def test_its_row_and_what_it_publishes_commit_with_its_end(engine: AdapterEngine) -> None:
+    [message_id] = await engine.publish([call("row", number=1)])
+    await engine.drain()
+    assert (await attempt(engine.pool, message_id))["outcome"] == "delivered"
+    assert await engine.pool.fetchval("select count(*) from shop_row") == 1
+    assert await engine.pool.fetchval("select count(*) from postroom.message where channel = 'export'") == 1
+
+
+async def test_where_it_fails_within_its_transaction_nothing_of_it_stays(engine: AdapterEngine) -> None:
+    [ended] = await tried(engine, call("row", number=1, fail=True))
+    assert ended["outcome"] == "retry"
+    assert await engine.pool.fetchval("select count(*) from shop_row") == 0
+    assert await engine.pool.fetchval("select count(*) from postroom.message") == 1
+
+
+async def test_a_run_that_was_given_up_commits_nothing(engine: AdapterEngine, tmp_path: Path) -> None:
+    """Its claim was taken by another worker, as after a pause that was too long: the fence stops it."""
+    [message_id] = await engine.publish([call("row", number=1, folder=str(tmp_path))])
+    draining = asyncio.create_task(engine.drain())
+    async with asyncio.timeout(20):
+        while not (tmp_path / "marks").exists():
+            await asyncio.sleep(0.02)
+    await engine.pool.execute("update postroom.delivery set claim_no = claim_no + 1")
+    (tmp_path / "enough").touch()
+    await draining
+    assert await engine.pool.fetchval("select count(*) from shop_row") == 0
+    assert await attempt(engine.pool, message_id) == {}
+
+
+def children() -> set[int]:
+    """Of this process, as the kernel has them."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for each in lists for pid in each.read_text().split()}
+
+
+async def test_its_processes_end_when_it_is_closed(engine: AdapterEngine, tmp_path: Path) -> None:
+    before = children()
+    await tried(engine, call("sync", folder=str(tmp_path)))
+    assert children() > before
+    await engine.adapter.close()
+    ours = {each for each in children() - before if "spawn_main" in command(each)}
+    assert not ours
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except FileNotFoundError:
+        return ""
