@@ -1,6 +1,7 @@
 """What the shop does after a commit."""
 
 import json
+import os
 import time
 import urllib.request
 from datetime import timedelta
@@ -13,7 +14,7 @@ from postroom import task
 def sync_customer(customer: int, email: str) -> None:
     """Not async, so it runs in a process of its own: it may block, and may be killed."""
     request = urllib.request.Request(
-        "http://127.0.0.1:9009/customers",
+        os.environ["CRM_URL"],
         data=json.dumps({"id": customer, "email": email}).encode(),
         headers={"Idempotency-Key": str(postroom.current_task().message_id)},
     )

@@ -1,0 +1,59 @@
+"""docs/samples/tasks: a sign-up whose tasks run after its commit, by the real runner."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import pytest
+
+from postroom.base.db import Pool
+from postroom.dev.receiver import Receiver
+from tests.conftest import run_sql
+from tests.fixtures.roles import as_role
+from tests.processes.commands import ROOT, run
+
+FOLDER: Final = ROOT / "docs/samples/tasks"
+TABLE: Final = (
+    "create table customer (id serial primary key, email text not null, points integer not null default 0)"
+)
+
+
+@contextmanager
+def shop(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The sample, imported as an application in its folder has it."""
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    monkeypatch.syspath_prepend(FOLDER)
+    try:
+        yield importlib.import_module("shop")
+    finally:
+        for name in ("shop", "tasks"):
+            sys.modules.pop(name, None)
+
+
+async def test_a_sign_up_runs_its_tasks_once_it_has_committed(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    await run_sql(dsn, f"{TABLE}; grant all on customer, customer_id_seq to public")
+    with shop(dsn, monkeypatch) as application:
+        customer = await asyncio.to_thread(application.sign_up, "ada@example.com")
+    async with Receiver() as crm:
+        settings = {
+            "POSTROOM_DATABASE_URL": as_role(dsn, "runner"),
+            "POSTROOM_HANDLERS": str(FOLDER / "tasks.py"),
+            "POSTROOM_STATE_DIR": str(tmp_path / "state"),
+            "CRM_URL": crm.url(),
+        }
+        command = ("work", "--job", "outbox-delivery", "--once")
+        done = await asyncio.to_thread(run, "postroom", *command, home=tmp_path, settings=settings)
+    assert done.code == 0, done.err
+    [request] = crm.received
+    assert json.loads(request.body) == {"id": customer, "email": "ada@example.com"}
+    assert await pool.fetchval("select points from customer") == 100
