@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from postroom.channels.stripe.event import Event
     from postroom.channels.stripe.handlers import on
     from postroom.channels.stripe.transaction import Transaction
+    from postroom.client.cron import cron
     from postroom.client.message import Publication
     from postroom.client.publish import publish, publish_many
     from postroom.client.task import Reject, Retry, TaskRun, current_task, task
@@ -29,6 +30,7 @@ __all__ = [
     "TaskRun",
     "Transaction",
     "__version__",
+    "cron",
     "current_task",
     "on",
     "publish",
@@ -45,6 +47,7 @@ _HOMES = {
     "Retry": "postroom.client.task",
     "TaskRun": "postroom.client.task",
     "Transaction": "postroom.channels.stripe.transaction",
+    "cron": "postroom.client.cron",
     "current_task": "postroom.client.task",
     "on": "postroom.channels.stripe.handlers",
     "publish": "postroom.client.publish",

@@ -53,6 +53,7 @@ begin
                 ('channel_pause',           'r',    'rad',  'r', ''),
                 ('delivery_limit',          'raw',  'rawd', 'r', ''),
                 ('limit_place',             'rawd', 'rawd', 'r', ''),
+                ('schedule',                'raw',  'raw',  'r', ''),
                 -- Stripe
                 ('stripe_event',            'rawd', 'raw',  '',  ''),
                 ('stripe_object',           'raw',  'rwd',  '',  ''),

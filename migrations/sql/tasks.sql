@@ -12,3 +12,15 @@ alter table postroom.channel_pause drop constraint if exists channel_pause_chann
 alter table postroom.delivery_limit drop constraint if exists delivery_limit_channel_check,
     add constraint delivery_limit_channel_check
         check (channel in ('stripe', 'email', 'webhook', 'export', 'stripe_api', 'task')) not valid;
+
+-- A row a schedule of tasks. `last_at`: up to when its times are published; `published_at`: the last of them that was. Where it
+-- is paused, none are.
+create table if not exists postroom.schedule (
+    name text primary key check (length(name) between 1 and 200),
+    last_at timestamptz not null,
+    published_at timestamptz,
+    paused_at timestamptz,
+    paused_by text check (length(paused_by) <= 200),
+    reason text check (length(reason) <= 500),
+    check ((paused_at is null) = (paused_by is null))
+);

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "jobs": "Background jobs.",
     "channel": "Channels: pause one, resume it.",
     "limit": "Limits: starts a second and deliveries in flight, of all runners together.",
+    "schedule": "Schedules of tasks: list, pause, resume, run one now.",
     "endpoint": "Tenants' endpoints for webhooks.",
     "export": "Export files: list them, write them again.",
     "publisher": "What the login roles of your applications may publish by SQL.",

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,7 @@ from postroom.base.errors import InvalidPayload, PublishRefused
 from postroom.client.publish import AnyAsync, SyncConnection, publish
 
 CHANNEL: Final = "task"
+SCHEDULE_KEY: Final = "schedule:"
 ATTEMPTS_MAX: Final = 25
 TIMEOUT_S_MAX: Final = 86_400.0
 NAME_MAX: Final = 200
@@ -60,6 +61,13 @@ class TaskRun:
     key: str | None
     correlation_id: str
 
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The time of its schedule that this run is for; None where no schedule asked for it."""
+        if self.key is None or not self.key.startswith(SCHEDULE_KEY):
+            return None
+        return datetime.fromisoformat(self.key.split(":", 2)[2])
+
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A transaction of Postroom's database, which ends the task: what is written in it is committed
         together with the end of the task, once, or not at all. Async tasks only, and once a run.
@@ -79,6 +87,20 @@ def current_task() -> TaskRun:
         return CURRENT.get()
     except LookupError:
         raise RuntimeError("no task of Postroom's is running here") from None
+
+
+CatchUp: TypeAlias = Literal["none", "last", "all"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a task runs by itself; see `cron`. The runner checks it at start."""
+
+    name: str
+    expression: str
+    zone: str = "UTC"
+    catch_up: CatchUp = "last"
+    args: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Options(TypedDict, total=False):
@@ -103,6 +125,7 @@ class Task(Generic[P, R]):
     attempts: int = 8
     timeout_s: float = 60.0
     options: Options = field(default_factory=Options)
+    schedules: tuple[Schedule, ...] = ()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)

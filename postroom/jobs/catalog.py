@@ -23,6 +23,8 @@ from postroom.channels.stripe.load import load_job
 from postroom.channels.stripe.reconcile import reconcile_job
 from postroom.channels.stripe.refresh import refresh_job
 from postroom.channels.stripe.refresh_store import prune_refreshes
+from postroom.channels.tasks.adapter import TaskAdapter
+from postroom.channels.tasks.schedules import schedules_job
 from postroom.channels.webhooks.endpoints import unpark_stragglers
 from postroom.metrics.throughput import sample_throughput
 from postroom.outbox.encryption_job import encryption_job
@@ -59,8 +61,11 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
     services = parts.services
     pool, keep = services.pool, services.settings.retention
     mailer, exporter = services.adapters[Channel.EMAIL], services.adapters[Channel.EXPORT]
+    tasks = services.adapters[Channel.TASK]
     if not isinstance(mailer, EmailAdapter) or not isinstance(exporter, ExportAdapter):
         raise TypeError("the email or the export channel is served by another adapter")
+    if not isinstance(tasks, TaskAdapter):
+        raise TypeError("the task channel is served by another adapter")
 
     async def prune_exports(conn: Connection, limit: int) -> int:
         return await exports.prune_records(conn, days=keep.message_days, limit=limit)
@@ -118,5 +123,6 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
         access_job(
             pool=pool, keyring=services.keyring, grace=timedelta(days=services.settings.stripe.grace_days)
         ),
+        schedules_job(pool=pool, planned=tasks.schedules, keyring=services.keyring),
     )
     return {job.name: job for job in jobs}

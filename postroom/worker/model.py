@@ -26,6 +26,7 @@ JOB_NAMES: Final = (
     "stripe-refresh",
     "stripe-access",
     "export-files",
+    "schedules",
 )
 """Every job; `postroom.jobs.catalog` builds exactly these."""
 

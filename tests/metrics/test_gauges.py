@@ -28,6 +28,7 @@ JOBS = (
     "stripe-refresh",
     "stripe-access",
     "export-files",
+    "schedules",
     "jobs-runner",
 )
 CONTRACT = {

@@ -33,6 +33,7 @@ RESTED_ON: Final = {
     'job_last_success_timestamp{job="stripe-events"}': "0+60x30",
     'job_last_success_timestamp{job="email-dlq"}': "0+60x30",
     'job_last_success_timestamp{job="email-bounces"}': "0+60x30",
+    'job_last_success_timestamp{job="schedules"}': "0+60x30",
     'job_last_success_timestamp{job="lease-rescue"}': "0+60x30",
     'job_last_success_timestamp{job="expiry"}': "0+60x30",
     'job_last_success_timestamp{job="retention"}': "0+60x30",

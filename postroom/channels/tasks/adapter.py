@@ -14,6 +14,7 @@ from postroom.channels.tasks.outcomes import within_attempts
 from postroom.channels.tasks.processes import Processes
 from postroom.channels.tasks.registry import Tasks, check, name_in
 from postroom.channels.tasks.run import GRACE_S, Ending, Running, Stuck, run_async
+from postroom.channels.tasks.schedules import schedules_in
 from postroom.client.task import Task, TaskRun
 from postroom.outbox.model import (
     Answer,
@@ -45,10 +46,14 @@ class TaskAdapter:
     def __init__(
         self, *, pool: Pool, clock: Clock, settings: TaskSettings, tasks: Tasks, places: Sequence[str]
     ) -> None:
-        """`places`: where the tasks were found; each process reads them again."""
+        """`places`: where the tasks were found; each process reads them again.
+
+        Errors: `SettingsInvalid` for schedules that cannot be.
+        """
         self._pool = pool
         self._clock = clock
         self._tasks = tasks
+        self.schedules = schedules_in(tasks)
         self._processes = Processes(places, count=settings.processes, memory_mb=settings.memory_mb)
         # One runs in each, and one is ready to follow.
         self._places = asyncio.Semaphore(self._processes.count * 2)

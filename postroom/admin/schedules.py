@@ -1,0 +1,40 @@
+"""What an operator does to a schedule of tasks."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from postroom.admin.audit import Actor, record
+from postroom.admin.channels import REASON_LENGTH_MAX
+from postroom.base.db import Connection
+from postroom.channels.tasks.schedules import Planned, mark_paused, mark_resumed
+from postroom.encryption.keyring import Keyring
+from postroom.outbox.publish import publish_many
+
+
+async def pause(conn: Connection, planned: Planned, *, reason: str = "", actor: Actor) -> None:
+    """Publish none of its times until it is resumed; what is published already runs.
+
+    Transaction: the caller's.
+    """
+    name = planned.schedule.name
+    reason = reason[:REASON_LENGTH_MAX] or f"paused by {actor.name}"
+    old = await mark_paused(conn, name, reason=reason, paused_by=actor.name)
+    await record(conn, actor, "schedule.pause", name, reason=reason, old=old)
+
+
+async def resume(conn: Connection, planned: Planned, *, actor: Actor) -> None:
+    """Go on with its next time; those of the pause are left out. Transaction: the caller's."""
+    name = planned.schedule.name
+    await record(conn, actor, "schedule.resume", name, old=await mark_resumed(conn, name))
+
+
+async def run(conn: Connection, planned: Planned, *, keyring: Keyring, actor: Actor) -> UUID:
+    """Publish its task once, now; its times stay as they are. Returns the message's id.
+
+    Transaction: the caller's.
+    """
+    now = await conn.fetchval("select now()")
+    [published] = await publish_many(conn, [planned.message(now)], keyring=keyring)
+    await record(conn, actor, "schedule.run", planned.schedule.name, message_id=str(published.id))
+    return published.id
