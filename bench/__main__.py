@@ -28,6 +28,7 @@ from bench.runners import measure_two_runners
 from bench.scaling import measure_scaling
 from bench.stage import Stage, open_stage, run
 from bench.stripe_drift import measure_load, measure_reconcile
+from bench.tasks import measure_tasks
 from postroom.base.log import configure_logging
 
 Measure = Callable[[Stage, Report], Coroutine[None, None, None]]
@@ -62,6 +63,9 @@ def rows(*, full: bool) -> dict[str, Measure]:
         ),
         "webhook": lambda stage, report: measure_webhooks(stage, report, rounds=rounds),
         "email": lambda stage, report: measure_emails(stage, report, rounds=rounds),
+        "tasks": lambda stage, report: measure_tasks(
+            stage, report, rounds=rounds, count=40_000 if full else 20_000
+        ),
         "neighbours": lambda stage, report: measure_slow_neighbours(
             stage, report, rounds=rounds, seconds=seconds + 1
         ),

@@ -57,6 +57,8 @@ GOALS: Final = {
     "ingest_over_http": Goal("≥ 0.4", at_least=0.4),
     "webhook_over_bare": Goal("≥ 0.6", at_least=0.6),
     "email_over_bare": Goal("≥ 0.6", at_least=0.6),
+    "tasks_per_s": Goal("2 × the fastest Python peer"),
+    "tasks_apart_per_s": Goal("≥ Celery prefork"),
     "slow_neighbour_ratio": Goal("≥ 0.9", at_least=0.9),
     "fair_ratio": Goal("≥ 0.9", at_least=0.9),
     "fair_ms_p99": Goal("≤ 1,000", at_most=1_000),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +12,7 @@ from postroom.outbox.model import Cause, Claim, Delivered, Rejected, RetryLater,
 
 FRAMES_MAX: Final = 20
 DETAIL_CHARACTERS_MAX: Final = 8_000
-PASSES_BY: Final = (str(Path(__file__).parent), "concurrent/futures")
-"""Frames of whoever calls the task: nobody looks for its fault there."""
+HERE: Final = str(Path(__file__).parent)
 
 Ended = Delivered | RetryLater | Rejected
 
@@ -29,7 +27,7 @@ def of_error(error: BaseException) -> Ended:
     frames = [
         each
         for each in traceback.extract_tb(error.__traceback__)
-        if not each.filename.startswith(PASSES_BY[0]) and PASSES_BY[1] not in each.filename
+        if not each.filename.startswith(HERE)  # who calls it: nobody looks for its fault there
     ][-FRAMES_MAX:]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     said = "".join(traceback.format_exception_only(error)).strip()
@@ -56,24 +54,3 @@ def within_attempts(ended: Ended, task: Task[..., Any], claim: Claim) -> Ended:
     if not isinstance(ended, RetryLater) or claim.attempts + 1 < task.attempts:
         return ended
     return Rejected(ended.reason, code=ended.code, detail=ended.detail, cause=ended.cause)
-
-
-def in_short(ended: Ended) -> dict[str, Any]:
-    """For another process to tell: see `from_short`."""
-    match ended:
-        case Delivered():
-            return {}
-        case Rejected(reason, code):
-            return {"rejected": reason, "code": code}
-        case RetryLater(reason, after_s, code, detail, cause):
-            told = {"reason": reason, "after_s": after_s, "code": code, "detail": detail}
-            return {**told, "cause": str(cause)}
-
-
-def from_short(told: dict[str, Any]) -> Ended:
-    match told:
-        case {"rejected": reason, "code": code}:
-            return Rejected(reason, code=code)
-        case {"cause": cause, **rest}:
-            return replace(RetryLater(**rest), cause=Cause(cause), trip=Trip.NO)
-    return Delivered()

@@ -3,92 +3,154 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
-import resource
 import signal
+import socket
+import sys
+from asyncio.subprocess import Process
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as TookTooLong
+from contextlib import suppress
 from typing import Any, Final
 
-from pebble import ProcessExpired, ProcessPool
+import msgspec
 
-from postroom.base.operator_code import load_code
-from postroom.channels.tasks.outcomes import Ended, failed, from_short, in_short, of_error, overdue
-from postroom.channels.tasks.registry import tasks_in
-from postroom.client.task import CURRENT, Task, TaskRun
-from postroom.outbox.model import Delivered
-from postroom.postgres.watch import die_with_parent
+from postroom.base.errors import Unavailable
+from postroom.channels.tasks.child import HEAD_BYTES, MODULE, Call, Told
+from postroom.channels.tasks.outcomes import Ended, failed, overdue
+from postroom.client.task import Task, TaskRun
+from postroom.outbox.model import Cause, Delivered, Rejected, RetryLater, Trip
 
 RUNS_MAX: Final = 1_000
 """Of one process: then another takes its place, whatever its tasks have left behind."""
-STOP_WITHIN_S: Final = 5.0
+START_S: Final = 60.0
+"""For a process to import the operator's code."""
+STOP_S: Final = 5.0
+
+
+class Child:
+    """One process, which runs one call after the other."""
+
+    def __init__(self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.runs = 0
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls, places: Sequence[str], memory_mb: int) -> Child:
+        """Errors: `Unavailable` with what the process says, or how it ended."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = (sys.executable, "-m", MODULE, str(theirs.fileno()), str(memory_mb), *places)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # what it starts itself ends with it
+                )
+            except OSError as error:
+                ours.close()
+                raise Unavailable(f"a process for tasks did not start: {error.strerror}") from None
+        reader, writer = await asyncio.open_connection(sock=ours)
+        child = cls(process, reader, writer)
+        try:
+            async with asyncio.timeout(START_S):
+                told = await child._read()
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+            raise Unavailable(f"a process for tasks did not start: {await child.kill()}") from error
+        except asyncio.CancelledError:
+            await child.kill()
+            raise
+        if told.reason:
+            await child.kill()
+            raise Unavailable(f"a process for tasks did not start: {told.reason}")
+        return child
+
+    async def ask(self, call: Call) -> Told:
+        """Errors: `IncompleteReadError` and `ConnectionError` once it is gone."""
+        self.runs += 1
+        frame = msgspec.msgpack.encode(call)
+        self._writer.write(len(frame).to_bytes(HEAD_BYTES, "big") + frame)
+        return await self._read()
+
+    async def kill(self) -> str:
+        """End it, and all that it has started. Returns: how it has ended."""
+        self._writer.close()
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        async with asyncio.timeout(STOP_S):
+            code = await self._process.wait()
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+    async def gone(self) -> str:
+        """How it has ended by itself: its end of the socket is closed a moment before."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self._process.wait()
+        return await self.kill()
+
+    async def _read(self) -> Told:
+        head = await self._reader.readexactly(HEAD_BYTES)
+        body = await self._reader.readexactly(int.from_bytes(head, "big"))
+        return msgspec.msgpack.decode(body, type=Told)
 
 
 class Processes:
     """Runs each call in one of a few processes; one that is overdue, dies or leaks takes nobody with it.
 
-    Opened with the first call. Each process imports the operator's code for itself.
+    They are started as they are needed. Each imports the operator's code for itself.
     """
 
     def __init__(self, places: Sequence[str], *, count: int | None, memory_mb: int) -> None:
         self.count = count or os.cpu_count() or 1
         self._places = tuple(places)
-        self._memory_bytes_max = memory_mb * 1_048_576
-        self._pool: ProcessPool | None = None
+        self._memory_mb = memory_mb
+        self._free = asyncio.Semaphore(self.count)
+        self._idle: list[Child] = []
 
     async def run(self, task: Task[..., Any], arguments: dict[str, Any], run: TaskRun) -> Ended:
-        """Call it, for as long as it may take once a process is free. Cancelled, its process is killed."""
-        if self._pool is None:
-            self._pool = self._open()
-        future = self._pool.schedule(_run, args=(run, arguments), timeout=task.timeout_s)
+        """Call it, for as long as it may take once a process is free. Cancelled, its process is killed.
+
+        Errors: `Unavailable` where none can be started: nothing was called.
+        """
+        async with self._free:
+            child = self._idle.pop() if self._idle else await Child.start(self._places, self._memory_mb)
+            return await self._ask(child, task, Call(run, arguments))
+
+    async def _ask(self, child: Child, task: Task[..., Any], call: Call) -> Ended:
+        kept = False
         try:
-            return from_short(await asyncio.wrap_future(future))
-        except TookTooLong:
+            async with asyncio.timeout(task.timeout_s):
+                told = await child.ask(call)
+            kept = child.runs < RUNS_MAX
+            return _ended(told)
+        except TimeoutError:
             return overdue(task)
-        except ProcessExpired as died:
-            return failed(f"its process ended with {died.exitcode}", code="died")
-        except (CancelledError, asyncio.CancelledError):
-            future.cancel()  # type: ignore[no-untyped-call]
-            raise
-        except Exception as error:  # noqa: BLE001  raised there: what cannot be sent to a process, for one
-            return of_error(error)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return failed(f"its process ended: {await child.gone()}", code="died")
+        finally:
+            if kept:
+                self._idle.append(child)
+            else:
+                await child.kill()
 
     async def close(self) -> None:
-        if self._pool is None:
-            return
-        pool, self._pool = self._pool, None
-        pool.stop()  # type: ignore[no-untyped-call]
-        await asyncio.to_thread(pool.join, STOP_WITHIN_S)
-
-    def _open(self) -> ProcessPool:
-        return ProcessPool(
-            max_workers=self.count,
-            max_tasks=RUNS_MAX,
-            initializer=_begin,
-            initargs=(self._places, self._memory_bytes_max, os.getpid()),
-            context=multiprocessing.get_context("spawn"),  # threads and loops are not for copying
-        )
+        while self._idle:
+            await self._idle.pop().kill()
 
 
-_TASKS: dict[str, Task[..., Any]] = {}
-
-
-def _begin(places: Sequence[str], memory_bytes_max: int, parent_pid: int) -> None:
-    """In each new process."""
-    die_with_parent(parent_pid, signal.SIGKILL)()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes_max, memory_bytes_max))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _TASKS.update(tasks_in(load_code(places)))
-
-
-def _run(run: TaskRun, arguments: dict[str, Any]) -> dict[str, Any]:
-    CURRENT.set(run)
-    task = _TASKS[run.task]
-    try:
-        task.function(**task.read(arguments))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  it is told as the outcome
-        return in_short(of_error(error))
-    return in_short(Delivered())
+def _ended(told: Told) -> Ended:
+    if not told.kind:
+        return Delivered()
+    if told.kind == "rejected":
+        return Rejected(told.reason, code=told.code)
+    return RetryLater(
+        told.reason,
+        after_s=told.after_s,
+        code=told.code,
+        detail=told.detail,
+        cause=Cause(told.kind),
+        trip=Trip.NO,
+    )

@@ -185,7 +185,7 @@ async def test_its_processes_end_when_it_is_closed(engine: AdapterEngine, tmp_pa
     await tried(engine, call("sync", folder=str(tmp_path)))
     assert children() > before
     await engine.adapter.close()
-    ours = {each for each in children() - before if "spawn_main" in command(each)}
+    ours = {each for each in children() - before if "tasks.child" in command(each)}
     assert not ours
 
 

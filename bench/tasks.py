@@ -1,0 +1,59 @@
+"""Rows about tasks: functions that do nothing, so that what is measured is how they are called."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any, Final
+
+from bench.engine import PUBLISH_MANY, open_engine
+from bench.report import Report
+from bench.stage import Stage
+from postroom import task
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool
+from postroom.base.json import encode
+from postroom.base.settings import TaskSettings
+from postroom.channels.tasks.adapter import TaskAdapter
+
+PROCESSES: Final = 4
+"""As many as the peers' prefork row has."""
+
+
+@task("bench.async")
+async def nothing(number: int) -> None: ...
+
+
+@task("bench.apart")
+def nothing_apart(number: int) -> None: ...
+
+
+async def measure_tasks(stage: Stage, report: Report, *, rounds: int, count: int) -> None:
+    """`tasks_per_s`: async ones in the runner's loop; `tasks_apart_per_s`: others, in four processes."""
+    for key, each, share in (("tasks_per_s", nothing, 1), ("tasks_apart_per_s", nothing_apart, 4)):
+        rates = []
+        for _ in range(rounds):
+            dsn = await stage.database()
+            async with open_engine(dsn, _adapter) as engine:
+                await _publish(engine.pool, each.name, 100)
+                await engine.drain()  # the processes have started
+                await _publish(engine.pool, each.name, count // share)
+                rates.append(await engine.drain())
+            await stage.drop(dsn)
+        report.put(key, median(rates), spread=rates)
+
+
+def _adapter(pool: Pool) -> TaskAdapter:
+    settings = TaskSettings(processes=PROCESSES)
+    tasks: dict[str, Any] = {each.name: each for each in (nothing, nothing_apart)}
+    return TaskAdapter(
+        pool=pool, clock=SystemClock(), settings=settings, tasks=tasks, places=("bench.tasks",)
+    )
+
+
+async def _publish(pool: Pool, name: str, count: int) -> None:
+    for start in range(0, count, 1_000):
+        messages = [
+            {"channel": "task", "payload": {"task": name, "args": {"number": number}}}
+            for number in range(start, min(start + 1_000, count))
+        ]
+        await pool.execute(PUBLISH_MANY, encode(messages), timeout=60)
