@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
-from postroom.base.errors import InvalidInput
+from postroom.base.errors import InvalidInput, Unavailable
 from postroom.base.settings import TaskSettings
 from postroom.channels.tasks.outcomes import within_attempts
-from postroom.channels.tasks.processes import Processes
+from postroom.channels.tasks.processes import START_S, Processes
 from postroom.channels.tasks.registry import Tasks, check, name_in
 from postroom.channels.tasks.run import GRACE_S, Ending, Running, Stuck, run_async
 from postroom.channels.tasks.schedules import schedules_in
@@ -60,7 +60,8 @@ class TaskAdapter:
         self._stuck = Stuck()
         self.concurrency_max = self.per_destination_max = settings.concurrency
         longest_s = max((each.timeout_s for each in tasks.values()), default=0.0)
-        self.timeout_s = PLACE_WITHIN_S + longest_s * 2 + GRACE_S + SPARE_S
+        # One may wait for a process until another one has started and ended there.
+        self.timeout_s = PLACE_WITHIN_S + (START_S + longest_s) * 2 + GRACE_S + SPARE_S
 
     async def start(self) -> None:
         """Nothing is opened ahead."""
@@ -97,11 +98,12 @@ class TaskAdapter:
         except TimeoutError:
             return _BUSY
         try:
-            return within_attempts(
-                await self._processes.run(task, given, TaskRun(**_facts(task, claim))), task, claim
-            )
+            ended = await self._processes.run(task, given, TaskRun(**_facts(task, claim)))
+        except Unavailable as error:
+            return Deferred(Wait.NOT_CONFIGURED, error.detail)
         finally:
             self._places.release()
+        return within_attempts(ended, task, claim)
 
     async def _run(self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim) -> Answer:
         if len(self._stuck) >= STUCK_MAX:
