@@ -12,7 +12,7 @@ from postroom import task
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
 from postroom.base.json import encode
-from postroom.base.settings import TaskSettings
+from postroom.base.task_settings import TaskSettings
 from postroom.channels.tasks.adapter import TaskAdapter
 
 PROCESSES: Final = 4

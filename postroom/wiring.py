@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from types import ModuleType
 from typing import Final
@@ -24,6 +23,7 @@ from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.events.intake import EVENT_SECRETS
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.storage import open_storage
+from postroom.channels.patience import backoffs, greatest_ages
 from postroom.channels.stripe.backfill import Backfill
 from postroom.channels.stripe.calls import StripeCallAdapter
 from postroom.channels.stripe.client import StripeApi
@@ -39,14 +39,13 @@ from postroom.channels.stripe.routes_file import Checks
 from postroom.channels.tasks.adapter import TaskAdapter
 from postroom.channels.tasks.registry import tasks_in
 from postroom.channels.webhooks.adapter import WebhookAdapter
-from postroom.client.task import ATTEMPTS_MAX
 from postroom.encryption.keyring import Keyring, keyring_of
 from postroom.outbox.controls import Controls
 from postroom.outbox.engine.expirer import Ages
 from postroom.outbox.engine.relay import Relay
 from postroom.outbox.engine.sources import Sources
 from postroom.outbox.model import Adapter, Channel
-from postroom.resilience.backoff import Backoff, Exponential, Schedule
+from postroom.resilience.backoff import Backoff
 from postroom.resilience.circuits import Circuits
 from postroom.worker.heartbeat import Worker
 from postroom.worker.wakeup import Wakeup
@@ -83,31 +82,6 @@ class WorkerServices:
     backoffs: Mapping[Channel, Backoff]
     ages: Ages
     relays: Mapping[Channel, Relay]
-
-
-def backoffs(settings: Settings) -> dict[Channel, Backoff]:
-    """When each channel tries again, and how often at most."""
-    return {
-        Channel.STRIPE: Exponential(attempts_max=12, base_s=2.0, cap_s=3_600.0),
-        Channel.EMAIL: Exponential(attempts_max=settings.email.attempts_max, base_s=10.0, cap_s=14_400.0),
-        Channel.WEBHOOK: Schedule(settings.webhook.steps_s),
-        Channel.EXPORT: Exponential(attempts_max=14, base_s=5.0, cap_s=7_200.0),
-        Channel.STRIPE_API: Exponential(attempts_max=12, base_s=2.0, cap_s=3_600.0),
-        Channel.TASK: Exponential(attempts_max=ATTEMPTS_MAX, base_s=5.0, cap_s=3_600.0),
-    }
-
-
-def greatest_ages(settings: Settings) -> Ages:
-    """How long each channel's deliveries may wait. Stripe's events and calls to Stripe have no limit."""
-    return Ages(
-        channels={
-            Channel.EMAIL: timedelta(days=settings.email.age_max_days),
-            Channel.WEBHOOK: timedelta(days=settings.webhook.age_max_days),
-            Channel.EXPORT: timedelta(days=settings.exports.age_max_days),
-            Channel.TASK: timedelta(days=settings.tasks.age_max_days),
-        },
-        parked=timedelta(days=settings.webhook.parked_max_days),
-    )
 
 
 @asynccontextmanager
@@ -303,6 +277,8 @@ async def _outbound_adapters(
             adapters[channel] = adapter
     with _gathered(faults):
         effects = load_effects(routes=settings.routes, code=code, checks=route_checks(adapters))
+    if settings.prod and effects.registry.handlers and not settings.stripe.on:
+        faults.append("POSTROOM_STRIPE__WEBHOOK_SECRETS: needed with POSTROOM_ENV=prod where @on is used")
     if faults:
         raise SettingsInvalid(faults)
     return adapters, effects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from postroom.admin.audit import Actor, record
@@ -29,12 +30,11 @@ async def resume(conn: Connection, planned: Planned, *, actor: Actor) -> None:
     await record(conn, actor, "schedule.resume", name, old=await mark_resumed(conn, name))
 
 
-async def run(conn: Connection, planned: Planned, *, keyring: Keyring, actor: Actor) -> UUID:
+async def run(conn: Connection, planned: Planned, *, now: datetime, keyring: Keyring, actor: Actor) -> UUID:
     """Publish its task once, now; its times stay as they are. Returns the message's id.
 
     Transaction: the caller's.
     """
-    now = await conn.fetchval("select now()")
     [published] = await publish_many(conn, [planned.message(now)], keyring=keyring)
     await record(conn, actor, "schedule.run", planned.schedule.name, message_id=str(published.id))
     return published.id

@@ -34,15 +34,17 @@ from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
 from postroom.base.ledger_settings import LEDGERS, LedgerName, LedgerSettings, ledger_faults
 from postroom.base.networks import Network, parse_proxies
+from postroom.base.oidc_settings import OidcSettings
 from postroom.base.secret_rules import DATABASE_URL, RULES, is_local, secret_faults, unverified_faults
 from postroom.base.setting_files import SettingFiles, read_files, setting_of
 from postroom.base.stripe_settings import StripeSettings, account_faults
+from postroom.base.task_settings import TaskSettings
 
 UP_ENVIRONMENT: Final = "environment"
 """The file in the state folder that holds the settings of a running `postroom up`."""
 
 
-STRIPE_IS_ON: Final = ("POSTROOM_STRIPE__API_KEY", "POSTROOM_ROUTES", "POSTROOM_HANDLERS")
+STRIPE_IS_ON: Final = ("POSTROOM_STRIPE__API_KEY", "POSTROOM_ROUTES")
 """Each of these alone says that Stripe's events are awaited."""
 
 TOKEN_DAYS: Final = 90
@@ -105,19 +107,6 @@ class WebhookSettings(BaseModel):
         if value == "" and info.field_name == "allow_networks":
             return ()
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-class TaskSettings(BaseModel):
-    """Tasks: functions of your own that the runner calls."""
-
-    concurrency: int = Field(default=100, ge=1, le=10_000)
-    """Async tasks under way at once, per process."""
-    processes: int | None = Field(default=None, ge=1, le=256)
-    """Processes for tasks that are not async, beside each runner. Unset: as many as cores."""
-    memory_mb: int = Field(default=1_024, ge=64, le=1_048_576)
-    """Memory of each of these processes; a task that wants more fails."""
-    age_max_days: float = Field(default=14.0, gt=0, le=3_650)
-    """A task that has waited for so long is not run any more: it dies with the cause `expired`."""
 
 
 class ExportSettings(BaseModel):
@@ -192,24 +181,6 @@ class EncryptionSettings(BaseModel):
             if info.field_name == "keys":
                 parse_keys(value)
         return value
-
-
-class OidcSettings(BaseModel):
-    """Signing in to the console through an OpenID Connect provider."""
-
-    issuer: str | None = None
-    """The provider's address. Unset: off."""
-    client_id: str = ""
-    """Of a confidential client with the code flow."""
-    client_secret: SecretStr = SecretStr("")
-    """Its secret."""
-    claim: str = "groups"
-    """The claim that says what somebody is."""
-    scopes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """What each value of the claim may do, scopes or roles, as JSON: `{"sre": ["on-call"]}`; `*` stands for
-    everybody."""
-    redirect_url: str | None = None
-    """`https://…/console/oidc/return`, where a proxy changes the address."""
 
 
 class Settings(BaseSettings):

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from postroom.admin import schedules as actions
+from postroom.base.clock import SystemClock
 from postroom.base.operator_code import load_code
 from postroom.channels.tasks.registry import tasks_in
 from postroom.channels.tasks.schedules import Planned, list_schedules, named, schedules_in
@@ -71,7 +72,11 @@ def run(name: Name) -> None:
     message_id = _do(
         name,
         lambda session, planned: actions.run(
-            session.conn, planned, keyring=session.keyring, actor=session.actor
+            session.conn,
+            planned,
+            now=SystemClock().now(),
+            keyring=session.keyring,
+            actor=session.actor,
         ),
     )
     print(f"{name}: published as {message_id}. To see it: postroom messages show {message_id}")

@@ -9,6 +9,7 @@ from typing import Final
 
 from postroom.admin import audit
 from postroom.base.db import Connection, Pool, transaction
+from postroom.base.settings import RetentionSettings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.bounces.job import bounces_job
 from postroom.channels.email.jobs import dead_letter_job
@@ -32,7 +33,7 @@ from postroom.outbox.engine.expirer import Expirer
 from postroom.outbox.engine.rescuer import Rescuer
 from postroom.outbox.jobs import canary_job, expiry_job, relay_job, rescue_job
 from postroom.outbox.ledger.recovery import recovery_job
-from postroom.outbox.ledger.retention import retention_job
+from postroom.outbox.ledger.retention import Prune, retention_job
 from postroom.outbox.model import OUTBOUND, Channel
 from postroom.wiring import WorkerServices
 from postroom.worker.model import Job
@@ -52,20 +53,8 @@ def _deliveries(parts: WorkerServices, channels: Collection[Channel]) -> Iterato
             yield relay_job(name, relays)
 
 
-def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[str, Job]:
-    """Every job by name, in the order in which they are shown.
-
-    `channels`: what this process delivers, everything where none is named; a job that would deliver none of
-    them is left out.
-    """
-    services = parts.services
-    pool, keep = services.pool, services.settings.retention
-    mailer, exporter = services.adapters[Channel.EMAIL], services.adapters[Channel.EXPORT]
-    tasks = services.adapters[Channel.TASK]
-    if not isinstance(mailer, EmailAdapter) or not isinstance(exporter, ExportAdapter):
-        raise TypeError("the email or the export channel is served by another adapter")
-    if not isinstance(tasks, TaskAdapter):
-        raise TypeError("the task channel is served by another adapter")
+def _prunes(keep: RetentionSettings) -> tuple[Prune, ...]:
+    """What the channels keep for a while: each removes so many rows at most, and says how many."""
 
     async def prune_exports(conn: Connection, limit: int) -> int:
         return await exports.prune_records(conn, days=keep.message_days, limit=limit)
@@ -88,6 +77,32 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
     async def prune_requests(conn: Connection, limit: int) -> int:
         return await prune_refreshes(conn, batch_max=limit)
 
+    return (
+        prune_exports,
+        prune_bodies,
+        prune_events,
+        prune_calls,
+        prune_requests,
+        prune_mail_templates,
+        prune_audit,
+    )
+
+
+def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[str, Job]:
+    """Every job by name, in the order in which they are shown.
+
+    `channels`: what this process delivers, everything where none is named; a job that would deliver none of
+    them is left out.
+    """
+    services = parts.services
+    pool, keep = services.pool, services.settings.retention
+    mailer, exporter = services.adapters[Channel.EMAIL], services.adapters[Channel.EXPORT]
+    tasks = services.adapters[Channel.TASK]
+    if not isinstance(mailer, EmailAdapter) or not isinstance(exporter, ExportAdapter):
+        raise TypeError("the email or the export channel is served by another adapter")
+    if not isinstance(tasks, TaskAdapter):
+        raise TypeError("the task channel is served by another adapter")
+
     async def sample() -> int:
         return await sample_throughput(pool)
 
@@ -100,19 +115,7 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
         ),
         rescue_job(rescuer=rescuer, unpark=partial(_unpark, pool)),
         expiry_job(Expirer(pool=pool, worker=parts.worker, ages=parts.ages)),
-        retention_job(
-            pool=pool,
-            keep=keep,
-            extras=(
-                prune_exports,
-                prune_bodies,
-                prune_events,
-                prune_calls,
-                prune_requests,
-                prune_mail_templates,
-                prune_audit,
-            ),
-        ),
+        retention_job(pool=pool, keep=keep, extras=_prunes(keep)),
         canary_job(pool=pool, extras=(sample,)),
         encryption_job(pool=pool, keyring=services.keyring),
         recovery_job(pool=pool),

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from yarl import URL
 
 from postroom.base.errors import SettingsInvalid
-from postroom.base.settings import OidcSettings, Settings
+from postroom.base.oidc_settings import OidcSettings
+from postroom.base.settings import Settings
 from postroom.console.access.oidc import Handshake, OidcClient
 from postroom.console.access.oidc_sign_in import ARRIVALS_MAX, COOKIE
 from tests.console.browser import opened

@@ -64,7 +64,7 @@ async def test_the_faults_of_all_parts_come_together(dsn: str, tmp_path: Path) -
         tmp_path,
         email=EmailSettings(url=SecretStr("http://mail.example")),
         exports=ExportSettings(url="ftp://example.com"),
-        handlers=tmp_path / "absent.py",
+        handlers=(str(tmp_path / "absent.py"),),
     )
     for name in ("POSTROOM_EMAIL__URL", "POSTROOM_EXPORTS__URL", "absent.py", ":11: webhook: url"):
         assert any(name in fault for fault in found), (name, found)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.base.errors import InvalidInput, Unavailable
-from postroom.base.settings import TaskSettings
+from postroom.base.task_settings import TaskSettings
 from postroom.channels.tasks.outcomes import within_attempts
 from postroom.channels.tasks.processes import START_S, Processes
 from postroom.channels.tasks.registry import Tasks, check, name_in

@@ -22,7 +22,7 @@ from postroom.admin.tokens import Scope, parse_scopes
 from postroom.base.answers import read_answer
 from postroom.base.clock import Clock
 from postroom.base.errors import NotAllowed, NotAuthenticated, SettingsInvalid, Unavailable
-from postroom.base.settings import OidcSettings
+from postroom.base.oidc_settings import OidcSettings
 
 TIMEOUT_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 262_144

@@ -84,7 +84,8 @@ def test_an_hourly_one_goes_on_through_both_hours() -> None:
 
 async def begin(pool: Pool, name: str, ago: timedelta) -> None:
     """As if a runner had looked at it last so long ago."""
-    await pool.execute("insert into postroom.schedule (name, last_at) values ($1, now() - $2)", name, ago)
+    insert = "insert into postroom.schedule (name, last_at) values ($1, now() - $2::interval)"
+    await pool.execute(insert, name, ago)
 
 
 async def keys(pool: Pool) -> list[str]:

@@ -6,9 +6,9 @@ import pytest
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.settings import Settings, load_settings
+from postroom.channels.patience import backoffs
 from postroom.outbox.model import Channel
 from postroom.resilience.backoff import Schedule
-from postroom.wiring import backoffs
 
 
 def test_the_steps_are_those_of_the_contract_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from postroom.base.migrate import run_files
 
-revision = "0026"
-down_revision = "0025"
+revision = "0027"
+down_revision = "0026"
 
 
 def upgrade() -> None:
