@@ -19,8 +19,7 @@ as $$
         when 'webhook' then coalesce(left(lower(substring(payload ->> 'url' from '^[A-Za-z]+://(?:[^/@?#]*@)?([^/?#]+)')), 200), '?')
         when 'export' then coalesce(left(payload ->> 'dataset', 200), '?')
         when 'task' then coalesce(left(payload ->> 'task', 200), '?')
-        else channel
-    end
+        else channel end
 $$;
 
 -- A tenant or type as a payload has it, or null where it is too long to be one. Its channel refuses it then;
