@@ -122,9 +122,9 @@ def stage_of(at_source: Entry | None, at_target: Entry | None, *, source: str, t
         return Stage.FINISH if fenced else Stage.DONE
     if at_target is None or at_target.step is None or at_target.source != source:
         return Stage.BEGIN
-    if fenced and at_source is not None and at_source.epoch == at_target.epoch + 1:
-        return Stage.OPEN
-    return Stage.COPY
+    if at_source is None or at_source.epoch <= at_target.epoch:
+        return Stage.COPY
+    return Stage.OPEN if fenced and at_source.epoch == at_target.epoch + 1 else Stage.BEGIN
 
 
 def _check_source(entry: Entry | None, *, source: str, target: str) -> None:

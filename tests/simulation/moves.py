@@ -151,6 +151,8 @@ class ModelLedger(Ledger):
             raise Busy("published")
         if (self.entry and self.entry.epoch) != (seen and seen.epoch):
             return False
+        if self.entry and self.entry.epoch >= to.epoch:
+            return False
         copied = self.entry.copied_xid if self.entry and to.step is not Step.COPYING else None
         self.entry = replace(to, copied_xid=copied)
         self.version += 1
