@@ -28,6 +28,7 @@ from postroom.api.openapi import openapi
 from postroom.api.probes.health import health_routes
 from postroom.api.probes.metrics import metrics
 from postroom.base.migrate import read_schema
+from postroom.base.settings import Settings
 from postroom.channels.email.events.intake import EmailEvents
 from postroom.console.routes import console_routes
 from postroom.health.readiness import Readiness
@@ -42,15 +43,20 @@ FORM_BYTES_MAX = 16_384
 
 
 def create_app(
-    *, services: Services, more_routes: Sequence[BaseRoute] = (), worker: int | None = None
+    *,
+    services: Services,
+    more_routes: Sequence[BaseRoute] = (),
+    worker: int | None = None,
+    behind: HttpMetrics | None = None,
 ) -> Starlette:
     """The application over services that are open; whoever opened them closes them.
 
     `app.state.context.readiness.stop()` takes it out of rotation
     before it is shut down; what was handed in is stored before the lifespan ends.
-    `worker`: see `HttpMetrics`.
+    `worker`: see `HttpMetrics`. `behind`: those of an application that hands requests on to this one, and has
+    done around each what `around_requests` does.
     """
-    context = _context(services, HttpMetrics(worker=worker))
+    context = _context(services, behind or HttpMetrics(worker=worker))
     admin = create_admin()
     app = Starlette(
         routes=[
@@ -69,19 +75,9 @@ def create_app(
             *_console(context),
             *more_routes,
         ],
-        middleware=[
-            Middleware(RequestScope, metrics=context.http_metrics),
-            Middleware(
-                BodyLimit,
-                limits={
-                    STRIPE_PATH: services.settings.stripe.body_bytes_max,
-                    EVENTS_PATH: BODY_BYTES_MAX,
-                    **dict.fromkeys(ANONYMOUS_FORMS, FORM_BYTES_MAX),
-                },
-            ),
-        ],
+        middleware=[] if behind else around_requests(services.settings, context.http_metrics),
         exception_handlers=error_handlers(),
-        lifespan=_lifespan,
+        lifespan=lifespan_of,
     )
     app.router.redirect_slashes = False
     app.router.default = admin  # unlike a mount at "", it leaves 405 to the routes above
@@ -91,6 +87,16 @@ def create_app(
         part.state.context = context
         part.state.gate = gate
     return app
+
+
+def around_requests(settings: Settings, http_metrics: HttpMetrics) -> list[Middleware]:
+    """What is done around every request, the outermost first."""
+    limits = {
+        STRIPE_PATH: settings.stripe.body_bytes_max,
+        EVENTS_PATH: BODY_BYTES_MAX,
+        **dict.fromkeys(ANONYMOUS_FORMS, FORM_BYTES_MAX),
+    }
+    return [Middleware(RequestScope, metrics=http_metrics), Middleware(BodyLimit, limits=limits)]
 
 
 async def _front_page(request: Request) -> Response:
@@ -135,7 +141,8 @@ def _context(services: Services, http_metrics: HttpMetrics) -> Context:
 
 
 @asynccontextmanager
-async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+async def lifespan_of(app: Starlette) -> AsyncIterator[None]:
+    """Until it ends, and what was handed in is stored."""
     context: Context = app.state.context
     try:
         yield

@@ -60,12 +60,16 @@ def _serve(settings: Settings, drain_s: float, listener_fd: int | None, worker: 
     import uvloop
 
     from postroom.base.tracing import tracing
-    from postroom.cli.server import serve_http
+    from postroom.cli.server import serve_http, serve_ledgers
 
-    with tracing("postroom-api"), open_database(settings) as database:
-        uvloop.run(
-            serve_http(settings, database.dsn, drain_s=drain_s, listener_fd=listener_fd, worker=worker)
-        )
+    with tracing("postroom-api"):
+        if settings.ledgers:
+            uvloop.run(serve_ledgers(settings, drain_s=drain_s, listener_fd=listener_fd, worker=worker))
+            return
+        with open_database(settings) as database:
+            uvloop.run(
+                serve_http(settings, database.dsn, drain_s=drain_s, listener_fd=listener_fd, worker=worker)
+            )
 
 
 def _supervise(settings: Settings, drain_s: float, count: int, listener_fd: int | None) -> int:

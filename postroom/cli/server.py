@@ -8,6 +8,8 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -15,6 +17,7 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 
+from postroom.api.context import Context
 from postroom.base import garbage
 from postroom.base.listener import BACKLOG, listen
 from postroom.base.log import get_logger
@@ -22,6 +25,7 @@ from postroom.base.migrate import ensure_schema
 from postroom.base.networks import as_seen
 from postroom.base.notify import notify, watchdog
 from postroom.base.settings import Settings
+from postroom.front.application import create_front
 from postroom.health.readiness import CheckStatus, Readiness
 from postroom.main import create_app
 from postroom.overrides.uvicorn_limits import BoundedHttpProtocol, Connections
@@ -43,7 +47,7 @@ class DrainingServer(uvicorn.Server):
     Promise: requests in flight get `STOP_WITHIN_S`. It ends by returning, so the exit code is 0.
     """
 
-    def __init__(self, config: uvicorn.Config, *, readiness: Readiness, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, *, readiness: Collection[Readiness], drain_s: float) -> None:
         super().__init__(config)
         self._readiness = readiness
         self._drain_s = drain_s
@@ -68,7 +72,8 @@ class DrainingServer(uvicorn.Server):
             self.force_exit = True
             return
         self._asked = True
-        self._readiness.stop()
+        for readiness in self._readiness:
+            readiness.stop()
         notify(STOPPING="1", STATUS="answers what it has")
         log.info("http.stopping", signal=sig, drain_s=self._drain_s)
         if self._drain_s:
@@ -103,20 +108,46 @@ async def serve_http(
     """
     with listen(settings.host, settings.port, inherited=listener_fd) as listener:
         async with watchdog():
-            if not settings.prod:
+            if not settings.prod and settings.ledger is None:
                 await ensure_schema(dsn, prod=False)
             async with open_services(settings, dsn) as services:
                 application = create_app(services=services, worker=worker)
-                readiness: Readiness = application.state.context.readiness
-                if settings.prod:
-                    await _look_at_schema(readiness)
-                _allow_files(settings.http_connections_max + OTHER_FILES_MAX)
-                config = http_config(application, settings)
-                garbage.search_less()
-                host, port = listener.getsockname()[:2]
-                log.info("http.listening", host=host, port=port)
-                await DrainingServer(config, readiness=readiness, drain_s=drain_s).serve([listener])
-                log.info("http.stopped")
+                await _serve(application, [application.state.context], settings, listener, drain_s)
+
+
+async def serve_ledgers(
+    settings: Settings, *, drain_s: float, listener_fd: int | None = None, worker: int | None = None
+) -> None:
+    """The same for all ledgers. None is migrated, and none that is away is waited for."""
+    with listen(settings.host, settings.port, inherited=listener_fd) as listener:
+        async with watchdog(), AsyncExitStack() as stack:
+            services = {
+                name: await stack.enter_async_context(
+                    open_services(settings.of_ledger(name), ledger.url.get_secret_value())
+                )
+                for name, ledger in settings.ledgers.items()
+            }
+            front = create_front(settings=settings, services=services, worker=worker)
+            await _serve(front, list(front.state.contexts.values()), settings, listener, drain_s)
+
+
+async def _serve(
+    application: Starlette,
+    contexts: Sequence[Context],
+    settings: Settings,
+    listener: socket.socket,
+    drain_s: float,
+) -> None:
+    if settings.prod:
+        await asyncio.gather(*(_look_at_schema(each) for each in contexts))
+    _allow_files(settings.http_connections_max + OTHER_FILES_MAX)
+    config = http_config(application, settings)
+    garbage.search_less()
+    host, port = listener.getsockname()[:2]
+    log.info("http.listening", host=host, port=port)
+    readiness = [each.readiness for each in contexts]
+    await DrainingServer(config, readiness=readiness, drain_s=drain_s).serve([listener])
+    log.info("http.stopped")
 
 
 def http_config(application: Starlette, settings: Settings) -> uvicorn.Config:
@@ -140,12 +171,13 @@ def http_config(application: Starlette, settings: Settings) -> uvicorn.Config:
     )
 
 
-async def _look_at_schema(readiness: Readiness) -> None:
+async def _look_at_schema(context: Context) -> None:
     """A schema that is behind keeps the process unready, not dead: it is ready once somebody migrates."""
-    report = await readiness.report(only="migrations")
+    report = await context.readiness.report(only="migrations")
     check = report.checks["migrations"]
     if check.status is not CheckStatus.OK:
-        log.error("http.not_ready", detail=check.detail, command="postroom migrate")
+        named = {"ledger": context.settings.ledger} if context.settings.ledger else {}
+        log.error("http.not_ready", detail=check.detail, command="postroom migrate", **named)
 
 
 def _allow_files(count: int) -> None:

@@ -179,7 +179,9 @@ def secure(console: Console, request: Request) -> bool:
 
 
 def cookie_name(console: Console, request: Request) -> str:
-    return "__Host-postroom" if secure(console, request) else "postroom_session"
+    name = "__Host-postroom" if secure(console, request) else "postroom_session"
+    ledger = console.settings.ledger
+    return f"{name}_{ledger}" if ledger else name
 
 
 def common_values(request: Request) -> dict[str, Any]:
@@ -190,4 +192,6 @@ def common_values(request: Request) -> dict[str, Any]:
         "notice": unquote(request.cookies.get(NOTICE_COOKIE, ""))[:NOTICE_LENGTH_MAX],
         "path": request.url.path,
         "place": place if place.startswith("/console") else "/console",
+        "ledger": getattr(request.state, "ledger", ""),
+        "ledgers": getattr(request.state, "ledgers", ()),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from postroom.admin.tokens import Scope
 from postroom.api.auth import admit, bearer_text
-from postroom.api.context import context_of
+from postroom.api.context import Context, context_of
 from postroom.api.probes.health import VERSION
 from postroom.health.readiness import CheckStatus, ReadinessReport
 from postroom.metrics.families import families
+from postroom.metrics.gauges import Gauges
 
 
 class _Reading(Collector):
@@ -31,18 +32,28 @@ class _Reading(Collector):
 
 async def metrics(request: Request) -> Response:
     """Always 200: while the database is away, `postroom_database_up` is 0 and no old number is shown."""
-    await _check_access(request)
+    await check_access(request)
     context = context_of(request)
     gauges = await context.gauges.read()
+    return await page_of(context, gauges, ledger_families(gauges, await context.readiness.report()))
+
+
+def ledger_families(gauges: Gauges | None, report: ReadinessReport) -> list[Metric]:
+    """What is told of one ledger, and of no process."""
     up = GaugeMetricFamily(
         "postroom_database_up", "1 while the database answers.", value=float(gauges is not None)
     )
+    return [up, _ready(report), *(families(gauges) if gauges else ())]
+
+
+async def page_of(context: Context, gauges: Gauges | None, told: Sequence[Metric]) -> Response:
+    """The page: what ledgers tell, and this process."""
     build = GaugeMetricFamily("postroom_build_info", "The version that runs; always 1.", labels=["version"])
     build.add_metric([VERSION], 1.0)
-    registry = CollectorRegistry()
     host = await context.host.read(gauges.vitals.data_dir if gauges else None)
-    ready = _ready(await context.readiness.report())
-    registry.register(_Reading([up, build, ready, *host, *(families(gauges) if gauges else ())]))
+    up, ready, *others = told
+    registry = CollectorRegistry()
+    registry.register(_Reading([up, build, ready, *host, *others]))
     body = generate_latest(registry) + generate_latest(context.http_metrics.registry)
     return Response(body, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
@@ -55,7 +66,7 @@ def _ready(report: ReadinessReport) -> Metric:
     return family
 
 
-async def _check_access(request: Request) -> None:
+async def check_access(request: Request) -> None:
     """The metrics token or a token with `metrics:read`; open only in dev without a metrics token."""
     settings = context_of(request).settings
     expected = settings.metrics_token
