@@ -33,7 +33,7 @@ $(STAMP): locks/bootstrap.lock locks/dev.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
 	@echo "setup 2/4  the installer uv, from locks/bootstrap.lock"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bootstrap.lock
-	@echo "setup 3/4  the dependencies, from locks/dev.lock (about 100 MB at first)"
+	@echo "setup 3/4  the dependencies, from locks/dev.lock (about 200 MB at first)"
 	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r locks/dev.lock 2>&1 | sed -n 's/^/           /; /\(Resolved\|Prepared\|Installed\|error\|×\|╰\|Caused\)/p'
 	@echo "setup 4/4  Postroom itself"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .

@@ -16,6 +16,7 @@ from bench.chain import measure_chain
 from bench.chain_latency import measure_chain_latency
 from bench.channels import measure_emails, measure_slow_neighbours, measure_webhooks
 from bench.expired import measure_expired
+from bench.exports import measure_exports
 from bench.fair import measure_fairness
 from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
@@ -66,6 +67,7 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "tasks": lambda stage, report: measure_tasks(
             stage, report, rounds=rounds, count=40_000 if full else 20_000
         ),
+        "export": lambda stage, report: measure_exports(stage, report, rounds=rounds),
         "neighbours": lambda stage, report: measure_slow_neighbours(
             stage, report, rounds=rounds, seconds=seconds + 1
         ),

@@ -7,11 +7,13 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from postroom.base.clock import Clock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import ExportSettings
 from postroom.channels.exports import store
+from postroom.channels.exports.budget import Budget
 from postroom.channels.exports.failures import StorageFailed, answer_failure
 from postroom.channels.exports.files import PUT_TIMEOUT_S, ExportFiles
 from postroom.channels.exports.formats import Formats
@@ -38,8 +40,6 @@ from postroom.outbox.model import (
 WAITS: Final = "its file is open for more records"
 CLAIMS_MAX: Final = 1_000
 """Claims that are looked at together."""
-FILES_AT_ONCE: Final = 2
-"""Files in memory at once."""
 
 
 class ExportAdapter:
@@ -85,7 +85,8 @@ class ExportAdapter:
             storage=storage,
             put_timeout_s=put_timeout_s,
         )
-        self._slots = asyncio.Semaphore(FILES_AT_ONCE)
+        self._budget = Budget()
+        self._written: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
         """Errors: `SettingsInvalid` where the settings name no usable storage."""
@@ -156,14 +157,12 @@ class ExportAdapter:
         """Write what is not in the storage yet, file and manifest; `latest`: begin no write after this."""
         if file.stored_at is not None and not file.stale:
             return Delivered(detail=file.path)
-        async with self._slots:
+        lock = self._written.setdefault(file.id, asyncio.Lock())  # of another batch with records of it
+        async with lock, self._budget.take(file.size_bytes):
             if self._clock.monotonic() > latest:
                 return Deferred(Wait.DESTINATION_FULL, "the storage is slow; other files went first")
             try:
-                if file.stored_at is None:
-                    await self.files.store(file)
-                else:
-                    await self.files.write_manifest(file.folder)
+                await self.files.bring(file)
             except Unreadable as error:
                 return _unreadable(error)
             except StorageFailed as failed:

@@ -54,6 +54,18 @@ class ExportFiles:
             self._storage = open_storage(self._settings, self._state_dir)
         return self._storage
 
+    async def bring(self, file: ExportFile) -> None:
+        """Do what the file and its manifest still lack: another worker may have been faster.
+
+        Errors: as `store`.
+        """
+        async with self._pool.acquire() as conn:
+            stored, stale = await store.fetch_stored(conn, file_id=file.id)
+        if not stored:
+            await self.store(file)
+        elif stale:
+            await self.write_manifest(file.folder)
+
     async def store(self, file: ExportFile) -> None:
         """Write all records of the file, whichever are due now, and let the manifest list it.
 

@@ -9,7 +9,7 @@ from typing import Final
 from postroom.base.db import Pool, transaction
 from postroom.base.log import get_logger
 from postroom.base.settings import ExportSettings
-from postroom.channels.exports import replace_store, replacing, upkeep
+from postroom.channels.exports import replacing, upkeep
 from postroom.channels.exports.files import ExportFiles
 from postroom.worker.model import Job, JobContext
 
@@ -66,10 +66,7 @@ async def _steps(
             rest_s=0.0 if requested else replacing.QUIET_S,
             limit=BATCH_MAX,
         )
-    async with pool.acquire() as conn:
-        planned = await replace_store.list_planned(conn, limit=BATCH_MAX)
-    for file in planned:
-        await replacing.carry_out(pool, files, file)
+    while await replacing.carry_out_next(pool, files):
         yield
     async with pool.acquire() as conn:
         stale = await upkeep.list_stale(conn, rest_s=0.0 if requested else REST_S, limit=BATCH_MAX)

@@ -10,7 +10,7 @@ from postroom.base.db import Connection, Record, query
 from postroom.channels.exports.model import ExportFile, Stored
 
 _PLAN = query(__package__, "plan_replacement")
-_LIST_PLANNED = query(__package__, "list_planned")
+_TAKE_PLANNED = query(__package__, "take_planned")
 _LIST_SOURCES = query(__package__, "list_sources")
 _LIST_ERASED = query(__package__, "list_erased")
 _REPLACE = query(__package__, "replace_files")
@@ -42,9 +42,10 @@ async def plan(conn: Connection, *, file_ids: Sequence[UUID]) -> None:
     await conn.execute(_PLAN, file_ids)
 
 
-async def list_planned(conn: Connection, *, limit: int) -> list[ExportFile]:
-    """Replacements that somebody has begun, and not ended."""
-    return [_file(row) for row in await conn.fetch(_LIST_PLANNED, limit)]
+async def take_planned(conn: Connection, *, lease_s: float) -> ExportFile | None:
+    """A replacement that is planned, also one that somebody has begun; nobody else gets it meanwhile."""
+    row = await conn.fetchrow(_TAKE_PLANNED, lease_s)
+    return _file(row) if row else None
 
 
 async def list_sources(conn: Connection, *, file_id: UUID) -> list[ExportFile]:

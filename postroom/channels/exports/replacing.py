@@ -30,6 +30,8 @@ ERASED_GRACE_S: Final = 180.0
 COMPACTED_GRACE_S: Final = 900.0
 """For who has just read the manifest."""
 SEARCHED_AT_ONCE: Final = 20
+CARRY_OUT_MAX_S: Final = 120.0
+"""For one replacement."""
 
 
 async def plan_erasures(pool: Pool, *, limit: int) -> None:
@@ -51,16 +53,27 @@ async def plan_compaction(pool: Pool, *, files_min: int, records_max: int, rest_
                     await store.plan(conn, file_ids=file_ids)
 
 
-async def carry_out(pool: Pool, files: ExportFiles, file: ExportFile) -> bool:
-    """Write the file, list it, and have what it replaces deleted. Errors: `StorageFailed`.
+async def carry_out_next(pool: Pool, files: ExportFiles) -> bool:
+    """Write a planned file, list it, and have what it replaces deleted. Returns: False where none is planned.
 
-    Returns: False where the storage has one of the others no more: they stay as they are.
+    Errors: `StorageFailed`; `TimeoutError` before anybody else may take it.
     """
+    async with transaction(pool) as conn:
+        file = await store.take_planned(conn, lease_s=2 * CARRY_OUT_MAX_S)
+    if file is None:
+        return False
+    async with asyncio.timeout(CARRY_OUT_MAX_S):
+        await _carry_out(pool, files, file)
+    return True
+
+
+async def _carry_out(pool: Pool, files: ExportFiles, file: ExportFile) -> None:
+    """Where the storage has one of the others no more, they stay as they are."""
     async with pool.acquire() as conn:
         sources = await store.list_sources(conn, file_id=file.id)
         fields = await schema_store.fetch_fields(conn, file_id=file.id)
     if not sources:
-        return True
+        return
     found: list[rows.Row] = []
     for source in sources:
         try:
@@ -71,7 +84,7 @@ async def carry_out(pool: Pool, files: ExportFiles, file: ExportFile) -> bool:
             log.error("export.file_missing", path=source.path)  # noqa: TRY400  nothing of ours failed
             async with transaction(pool) as conn:
                 await store.drop_plan(conn, file_id=file.id)
-            return False
+            return
     async with pool.acquire() as conn:
         erased = await store.list_erased(conn, file_ids=[source.id for source in sources])
     kept = [row for row in found if row.id not in erased]
@@ -84,7 +97,6 @@ async def carry_out(pool: Pool, files: ExportFiles, file: ExportFile) -> bool:
         grace_s = ERASED_GRACE_S if erased else COMPACTED_GRACE_S
         await store.replace(conn, file=file, stored=stored, left_out=erased, grace_s=grace_s)
     await files.write_manifest(file.folder)
-    return True
 
 
 async def delete_replaced(pool: Pool, files: ExportFiles, *, limit: int) -> int:

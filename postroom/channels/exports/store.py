@@ -29,6 +29,7 @@ _ADD_RECORDS = query(__package__, "add_records")
 _MEMBERSHIPS = query(__package__, "list_memberships")
 _RECORDS = query(__package__, "list_records")
 _MARK_STORED = query(__package__, "mark_stored")
+_FETCH_STORED = query(__package__, "fetch_stored")
 _FETCH_MANIFEST = query(__package__, "fetch_manifest")
 _MARK_WRITTEN = query(__package__, "mark_written")
 _MARK_AGAIN = query(__package__, "mark_again")
@@ -156,6 +157,12 @@ def _record(text: str, sources: Mapping[UUID, Source]) -> str | None:
 async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> None:
     """Say that the file is durably in storage, and belongs into the manifest. Call it after the write."""
     await conn.execute(_MARK_STORED, file.id, file.path, stored.size_bytes, stored.sha256, stored.records)
+
+
+async def fetch_stored(conn: Connection, *, file_id: UUID) -> tuple[bool, bool]:
+    """Returns: whether the file is stored by now, and whether its manifest may lack it."""
+    row = await fetch_one(conn, _FETCH_STORED, file_id)
+    return row["stored"], row["stale"]
 
 
 async def mark_again(conn: Connection, *, file: ExportFile, stored: Stored | None) -> None:

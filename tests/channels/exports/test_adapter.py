@@ -17,7 +17,9 @@ from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.exports.budget import FILES_AT_ONCE, Budget
 from postroom.channels.exports.folder import FolderStorage
+from postroom.channels.exports.model import FILE_BYTES_MAX
 from postroom.channels.exports.store import list_memberships, prune_records
 from postroom.outbox.model import (
     Answer,
@@ -248,6 +250,41 @@ async def test_a_failing_file_leaves_the_others_alone(make: Make, pool: Pool, ro
     in_the_way.unlink()
     assert isinstance(await make().deliver(claims[1]), Delivered)
     assert ids_in(root) == ids_of(claims)
+
+
+async def test_batches_that_share_a_file_write_it_once(
+    make: Make, pool: Pool, storage: WatchedStorage, root: Path
+) -> None:
+    claims, adapter = await publish_claims(pool, invoices(2)), make()
+
+    async def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    storage.before = fail
+    assert all(isinstance(answer, RetryLater) for answer in await adapter.deliver_batch(claims))
+    storage.before, storage.paths = None, []
+    assert all_delivered(await asyncio.gather(*map(adapter.deliver, claims)))
+    assert len(storage.paths) == 1
+    assert ids_in(root) == ids_of(claims)
+
+
+async def test_many_small_files_are_written_together_and_two_large_ones() -> None:
+    for size, together in ((1_000, FILES_AT_ONCE), (FILE_BYTES_MAX, 2), (0, 2), (10 * FILE_BYTES_MAX, 1)):
+        budget, full = Budget(), asyncio.Event()
+        inside = 0
+
+        async def write(size: int = size, budget: Budget = budget, full: asyncio.Event = full) -> None:
+            nonlocal inside
+            async with budget.take(size):
+                inside += 1
+                await full.wait()
+
+        tasks = [asyncio.create_task(write()) for _ in range(40)]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert inside == together
+        full.set()
+        await asyncio.gather(*tasks)
 
 
 async def test_a_storage_that_never_answers_is_given_up_and_tried_later(
