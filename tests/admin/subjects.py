@@ -115,6 +115,6 @@ async def suppressed(pool: Pool, _folder: Path) -> str:
 
 async def limited(pool: Pool, _folder: Path) -> str:
     async with transaction(pool) as conn:
-        key = LimitKey("export", destination="invoices")
+        key = LimitKey("email", destination="gmail.com")
         await set_limit(conn, key, in_flight=1, reason="r", set_by="ada")
     return ""

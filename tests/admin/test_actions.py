@@ -243,13 +243,13 @@ ACTIONS: Final = (
         "limit.remove",
         limited,
         {
-            **{"tenant": None, "destination": "invoices"},
+            **{"tenant": None, "destination": "gmail.com"},
             "old": {"per_second": None, "in_flight": 1, "reason": "r", "set_by": "ada"},
         },
-        subject="export",
-        api=("POST", "limits/remove", {"channel": "export", "destination": "invoices"}),
-        console=("/limits/remove", (("channel", "export"), ("tenant", ""), ("destination", "invoices"))),
-        cli=("limit", "remove", "--channel", "export", "--destination", "invoices"),
+        subject="email",
+        api=("POST", "limits/remove", {"channel": "email", "destination": "GMAIL.com"}),
+        console=("/limits/remove", (("channel", "email"), ("tenant", ""), ("destination", "@gmail.com"))),
+        cli=("limit", "remove", "--channel", "email", "--destination", "@Gmail.com"),
     ),
     Action(
         "url_secret.show",

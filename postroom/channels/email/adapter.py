@@ -36,6 +36,7 @@ from postroom.channels.email.template_store import TemplateStore
 from postroom.channels.email.transaction import BODY_BYTES_PER_S, Envelope, Receipt, send
 from postroom.channels.email.unsubscribe_link import NO_LINKS, PATH, can_link, with_link
 from postroom.encryption.keyring import NO_KEYS, Keyring
+from postroom.outbox.lanes import URGENT_STATES
 from postroom.outbox.model import (
     Answer,
     Cause,
@@ -233,9 +234,14 @@ class EmailAdapter:
         found = routes.of(claim.message_id, claim.tenant, stays=stays)
         answer: Delivered | Failure | Deferred = _BUSY
         busy: Deferred | None = None
-        for route in found:
-            if not_now := await routes.admit(route, patient=route is found[-1]):
-                busy = not_now if not_now.wait is Wait.DESTINATION_FULL else busy
+        turns = [(route, False) for route in found]
+        for route, patient in turns:
+            urgent = claim.state in URGENT_STATES
+            if not_now := await (routes.turn(route, urgent=urgent) if patient else routes.admit(route)):
+                if not_now.wait is Wait.DESTINATION_FULL:
+                    busy = not_now
+                    if len(turns) == len(found):
+                        turns.append((route, True))  # where no other one takes it, it waits
                 answer = not_now if isinstance(answer, Deferred) else answer
                 continue
             body, utf8 = body_for(route.settings.provider)

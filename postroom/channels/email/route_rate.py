@@ -45,25 +45,29 @@ class RouteRate:
         self._starts = 0
         self._void_at = self._ask_at = self._again_at = -math.inf
 
-    async def take(self, *, patient: bool) -> float | None:
-        """None: go ahead. A number: it is used up; come back in so many seconds.
-
-        `patient`: it waits for its turn, `TURN_MAX_S` at most. Errors: what the driver raises.
-        """
+    async def take(self) -> bool:
+        """Whether one may go now. Errors: what the driver raises."""
         if self._took():
-            return None
-        if patient and self._waiting < self._waiting_max:
-            self._waiting += 1
-            try:
-                return await self._wait()
-            finally:
-                self._waiting -= 1
-        now = self._clock.monotonic()
-        if self._waiting or now < self._ask_at:
-            return self._again(now)
+            return True
+        if self._waiting or self._clock.monotonic() < self._ask_at:
+            return False
         async with self._turn:
             await self._lease()
-        return None if self._took() else self._again(now)
+        return self._took()
+
+    async def turn(self, *, urgent: bool = False) -> float | None:
+        """None: go ahead. A number: it is used up; come back in so many seconds.
+
+        It waits for its turn, `TURN_MAX_S` at most; for what is `urgent` there are as many turns again.
+        Errors: what the driver raises.
+        """
+        if self._waiting >= self._waiting_max * (2 if urgent else 1):
+            return self._again(self._clock.monotonic())
+        self._waiting += 1
+        try:
+            return await self._wait()
+        finally:
+            self._waiting -= 1
 
     async def _wait(self) -> float | None:
         until = self._clock.monotonic() + TURN_MAX_S

@@ -96,18 +96,20 @@ class Routes:
         kept = [route for route in self._all if route.name == stays]
         return kept or sorted(found, key=lambda route: _draw(message_id, route))
 
-    async def admit(self, route: Route, *, patient: bool) -> Deferred | None:
-        """None: go ahead, and say afterwards how it went. `patient`: it may wait a moment for its turn.
-
-        Errors: the database's own.
-        """
+    async def admit(self, route: Route) -> Deferred | None:
+        """None: go ahead, and say afterwards how it went. Errors: the database's own."""
         if self._circuits is not None and not self._circuits.is_untroubled(route.circuit):
             wait_s = await self._circuits.admit(route.circuit)
             if wait_s is not None:
                 return Deferred(Wait.CIRCUIT_OPEN, f"circuit {route.circuit} is open", wait_s)
-        if route.rate is None or (wait_s := await route.rate.take(patient=patient)) is None:
+        if route.rate is None or await route.rate.take():
             return None
-        return Deferred(Wait.DESTINATION_FULL, f"{setting_of(route.name, 'PER_SECOND')} is used up", wait_s)
+        return _used_up(route, None)
+
+    async def turn(self, route: Route, *, urgent: bool) -> Deferred | None:
+        """The same for one that was not admitted because its rate was used up: it waits for a moment."""
+        wait_s = await route.rate.turn(urgent=urgent) if route.rate is not None else None
+        return None if wait_s is None else _used_up(route, wait_s)
 
     async def went(self, route: Route, failure: Failure | None) -> None:
         """How it went: None, or what it failed with."""
@@ -150,6 +152,10 @@ async def _fault_of(route: Route, deadline: float) -> str | None:
         outcome = outcome_of(failed.error, failed.phase)
         return f"{route.name + ': ' if route.name else ''}{outcome.reason} ({outcome.detail})"
     return None
+
+
+def _used_up(route: Route, wait_s: float | None) -> Deferred:
+    return Deferred(Wait.DESTINATION_FULL, f"{setting_of(route.name, 'PER_SECOND')} is used up", wait_s)
 
 
 def setting_of(name: str, field: str = "URL") -> str:

@@ -94,30 +94,41 @@ def rate(pool: Pool, per_second: float, *, waiting_max: int = 2) -> RouteRate:
 
 async def test_the_setting_is_what_holds(pool: Pool) -> None:
     """A changed one, and one whose limit somebody has removed. No relay takes it for a domain's."""
-    assert await rate(pool, 0.001).take(patient=False) is None
-    wait_s = await rate(pool, 0.001).take(patient=False)
+    assert await rate(pool, 0.001).take()
+    assert not await rate(pool, 0.001).take()
+    wait_s = await rate(pool, 0.001).turn()
     assert wait_s is not None
     assert wait_s > 20
     faster = rate(pool, 1_000.0)
-    assert await faster.take(patient=True) is None
+    assert await faster.turn() is None
     async with transaction(pool) as conn:
         [limit] = await list_limits(conn)
         assert (limit.scope, limit.per_second) == ("route ses", 1_000.0)
         assert limit.reason == "POSTROOM_EMAIL__ROUTES__SES__PER_SECOND"
         assert await remove_limit(conn, LimitKey("email", destination="route:ses"))
     for _ in range(5):
-        assert await faster.take(patient=True) is None
+        assert await faster.turn() is None
     assert await Controls(pool=pool_as(pool, "runner"), clock=SystemClock()).limits("email") == ()
 
 
 async def test_who_may_wait_waits_and_the_others_are_put_off_one_after_the_other(pool: Pool) -> None:
     """Were all put off until the next start, each would be claimed again for each that goes."""
     ours = rate(pool, 4.0)
-    while await ours.take(patient=False) is None:
+    while await ours.take():
         pass
-    took = await asyncio.gather(*(ours.take(patient=True) for _ in range(40)))
+    took = await asyncio.gather(*(ours.turn() for _ in range(40)))
     assert took[:2] == [None, None]
     waits = [each for each in took[2:] if each is not None]
     assert len(waits) == 38
     assert waits == sorted(waits)
     assert waits[-1] - waits[0] == pytest.approx(37 / 8, abs=0.2)
+
+
+async def test_what_is_urgent_has_a_turn_although_all_others_are_taken(pool: Pool) -> None:
+    ours = rate(pool, 4.0, waiting_max=1)
+    while await ours.take():
+        pass
+    others = ours.turn(), ours.turn(), ours.turn(urgent=True)
+    first, second, urgent = await asyncio.gather(*others)
+    assert (first, urgent) == (None, None)
+    assert second is not None
