@@ -277,7 +277,8 @@ async def _outbound_adapters(
             adapters[channel] = adapter
     with _gathered(faults):
         effects = load_effects(routes=settings.routes, code=code, checks=route_checks(adapters))
-    if settings.prod and effects.registry.handlers and not settings.stripe.on:
+    on = settings.stripe.on or settings.ledger  # of several ledgers another one may have the account
+    if settings.prod and effects.registry.handlers and not on:
         faults.append("POSTROOM_STRIPE__WEBHOOK_SECRETS: needed with POSTROOM_ENV=prod where @on is used")
     if faults:
         raise SettingsInvalid(faults)

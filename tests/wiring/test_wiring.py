@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import SettingsInvalid
-from postroom.base.settings import ExportSettings, Settings
+from postroom.base.settings import Environment, ExportSettings, Settings
 from postroom.wiring import open_services, open_worker
 from tests.fixtures.roles import as_role
 
@@ -68,6 +68,21 @@ async def test_the_faults_of_all_parts_come_together(dsn: str, tmp_path: Path) -
     )
     for name in ("POSTROOM_EMAIL__URL", "POSTROOM_EXPORTS__URL", "absent.py", ":11: webhook: url"):
         assert any(name in fault for fault in found), (name, found)
+
+
+async def test_in_prod_on_needs_stripes_secret_unless_another_ledger_may_have_it(
+    dsn: str, tmp_path: Path
+) -> None:
+    handlers = tmp_path / "handlers.py"
+    handlers.write_text("from app.stripe import on\n\n@on('invoice.paid')\nasync def paid(event, tx): ...\n")
+    settings = Settings(state_dir=tmp_path, handlers=(str(handlers),))
+    settings.env = Environment.PROD
+    with pytest.raises(SettingsInvalid, match="needed with POSTROOM_ENV=prod where @on is used"):
+        async with open_services(settings, as_role(dsn, "api")):
+            pytest.fail("it started")
+    settings.ledger = "eu"
+    async with open_services(settings, as_role(dsn, "api")) as services:
+        assert not services.settings.stripe.on
 
 
 async def test_a_worker_beats_while_its_jobs_hold_every_connection(dsn: str, tmp_path: Path) -> None:
