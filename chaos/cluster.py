@@ -49,6 +49,7 @@ REST_S: Final = 2.0
 POLL_S: Final = 0.2
 SYNCHRONOUS: Final = (("sync_standby", "running"), ("sync_standby", "streaming"))
 """What Patroni 3.0.2 says of a standby that is named in etcd, and what later ones do."""
+FAILSAFE: Final = "failsafe_mode_is_active"
 HEALTHY_WITHIN_S: Final = 120.0
 DEAD_WITHIN_S: Final = 10.0
 SMALL: Final = {"shared_buffers": "64MB", "max_wal_size": "256MB", "wal_keep_size": "256MB"}
@@ -186,7 +187,8 @@ class Cluster:
         return roles.get(node.name)
 
     async def switch_over(self, leader: Node, to: Node) -> bool:
-        """By patronictl, as a person would. Returns: whether it said that it was done."""
+        """By patronictl, as the walk-through says. Returns: whether it said that it was done."""
+        await self._failsafe_is_over(to)
         process = await asyncio.create_subprocess_exec(
             self._programs["patronictl"], "-c", str(leader.home / "patroni.yml"),
             "switchover", "--leader", leader.name, "--candidate", to.name, "--force",
@@ -203,6 +205,12 @@ class Cluster:
         if process.returncode:
             print(f"chaos: patronictl: {said.decode(errors='replace')[-500:]}", flush=True)
         return process.returncode == 0
+
+    async def _failsafe_is_over(self, standby: Node) -> None:
+        """A leader without etcd tells its standby that it lives, and is believed for as long as its key lasts."""
+        async with aiohttp.ClientSession() as client, asyncio.timeout(HEALTHY_WITHIN_S):
+            while (await _get(client, f"http://{HOST}:{standby.rest_port}/patroni") or {}).get(FAILSAFE):
+                await asyncio.sleep(POLL_S)
 
     async def _in_the_end(self, statement: str, *, database: str) -> None:
         """HAProxy may not know the leader yet."""

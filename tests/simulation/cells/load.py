@@ -16,7 +16,7 @@ TAIL: Final = 1.2
 
 
 def slot_of(tenant: str, slots: int) -> Slot:
-    """As postroom.ledgers has it for 1,024. More slots, a power of two, are parts of fewer."""
+    """`postroom.ledgers.directory` has it for 1,024. More slots, a power of two, are parts of those."""
     return zlib.crc32(tenant.encode()) % slots
 
 
