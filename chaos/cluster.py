@@ -207,7 +207,7 @@ class Cluster:
         return process.returncode == 0
 
     async def _failsafe_is_over(self, standby: Node) -> None:
-        """A leader without etcd tells its standby that it lives, and is believed for as long as its key lasts."""
+        """A leader without etcd says that it leads, and is believed for as long as its key lasts."""
         async with aiohttp.ClientSession() as client, asyncio.timeout(HEALTHY_WITHIN_S):
             while (await _get(client, f"http://{HOST}:{standby.rest_port}/patroni") or {}).get(FAILSAFE):
                 await asyncio.sleep(POLL_S)
