@@ -25,7 +25,7 @@ from postroom.dev.stripe_api import StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
 from postroom.outbox.model import Channel
 from postroom.postgres.logins import with_login
-from postroom.wiring import WorkerServices, open_worker
+from postroom.wiring import WorkerServices, open_services, open_worker
 from tests.fixtures.roles import as_role
 
 LIMIT_S = 30.0
@@ -188,3 +188,25 @@ async def test_more_than_another_secret_is_left_to_a_restart(files: Files) -> No
             files.write(files.secrets(1) | {"POSTROOM_OIDC__CLIENT_SECRET": "client-2"})
             await until(lambda: settings.oidc.client_secret.get_secret_value() == "client-2")
     assert "password" not in str(lines)
+
+
+async def test_each_of_several_ledgers_takes_over_what_is_its_own(
+    files: Files, tmp_path: Path, stripe: StripeStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("POSTROOM_DATABASE_URL_FILE")
+    monkeypatch.setenv("POSTROOM_LEDGERS__A__URL_FILE", str(tmp_path / "POSTROOM_DATABASE_URL"))
+    monkeypatch.setenv("POSTROOM_LEDGERS__B__URL", "postgresql://127.0.0.1/another")
+    monkeypatch.setenv("POSTROOM_STRIPE__LEDGER", "a")
+    every = load_settings(serves=False)
+    a, b = every.of_ledger("a"), every.of_ledger("b")
+    async with open_worker(a, dsn_of(a), role="test") as parts, open_services(b, dsn_of(b)):
+        files.write(files.secrets(2) | {"POSTROOM_DATABASE_URL": dsn_of(a)})
+        for settings in (a, b):
+            await until(lambda: settings.oidc.client_secret.get_secret_value() == "client-2")  # noqa: B023
+        await use_all(parts)
+    assert stripe.requests[-1].key == "sk_test_2"
+    assert (dsn_of(b), b.stripe.api_key, b.exports.layout[:9]) == (
+        "postgresql://127.0.0.1/another",
+        None,
+        "ledger=b/",
+    )
