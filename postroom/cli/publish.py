@@ -27,7 +27,7 @@ Text = str | None
 def register(application: typer.Typer) -> None:
     @application.command(epilog=_EXAMPLES)
     def publish(
-        channel: Annotated[Text, typer.Argument(help="email, webhook or export.")] = None,
+        channel: Annotated[Text, typer.Argument(help="email, webhook, export, stripe_api or task.")] = None,
         *,
         payload: Annotated[Text, typer.Option(help="JSON, or @FILE, or - for standard input.")] = None,
         key: Annotated[Text, typer.Option(help="Idempotency key: a known one returns the first id.")] = None,
