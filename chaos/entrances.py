@@ -8,11 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
+from zlib import crc32
 
 import aiohttp
 import asyncpg
 
 from chaos.journal import Entry, Fate, Journal
+from chaos.tasks import APART, IN_TRANSACTION
 from postroom.base import json
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, DATABASE_FAILURES, Pool
 from postroom.base.stripe_account import OWN_ACCOUNT
@@ -26,7 +28,13 @@ EMAIL: Final = "email"
 EXPORT: Final = "export"
 WEBHOOKS: Final = ("webhook/0", "webhook/1")
 EVERYWHERE: Final = frozenset({EMAIL, EXPORT, *WEBHOOKS})
-WHERE: Final = {"email": frozenset({EMAIL}), "export": frozenset({EXPORT}), "webhook": frozenset(WEBHOOKS)}
+TASK: Final = "task"
+WHERE: Final = {
+    "email": frozenset({EMAIL}),
+    "export": frozenset({EXPORT}),
+    "webhook": frozenset(WEBHOOKS),
+    "task": frozenset({TASK}),
+}
 
 UNDER_WAY_MAX: Final = 30
 REQUEST_S: Final = 8.0
@@ -42,6 +50,7 @@ def message_of(token: str, channel: str) -> dict[str, Any]:
         "email": {"to": f"{token}@example.com", "subject": "chaos", "text": "It happened."},
         "export": {"dataset": DATASET, "record": {"token": token}},
         "webhook": {"tenant": TENANT, "type": TYPE, "data": {"token": token}},
+        "task": {"task": APART if crc32(token.encode()) % 2 else IN_TRANSACTION, "args": {"token": token}},
     }
     return {"channel": channel, "key": token, "payload": payloads[channel]}
 

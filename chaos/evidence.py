@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from chaos.entrances import DATASET, EMAIL, EXPORT, WEBHOOKS
+from chaos.entrances import DATASET, EMAIL, EXPORT, TASK, WEBHOOKS
 from chaos.installation import Installation
 from chaos.journal import Entry
 from chaos.outside import Line
@@ -29,6 +29,14 @@ LETTERS = (
 )
 
 
+TICKS = (
+    "select minute, count(t.at) as runs"
+    " from (select min(at) as first, max(at) as last from public.chaos_tick) as each,"
+    " generate_series(first, last, interval '1 minute') as minute"
+    " left join public.chaos_tick t on t.at = minute group by 1 having count(t.at) <> 1 order by 1"
+)
+
+
 class _Record(msgspec.Struct):
     token: str
 
@@ -36,6 +44,11 @@ class _Record(msgspec.Struct):
 class _ExportLine(msgspec.Struct):
     id: str
     record: _Record
+
+
+class _TaskLine(msgspec.Struct):
+    token: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +74,17 @@ async def collect(installation: Installation, pool: Pool) -> Evidence:
     ]
     arrivals = [Arrival(line.token, destination, _bare(line.id)) for destination, line in lines]
     arrivals += [Arrival(each.record.token, EXPORT, each.id) for each in _exported(installation.exports_dir)]
+    arrivals += _task_lines(installation.folder / "task-lines")
+    rows = await pool.fetch("select token, message_id::text as id from public.chaos_task")
+    arrivals += [Arrival(row["token"], TASK, row["id"]) for row in rows]
+    cut_attempts = await _cut_attempts(installation, pool)
+    for row in rows:
+        cut_attempts.pop(
+            (row["id"], TASK), None
+        )  # an attempt that was cut has left no row: none is explained
     return Evidence(
         arrivals=tuple(arrivals),
-        cut_attempts=await _cut_attempts(installation, pool),
+        cut_attempts=cut_attempts,
         signature_faults=tuple(line.fault for _, line in lines if line.fault and not _is_clock(line.fault)),
         unknown_surfaced=await pool.fetchval(
             "select count(*) from postroom.attempt where outcome = 'unknown'"
@@ -99,6 +120,19 @@ def _lines(installation: Installation, process: ManagedProcess) -> Iterator[Line
     if path.exists():
         for line in path.read_bytes().splitlines():
             yield msgspec.json.decode(line, type=Line)
+
+
+async def wrong_ticks(pool: Pool) -> list[str]:
+    """Minutes for which the schedule ran twice, or not at all between its first and its last."""
+    rows = await pool.fetch(TICKS)
+    return [f"{row['minute']}: {row['runs']} times" for row in rows]
+
+
+def _task_lines(path: Path) -> list[Arrival]:
+    if not path.exists():
+        return []
+    told = (msgspec.json.decode(line, type=_TaskLine) for line in path.read_bytes().splitlines())
+    return [Arrival(each.token, TASK, each.id) for each in told]
 
 
 def _exported(folder: Path) -> Iterator[_ExportLine]:

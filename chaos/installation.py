@@ -19,6 +19,7 @@ from chaos.database import Database
 from chaos.entrances import ORDER_TABLE, TENANT
 from chaos.outside import GOOD
 from chaos.process import ManagedProcess
+from chaos.tasks import LINES, TABLES
 from postroom.admin.tokens import Scope, insert_token
 from postroom.base import encryption_keys as encryption
 from postroom.base.db import open_pool, transaction
@@ -80,7 +81,8 @@ async def open_installation(
         await database.start()
         await migrate(database.direct_dsn, roles=True)
         logins = await make_logins(database.direct_dsn)
-        await database.execute(ORDER_TABLE)
+        for statement in (ORDER_TABLE, *TABLES):
+            await database.execute(statement)
         stripe = StripeStandIn()
         await stripe.start()
         stack.push_async_callback(stripe.stop)
@@ -199,6 +201,9 @@ def _environment(
         "POSTROOM_STRIPE__API_BASE": stripe_url,
         "POSTROOM_STRIPE__TIMEOUT_S": "3",
         "POSTROOM_ROUTES": str(Path(__file__).with_name("routes.toml")),
+        "POSTROOM_HANDLERS": str(Path(__file__).with_name("tasks.py")),
+        "POSTROOM_TASKS__PROCESSES": "2",
+        LINES: str(folder / "task-lines"),
         # Payloads are encrypted where whoever started the run has keys.
         **{name: text for name, text in os.environ.items() if name == encryption.SETTING},
     }

@@ -17,7 +17,7 @@ from chaos.cluster_faults import ClusterFaults, open_beats
 from chaos.database import Database
 from chaos.database_faults import DatabaseFaults
 from chaos.entrances import ApiEntrance, Entrance, SqlEntrance, StripeEntrance
-from chaos.evidence import LETTERS, collect, found_in_ledger, torn_transactions
+from chaos.evidence import LETTERS, collect, found_in_ledger, torn_transactions, wrong_ticks
 from chaos.faults import Faults
 from chaos.healing import hurrying, replay_letters, wait_for_quiet
 from chaos.installation import Installation, open_installation, wait_until_ready
@@ -204,7 +204,7 @@ async def _judge(
         strange += await pool.fetch(LETTERS, False)
         unknown = journal.unknown()
         journal.resolve(await found_in_ledger(pool, unknown))
-        torn = await torn_transactions(pool)
+        torn, ticks = await torn_transactions(pool), await wrong_ticks(pool)
         evidence = await collect(installation, pool)
         forgotten = await cluster.beats.missing(pool) if cluster else []
     finally:
@@ -231,6 +231,7 @@ async def _judge(
         ("unexplained duplicate", comparison.duplicates_unexplained),
         ("unexplained dead letter", [str(dict(row)) for row in strange]),
         ("torn transaction", torn),
+        ("minute of a schedule", ticks),
         ("write that was acknowledged and is not there", forgotten),
         ("bad signature", evidence.signature_faults),
     ):
@@ -238,6 +239,7 @@ async def _judge(
             say(f"{what}: {each}")
     more = [] if quiet else [f"not quiet within {QUIET_WITHIN_S:g} s"]
     more += [f"torn transactions = {len(torn)}"] if torn else []
+    more += [f"minutes of a schedule that did not run once = {len(ticks)}"] if ticks else []
     more += [f"acknowledged writes that are not there = {len(forgotten)}"] if forgotten else []
     more += [f"bad signatures = {len(evidence.signature_faults)}"] if evidence.signature_faults else []
     return Result(report, [*failures(report, comparison), *more])
