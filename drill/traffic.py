@@ -13,7 +13,10 @@ from postroom.dev.stripe_events import encode, make_id, signed, snapshot_event
 
 EVERY_S: Final = 0.4
 JOBS_EVERY_S: Final = 7.0
-PERIODIC: Final = ("email-dlq", "email-bounces", "retention", "canary", "expiry", "stripe-reconcile")
+PERIODIC: Final = (
+    *("email-dlq", "email-bounces", "retention", "canary", "expiry", "stripe-reconcile"),
+    "export-files",
+)
 TIMEOUT_S: Final = 5.0
 
 
