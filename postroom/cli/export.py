@@ -115,6 +115,8 @@ def _print(files: Sequence[ListedFile]) -> None:
 def _state(file: ListedFile) -> str:
     if file.again:
         return "to be written again"
+    if file.delete_at is not None:
+        return "replaced, to be deleted"
     if file.stored_at is None:
         return "open" if file.closes_at else "closed"
     return "listed" if file.listed and file.current else "stored"

@@ -36,7 +36,8 @@ class ListedFile:
     """One file as the ledger knows it. `records`: those that it will have, until it is stored.
 
     `listed`: readers of the manifest are to read it. `current`: the manifest in the storage has the last
-    change of its folder. `again`: it will be written again.
+    change of its folder. `again`: it will be written again. `delete_at`: another file has its
+    records, and it is deleted then.
     """
 
     id: UUID
@@ -50,6 +51,7 @@ class ListedFile:
     opened_at: datetime
     closes_at: datetime | None
     stored_at: datetime | None
+    delete_at: datetime | None
     listed: bool
     again: bool
     current: bool
