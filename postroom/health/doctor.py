@@ -30,6 +30,7 @@ from postroom.health.encryption import check_keys
 from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.host import check_certificates, check_disks, check_settings
 from postroom.health.mail_servers import check_mail_servers
+from postroom.health.moves import check_moves
 from postroom.health.no_receiver import check_receivers
 from postroom.health.plain_endpoints import check_plain_endpoints
 from postroom.health.stripe import check_stripe
@@ -133,6 +134,7 @@ async def _examine(conn: Connection, findings: list[Finding], settings: Settings
         *await _parked(conn),
         *await check_crowding(conn),
         *await check_receivers(conn, facts["now"]),
+        *await check_moves(conn),
         *await check_plain_endpoints(conn, settings.webhook),
         *await check_keys(conn, keyring_of(settings.encryption)),
     ]

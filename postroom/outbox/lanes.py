@@ -32,6 +32,8 @@ LANES: Final = {
 }
 NORMAL: Final = LANES[Urgency.NORMAL]
 FIRST_STATES: Final = frozenset(lane.first for lane in LANES.values())
+HELD_STATES: Final = frozenset({"held", "held_urgent", "held_bulk"})
+"""In no lane: the tenant is on its way here, and another ledger still has something of it."""
 RETRY_STATES: Final = frozenset(lane.retry for lane in LANES.values())
 BULK_STATES: Final = frozenset(LANES[Urgency.BULK])
 URGENT_STATES: Final = frozenset(LANES[Urgency.URGENT])

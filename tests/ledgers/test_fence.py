@@ -14,6 +14,8 @@ import postroom
 from postroom.base.db import Connection, Pool, transaction
 from postroom.base.errors import TenantElsewhere
 from postroom.client.publish import publish
+from postroom.health.moves import check_moves
+from postroom.outbox.ledger.messages import LedgerFilter, Status, list_messages, list_waiting
 from postroom.outbox.model import Channel, Message
 from postroom.outbox.publish import publish_many
 
@@ -165,3 +167,22 @@ async def until_somebody_waits(pool: Pool) -> None:
     async with asyncio.timeout(10):
         while not await pool.fetchval(WAITING):
             await asyncio.sleep(0.01)
+
+
+async def test_the_doctor_tells_of_a_move_that_stands(named: Pool) -> None:
+    await put(named, "moving", "there", "fenced")
+    async with named.acquire() as conn:
+        assert await check_moves(conn) == []
+        await conn.execute("update postroom.ledger_tenant set changed_at = now() - interval '11 minutes'")
+        [finding] = await check_moves(conn)
+    assert finding.text == "its move from old to there has stood for 11 min: the old ledger refuses it"
+    assert finding.command == "postroom ledger move --tenant moving --to there"
+
+
+async def test_what_is_held_is_listed_as_waiting(named: Pool) -> None:
+    await put(named, "new", "here", "held")
+    await named.fetch(MANY, json.dumps([mail("new")]))
+    async with transaction(named) as conn:
+        waiting = await list_waiting(conn, LedgerFilter(status=Status.PENDING))
+        [message] = (await list_messages(conn, LedgerFilter(status=Status.PENDING))).rows
+    assert (len(waiting.rows), message.status) == (1, Status.PENDING)

@@ -13,7 +13,7 @@ from postroom.base.bounded_page import BoundedPage, as_kind, bounded_page
 from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.db import Connection, Record, query
 from postroom.base.ids import uuid_or_none
-from postroom.outbox.lanes import FIRST_STATES, RETRY_STATES
+from postroom.outbox.lanes import FIRST_STATES, HELD_STATES, RETRY_STATES
 from postroom.outbox.model import Channel
 from postroom.outbox.reach import EVERYTHING, Reach
 
@@ -172,7 +172,7 @@ async def list_waiting(
     parked = wanted.status == Status.PARKED
     states = FIRST_STATES | RETRY_STATES
     if not parked:
-        states = RETRY_STATES if wanted.status == Status.RETRY else FIRST_STATES
+        states = RETRY_STATES if wanted.status == Status.RETRY else FIRST_STATES | HELD_STATES
     after: tuple[datetime | None, int]
     columns: tuple[str, ...]
     if parked:

@@ -66,7 +66,7 @@ left join lateral (
                 (select d.n from postroom.delivery d where d.message_id = s.id and d.due_at = 'infinity' limit 1)
                 is not null
             when 'pending' then
-                (select d.n from postroom.delivery d where d.message_id = s.id and d.state like 'pending%'
+                (select d.n from postroom.delivery d where d.message_id = s.id and d.state ~ '^(pending|held)'
                     and d.due_at < 'infinity' limit 1) is not null
             when 'retry' then
                 (select d.n from postroom.delivery d where d.message_id = s.id and d.state like 'retry%'
