@@ -54,28 +54,30 @@ create or replace function postroom.check_tenants(messages jsonb) returns boolea
 language plpgsql
 as $$
 declare
-    elsewhere record;
+    own constant text := (select d.name from postroom.ledger_directory d);
+    held boolean;
+    gone postroom.ledger_tenant;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         perform postroom.check_snapshot();
     end if;
-    select t.tenant, t.ledger, t.epoch into elsewhere
-    from jsonb_array_elements(messages) m
-    join postroom.ledger_tenant t on t.tenant = coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '')
-    where t.ledger <> (select d.name from postroom.ledger_directory d)
-        and m ->> 'channel' <> 'stripe' and coalesce(m ->> 'key' !~ '^(stripe|email-event):', true)
-    limit 1;
-    if found then
+    -- Each is looked up by the index, however many have moved: without `offset 0` all of them might be read.
+    select bool_or(t.step = 'held' and t.ledger = own), max(t.tenant) filter (where t.ledger <> own and named.refused)
+    into held, gone.tenant
+    from (
+        select distinct coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '') as tenant,
+            m ->> 'channel' <> 'stripe' and coalesce(m ->> 'key' !~ '^(stripe|email-event):', true) as refused
+        from jsonb_array_elements(messages) m
+    ) named
+    cross join lateral (select * from postroom.ledger_tenant t where t.tenant = named.tenant offset 0) t;
+    if gone.tenant is not null then
+        select * into gone from postroom.ledger_tenant t where t.tenant = gone.tenant;
         raise exception using errcode = 'PE001',
-            message = format('the tenant %s is at the ledger %s: publish it there', quote_literal(elsewhere.tenant), elsewhere.ledger),
-            detail = to_json(elsewhere),
+            message = format('the tenant %s is at the ledger %s: publish it there', quote_literal(gone.tenant), gone.ledger),
+            detail = json_build_object('tenant', gone.tenant, 'ledger', gone.ledger, 'epoch', gone.epoch),
             hint = 'While a tenant moves, no ledger takes it for a moment: try again.';
     end if;
-    return exists (
-        select from jsonb_array_elements(messages) m
-        join postroom.ledger_tenant t on t.tenant = coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '')
-        where t.step = 'held' and t.ledger = (select d.name from postroom.ledger_directory d)
-    );
+    return coalesce(held, false);
 end
 $$;
 revoke all on function postroom.check_tenants(jsonb) from public;

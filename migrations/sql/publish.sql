@@ -358,7 +358,7 @@ declare
     new_id uuid;
 begin
     if publish.ordering_key is not null or publish.expires_at is not null or (publish.channel = 'webhook' and payload ->> 'url' is null)
-        or exists (select from postroom.ledger_tenant) then
+        or exists (select from postroom.ledger_tenant t where t.tenant = coalesce(publish.tenant, postroom.short(payload ->> 'tenant'), '')) then
         -- What fans out, keeps an order, expires or may be elsewhere is decided in one place.
         select many.id into new_id from postroom.publish_many(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
             'channel', publish.channel, 'key', publish.key, 'tenant', publish.tenant, 'type', publish.type,
