@@ -28,8 +28,10 @@ from postroom.outbox.model import (
 
 PLACE_WITHIN_S: Final = 5.0
 SPARE_S: Final = 10.0
+CLAIMED_AHEAD: Final = 4
+"""So many are held for each that may run, so that a claim is worth its query."""
 STUCK_MAX: Final = 20
-_BUSY: Final = Deferred(Wait.DESTINATION_FULL, "every process for tasks is taken")
+_BUSY: Final = Deferred(Wait.DESTINATION_FULL, "as many tasks run as may")
 
 
 class TaskAdapter:
@@ -58,7 +60,9 @@ class TaskAdapter:
         # One runs in each, and one is ready to follow.
         self._places = asyncio.Semaphore(self._processes.count * 2)
         self._stuck = Stuck()
-        self.concurrency_max = self.per_destination_max = settings.concurrency
+        self._room = asyncio.Semaphore(settings.concurrency)
+        self.concurrency_max = CLAIMED_AHEAD * settings.concurrency
+        self.per_destination_max = settings.concurrency
         longest_s = max((each.timeout_s for each in tasks.values()), default=0.0)
         # One may wait for a process until another one has started and ended there.
         self.timeout_s = PLACE_WITHIN_S + (START_S + longest_s) * 2 + GRACE_S + SPARE_S
@@ -90,22 +94,26 @@ class TaskAdapter:
             arguments = task.read(given)
         except InvalidInput as error:
             return rejected_payload(error)
-        if task.is_async:
-            return await self._run(task, arguments, claim)
+        places = self._room if task.is_async else self._places
+        if places.locked():
+            try:
+                async with asyncio.timeout(PLACE_WITHIN_S):
+                    await places.acquire()
+            except TimeoutError:
+                return _BUSY
+        else:
+            await places.acquire()
         try:
-            async with asyncio.timeout(PLACE_WITHIN_S):
-                await self._places.acquire()
-        except TimeoutError:
-            return _BUSY
-        try:
+            if task.is_async:
+                return await self._run_here(task, arguments, claim)
             ended = await self._processes.run(task, given, TaskRun(**_facts(task, claim)))
+            return within_attempts(ended, task, claim)
         except Unavailable as error:
             return Deferred(Wait.NOT_CONFIGURED, error.detail)
         finally:
-            self._places.release()
-        return within_attempts(ended, task, claim)
+            places.release()
 
-    async def _run(self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim) -> Answer:
+    async def _run_here(self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim) -> Answer:
         if len(self._stuck) >= STUCK_MAX:
             return Deferred(
                 Wait.DESTINATION_FULL, f"{STUCK_MAX} tasks ignore that they are cancelled: restart the runner"
