@@ -169,7 +169,7 @@ class Mover:
             await self.target.insert_keys(self.tenant, self.source.name, keys)
             count += len(keys)
         await self.target.mark_copied(self.tenant, at_target, horizon)
-        self._say(f"{count} keys copied")
+        self._say(f"keys copied: {count}")
         return horizon
 
     async def _change(self, ledger: Ledger, *, seen: Entry | None, to: Entry) -> None:

@@ -12,6 +12,7 @@ from postroom.admin.audit import Actor
 from postroom.base.db import Pool, connect, open_pool
 from postroom.ledgers.founding import add_ledgers
 from tests.conftest import ledger_drift, on_database, run_sql
+from tests.fixtures.roles import as_role
 
 ACTOR = Actor("test")
 
@@ -46,11 +47,11 @@ async def directory(dsns: Mapping[str, str], pools: Mapping[str, Pool]) -> None:
     await found(dsns)
 
 
-async def found(dsns: Mapping[str, str]) -> list[str]:
+async def found(dsns: Mapping[str, str], wait_s: float = 30.0) -> list[str]:
     async with AsyncExitStack() as stack:
         conns = {}
         for ledger, dsn in dsns.items():
-            conns[ledger] = await connect(dsn)
+            conns[ledger] = await connect(as_role(dsn, "api"))
             stack.push_async_callback(conns[ledger].close)
         weights = {"l1": 1, "l2": 1, "l3": 2}
-        return (await add_ledgers(conns, weights, actor=ACTOR, wait_s=30.0)).new
+        return (await add_ledgers(conns, weights, actor=ACTOR, wait_s=wait_s)).new

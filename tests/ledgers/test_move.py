@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -13,12 +13,13 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, connect
-from postroom.base.errors import Conflict
+from postroom.base.errors import Conflict, Unavailable
 from postroom.ledgers.directory import newest, read_directory, slot_of
 from postroom.ledgers.founding import share_slots
 from postroom.ledgers.model import Busy, Stage
 from postroom.ledgers.mover import Mover, StillOpen
 from postroom.ledgers.store import DatabaseLedger
+from tests.fixtures.roles import as_role
 from tests.ledgers.conftest import ACTOR, found
 
 MANY: Final = "select id, published from postroom.publish_many($1::text::jsonb)"
@@ -30,7 +31,7 @@ async def stores(dsns: Mapping[str, str], directory: None) -> AsyncIterator[dict
     async with AsyncExitStack() as stack:
         stores = {}
         for name, dsn in dsns.items():
-            conn = await connect(dsn)
+            conn = await connect(as_role(dsn, "api"))
             stack.push_async_callback(conn.close)
             stores[name] = DatabaseLedger(name, conn, actor=ACTOR)
         yield stores
@@ -100,6 +101,28 @@ async def test_new_ledgers_share_the_slots_and_a_second_time_changes_nothing(
     assert [copy.slots.count(name) for name in ("l1", "l2", "l3")] == [256, 256, 512]
     assert copy.ledger_of("acme") == copy.slots[slot_of("acme")]
     assert await found(dsns) == []
+
+
+async def test_a_ledger_is_ready_when_nobody_is_left_who_does_not_know_its_name(
+    dsns: Mapping[str, str], pools: Mapping[str, Pool]
+) -> None:
+    """A transaction with an older snapshot would not see either that a tenant has left."""
+    async with pools["l2"].acquire() as conn, conn.transaction(isolation="repeatable_read"):
+        await conn.fetchval("select count(*) from postroom.message")
+        with pytest.raises(Unavailable, match="l2: 1 transactions are open that began before this"):
+            await found(dsns, wait_s=0.3)
+    async with connected(dsns["l2"]) as store:
+        with pytest.raises(Conflict, match="l2 is not in the directory yet"):
+            await store.check_name()
+        await found(dsns)
+        await store.check_name()
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[DatabaseLedger]:
+    conn = await connect(as_role(dsn, "api"))
+    yield DatabaseLedger("l2", conn, actor=ACTOR)
+    await conn.close()
 
 
 async def test_a_move_takes_keys_and_belongings_along(
