@@ -92,7 +92,7 @@ async def open_installation(stage: Stage, *, receiver: str | None = None) -> Asy
             "POSTROOM_EMAIL__URL": f"smtp://127.0.0.1:{smtp[1]}",
             "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
             "POSTROOM_EXPORTS__URL": f"file://{folder}/exports",
-            "POSTROOM_EXPORTS__ROLL_S": "0",
+            "POSTROOM_EXPORTS__ROLL_S": "1",  # files gather, as they do for 300 s unless told otherwise
             "POSTROOM_STATE_DIR": str(folder),
             "POSTROOM_LOG_JSON": "true",
         }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
+from babel import Locale
 from jinja2 import Undefined
 
 from postroom.channels.email.locales import locale_of, localized_date, localized_money, zone_of
@@ -31,12 +33,17 @@ def money(amount: object, currency: object, locale: object = None, *, otherwise:
         raise ValueError("money needs an amount in whole minor units")  # noqa: TRY004 - shown to the template's author
     if not isinstance(currency, str) or len(currency) != 3 or not currency.isalpha():
         raise ValueError("money needs a currency of three letters")
-    code = currency.upper()
+    return _written(amount, currency.upper(), locale_of(locale) or locale_of(otherwise))
+
+
+@lru_cache(maxsize=2_000)
+def _written(amount: int, code: str, locale: Locale | None) -> str:
+    """Kept, for a plan's price stands in a thousand mails, and several times in each."""
     exponent = 0 if code in _ZERO_DECIMAL else 3 if code in _THREE_DECIMAL else 2
     shown = 0 if code in _WHOLE_IN_HUNDREDTHS else exponent
     number = Decimal(amount).scaleb(-exponent)
-    if found := locale_of(locale) or locale_of(otherwise):
-        return localized_money(number, code, shown, found)
+    if locale:
+        return localized_money(number, code, shown, locale)
     value = f"{abs(number):,.{shown}f}"
     sign = "-" if amount < 0 else ""
     return f"{sign}{_SYMBOLS[code]}{value}" if code in _SYMBOLS else f"{sign}{value} {code}"

@@ -34,6 +34,7 @@ class Speech:
         self._catalogues: dict[str, Words] = {}
         self._words = NullTranslations()
         self._locale: str | None = None
+        self._billed: tuple[object, list[Row]] | None = None
 
     def teach(self, jinja: Sandbox, *, escape: bool) -> None:
         """Give an environment the functions and filters that depend on the language."""
@@ -71,7 +72,7 @@ class Speech:
         chosen = next((each for each in found if each and is_spoken(each.language)), None)
         chosen = chosen or locale_of(self._defaults.locale)
         language = chosen.language if chosen else ENGLISH
-        self._words = self.words(language).gettext
+        self._words, self._billed = self.words(language).gettext, None
         self._locale = tag_of(chosen) if chosen else None
         seller = msgspec.structs.asdict(seller_of(self._defaults, data))
         return {
@@ -91,7 +92,10 @@ class Speech:
         return filters.date(value, form, locale=locale, zone=zone, otherwise=self._locale)
 
     def _bill(self, invoice: object) -> list[Row]:
-        return bill(invoice, self._words)
+        """Text and HTML of a mail ask for the same one."""
+        if self._billed is None or self._billed[0] is not invoice:
+            self._billed = invoice, bill(invoice, self._words)
+        return self._billed[1]
 
 
 def _preferred(data: Mapping[str, Any]) -> object:

@@ -11,6 +11,7 @@ import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ KINDS = (*REQUIRED, "txt")
 GIVEN_KEPT_MAX = 20
 OUTPUT_CHARACTERS_MAX = 1_000_000
 SUBJECT_CHARACTERS_MAX = 500
+PARTS = 100
+"""Of an output, between two looks at how much there is."""
 _NAME = re.compile(r"[a-z0-9_-]{1,100}")
 
 
@@ -170,11 +173,12 @@ class Templates:
         """Errors: `TemplateFailed` as soon as the output grows past the limit."""
         parts: list[str] = []
         size = 0
-        for part in jinja.get_template(file).generate(data):
-            size += len(part)
+        rest = jinja.get_template(file).generate(data)
+        while some := list(islice(rest, PARTS)):
+            parts += some
+            size += sum(map(len, some))
             if size > OUTPUT_CHARACTERS_MAX:
                 raise TemplateFailed(f"template {file}: is longer than {OUTPUT_CHARACTERS_MAX} characters")
-            parts.append(part)
         return "".join(parts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from jinja2 import (
     FileSystemLoader,
     FunctionLoader,
     StrictUndefined,
+    Template,
     TemplateNotFound,
     TemplateSyntaxError,
     nodes,
@@ -103,7 +104,7 @@ class TemplateVersion:
         return self._environment(escape=True)
 
     def _environment(self, *, escape: bool) -> Sandbox:
-        jinja = Sandbox(
+        jinja = _Environment(
             loader=FunctionLoader(self._source),
             undefined=StrictUndefined,
             autoescape=escape,
@@ -120,6 +121,29 @@ class TemplateVersion:
     def _source(self, file: str) -> tuple[str, str, None] | None:
         source = self.files.get(file)
         return None if source is None else (source, PLACE + file, None)
+
+
+class _Environment(Sandbox):
+    """Of one version, whose files never change: a template is found by its name alone.
+
+    A mail includes fifteen, and Jinja's own look takes a lock and a key that it makes anew.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._found: dict[str, Template] = {}
+
+    def get_template(
+        self,
+        name: str | Template,
+        parent: str | None = None,
+        globals: MutableMapping[str, Any] | None = None,
+    ) -> Template:
+        if globals or not isinstance(name, str):
+            return super().get_template(name, parent, globals)
+        if name not in self._found:
+            self._found[name] = super().get_template(name, parent)
+        return self._found[name]
 
 
 def hash_of(files: Mapping[str, str]) -> bytes:
