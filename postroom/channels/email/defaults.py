@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from postroom.base.email_settings import EmailSettings
+if TYPE_CHECKING:  # the process that renders has no settings: pydantic would take most of its start
+    from postroom.base.email_settings import EmailSettings
 
 FILE: Final = "_settings.json"
 

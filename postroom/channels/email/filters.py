@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from babel import Locale
 from jinja2 import Undefined
 
 from postroom.channels.email.locales import locale_of, localized_date, localized_money, zone_of
+
+if TYPE_CHECKING:
+    from babel import Locale
 
 # Stripe's currencies without a minor unit, and with three digits. All others have two.
 _ZERO_DECIMAL = frozenset(

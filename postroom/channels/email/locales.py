@@ -6,11 +6,11 @@ import copy
 from datetime import UTC, date, tzinfo
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_date
+if TYPE_CHECKING:  # late: most mails are in the language of their template
+    from babel import Locale
 
 LANGUAGES: Final = frozenset(["de", "en", "es", "fr", "it", "ja", "nl", "pt"])
 """With their countries 30 MB of memory; all that Babel has are 200, of the 512 that a rendering may have."""
@@ -35,6 +35,8 @@ def locale_of(wanted: object) -> Locale | None:
 
 @lru_cache(maxsize=500)
 def _parsed(language: str, country: str | None) -> Locale:
+    from babel import Locale, UnknownLocaleError
+
     try:
         return Locale(language, country)
     except (UnknownLocaleError, ValueError):
@@ -67,4 +69,6 @@ def localized_money(value: Decimal, code: str, digits: int, locale: Locale) -> s
 @lru_cache(maxsize=500)
 def localized_date(day: date, locale: Locale) -> str:
     """The long form: `14. November 2023`."""
+    from babel.dates import format_date
+
     return format_date(day, "long", locale=locale)

@@ -13,13 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mrml
 from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
-from postroom.base.email_settings import EmailSettings
 from postroom.base.sandbox import Sandbox
 from postroom.channels.email.defaults import NONE, MailDefaults, defaults_of
 from postroom.channels.email.speech import NAME
@@ -30,6 +29,9 @@ from postroom.channels.email.template_version import (
     read_version,
 )
 from postroom.channels.email.text_of_html import text_of
+
+if TYPE_CHECKING:  # see `defaults`
+    from postroom.base.email_settings import EmailSettings
 
 SHIPPED = Path(__file__).parent / "templates"
 REQUIRED = ("subject", "mjml")

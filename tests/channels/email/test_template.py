@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -336,3 +338,12 @@ def test_dates() -> None:
     for wrong in (None, "soon", 10**18, True):
         with pytest.raises(ValueError, match="date needs"):
             date(wrong)
+
+
+def test_the_process_that_renders_starts_without_what_it_seldom_needs() -> None:
+    """Settings and the data of languages take longer to import than all the rest of it."""
+    code = "import sys, postroom.channels.email.render_process; print({'pydantic', 'babel'} & sys.modules.keys())"
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert told.stdout.strip() == "set()"
