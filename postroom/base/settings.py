@@ -301,6 +301,7 @@ class Settings(BaseSettings):
         chosen.ledger, chosen.ledgers, chosen.database_url = name, {}, self.ledgers[name].url
         chosen.exports.layout = f"ledger={name}/{chosen.exports.layout}"
         chosen.stripe, chosen.email = chosen.stripe.of_ledger(name), chosen.email.of_ledger(name)
+        chosen.tasks.schedules = self.tasks.schedules and name == next(iter(self.ledgers))
         return chosen
 
     @property

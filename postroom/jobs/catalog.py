@@ -126,6 +126,10 @@ def catalog(parts: WorkerServices, channels: Collection[Channel] = ()) -> dict[s
         access_job(
             pool=pool, keyring=services.keyring, grace=timedelta(days=services.settings.stripe.grace_days)
         ),
-        schedules_job(pool=pool, planned=tasks.schedules, keyring=services.keyring),
+        schedules_job(
+            pool=pool,
+            planned=tasks.schedules if services.settings.tasks.schedules else {},
+            keyring=services.keyring,
+        ),
     )
     return {job.name: job for job in jobs}

@@ -56,6 +56,7 @@ def test_one_of_them_is_an_installation_with_its_accounts_alone(monkeypatch: pyt
     assert us.stripe.api_key == settings.stripe.api_key
     assert not us.stripe.accounts
     assert us.email is not eu.email
+    assert (eu.tasks.schedules, us.tasks.schedules) == (True, False)
     assert us.exports.layout == "ledger=us/{dataset}/{tenant}/dt={date}"
     assert settings.exports.layout == "{dataset}/{tenant}/dt={date}"
 

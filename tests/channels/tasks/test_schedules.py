@@ -15,12 +15,16 @@ from postroom import cron, current_task, task
 from postroom.base.db import Pool, transaction
 from postroom.base.errors import SettingsInvalid
 from postroom.base.operator_code import load_code
+from postroom.base.settings import Settings
+from postroom.base.task_settings import TaskSettings
 from postroom.channels.tasks.registry import tasks_in
 from postroom.channels.tasks.schedules import Planned, publish_due, schedules_in, schedules_job
 from postroom.client.task import CURRENT, TaskRun
 from postroom.encryption.keyring import NO_KEYS
+from postroom.jobs.catalog import catalog
+from postroom.wiring import open_worker
 from postroom.worker.model import JobContext
-from tests.fixtures.roles import pool_as
+from tests.fixtures.roles import as_role, pool_as
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NINE = datetime(2026, 11, 27, 9, tzinfo=UTC)  # a Friday
@@ -168,3 +172,17 @@ def test_a_schedule_that_cannot_be_is_refused_with_its_place(
         schedules_in(tasks_in(load_code([str(path)])))
     assert expected in str(refused.value)
     assert f"{path}:" in str(refused.value)
+
+
+@pytest.mark.parametrize(("on", "rows"), [(True, 1), (False, 0)])
+async def test_a_runner_has_schedules_unless_it_is_told_otherwise(
+    dsn: str, pool: Pool, tmp_path: Path, *, on: bool, rows: int
+) -> None:
+    path = tmp_path / "jobs.py"
+    path.write_text(
+        'from postroom import cron, task\n@cron("* * * * *")\n@task("a")\nasync def a() -> None: ...\n'
+    )
+    settings = Settings(state_dir=tmp_path, handlers=(str(path),), tasks=TaskSettings(schedules=on))
+    async with open_worker(settings, as_role(dsn, "runner"), role="test") as parts:
+        await catalog(parts)["schedules"].run(JobContext(once=True))
+    assert await pool.fetchval("select count(*) from postroom.schedule") == rows
