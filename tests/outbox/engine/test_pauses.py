@@ -87,7 +87,7 @@ async def test_who_paused_it_and_why_is_kept_and_a_second_pause_changes_nothing(
     async with transaction(pool) as conn:
         await channels.pause(conn, "email", reason="another", actor=Actor("ben"))
         by_name = {each.channel: each for each in await list_channels(conn)}
-    assert list(by_name) == ["stripe", "email", "webhook", "export", "stripe_api"]
+    assert list(by_name) == ["stripe", "email", "webhook", "export", "stripe_api", "task"]
     assert (by_name["email"].paused_by, by_name["email"].reason) == ("ada", "wrong template")
     assert not by_name["webhook"].paused
 
