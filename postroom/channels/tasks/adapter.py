@@ -9,6 +9,7 @@ from typing import Any, Final
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.base.errors import InvalidInput, Unavailable
+from postroom.base.log import get_logger
 from postroom.base.task_settings import TaskSettings
 from postroom.channels.tasks.outcomes import within_attempts
 from postroom.channels.tasks.processes import START_S, Processes
@@ -21,10 +22,13 @@ from postroom.outbox.model import (
     Channel,
     Claim,
     Deferred,
+    Delivered,
     Settled,
     Wait,
     rejected_payload,
 )
+
+log = get_logger(__name__)
 
 PLACE_WITHIN_S: Final = 5.0
 SPARE_S: Final = 10.0
@@ -121,7 +125,11 @@ class TaskAdapter:
         end = Ending(claim=claim, pool=self._pool, clock=self._clock, started_s=self._clock.monotonic())
         running = Running(**_facts(task, claim), ending=end)
         ended = await run_async(task, arguments, running, self._stuck)
-        return Settled() if end.settled else within_attempts(ended, task, claim)
+        if not end.settled:
+            return within_attempts(ended, task, claim)
+        if not isinstance(ended, Delivered):  # nothing is undone or tried again by it: say so at least
+            log.warning("task.failed_past_its_end", task=task.name, reason=ended.reason)
+        return Settled()
 
 
 def _facts(task: Task[..., Any], claim: Claim) -> dict[str, Any]:

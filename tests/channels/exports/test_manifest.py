@@ -7,7 +7,6 @@ import gzip
 import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -19,7 +18,6 @@ import pytest
 from postroom.admin.audit import Actor
 from postroom.admin.exports import look_again, write_again
 from postroom.admin.tokens import Scope
-from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
@@ -32,43 +30,14 @@ from postroom.outbox import store
 from postroom.outbox.model import Delivered, Message
 from postroom.outbox.policy import delivered
 from postroom.worker.model import JobContext
-from tests.fixtures.engine import AT_ONCE, AdapterEngine
+from tests.channels.exports.conftest import Crash, Open
+from tests.fixtures.engine import AdapterEngine
 from tests.fixtures.export_reader import listed_ids, read_manifest
 from tests.fixtures.roles import pool_as
 from tests.fixtures.watched_storage import WatchedStorage
 
 DAY_S = 1_767_225_600
 FOLDER = "orders/t/dt=2026-01-01"
-Open = Callable[..., Awaitable[AdapterEngine]]
-
-
-class Crash(BaseException):
-    """Ends a worker at once: nothing catches it."""
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "exports"
-
-
-@pytest.fixture
-def storage(root: Path) -> WatchedStorage:
-    return WatchedStorage(root)
-
-
-@pytest.fixture
-def open_runner(dsn: str, pool: Pool, tmp_path: Path, storage: WatchedStorage) -> Open:
-    async def open_one(**settings: Any) -> AdapterEngine:
-        adapter = ExportAdapter(
-            pool=pool_as(pool, "runner"),
-            clock=SystemClock(),
-            settings=ExportSettings(**{"roll_s": 0, **settings}),
-            state_dir=tmp_path,
-            storage=storage,
-        )
-        return await AdapterEngine(dsn, pool, adapter, AT_ONCE).start()
-
-    return open_one
 
 
 def records(count: int, *, dataset: str = "orders", tenant: str = "t") -> list[Message]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import pytest
 from postroom.admin.audit import Actor
 from postroom.admin.erasure import ErasureReport, erase, person
 from postroom.admin.tokens import Scope
-from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
@@ -25,7 +23,8 @@ from postroom.channels.exports.model import FILE_BYTES_MAX, ExportFile
 from postroom.channels.exports.replacing import COMPACTED_GRACE_S, ERASED_GRACE_S, QUIET_S, gather
 from postroom.outbox.model import Message
 from postroom.worker.model import JobContext
-from tests.fixtures.engine import AT_ONCE, AdapterEngine
+from tests.channels.exports.conftest import Crash, Open
+from tests.fixtures.engine import AdapterEngine
 from tests.fixtures.export_reader import listed_ids, read_manifest
 from tests.fixtures.roles import pool_as
 from tests.fixtures.watched_storage import WatchedStorage
@@ -33,37 +32,7 @@ from tests.fixtures.watched_storage import WatchedStorage
 FOLDER = "orders/t/dt=2026-01-01"
 ADA = "ada@example.com"
 CREATED = 1_767_225_600
-Open = Callable[..., Awaitable[AdapterEngine]]
 FORMATS = ("ndjson", "csv", "parquet")
-
-
-class Crash(BaseException):
-    """Ends a job at once: nothing catches it."""
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "exports"
-
-
-@pytest.fixture
-def storage(root: Path) -> WatchedStorage:
-    return WatchedStorage(root)
-
-
-@pytest.fixture
-def open_runner(dsn: str, pool: Pool, tmp_path: Path, storage: WatchedStorage) -> Open:
-    async def open_one(**settings: Any) -> AdapterEngine:
-        adapter = ExportAdapter(
-            pool=pool_as(pool, "runner"),
-            clock=SystemClock(),
-            settings=ExportSettings(**{"roll_s": 0, **settings}),
-            state_dir=tmp_path,
-            storage=storage,
-        )
-        return await AdapterEngine(dsn, pool, adapter, AT_ONCE).start()
-
-    return open_one
 
 
 async def export(runner: AdapterEngine, *records: dict[str, Any]) -> list[UUID]:

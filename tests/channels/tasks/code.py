@@ -114,3 +114,10 @@ async def write_row(number: int, folder: str = "", *, fail: bool = False) -> Non
                 await asyncio.sleep(0.02)
         if fail:
             raise ValueError("too late")
+
+
+@task("past-its-end")
+async def past_its_end(number: int) -> None:
+    async with current_task().transaction() as conn:
+        await conn.execute("insert into shop_row values ($1)", number)
+    raise ValueError("too late")

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
@@ -158,6 +159,16 @@ async def test_where_it_fails_within_its_transaction_nothing_of_it_stays(engine:
     assert ended["outcome"] == "retry"
     assert await engine.pool.fetchval("select count(*) from shop_row") == 0
     assert await engine.pool.fetchval("select count(*) from postroom.message") == 1
+
+
+async def test_what_fails_past_its_transaction_is_done_all_the_same(engine: AdapterEngine) -> None:
+    [message_id] = await engine.publish([call("past-its-end", number=1)])
+    with capture_logs() as lines:
+        await engine.drain()
+    assert (await attempt(engine.pool, message_id))["outcome"] == "delivered"
+    assert await engine.pool.fetchval("select count(*) from shop_row") == 1
+    [line] = [each for each in lines if each["event"] == "task.failed_past_its_end"]
+    assert line["reason"].startswith("ValueError: too late")
 
 
 async def test_a_run_that_was_given_up_commits_nothing(engine: AdapterEngine, tmp_path: Path) -> None:
