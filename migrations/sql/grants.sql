@@ -54,6 +54,7 @@ begin
                 ('delivery_limit',          'raw',  'rawd', 'r', ''),
                 ('limit_place',             'rawd', 'rawd', 'r', ''),
                 ('schedule',                'raw',  'raw',  'r', ''),
+                ('task_run',                'rawd', 'raw',  'r', ''),
                 -- Stripe
                 ('stripe_event',            'rawd', 'raw',  '',  ''),
                 ('stripe_object',           'raw',  'rwd',  '',  ''),

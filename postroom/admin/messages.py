@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -14,17 +15,35 @@ from postroom.outbox import store
 from postroom.outbox.ledger.story import MessageStory, fetch_message
 
 
-async def cancel(conn: Connection, message_id: UUID, *, actor: Actor) -> int:
-    """Cancel what has not been sent; what is under way right now is left alone. Returns: how many deliveries.
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """`cancelled`: deliveries that are never made. `asked`: its task runs, and has been asked to end."""
 
-    Errors: `NotFound`; `Conflict` when nothing of it waits. Transaction: the caller's.
+    cancelled: int
+    asked: bool = False
+
+    @property
+    def sentence(self) -> str:
+        if self.asked:
+            return "Its task runs: it is told within two seconds, and has five more to end."
+        return f"Cancelled: {self.cancelled}."
+
+
+async def cancel(conn: Connection, message_id: UUID, *, actor: Actor) -> Cancelled:
+    """Cancel what has not been sent. A task that runs is asked to end; else what is under way is left alone.
+
+    Does not promise: that a task ends as cancelled; it may have ended before it was told.
+    Errors: `NotFound`; `Conflict` when nothing of it waits or is a task. Transaction: the caller's.
     """
     count = await store.cancel_message(conn, message_id=message_id)
-    if count == 0:
+    asked = count == 0 and bool(await store.ask_to_cancel(conn, message_id=message_id, by=actor.name))
+    if not count and not asked:
         await fetch_message(conn, message_id)
         raise Conflict("nothing of this message waits: it has ended or is being sent right now")
-    await record(conn, actor, "outbox.cancel", message_id, deliveries=count)
-    return count
+    await record(
+        conn, actor, "outbox.cancel", message_id, deliveries=count, **({"asked": 1} if asked else {})
+    )
+    return Cancelled(count, asked)
 
 
 async def deliver_now(conn: Connection, message_id: UUID, *, actor: Actor) -> int:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import typer
 
+from postroom.admin import messages as actions
 from postroom.admin import replay
 from postroom.base.bounded_page import BoundedPage
 from postroom.channels.email.template import folders_of
@@ -123,9 +124,20 @@ def show(
 
     story, origin = in_session(work)
     if as_json:
-        print_json({"message": story.message, "attempts": len(story.attempts), "template": origin})
+        print_json(
+            {
+                "message": story.message,
+                "attempts": len(story.attempts),
+                "template": origin,
+                "open": story.open_deliveries,
+            }
+        )
         return
     _show(BoundedPage([story.message]))
+    for each in story.open_deliveries:
+        if each.progress is not None or each.cancelled_by:
+            asked = f", asked to end by {each.cancelled_by}" if each.cancelled_by else ""
+            print(f"\nUnder way: {each.progress or 0:.0%}{asked}")
     print(f"\nAttempts: {len(story.attempts)}; see them: postroom messages attempts {message}")
     if origin:
         print(origin.sentence)
@@ -185,3 +197,15 @@ def resend(
         print_json({"id": message, "resent": count})
         return
     print(f"Sent again: {count} on the way; see how it goes: postroom messages attempts {message}")
+
+
+@group.command(epilog=examples("postroom messages cancel 01a22277-ed7a-7b50-93a5-7e394081ed6d"))
+def cancel(
+    message: Annotated[UUID, typer.Argument(help="The message's id.")], as_json: JsonFlag = False
+) -> None:
+    """What has not been sent of a message never is; a task that runs is asked to end."""
+    done = in_transaction(lambda s: actions.cancel(s.conn, message, actor=s.actor))
+    if as_json:
+        print_json({"id": message, "cancelled": done.cancelled, "asked": done.asked})
+        return
+    print(done.sentence)

@@ -68,6 +68,24 @@ class TaskRun:
             return None
         return datetime.fromisoformat(self.key.split(":", 2)[2])
 
+    def progress(self, done: float) -> None:
+        """How far it is, from 0 to 1. It is shown with the message within two seconds, and not kept.
+
+        Call it as often as you like. Errors: `ValueError` for another number.
+        """
+        if not 0 <= done <= 1:
+            raise ValueError(f"progress is from 0 to 1, not {done}")
+        self._report(float(done))
+
+    def _report(self, done: float) -> None:
+        """Hand it on to whoever shows it."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has cancelled this run. It has 5 s more; then its process is ended. In async
+        code `CancelledError` says so, too."""
+        return False
+
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A transaction of Postroom's database, which ends the task: what is written in it is committed
         together with the end of the task, once, or not at all. Async tasks only, and once a run.

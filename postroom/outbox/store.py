@@ -48,6 +48,7 @@ _NEXT_DUE = query(__package__, "next_due")
 _LIST_BUSY_LANES = query(__package__, "list_busy_lanes")
 _ADD_TALLY = query(__package__, "add_tally")
 _CANCEL = query(__package__, "cancel_message")
+_ASK_TO_CANCEL = query(__package__, "ask_to_cancel")
 _DUE_NOW = query(__package__, "mark_due_now")
 _WAKE = query(__package__, "wake")
 
@@ -392,6 +393,12 @@ async def count_outcome(conn: Connection, *, name: str, label: str, worker: int,
 async def cancel_message(conn: Connection, *, message_id: UUID) -> int:
     """Cancel what has not been sent of one message. Returns: how many deliveries."""
     count: int = await conn.fetchval(_CANCEL, message_id, message_id.int % TALLY_SHARDS)
+    return count
+
+
+async def ask_to_cancel(conn: Connection, *, message_id: UUID, by: str) -> int:
+    """Ask the runner of a task under way to cancel it. Returns: 1, or 0 where none is."""
+    count: int = await conn.fetchval(_ASK_TO_CANCEL, message_id, by)
     return count
 
 

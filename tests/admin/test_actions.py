@@ -37,6 +37,7 @@ ACTIONS: Final = (
         {"deliveries": 1},
         api=("POST", "outbox/{id}/cancel", None),
         console=("/messages/{id}/cancel", ()),
+        cli=("messages", "cancel", "{id}", "--json"),
     ),
     Action(
         "outbox.deliver_now",

@@ -42,8 +42,11 @@ class LedgerQuery(BaseModel):
 
 
 class Cancelled(BaseModel):
+    """`asked`: its task runs, and has been asked to end."""
+
     id: UUID
     cancelled: int
+    asked: bool
 
 
 class DueNow(BaseModel):
@@ -93,10 +96,12 @@ async def list_attempts(
 
 @router.post("/{event_id}/cancel")
 async def cancel_message(event_id: MessageId, context: ContextDependency, caller: Canceller) -> Cancelled:
-    """Cancel what has not been sent; what is in flight is left alone (409 if that is all)."""
+    """Cancel what has not been sent. A task that runs is asked to end, within two seconds; else what is in
+    flight is left alone (409 if that is all).
+    """
     async with context.transaction() as conn:
-        count = await messages.cancel(conn, event_id, actor=caller)
-    return Cancelled(id=event_id, cancelled=count)
+        done = await messages.cancel(conn, event_id, actor=caller)
+    return Cancelled(id=event_id, cancelled=done.cancelled, asked=done.asked)
 
 
 @router.post("/{event_id}/deliver-now")

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from postroom.base.clock import Clock
-from postroom.base.db import Pool
+from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.base.errors import InvalidInput, Unavailable
 from postroom.base.log import get_logger
 from postroom.base.task_settings import TaskSettings
+from postroom.channels.tasks.child import Call
 from postroom.channels.tasks.outcomes import within_attempts
 from postroom.channels.tasks.processes import START_S, Processes
 from postroom.channels.tasks.registry import Tasks, check, name_in
-from postroom.channels.tasks.run import GRACE_S, Ending, Running, Stuck, run_async
+from postroom.channels.tasks.run import Ending, Running, Stuck, run_async
+from postroom.channels.tasks.runs import GRACE_S, Run, Runs
 from postroom.channels.tasks.schedules import schedules_in
 from postroom.client.task import Task, TaskRun
 from postroom.outbox.model import (
@@ -25,6 +27,7 @@ from postroom.outbox.model import (
     Delivered,
     Settled,
     Wait,
+    database_away,
     rejected_payload,
 )
 
@@ -64,6 +67,7 @@ class TaskAdapter:
         # One runs in each, and one is ready to follow.
         self._places = asyncio.Semaphore(self._processes.count * 2)
         self._stuck = Stuck()
+        self._runs = Runs(pool)
         self._room = asyncio.Semaphore(settings.concurrency)
         self.concurrency_max = CLAIMED_AHEAD * settings.concurrency
         self.per_destination_max = settings.concurrency
@@ -75,6 +79,7 @@ class TaskAdapter:
         """Nothing is opened ahead."""
 
     async def close(self) -> None:
+        await self._runs.close()
         await self._processes.close()
 
     def check(self, payload: dict[str, Any]) -> None:
@@ -107,23 +112,44 @@ class TaskAdapter:
                 return _BUSY
         else:
             await places.acquire()
+        run = self._runs.begin(claim)
         try:
-            if task.is_async:
-                return await self._run_here(task, arguments, claim)
-            ended = await self._processes.run(task, given, TaskRun(**_facts(task, claim)))
-            return within_attempts(ended, task, claim)
+            return await self._answer(task, arguments if task.is_async else given, claim, run)
         except Unavailable as error:
             return Deferred(Wait.NOT_CONFIGURED, error.detail)
         finally:
+            self._runs.end(run)
             places.release()
 
-    async def _run_here(self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim) -> Answer:
+    async def _answer(
+        self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim, run: Run
+    ) -> Answer:
+        """What is cancelled ends so, whatever it makes of it; unless its transaction has ended it before."""
+        answer: Answer = Settled()
+        started_s = self._clock.monotonic()
+        if run.cancelled_by is None and task.is_async:
+            answer = await self._run_here(task, arguments, claim, run)
+        elif run.cancelled_by is None:
+            call = Call(TaskRun(**_facts(task, claim)), arguments)
+            answer = within_attempts(await self._processes.run(task, call, run), task, claim)
+        if run.cancelled_by is None:
+            return answer
+        try:
+            took_ms = round((self._clock.monotonic() - started_s) * 1_000)
+            await self._runs.settle_cancelled(claim, run.cancelled_by, took_ms=took_ms)
+        except DATABASE_FAILURES as error:
+            return database_away(error)  # it is cancelled when it is claimed again
+        return Settled()
+
+    async def _run_here(
+        self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim, run: Run
+    ) -> Answer:
         if len(self._stuck) >= STUCK_MAX:
             return Deferred(
                 Wait.DESTINATION_FULL, f"{STUCK_MAX} tasks ignore that they are cancelled: restart the runner"
             )
         end = Ending(claim=claim, pool=self._pool, clock=self._clock, started_s=self._clock.monotonic())
-        running = Running(**_facts(task, claim), ending=end)
+        running = Running(**_facts(task, claim), ending=end, run=run)
         ended = await run_async(task, arguments, running, self._stuck)
         if not end.settled:
             return within_attempts(ended, task, claim)

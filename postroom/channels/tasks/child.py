@@ -5,11 +5,15 @@ Frames in both directions: four bytes of length, then MessagePack. What a task p
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
 import socket
 import sys
+import threading
+import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +28,9 @@ from postroom.postgres.watch import die_with_parent
 
 MODULE: Final = "postroom.channels.tasks.child"
 HEAD_BYTES: Final = 4
+CANCEL: Final = signal.SIGUSR1
+"""Tells that the call has been cancelled: it is seen whatever the task waits for."""
+PROGRESS_STEP: Final = 0.01
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
@@ -32,7 +39,8 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
-    """How a call ended. `kind`: empty where it is done, `rejected`, or the cause for which it is tried again.
+    """How a call ended. `kind`: empty where it is done, `rejected`, or the cause for which it is tried again;
+    `progress` before it has ended.
 
     The first one of all says that the process is ready, or in `reason` why not.
     """
@@ -42,18 +50,60 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     code: str | None = None
     after_s: float | None = None
     detail: str | None = None
+    progress: float = 0.0
 
 
-def serve(ours: socket.socket, tasks: Tasks) -> None:
+class Link:
+    """What a task has to do with the runner while it runs. Threads of the task may use it, too."""
+
+    def __init__(self, ours: socket.socket) -> None:
+        self.cancelled = False
+        self._ours = ours
+        self._one_at_a_time = threading.Lock()
+        self.begin()
+
+    def begin(self) -> None:
+        """What was told is of an earlier call."""
+        self._told, self._told_s = math.inf, -math.inf
+
+    def report(self, done: float) -> None:
+        """At most once a second, unless it is a hundredth more or less."""
+        now = time.monotonic()
+        if abs(done - self._told) >= PROGRESS_STEP or now - self._told_s >= 1:
+            self._told, self._told_s = done, now
+            self.tell(Told("progress", progress=done))
+
+    def tell(self, told: Told) -> None:
+        frame = msgspec.msgpack.encode(told)
+        with self._one_at_a_time:
+            self._ours.sendall(len(frame).to_bytes(HEAD_BYTES, "big") + frame)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunApart(TaskRun):
+    """What `current_task` gives in a process."""
+
+    link: Link
+
+    def _report(self, done: float) -> None:
+        self.link.report(done)
+
+    @property
+    def cancelled(self) -> bool:
+        return self.link.cancelled
+
+
+def serve(ours: socket.socket, tasks: Tasks, link: Link) -> None:
     """Answer calls until the other end closes."""
     with ours.makefile("rb") as source:
         while len(head := source.read(HEAD_BYTES)) == HEAD_BYTES:
             call = msgspec.msgpack.decode(source.read(int.from_bytes(head, "big")), type=Call)
-            _tell(ours, _told(_run(call, tasks)))
+            link.begin()
+            link.tell(_told(_run(call, tasks, link)))
 
 
-def _run(call: Call, tasks: Tasks) -> Ended:
-    CURRENT.set(call.run)
+def _run(call: Call, tasks: Tasks, link: Link) -> Ended:
+    CURRENT.set(RunApart(**vars(call.run), link=link))
     task = tasks[call.run.task]
     try:
         task.function(**task.read(call.arguments))
@@ -71,11 +121,6 @@ def _told(ended: Ended) -> Told:
     return Told(str(ended.cause), ended.reason, ended.code, ended.after_s, ended.detail)
 
 
-def _tell(ours: socket.socket, told: Told) -> None:
-    frame = msgspec.msgpack.encode(told)
-    ours.sendall(len(frame).to_bytes(HEAD_BYTES, "big") + frame)
-
-
 def main() -> None:
     descriptor, memory_mb, *places = sys.argv[1:]
     die_with_parent(os.getppid(), signal.SIGKILL)()
@@ -86,12 +131,18 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with socket.socket(fileno=int(descriptor)) as ours:
         os.set_inheritable(ours.fileno(), False)
+        link = Link(ours)
+
+        def cancel(*_: object) -> None:
+            link.cancelled = True  # for good: a process that was told so runs nothing more
+
+        signal.signal(CANCEL, cancel)
         try:
             tasks = tasks_in(load_code(places))
         except SettingsInvalid as error:
-            return _tell(ours, Told(reason=str(error)))
-        _tell(ours, Told())
-        serve(ours, tasks)
+            return link.tell(Told(reason=str(error)))
+        link.tell(Told())
+        serve(ours, tasks, link)
     return None
 
 

@@ -8,16 +8,17 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
 from postroom.base.errors import Unavailable
-from postroom.channels.tasks.child import HEAD_BYTES, MODULE, Call, Told
+from postroom.channels.tasks.child import CANCEL, HEAD_BYTES, MODULE, Call, Told
 from postroom.channels.tasks.outcomes import Ended, failed, overdue
-from postroom.client.task import Task, TaskRun
+from postroom.channels.tasks.runs import GRACE_S, Run
+from postroom.client.task import Task
 from postroom.outbox.model import Cause, Delivered, Rejected, RetryLater, Trip
 
 RUNS_MAX: Final = 1_000
@@ -67,12 +68,18 @@ class Child:
             raise Unavailable(f"a process for tasks did not start: {told.reason}")
         return child
 
-    async def ask(self, call: Call) -> Told:
+    async def ask(self, call: Call, report: Callable[[float], None]) -> Told:
         """Errors: `IncompleteReadError` and `ConnectionError` once it is gone."""
         self.runs += 1
         frame = msgspec.msgpack.encode(call)
         self._writer.write(len(frame).to_bytes(HEAD_BYTES, "big") + frame)
-        return await self._read()
+        while (told := await self._read()).kind == "progress":
+            report(told.progress)
+        return told
+
+    def tell_cancelled(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(CANCEL)
 
     async def kill(self) -> str:
         """End it, and all that it has started. Returns: how it has ended."""
@@ -110,21 +117,31 @@ class Processes:
         self._free = asyncio.Semaphore(self.count)
         self._idle: list[Child] = []
 
-    async def run(self, task: Task[..., Any], arguments: dict[str, Any], run: TaskRun) -> Ended:
-        """Call it, for as long as it may take once a process is free. Cancelled, its process is killed.
+    async def run(self, task: Task[..., Any], call: Call, run: Run) -> Ended:
+        """Call it, for as long as it may take once a process is free. Cancelled, its process is killed; where
+        an operator has cancelled `run`, after `GRACE_S`.
 
         Errors: `Unavailable` where none can be started: nothing was called.
         """
         async with self._free:
             child = self._idle.pop() if self._idle else await Child.start(self._places, self._memory_mb)
-            return await self._ask(child, task, Call(run, arguments))
+            return await self._ask(child, task, call, run)
 
-    async def _ask(self, child: Child, task: Task[..., Any], call: Call) -> Ended:
+    async def _ask(self, child: Child, task: Task[..., Any], call: Call, run: Run) -> Ended:
         kept = False
         try:
-            async with asyncio.timeout(task.timeout_s):
-                told = await child.ask(call)
-            kept = child.runs < RUNS_MAX
+            async with asyncio.timeout(task.timeout_s) as limit:
+
+                def cancel() -> None:
+                    child.tell_cancelled()
+                    limit.reschedule(asyncio.get_running_loop().time() + GRACE_S)
+
+                run.on_cancel = cancel
+                if run.cancelled_by is not None:  # while it waited for the process: it is not called
+                    kept = True
+                    return Delivered()
+                told = await child.ask(call, run.report)
+            kept = child.runs < RUNS_MAX and run.cancelled_by is None
             return _ended(told)
         except TimeoutError:
             return overdue(task)

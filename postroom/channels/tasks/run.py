@@ -6,21 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from postroom.base.clock import Clock
 from postroom.base.db import Connection, Pool, transaction
 from postroom.base.log import get_logger
 from postroom.channels.tasks.outcomes import Ended, failed, of_error, overdue
+from postroom.channels.tasks.runs import GRACE_S, Run
 from postroom.client.task import CURRENT, Task, TaskRun
 from postroom.outbox.model import Claim, Delivered
 from postroom.outbox.policy import delivered
 from postroom.outbox.store import settle_claims
 
 log = get_logger(__name__)
-
-GRACE_S: Final = 5.0
-"""For what a task does once it is cancelled."""
 
 
 class RunLost(RuntimeError):
@@ -43,6 +41,14 @@ class Running(TaskRun):
     """What `current_task` gives to an async task."""
 
     ending: Ending
+    run: Run
+
+    def _report(self, done: float) -> None:
+        self.run.report(done)
+
+    @property
+    def cancelled(self) -> bool:
+        return self.run.cancelled_by is not None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -74,10 +80,11 @@ class Stuck:
 
 
 async def run_async(task: Task[..., Any], arguments: dict[str, Any], running: Running, stuck: Stuck) -> Ended:
-    """Call it, for as long as it may take. A task of its own: what it leaves in its context is its own."""
+    """Call it, for as long as it may take and until somebody cancels it. A task of its own: what it leaves in
+    its context is its own."""
     call = asyncio.create_task(_call(task, arguments, running), name=f"task {task.name}")
     try:
-        if await _ends_within(call, task.timeout_s):
+        if await _ends_within(call, task.timeout_s, running.run):
             return _result(call)
         call.cancel()
         await _ends_within(call, GRACE_S)
@@ -89,8 +96,9 @@ async def run_async(task: Task[..., Any], arguments: dict[str, Any], running: Ru
     return overdue(task)
 
 
-async def _ends_within(call: asyncio.Task[Ended], limit_s: float) -> bool:
-    """As `asyncio.wait`, at a third of what that costs a task that does little."""
+async def _ends_within(call: asyncio.Task[Ended], limit_s: float, run: Run | None = None) -> bool:
+    """As `asyncio.wait`, at a third of what that costs a task that does little. Where `run` is cancelled it
+    waits no longer."""
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
 
@@ -99,6 +107,8 @@ async def _ends_within(call: asyncio.Task[Ended], limit_s: float) -> bool:
             over.set_result(None)
 
     call.add_done_callback(end)
+    if run is not None:
+        run.on_cancel = end
     timer = loop.call_later(limit_s, end)
     try:
         await over

@@ -93,8 +93,8 @@ async def cancel(request: PageRequest, _form: Form) -> Response:
     """What has not been sent is not sent any more."""
     message_id = path_id(request.http)
     async with request.console.transaction() as conn:
-        count = await actions.cancel(conn, message_id, actor=request.actor)
-    return request.back(f"/console/messages/{message_id}", f"Cancelled: {count}.")
+        done = await actions.cancel(conn, message_id, actor=request.actor)
+    return request.back(f"/console/messages/{message_id}", done.sentence)
 
 
 async def deliver_now(request: PageRequest, _form: Form) -> Response:
@@ -122,6 +122,7 @@ async def _page(
     happened = await fetch_happenings(conn, chain)
     own = story.message.id
     still = [each for each in story.open_deliveries if each.worker is None]
+    runs = story.message.channel == Channel.TASK and story.open_deliveries
     named = [each.destination for each in happened.open_deliveries]
     named += [each.destination for each in happened.dead_letters]
     named += [each.destination for each in happened.attempts if each.destination]
@@ -145,7 +146,7 @@ async def _page(
         origin=origin,
         topic=story.message.type or topics.get(own, "message"),
         may_deliver_now=any(not each.parked for each in still) and request.may(Scope.OUTBOX_REPLAY),
-        may_cancel=bool(still) and request.may(Scope.OUTBOX_CANCEL),
+        may_cancel=bool(still or runs) and request.may(Scope.OUTBOX_CANCEL),
         place=f"/console/messages/{own}",
         revealed=revealed,
         may_reveal=request.may(Scope.PAYLOAD_READ),

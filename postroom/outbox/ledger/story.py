@@ -31,7 +31,10 @@ ROWS_MAX: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class OpenDelivery:
-    """A delivery that has not ended. `worker` and `claimed_at` while one is at it."""
+    """A delivery that has not ended. `worker` and `claimed_at` while one is at it.
+
+    Of a task under way: `progress` from 0 to 1, if it tells, and `cancelled_by`, who has asked it to end.
+    """
 
     message_id: UUID
     n: int
@@ -47,6 +50,8 @@ class OpenDelivery:
     last_reason: str | None
     expires_at: datetime | None
     urgency: str
+    progress: float | None
+    cancelled_by: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,3 +121,24 @@ async def past_its_end(number: int) -> None:
     async with current_task().transaction() as conn:
         await conn.execute("insert into shop_row values ($1)", number)
     raise ValueError("too late")
+
+
+@task("long")
+async def long(folder: str) -> None:
+    mark(folder, "begun")
+    current_task().progress(0.4)
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        mark(folder, f"cancelled {current_task().cancelled}")
+        raise
+
+
+@task("long-apart")
+def long_apart(folder: str, *, looks: bool = True) -> None:
+    mark(folder, "begun")
+    for each in range(400):
+        current_task().progress(0.4 + each / 100_000)
+    while not (looks and current_task().cancelled):
+        time.sleep(0.02)
+    mark(folder, "cancelled True")
