@@ -16,6 +16,7 @@ from postroom.base.db import Connection
 from postroom.base.errors import Conflict
 from postroom.channels.webhooks import deployment_secret, endpoints, store
 from postroom.channels.webhooks.address import Private
+from postroom.channels.webhooks.brokers.url import NONE_ALLOWED, Allowed
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret, EndpointState
 from postroom.channels.webhooks.payload import check_payload
 from postroom.encryption.keyring import Keyring
@@ -36,6 +37,7 @@ async def create(
     secret: SecretStr | None = None,
     allow_private: Private = False,
     allow_http: bool = True,
+    brokers: Allowed = NONE_ALLOWED,
     keyring: Keyring,
     actor: Actor,
 ) -> EndpointSecret:
@@ -50,6 +52,7 @@ async def create(
         secret=secret,
         allow_private=allow_private,
         allow_http=allow_http,
+        brokers=brokers,
         keyring=keyring,
     )
     new = {name: getattr(made.endpoint, name) for name in ("types", "description")}
@@ -66,6 +69,7 @@ async def update(
     description: str | None = None,
     allow_private: Private = False,
     allow_http: bool = True,
+    brokers: Allowed = NONE_ALLOWED,
     actor: Actor,
 ) -> Endpoint:
     """See `endpoints.update_endpoint`."""
@@ -78,6 +82,7 @@ async def update(
         description=description,
         allow_private=allow_private,
         allow_http=allow_http,
+        brokers=brokers,
     )
     given = {"url": url, "types": types, "description": description}
     changed = [name for name, value in given.items() if value is not None]

@@ -29,6 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from postroom.base.broker_settings import Brokers
 from postroom.base.email_settings import EmailSettings, bounces_faults, route_faults
 from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
@@ -73,6 +74,9 @@ class WebhookSettings(BaseModel):
     """Private networks that webhooks may go to, comma-separated: `10.20.0.0/16,fd00:1::/64`."""
     allow_http: bool | None = None
     """Let webhooks go to `http://`, where anybody on the way reads them. Unset: in `dev` only."""
+    brokers: Brokers = Field(default_factory=dict)
+    """Brokers that urls of endpoints may name, and which tenants may, as JSON:
+    `{"nats://nats.example.com:4222": ["acme"]}`; `"*"` is every tenant. Unset: none."""
     identify: bool = True
     """Send `postroom-correlation-id`, `traceparent` and our name in `user-agent`. `false` where receivers
     are strangers."""

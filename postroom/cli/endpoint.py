@@ -62,6 +62,7 @@ def create(
             description=description,
             allow_private=s.settings.webhook.private,
             allow_http=s.settings.webhook.http,
+            brokers=s.settings.webhook.brokers,
             keyring=s.keyring,
             actor=s.actor,
         )
@@ -119,6 +120,7 @@ def update(
             description=description,
             allow_private=s.settings.webhook.private,
             allow_http=s.settings.webhook.http,
+            brokers=s.settings.webhook.brokers,
             actor=s.actor,
         )
     )

@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PARTS: dict[str, list[str]] = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+EXTRAS = sorted(PARTS.keys() - {"", "server", "dev"})
 IMPORTED_BY_OTHERS = {
     "aiodns": "AsyncResolver",
     "httptools": "httptools_impl",
@@ -62,7 +63,7 @@ def distributions(packages: set[str], known: set[str]) -> set[str]:
 
 
 def test_what_the_package_imports_is_declared_and_what_is_declared_is_used() -> None:
-    known = declared("", "server", "embedded", "otel", "parquet")
+    known = declared("", "server", *EXTRAS)
     used = distributions(imports("postroom", "migrations"), known)
     source = "\n".join(path.read_text() for path in (ROOT / "postroom").rglob("*.py"))
     used |= {name for name, mark in IMPORTED_BY_OTHERS.items() if mark in source}
@@ -79,7 +80,7 @@ def test_only_contrib_imports_what_an_application_brings() -> None:
 
 def test_the_parts_of_the_installation_do_not_overlap() -> None:
     assert not declared("") & declared("server")
-    assert not declared("", "server") & declared("embedded", "otel", "parquet")
+    assert not declared("", "server") & declared(*EXTRAS)
 
 
 @pytest.mark.parametrize("lock", ["runtime", "dev"])

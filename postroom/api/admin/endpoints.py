@@ -158,6 +158,7 @@ async def create_endpoint(
             secret=body.secret,
             allow_private=context.settings.webhook.private,
             allow_http=context.settings.webhook.http,
+            brokers=context.settings.webhook.brokers,
             keyring=context.keyring,
             actor=caller,
         )
@@ -188,6 +189,7 @@ async def update_endpoint(
             description=body.description,
             allow_private=context.settings.webhook.private,
             allow_http=context.settings.webhook.http,
+            brokers=context.settings.webhook.brokers,
             actor=caller,
         )
 

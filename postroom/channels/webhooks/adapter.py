@@ -20,6 +20,10 @@ from postroom.base.log import get_logger
 from postroom.base.settings import WebhookSettings
 from postroom.base.tracing import read_traceparent
 from postroom.channels.webhooks.answer import PRIVATE, judge_answer, judge_failure
+from postroom.channels.webhooks.brokers.connections import BrokerConnections
+from postroom.channels.webhooks.brokers.kinds import ExtraMissing, is_broker, parse_allowed
+from postroom.channels.webhooks.brokers.message import ENVELOPE, build_message
+from postroom.channels.webhooks.brokers.url import BrokerUrl
 from postroom.channels.webhooks.client import (
     ANONYMOUS,
     CONNECT_TIMEOUT_S,
@@ -94,6 +98,7 @@ class WebhookAdapter:
             disable_after=timedelta(days=settings.disable_after_days),
         )
         self._session: aiohttp.ClientSession | None = None
+        self._brokers: BrokerConnections | None = None
         self.per_destination_max = settings.connections_per_host
         self._limit = TimeLimit(settings.timeout_s)
         self._slots = HostSlots(settings.connections_per_host, within_s=connection_within_s)
@@ -112,16 +117,26 @@ class WebhookAdapter:
             resolver=self._resolver,
             rest_s=self._rest_s,
         )
+        self._brokers = BrokerConnections(
+            resolver=self._resolver, private=self._settings.private, timeout_s=self._settings.timeout_s
+        )
 
     async def close(self) -> None:
         await self._endpoints.close()
+        if self._brokers is not None:
+            await self._brokers.close()
         if self._session is not None:
             await self._session.close()
         if self._resolver is not None:
             await self._resolver.close()
 
     def check(self, payload: dict[str, Any]) -> None:
-        check_payload(payload, allow_private=self._settings.private, allow_http=self._settings.http)
+        check_payload(
+            payload,
+            allow_private=self._settings.private,
+            allow_http=self._settings.http,
+            brokers=self._settings.brokers,
+        )
 
     async def deliver(self, claim: Claim) -> Answer:
         """One attempt.
@@ -136,15 +151,20 @@ class WebhookAdapter:
                 return Rejected("endpoint was deleted", cause=Cause.OURS)
             if target.state is not EndpointState.ENABLED:
                 return Deferred(Wait.PARKED, f"the endpoint is {target.state}")
-            url = self._parsed(target.url)
+            url = self._parsed(target.url, claim.tenant)
         except PrivateUrl:
             return PRIVATE
+        except ExtraMissing as error:
+            return Deferred(Wait.NOT_CONFIGURED, error.message)
         except InvalidPayload as error:
             return rejected_payload(error)
         body = build_body(payload, type_=claim.type, created_at=datetime.fromtimestamp(claim.created_s, UTC))
         if claim.attempts == 0 and len(payload.data) > DATA_BYTES_WARNED:
             log.warning("webhook.large_payload", message_id=str(claim.message_id), size_bytes=len(body))
-        answer = await self._post(url, self._headers(claim, target, body), body)
+        if isinstance(url, BrokerUrl):
+            answer = await self._send(url, claim, target, envelope=body, data=bytes(payload.data))
+        else:
+            answer = await self._post(url, self._headers(claim, target, body), body)
         if claim.endpoint_id is None:
             return answer
         return await self._health.note(claim.endpoint_id, target, answer)
@@ -154,10 +174,17 @@ class WebhookAdapter:
             return await self._endpoints.find(claim.endpoint_id)
         if payload.url is None:
             raise InvalidPayload("there is neither a tenant with endpoints nor a url", field="url")
+        url = self._parsed(payload.url)
+        if isinstance(url, BrokerUrl):
+            return Target(payload.url, ())
         secrets = await self._endpoints.deployment_secrets()
-        return Target(payload.url, secrets.of(self._parsed(payload.url)))
+        return Target(payload.url, secrets.of(url))
 
-    def _parsed(self, url: str) -> URL:
+    def _parsed(self, url: str, tenant: str = "") -> URL | BrokerUrl:
+        if is_broker(url):
+            return parse_allowed(
+                url, tenant=tenant, allowed=self._settings.brokers, private=self._settings.private
+            )
         return parse_url(url, allow_private=self._settings.private, allow_http=self._settings.http)
 
     def _headers(self, claim: Claim, target: Target, body: bytes) -> dict[str, str]:
@@ -172,6 +199,14 @@ class WebhookAdapter:
         if traceparent := read_traceparent(claim.traceparent):
             headers["traceparent"] = traceparent
         return headers
+
+    async def _send(
+        self, url: BrokerUrl, claim: Claim, target: Target, *, envelope: bytes, data: bytes
+    ) -> Answer:
+        if self._brokers is None:
+            raise RuntimeError("start() comes before deliver()")
+        message = build_message(claim, format_=url.option("format", ENVELOPE), envelope=envelope, data=data)
+        return await self._brokers.send(url, next(iter(target.secrets), None), message)
 
     async def _post(self, url: URL, headers: dict[str, str], body: bytes) -> Answer:
         if self._session is None:

@@ -12,7 +12,7 @@ from postroom.channels.webhooks import store
 from postroom.channels.webhooks.answer import GONE
 from postroom.channels.webhooks.endpoint_cache import EndpointCache
 from postroom.channels.webhooks.model import Target
-from postroom.outbox.model import Answer, Deferred, Delivered, Rejected, RetryLater, Wait
+from postroom.outbox.model import Answer, Deferred, Delivered, Rejected, RetryLater, Unknown, Wait
 
 log = get_logger(__name__)
 
@@ -40,7 +40,7 @@ class EndpointHealth:
                     await self._answering(endpoint_id)
             case Rejected(code=code) if code == str(GONE):
                 return await self._gone(endpoint_id, answer)
-            case RetryLater() if self._tells_something(target):
+            case RetryLater() | Unknown() if self._tells_something(target):
                 return await self._failing(endpoint_id, answer)
         return answer
 
@@ -58,7 +58,7 @@ class EndpointHealth:
             return
         self._endpoints.forget(endpoint_id)
 
-    async def _failing(self, endpoint_id: UUID, answer: RetryLater) -> Answer:
+    async def _failing(self, endpoint_id: UUID, answer: RetryLater | Unknown) -> Answer:
         days = self._disable_after / timedelta(days=1)
         reason = f"it has only failed for {days:g} days: {answer.reason}"
         try:

@@ -19,6 +19,9 @@ from postroom.base.db import Connection
 from postroom.base.errors import Conflict, InvalidInput, NotFound
 from postroom.channels.webhooks import store
 from postroom.channels.webhooks.address import Private
+from postroom.channels.webhooks.brokers.kinds import is_broker, parse_allowed, parse_broker_url
+from postroom.channels.webhooks.brokers.login import check_login
+from postroom.channels.webhooks.brokers.url import NONE_ALLOWED, Allowed
 from postroom.channels.webhooks.model import ENDPOINTS_PER_TENANT_MAX, Endpoint, EndpointSecret
 from postroom.channels.webhooks.payload import TENANT_CHARACTERS_MAX
 from postroom.channels.webhooks.signing import decode_secret, generate_secret
@@ -50,21 +53,24 @@ async def create_endpoint(
     secret: SecretStr | None = None,
     allow_private: Private = False,
     allow_http: bool = True,
+    brokers: Allowed = NONE_ALLOWED,
     keyring: Keyring = NO_KEYS,
 ) -> EndpointSecret:
     """Register a receiver; without `secret` a new one is made.
+
+    That of a broker is its login, `user:password` or a token, and is in no answer.
 
     Errors: `InvalidInput` naming the field; `Conflict` when the tenant has 100 already (two
     creations at once may exceed that by one).
     """
     if not 1 <= len(tenant) <= TENANT_CHARACTERS_MAX:
         raise InvalidInput("tenant must have 1 to 200 characters", field="tenant")
-    secret = generate_secret() if secret is None else secret
-    decode_secret(secret)
+    url = _check_url(url, tenant=tenant, allow_private=allow_private, allow_http=allow_http, brokers=brokers)
+    secret, shown = _secrets_for(url, secret)
     endpoint_id = await store.insert_endpoint(
         conn,
         tenant=tenant,
-        url=str(parse_url(url, allow_private=allow_private, allow_http=allow_http)),
+        url=url,
         types=check_types(types),
         description=_check_description(description),
         secret=secret,
@@ -72,7 +78,7 @@ async def create_endpoint(
     )
     if endpoint_id is None:
         raise Conflict(f"the tenant has {ENDPOINTS_PER_TENANT_MAX} endpoints, which is the most it may have")
-    return EndpointSecret(await fetch_endpoint(conn, endpoint_id), secret)
+    return EndpointSecret(await fetch_endpoint(conn, endpoint_id), shown)
 
 
 async def list_endpoints(
@@ -108,15 +114,24 @@ async def update_endpoint(
     description: str | None = None,
     allow_private: Private = False,
     allow_http: bool = True,
+    brokers: Allowed = NONE_ALLOWED,
 ) -> Endpoint:
     """Change what is given. What was published before keeps its fan-out, but goes to the new url.
 
-    Errors: `InvalidInput` naming the field, `NotFound`.
+    A login stays where it is: a url of another broker is refused. Errors: `InvalidInput` naming the field,
+    `NotFound`.
     """
+    if url is not None:
+        before = await fetch_endpoint(conn, endpoint_id)
+        url = _check_url(
+            url, tenant=before.tenant, allow_private=allow_private, allow_http=allow_http, brokers=brokers
+        )
+        if _broker_of(before.url) != _broker_of(url):
+            raise InvalidInput("another broker has another login: make an endpoint for it", field="url")
     await store.update_endpoint(
         conn,
         endpoint_id,
-        url=None if url is None else str(parse_url(url, allow_private=allow_private, allow_http=allow_http)),
+        url=url,
         types=None if types is None else check_types(types),
         description=None if description is None else _check_description(description),
     )
@@ -133,15 +148,20 @@ async def rotate_secret(
 ) -> EndpointSecret:
     """Sign with a new secret and, for `overlap_s`, with the present one too: 0 where that one has leaked.
 
+    The secret of a broker has to be given, and replaces the present one at once.
     A secret that was still in its own overlap ends at once: only two sign at a time.
     Errors: `InvalidInput` for an imported secret or an overlap of more than 30 days, `NotFound`; `Unreadable`
     where the present one cannot be read: then only an overlap of 0 is left.
     """
     check_overlap(overlap_s)
-    secret = generate_secret() if secret is None else secret
-    decode_secret(secret)
+    url = (await fetch_endpoint(conn, endpoint_id)).url
+    if is_broker(url):
+        if secret is None:
+            raise InvalidInput("the new login of a broker has to be given", field="secret")
+        overlap_s = 0
+    secret, shown = _secrets_for(url, secret)
     await store.rotate_secret(conn, endpoint_id, secret=secret, overlap_s=overlap_s, keyring=keyring)
-    return EndpointSecret(await fetch_endpoint(conn, endpoint_id), secret)
+    return EndpointSecret(await fetch_endpoint(conn, endpoint_id), shown)
 
 
 async def park(conn: Connection, endpoint_id: UUID, *, reason: str) -> Endpoint:
@@ -226,6 +246,28 @@ def check_types(types: Sequence[str]) -> list[str]:
                 "a type is exact like invoice.paid, a prefix like invoice.*, or *", field=f"types[{position}]"
             )
     return list(dict.fromkeys(types))
+
+
+def _check_url(url: str, *, tenant: str, allow_private: Private, allow_http: bool, brokers: Allowed) -> str:
+    if is_broker(url):
+        return parse_allowed(url, tenant=tenant, allowed=brokers, private=allow_private).text
+    return str(parse_url(url, allow_private=allow_private, allow_http=allow_http))
+
+
+def _broker_of(url: str) -> tuple[str, ...]:
+    """Its nodes; none of an HTTP receiver."""
+    return parse_broker_url(url).origins if is_broker(url) else ()
+
+
+def _secrets_for(url: str, given: SecretStr | None) -> tuple[SecretStr, SecretStr]:
+    """What is kept, and what is shown of it. Errors: `InvalidInput` for field `secret`."""
+    if is_broker(url):
+        login = given or SecretStr("")
+        check_login(login)
+        return login, SecretStr("")
+    secret = generate_secret() if given is None else given
+    decode_secret(secret)
+    return secret, secret
 
 
 def _check_description(text: str) -> str:

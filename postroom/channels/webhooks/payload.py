@@ -11,6 +11,8 @@ import msgspec
 from postroom.base import json
 from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.channels.webhooks.address import Private
+from postroom.channels.webhooks.brokers.kinds import is_broker, parse_allowed
+from postroom.channels.webhooks.brokers.url import NONE_ALLOWED, Allowed
 from postroom.channels.webhooks.url import parse_url
 
 DATA_BYTES_MAX = 256 * 1024
@@ -42,14 +44,23 @@ _decode = msgspec.json.Decoder(Payload).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def check_payload(payload: dict[str, Any], *, allow_private: Private, allow_http: bool = True) -> None:
+def check_payload(
+    payload: dict[str, Any],
+    *,
+    allow_private: Private,
+    allow_http: bool = True,
+    brokers: Allowed = NONE_ALLOWED,
+) -> None:
     """Refuse at publish time what could never be sent. Errors: `InvalidPayload` naming the field."""
     if unknown := sorted(payload.keys() - _FIELDS):
         raise InvalidPayload(
             f"unknown field {unknown[0]}; a webhook has tenant or url, type, data", field=unknown[0]
         )
-    if payload.get("url") is not None:
-        parse_url(payload["url"], allow_private=allow_private, allow_http=allow_http)
+    if (url := payload.get("url")) is not None:
+        if is_broker(url):
+            parse_allowed(url, tenant="", allowed=brokers, private=allow_private)
+        else:
+            parse_url(url, allow_private=allow_private, allow_http=allow_http)
         _check_no_tenant(payload.get("tenant"))
     _check_tenant(payload.get("tenant"), needed=payload.get("url") is None)
     check_type(payload.get("type"))

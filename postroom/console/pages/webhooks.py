@@ -89,6 +89,7 @@ async def create(request: PageRequest, form: Form) -> Response:
             description=field(form, "description"),
             allow_private=request.console.settings.webhook.private,
             allow_http=request.console.settings.webhook.http,
+            brokers=request.console.settings.webhook.brokers,
             keyring=request.console.keyring,
             actor=request.actor,
         )

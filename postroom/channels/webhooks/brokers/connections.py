@@ -1,0 +1,215 @@
+"""Connections to brokers: opened at a first delivery, shared by those that follow, closed when one fails."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import OrderedDict
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from aiohttp.abc import AbstractResolver
+from pydantic import SecretStr
+
+from postroom.base.log import get_logger
+from postroom.channels.webhooks.address import Private, is_allowed
+from postroom.channels.webhooks.answer import PRIVATE
+from postroom.channels.webhooks.brokers.kinds import KINDS, transport_of
+from postroom.channels.webhooks.brokers.login import read_login
+from postroom.channels.webhooks.brokers.transport import BrokerMessage, Node, OpenFailed, Transport
+from postroom.channels.webhooks.brokers.url import BrokerUrl
+from postroom.channels.webhooks.client import PrivateAddress
+from postroom.outbox.model import Answer, Deferred, Outcome, RetryLater, Unknown, Wait
+
+CONNECTIONS_MAX: Final = 100
+CONNECT_S: Final = 5.0
+CLOSE_S: Final = 5.0
+_FULL: Final = Deferred(Wait.DESTINATION_FULL, "every connection to a broker is taken")
+
+log = get_logger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Line:
+    """A connection that was opened, and how many deliveries wait on it."""
+
+    transport: Transport
+    in_flight: int = 0
+    retired: bool = False
+
+
+class _Place:
+    """One url and login. `first`: which node is tried first; `users`: deliveries that open it or wait."""
+
+    def __init__(self, url: BrokerUrl, secret: SecretStr | None) -> None:
+        self.url = url
+        self.login = read_login(secret)
+        self.line: _Line | None = None
+        self.opening = asyncio.Lock()
+        self.users = 0
+        self.first = 0
+
+
+class BrokerConnections:
+    """Promise: every wait is within `timeout_s`, and no address is dialled that is not allowed.
+
+    There is one connection for each url and login. One that loses an acknowledgement takes no more messages:
+    the next delivery opens another one, at the next node. Does not promise: that what nobody uses is closed,
+    but for the oldest where there are `CONNECTIONS_MAX` already.
+    """
+
+    def __init__(self, *, resolver: AbstractResolver, private: Private, timeout_s: float) -> None:
+        self._resolver = resolver
+        self._private = private
+        self._timeout_s = timeout_s
+        self._tls = ssl.create_default_context()
+        self._places: OrderedDict[tuple[str, SecretStr | None], _Place] = OrderedDict()
+        self._closing = set[asyncio.Task[None]]()
+
+    async def send(self, url: BrokerUrl, secret: SecretStr | None, message: BrokerMessage) -> Answer:
+        """One attempt. `secret`: the endpoint's, a login."""
+        place = self._place(url, secret)
+        if place is None:
+            return _FULL
+        line: _Line | None = None
+        answer: Answer | None = None
+        place.users += 1
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                opened = await self._open(place)
+                if not isinstance(opened, _Line):
+                    return opened
+                line = opened
+                line.in_flight += 1
+                answer = await line.transport.send(message)
+        except TimeoutError:
+            if line is None:
+                answer = RetryLater("no connection within the time limit", code="connect_timeout")
+            else:
+                answer = Unknown("no acknowledgement within the time limit", code="timeout")
+        finally:
+            place.users -= 1
+            if line is not None:
+                self._left(place, line, lost=answer is None or isinstance(answer, Unknown))
+        return answer
+
+    async def close(self) -> None:
+        for place in self._places.values():
+            if place.line is not None:
+                self._retire(place, place.line)
+        self._places.clear()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def _place(self, url: BrokerUrl, secret: SecretStr | None) -> _Place | None:
+        key = (url.text, secret)
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= CONNECTIONS_MAX and not self._forget_one():
+                return None
+            place = self._places[key] = _Place(url, secret)
+        self._places.move_to_end(key)
+        return place
+
+    def _forget_one(self) -> bool:
+        """Close the one that was used longest ago and is free. Returns: whether there is one."""
+        for key, place in self._places.items():
+            if not place.users:
+                del self._places[key]
+                if place.line is not None:
+                    self._retire(place, place.line)
+                return True
+        return False
+
+    async def _open(self, place: _Place) -> _Line | Outcome:
+        """The open connection, or why there is none: then nothing was sent."""
+        async with place.opening:
+            if place.line is not None and place.line.transport.is_open:
+                return place.line
+            if place.line is not None:
+                self._retire(place, place.line)
+            failed: Outcome = RetryLater("the host name has no address", code="dns")
+            nodes = place.url.nodes
+            limit_s = min(CONNECT_S, self._timeout_s / (len(nodes) + 1))
+            for number in range(len(nodes)):
+                host, port = nodes[(place.first + number) % len(nodes)]
+                try:
+                    async with asyncio.timeout(limit_s):
+                        place.line = _Line(await self._connected(place, host, port))
+                except PrivateAddress:
+                    return PRIVATE
+                except (OpenFailed, OSError) as error:
+                    failed = _judge_opening(error)
+                else:
+                    return place.line
+            return failed
+
+    async def _connected(self, place: _Place, host: str, port: int) -> Transport:
+        """Errors: `PrivateAddress`, `OpenFailed`, `OSError` (`TimeoutError` is one)."""
+        kind = KINDS[place.url.scheme]
+        failed: OSError | OpenFailed = OSError(None, "no address")
+        for address in await self._addresses(host, port):
+            transport = transport_of(place.url.scheme)(place.url, place.login)
+            try:
+                await transport.open(Node(host, address, port, self._tls if kind.tls else None))
+            except (OpenFailed, OSError) as error:
+                failed = error
+                await transport.close()
+            except BaseException:
+                self._close(transport)
+                raise
+            else:
+                return transport
+        raise failed
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        try:
+            ip_address(host)
+        except ValueError:
+            return [each["host"] for each in await self._resolver.resolve(host, port)]
+        if not is_allowed(host, self._private):
+            raise PrivateAddress(host)
+        return [host]
+
+    def _left(self, place: _Place, line: _Line, *, lost: bool) -> None:
+        line.in_flight -= 1
+        if lost and not line.retired:
+            self._retire(place, line)
+        elif line.retired and not line.in_flight:
+            self._close(line.transport)
+
+    def _retire(self, place: _Place, line: _Line) -> None:
+        line.retired = True
+        if place.line is line:
+            place.line = None
+            place.first += 1
+        if not line.in_flight:
+            self._close(line.transport)
+
+    def _close(self, transport: Transport) -> None:
+        task = asyncio.create_task(_close(transport))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _judge_opening(error: OpenFailed | OSError) -> Outcome:
+    match error:
+        case OpenFailed():
+            return RetryLater(error.reason, code=error.code)
+        case TimeoutError():
+            return RetryLater("no connection within the time limit", code="connect_timeout")
+        case ssl.SSLError():
+            return RetryLater("no trusted TLS connection", code="tls")
+        case ConnectionRefusedError():
+            return RetryLater("the connection was refused", code="refused")
+        case _:
+            return RetryLater("no connection could be made", code="connect")
+
+
+async def _close(transport: Transport) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await transport.close()
+    except TimeoutError:
+        log.warning("broker.close_timed_out")

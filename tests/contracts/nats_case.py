@@ -1,0 +1,70 @@
+"""NATS JetStream as the contract of brokers is tried on it: three servers, each stream on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar, Self
+
+from nats.js.errors import NotFoundError
+
+from tests.contracts.broker_case import BrokerCase, Got
+from tests.fixtures.nats_cluster import LOGIN, PAYLOAD_MAX, NatsCluster, nats_cluster
+
+STREAM = "ORDERS"
+
+
+class NatsCase(BrokerCase):
+    scheme = "nats"
+    login = LOGIN
+    good = "/orders.eu"
+    bad_urls: ClassVar = (
+        "/orders.*", "/orders.>", "/orders eu", "/orders..eu", "/.orders", "/$JS.API.STREAM.DELETE.ORDERS",
+        "/", "", "/orders.eu?stream=x", "/" + "a" * 251,
+    )  # fmt: skip
+    refused = ("/nobody.listens", "no_stream")
+    large_bytes = PAYLOAD_MAX
+    deaf_from = b"HPUB"
+    attribute_prefix = "ce-"
+
+    def __init__(self, cluster: NatsCluster) -> None:
+        self._cluster = cluster
+
+    @classmethod
+    @contextmanager
+    def run(cls, folder: Path) -> Iterator[Self]:
+        with nats_cluster(folder) as cluster:
+            yield cls(cluster)
+
+    @property
+    def ports(self) -> list[int]:
+        return self._cluster.ports
+
+    async def prepare(self) -> None:
+        await self._cluster.make_stream(STREAM, "orders.>")
+        async with self._cluster.client() as client:
+            try:
+                await client.jetstream().purge_stream(STREAM)
+            except NotFoundError:
+                raise LookupError("the stream that was made is gone") from None
+
+    async def read(self) -> list[Got]:
+        async with self._cluster.client() as client:
+            stream = client.jetstream()
+            state = (await stream.stream_info(STREAM)).state
+            found = [
+                await stream.get_msg(STREAM, number)
+                for number in range(state.first_seq, state.last_seq + 1)
+                if state.messages
+            ]
+        return [
+            Got(each.data or b"", {name.lower(): value for name, value in (each.headers or {}).items()})
+            for each in found
+        ]
+
+    def kill_first(self) -> None:
+        self._cluster.kill(0)
+
+    def restore(self) -> None:
+        self._cluster.start(0)
