@@ -71,6 +71,13 @@ def date(
     _check_defined(value, locale, zone)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("date needs seconds since 1970 or an ISO 8601 text")  # noqa: TRY004 - as above
+    there = None if zone is None else str(zone)
+    return _day(value, form, there, locale_of(locale) or locale_of(otherwise))
+
+
+@lru_cache(maxsize=200)
+def _day(value: int | float | str, form: str | None, zone: str | None, locale: Locale | None) -> str:
+    """Kept, for the day of its payment stands three times in a mail."""
     there = zone_of(zone)
     try:
         if isinstance(value, str):
@@ -83,8 +90,7 @@ def date(
         raise ValueError("date needs seconds since 1970 or an ISO 8601 text") from None
     if form:
         return moment.strftime(form)
-    found = locale_of(locale) or locale_of(otherwise)
-    return localized_date(moment.date(), found) if found else f"{moment.day} {moment:%B %Y}"
+    return localized_date(moment.date(), locale) if locale else f"{moment.day} {moment:%B %Y}"
 
 
 def _check_defined(*values: object) -> None:

@@ -2,7 +2,7 @@
 
 A template is `<name>.subject`, `<name>.mjml` and, unless its text is to be taken from the HTML, `<name>.txt`;
 the operator's folder is looked at first, then the shipped one. Jinja comes first and MJML second, so that a
-template may loop over columns and rows; MJML takes 40 µs.
+template may loop over columns and rows.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mrml
 from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
 from postroom.base.sandbox import Sandbox
 from postroom.channels.email.defaults import NONE, MailDefaults, defaults_of
+from postroom.channels.email.mjml import to_html
 from postroom.channels.email.speech import NAME
 from postroom.channels.email.template_version import (
     PLACE,
@@ -142,7 +142,7 @@ class Templates:
                 raise TemplateFailed(
                     f"template {name}: the subject has {len(subject)} characters, not 1 to 500"
                 )
-            html = mrml.to_html(self._fill(version.html, f"{name}.mjml", data)).content
+            html = to_html(self._fill(version.html, f"{name}.mjml", data))
             own_text = f"{name}.txt"
             text = self._fill(version.text, own_text, data) if own_text in version.files else text_of(html)
         except (TemplateError, SecurityError) as error:

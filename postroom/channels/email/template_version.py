@@ -133,6 +133,10 @@ class _Environment(Sandbox):
         super().__init__(**options)
         self._found: dict[str, Template] = {}
 
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> dict[str, Any]:
+        """Flat: Jinja's own is walked through in Python for each mail."""
+        return {**self.globals, **(d or {})}
+
     def get_template(
         self,
         name: str | Template,

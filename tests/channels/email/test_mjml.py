@@ -1,0 +1,68 @@
+"""MJML by its frame: the same HTML as the library makes of the whole."""
+
+from __future__ import annotations
+
+import json
+
+import mrml
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postroom.channels.email import mjml
+from postroom.channels.email.template import SHIPPED, TemplateFolders
+
+MAIL = """<mjml lang="en"><mj-head><mj-title>{title}</mj-title><mj-preview> {a} </mj-preview>
+<mj-style>.card > a, b {{ color: red }} </mj-style></mj-head>
+<mj-body><mj-section><mj-column><mj-text>{a} <b> {b}</b> {c}<br />{a}</mj-text>
+<mj-table><tr><td>{b}</td></tr></mj-table><!-- as it is --><mj-button href="{link}">{c}</mj-button>
+<mj-text><a class="x" href="{link}">{a}</a><a href="https://example.com/?{link}">&amp; more</a></mj-text>
+</mj-column></mj-section></mj-body></mjml>"""
+# What a template puts in, escaped by then. A title is also written into an attribute, where the library
+# escapes a backslash and what cannot be printed.
+TEXTS = st.text(st.characters(exclude_categories=["C"], exclude_characters="<>\"'&\\"), max_size=20)
+TITLES = st.text("abc äöü€日本語 .,:;!?", max_size=20)
+
+
+@given(TITLES, TEXTS, TEXTS, TEXTS, TEXTS)
+def test_a_mail_by_its_frame_is_the_mail_that_the_library_makes(
+    title: str, a: str, b: str, c: str, link: str
+) -> None:
+    mail = MAIL.format(title=title, a=a, b=b, c=c, link=link.strip())
+    assert mjml.to_html(mail) == mrml.to_html(mail).content
+
+
+def test_what_differs_in_text_and_links_is_compiled_once() -> None:
+    mjml._compiled.cache_clear()
+    for number in range(5):
+        mail = MAIL.format(title="t", a=f"a{number}", b="b", c=f"c{number}", link=f"/{number}")
+        assert f'href="/{number}"' in mjml.to_html(mail)
+    assert mjml._compiled.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("text", [mjml.TEXT, f"{mjml.LINK}7;", f"{mjml.TEXT}0;{mjml.TEXT}1;"])
+def test_marks_in_a_text_stay_what_they_are(text: str) -> None:
+    mail = MAIL.format(title="t", a=text, b="b", c="c", link="/")
+    assert mjml.to_html(mail) == mrml.to_html(mail).content
+
+
+@pytest.mark.parametrize(
+    "mail",
+    ["<mjml><mj-body>", '<mjml><mj-body><mj-text title="a > b">x</mj-text></mj-body>', "none", ""],
+)
+def test_faulty_mjml_fails_in_its_own_words(mail: str) -> None:
+    with pytest.raises(OSError) as expected:
+        mrml.to_html(mail)
+    with pytest.raises(OSError) as found:
+        mjml.to_html(mail)
+    assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("name", TemplateFolders(None).names())
+def test_every_shipped_mail_is_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from postroom.channels.email import template
+
+    data = json.loads((SHIPPED / f"{name}.sample.json").read_text())
+    found = template.Templates(TemplateFolders(None)).render(name, data)
+    monkeypatch.setattr(template, "to_html", lambda text: mrml.to_html(text).content)
+    assert template.Templates(TemplateFolders(None)).render(name, data).html == found.html
