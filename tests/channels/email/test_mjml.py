@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import mrml
 import pytest
@@ -51,11 +52,10 @@ def test_marks_in_a_text_stay_what_they_are(text: str) -> None:
     ["<mjml><mj-body>", '<mjml><mj-body><mj-text title="a > b">x</mj-text></mj-body>', "none", ""],
 )
 def test_faulty_mjml_fails_in_its_own_words(mail: str) -> None:
-    with pytest.raises(OSError) as expected:
+    with pytest.raises(OSError, match=r".") as expected:
         mrml.to_html(mail)
-    with pytest.raises(OSError) as found:
+    with pytest.raises(OSError, match=f"^{re.escape(str(expected.value))}$"):
         mjml.to_html(mail)
-    assert str(found.value) == str(expected.value)
 
 
 @pytest.mark.parametrize("name", TemplateFolders(None).names())
