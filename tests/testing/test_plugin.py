@@ -54,7 +54,7 @@ async def test_what_is_rolled_back_or_committed_is_seen_and_drained(dsn: str, tm
 async def test_with_pytest_django(server_dsn: str, tmp_path: Path) -> None:
     found = {"DJANGO_SETTINGS_MODULE": "django_settings", "SERVER": server_dsn}
     told, output = await asyncio.to_thread(suites, tmp_path, "django_app", **found)
-    assert told == {"passed": 5}, output
+    assert told == {"passed": 6}, output
 
 
 def test_without_a_database_it_starts_one_where_there_is_need(tmp_path: Path) -> None:

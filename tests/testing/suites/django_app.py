@@ -2,7 +2,7 @@
 
 import pytest
 from django.db import connection, transaction
-from tasks import CALLED, add_points, sync_customer
+from tasks import CALLED, add_points, ask_django, sync_customer
 
 from postroom.contrib.django import publish
 
@@ -14,6 +14,7 @@ def order(number):
 
 
 def test_what_is_rolled_back_is_seen(postroom):
+    CALLED.clear()
     order(1)
     assert postroom.assert_published(channel="email").key == "order:1"
     assert [each.channel for each in postroom.drain(real=["task"])] == ["email", "task"]
@@ -41,3 +42,11 @@ def test_asyncpg_cannot_be_within_django_s_transaction(postroom):
         add_points.publish(connection, 1)
     with pytest.raises(RuntimeError, match="cannot be within this test's own"):
         postroom.drain(real=["task"])
+
+
+def test_an_async_task_has_the_connection_of_the_test(postroom):
+    CALLED.clear()
+    with transaction.atomic():
+        ask_django.publish(connection)
+    postroom.drain(real=["task"])
+    assert CALLED == [("in the test's transaction", True)]

@@ -23,3 +23,11 @@ async def add_points(customer: int = 1) -> None:
         await publish(
             conn, channel="email", payload={"to": "ada@example.com", "subject": "Points"}, key="points"
         )
+
+
+@task("django.ask")
+async def ask_django() -> None:
+    from asgiref.sync import sync_to_async
+    from django.db import connection
+
+    CALLED.append(("in the test's transaction", await sync_to_async(lambda: connection.in_atomic_block)()))
