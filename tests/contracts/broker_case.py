@@ -22,16 +22,16 @@ class BrokerCase(ABC):
     """One kind of broker, started once for all its tests.
 
     `bad_urls`: what follows the nodes in urls that must be refused before anything is sent. `refused`: what
-    follows them in one that the broker itself refuses, and the code of that answer. `large_bytes`: more than
-    the broker takes, or None where there is no such size. `deaf_from`: what a client says when it sends: from
-    then on all answers are lost.
+    follows them in those that the broker itself refuses, each with the code of that answer. `large_bytes`:
+    more than the broker takes, or None where there is no such size. `deaf_from`: what a client says when it
+    sends: from then on all answers are lost.
     """
 
     scheme: ClassVar[str]
     login: ClassVar[str]
     good: ClassVar[str]
     bad_urls: ClassVar[Sequence[str]]
-    refused: ClassVar[tuple[str, str]]
+    refused: ClassVar[Sequence[tuple[str, str]]]
     large_bytes: ClassVar[int | None]
     deaf_from: ClassVar[bytes]
     attribute_prefix: ClassVar[str]

@@ -23,7 +23,7 @@ class NatsCase(BrokerCase):
         "/orders.*", "/orders.>", "/orders eu", "/orders..eu", "/.orders", "/$JS.API.STREAM.DELETE.ORDERS",
         "/", "", "/orders.eu?stream=x", "/" + "a" * 251,
     )  # fmt: skip
-    refused = ("/nobody.listens", "no_stream")
+    refused: ClassVar = (("/nobody.listens", "no_stream"), ("/secret.orders", "refused"))
     large_bytes = PAYLOAD_MAX
     deaf_from = b"HPUB"
     attribute_prefix = "ce-"

@@ -25,9 +25,12 @@ class Kind:
 
 
 _NATS: Final = "nats:NatsTransport"
+_REDIS: Final = "redis:RedisTransport"
 KINDS: Final = {
     "nats": Kind(_NATS, "nats"),
     "nats+tls": Kind(_NATS, "nats", tls=True),
+    "redis": Kind(_REDIS, "redis"),
+    "rediss": Kind(_REDIS, "redis", tls=True),
 }
 
 
