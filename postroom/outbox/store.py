@@ -43,6 +43,7 @@ _CLAIM_AGED = query(__package__, "claim_aged") + _CLAIM_EXPIRED
 _AGED_SCAN_END = query(__package__, "aged_scan_end")
 _SETTLE = query(__package__, "settle")
 _SETTLE_DELIVERED = query(__package__, "settle_delivered")
+_SETTLE_UNCLAIMED = query(__package__, "settle_unclaimed")
 _LOG_LOST_CLAIMS = query(__package__, "log_lost_claims")
 _NEXT_DUE = query(__package__, "next_due")
 _LIST_BUSY_LANES = query(__package__, "list_busy_lanes")
@@ -321,6 +322,20 @@ def _delivered_columns(ended: Sequence[Ended]) -> tuple[object, ...]:
         claims[0].worker % TALLY_SHARDS,
         _unless_empty([settlement.content_hash for _, settlement, _ in ended]),
     )
+
+
+async def settle_unclaimed(
+    conn: Connection, *, message_ids: Sequence[UUID], channel: str, worker: int, detail: str, duration_ms: int
+) -> int:
+    """Settle as delivered what an adapter delivered together with what was claimed, and nobody has claimed.
+
+    Returns: how many; the others are somebody's claims, who settle them.
+    """
+    shard = message_ids[0].int % TALLY_SHARDS  # several at once of one worker
+    count: int = await conn.fetchval(
+        _SETTLE_UNCLAIMED, message_ids, channel, worker, detail, duration_ms, shard
+    )
+    return count
 
 
 async def log_lost_claims(conn: Connection, ended: Sequence[Ended]) -> None:

@@ -19,7 +19,7 @@ from postroom.channels.exports.files import PUT_TIMEOUT_S, ExportFiles
 from postroom.channels.exports.formats import Formats
 from postroom.channels.exports.gather import Batch, sort_claims
 from postroom.channels.exports.layout import Layout
-from postroom.channels.exports.model import ExportFile, check_payload
+from postroom.channels.exports.model import ExportFile, Taken, check_payload
 from postroom.channels.exports.schema_store import hold_to_schemas
 from postroom.channels.exports.storage import Storage
 from postroom.encryption.keyring import NO_KEYS, KeyMissing, Keyring, Unreadable
@@ -40,6 +40,10 @@ from postroom.outbox.model import (
 WAITS: Final = "its file is open for more records"
 CLAIMS_MAX: Final = 1_000
 """Claims that are looked at together."""
+SETTLED_MAX: Final = 5_000
+LOOK_EVERY_S: Final = 0.2
+"""Whether the file that another runner writes is stored."""
+_SLOW: Final = Deferred(Wait.DESTINATION_FULL, "the storage is slow; other files went first")
 
 
 class ExportAdapter:
@@ -109,12 +113,13 @@ class ExportAdapter:
 
         Errors: one of `DATABASE_AWAY`; the claims are then unanswered and safe to deliver again.
         """
-        batch = sort_claims(claims, self._layout, self._formats)
+        # What was claimed before has a file, as a rule: it is not looked at again.
+        batch = sort_claims((c for c in claims if c.claim_no == 1), self._layout, self._formats)
         memberships, full = await self._assign(claims, batch)
-        closed = [file for file in memberships.values() if file.open_s is None]
-        files = {file.id: file for file in [*closed, *full]}
+        files = {file.id: file for file in [*memberships.values(), *full] if file.open_s is None}
         latest = self._clock.monotonic() + self.timeout_s - 1.5 * self.files.put_timeout_s
-        answers = await _all_of([self._export(file, latest) for file in files.values()])
+        worker = claims[0].worker
+        answers = await _all_of([self._export(file, worker, latest) for file in files.values()])
         answer_of = dict(zip(files, answers, strict=True))
         return [self._answer(claim, batch, memberships, answer_of) for claim in claims]
 
@@ -125,25 +130,28 @@ class ExportAdapter:
 
         Returns: the files by record, and those that were closed just now.
         """
-        if not batch.records:
-            return {}, []
-        message_ids = list(batch.records)
+        message_ids = [claim.message_id for claim in claims]
         records_max = self._settings.records_max
         async with transaction(self._pool) as conn:
-            known = await store.list_memberships(conn, message_ids=message_ids)
-            if len(known) == len(message_ids) and all(file.open_s is None for file in known.values()):
-                return known, []
+            if not batch.records:
+                known = await store.list_memberships(conn, message_ids=message_ids)
+                if len(known) == len(message_ids) and all(file.open_s is None for file in known.values()):
+                    return known, []
             await store.lock_files(conn)
             known = await store.list_memberships(conn, message_ids=message_ids)
+            unknown = (c for c in claims if c.claim_no != 1 and c.message_id not in known)
+            sort_claims(unknown, self._layout, self._formats, batch)
             await hold_to_schemas(conn, batch, self._formats, without=known.keys())
-            full: list[ExportFile] = []
-            for groups in batch.rounds(without=set(known), records_max=records_max) or [[]]:
-                full += await store.close_files(
+            memberships, full = dict(known), dict[UUID, ExportFile]()
+            for groups in batch.rounds(without=known.keys(), records_max=records_max) or [[]]:
+                closed = await store.close_files(
                     conn, groups=groups, due_again=known.keys(), records_max=records_max
                 )
+                full |= {file.id: file for file in closed}
                 if groups:
-                    await store.add_records(conn, groups=groups, roll_s=self._settings.roll_s)
-            memberships = await store.list_memberships(conn, message_ids=message_ids)
+                    memberships |= await store.add_records(conn, groups=groups, roll_s=self._settings.roll_s)
+            if full:
+                memberships = {id_: full.get(file.id, file) for id_, file in memberships.items()}
             waiting = [
                 (claim, file.open_s)
                 for claim in claims
@@ -151,22 +159,61 @@ class ExportAdapter:
             ]
             if waiting:
                 await outbox.set_aside(conn, waiting, reason=WAITS)
-            return memberships, full
+            return memberships, list(full.values())
 
-    async def _export(self, file: ExportFile, latest: float) -> Answer:
+    async def _export(self, file: ExportFile, worker: int, latest: float) -> Answer:
         """Write what is not in the storage yet, file and manifest; `latest`: begin no write after this."""
         if file.stored_at is not None and not file.stale:
             return Delivered(detail=file.path)
         lock = self._written.setdefault(file.id, asyncio.Lock())  # of another batch with records of it
-        async with lock, self._budget.take(file.size_bytes):
-            if self._clock.monotonic() > latest:
-                return Deferred(Wait.DESTINATION_FULL, "the storage is slow; other files went first")
+        async with lock:
+            taken = await self._take(file, worker, latest)
+            if taken is None:
+                return _SLOW
+            if taken.stored and not taken.stale:
+                return Delivered(detail=file.path)
             try:
-                await self.files.bring(file)
+                async with self._budget.take(file.size_bytes):
+                    answer = await self._write(file, taken, worker, latest)
             except Unreadable as error:
-                return _unreadable(error)
+                answer = _unreadable(error)
             except StorageFailed as failed:
-                return answer_failure(failed.error)
+                answer = answer_failure(failed.error)
+            if taken.mine and not isinstance(answer, Delivered):
+                async with self._pool.acquire() as conn:
+                    await store.let_go(conn, file_id=file.id, worker=worker)
+        return answer
+
+    async def _take(self, file: ExportFile, worker: int, latest: float) -> Taken | None:
+        """Wait until it is ours, stored, or too late (None). The ledger says who writes a file."""
+        while self._clock.monotonic() <= latest:
+            async with self._pool.acquire() as conn:
+                taken = await store.take_file(conn, file_id=file.id, worker=worker, lease_s=self.timeout_s)
+            if taken.mine or taken.stored:
+                return taken
+            await asyncio.sleep(LOOK_EVERY_S)
+        return None
+
+    async def _write(self, file: ExportFile, taken: Taken, worker: int, latest: float) -> Answer:
+        """Write the file, and settle with it what nobody has claimed again: it is delivered as well."""
+        started = self._clock.monotonic()
+        if started > latest:
+            return _SLOW
+        if taken.stored:
+            await self.files.write_manifest(file.folder)
+            return Delivered(detail=file.path)
+        message_ids = await self.files.store(file, fields=taken.fields)
+        duration_ms = round((self._clock.monotonic() - started) * 1_000)
+        for start in range(0, len(message_ids), SETTLED_MAX):
+            async with self._pool.acquire() as conn:
+                await outbox.settle_unclaimed(
+                    conn,
+                    message_ids=message_ids[start : start + SETTLED_MAX],
+                    channel=self.channel,
+                    worker=worker,
+                    detail=file.path,
+                    duration_ms=duration_ms,
+                )
         return Delivered(detail=file.path)
 
     @staticmethod

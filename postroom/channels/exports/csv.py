@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Mapping
 from csv import reader
-from datetime import UTC
 from typing import Final
 
 import msgspec
@@ -28,7 +27,7 @@ def compress(records: Iterable[ExportRecord], fields: Mapping[str, str]) -> byte
     lines = []
     for record in records:
         values = _decode(record.record)
-        head = (str(record.id), record.type, record.tenant, record.created_at.astimezone(UTC).isoformat())
+        head = (str(record.id), record.type, record.tenant, record.created_at.isoformat())
         cells = [_cell(values.get(name), type_) for name, type_ in fields.items()]
         lines.append(",".join([*map(_quoted, head), *cells]))
     return join(lines, fields)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from postroom.base.db import Pool, transaction
 from postroom.base.settings import ExportSettings
@@ -54,27 +55,17 @@ class ExportFiles:
             self._storage = open_storage(self._settings, self._state_dir)
         return self._storage
 
-    async def bring(self, file: ExportFile) -> None:
-        """Do what the file and its manifest still lack: another worker may have been faster.
-
-        Errors: as `store`.
-        """
-        async with self._pool.acquire() as conn:
-            stored, stale = await store.fetch_stored(conn, file_id=file.id)
-        if not stored:
-            await self.store(file)
-        elif stale:
-            await self.write_manifest(file.folder)
-
-    async def store(self, file: ExportFile) -> None:
+    async def store(self, file: ExportFile, *, fields: Mapping[str, str]) -> list[UUID]:
         """Write all records of the file, whichever are due now, and let the manifest list it.
 
-        Errors: `StorageFailed`; `Unreadable`.
+        Returns: their messages. Errors: `StorageFailed`; `Unreadable`.
         """
-        stored = await self._put(file, await self._records(file))
+        records = await self._records(file)
+        stored = await self._put(file, records, fields)
         async with transaction(self._pool) as conn:
             await store.mark_stored(conn, file=file, stored=stored)
         await self.write_manifest(file.folder)
+        return [record.id for record in records]
 
     async def store_again(self, file: ExportFile, *, records: int) -> bool:
         """Write a stored file once more, from the ledger. Returns: False where a record of it is gone there.
@@ -82,7 +73,9 @@ class ExportFiles:
         Errors: `StorageFailed`; `Unreadable`.
         """
         found = await self._records(file)
-        stored = await self._put(file, found) if len(found) == records else None
+        async with self._pool.acquire() as conn:
+            fields = await schema_store.fetch_fields(conn, file_id=file.id)
+        stored = await self._put(file, found, fields) if len(found) == records else None
         async with transaction(self._pool) as conn:
             await store.mark_again(conn, file=file, stored=stored)
         await self.write_manifest(file.folder)
@@ -110,9 +103,9 @@ class ExportFiles:
         async with self._pool.acquire() as conn:
             return await store.list_records(conn, file_id=file.id, keyring=self._keyring)
 
-    async def _put(self, file: ExportFile, records: Sequence[ExportRecord]) -> Stored:
-        async with self._pool.acquire() as conn:
-            fields = await schema_store.fetch_fields(conn, file_id=file.id)
+    async def _put(
+        self, file: ExportFile, records: Sequence[ExportRecord], fields: Mapping[str, str]
+    ) -> Stored:
         content = await asyncio.to_thread(formats.write, file.path, records, fields)
         return await self.put(file.path, content, records=len(records))
 

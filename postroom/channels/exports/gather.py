@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any, Final
 from uuid import UUID
@@ -25,8 +24,7 @@ from postroom.channels.exports.model import (
 from postroom.outbox.model import Claim, Rejected, rejected_payload
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(msgspec.Struct, frozen=True, gc=False):  # made for each record
     """Where a record belongs, and how large it is; with `record` where its dataset has a schema."""
 
     partition: Partition
@@ -46,7 +44,7 @@ class Batch:
         del self.records[message_id]
         self.rejected[message_id] = rejected_payload(error)
 
-    def rounds(self, *, without: set[UUID], records_max: int) -> list[list[Group]]:
+    def rounds(self, *, without: Collection[UUID], records_max: int) -> list[list[Group]]:
         """What needs a file, by folder, in the order of the claims, within a file's limits.
 
         Returns: groups to add to files one round after the other; in a round each folder is there once.
@@ -76,9 +74,11 @@ class Batch:
         return Group(fit.partition, tuple(message_ids), size_bytes)
 
 
-def sort_claims(claims: Sequence[Claim], layout: Layout, formats: Formats) -> Batch:
-    """One that cannot be exported is rejected alone, with the field that is wrong."""
-    batch = Batch()
+def sort_claims(
+    claims: Iterable[Claim], layout: Layout, formats: Formats, batch: Batch | None = None
+) -> Batch:
+    """One that cannot be exported is rejected alone, with the field that is wrong. Adds to `batch`."""
+    batch = batch or Batch()
     for claim in claims:
         try:
             batch.records[claim.message_id] = _fit(claim, layout, formats)
@@ -102,8 +102,7 @@ def _fit(claim: Claim, layout: Layout, formats: Formats) -> Fit:
     if read is None:
         body = claim.body()
         read = _Payload(check_payload(body), body["record"])
-    published = datetime.fromtimestamp(claim.created_s, UTC)
-    day = layout.day(read.dataset, read.record, published=published)
+    day = layout.day(read.dataset, read.record, published_s=claim.created_s)
     suffix = formats.suffix(read.dataset)
     partition = layout.partition(dataset=read.dataset, tenant=claim.tenant, day=day, suffix=suffix)
     return Fit(partition, size_bytes, read.record if formats.has_schema(read.dataset) else None)

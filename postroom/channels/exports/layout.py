@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -13,9 +14,13 @@ from postroom.base.settings import ExportSettings
 from postroom.channels.exports.model import DATASET, Partition
 
 DEFAULT_FIELD: Final = "created"
+DAY_S: Final = 86_400
+CACHED_MAX: Final = 10_000
+"""Folders that records went to lately."""
 FOLDER_MAX: Final = 200
 """Characters of a tenant's folder; file systems know 255."""
 
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 _FIELD = re.compile(r"\{(dataset|tenant|date)\}")
 _SEGMENT = re.compile(r"(?!\.)[A-Za-z0-9._=-]*(\{(dataset|tenant|date)\})?[A-Za-z0-9._=-]*")
 _UNSAFE = re.compile(rb"^[._]|[^A-Za-z0-9._-]")
@@ -27,11 +32,12 @@ class Layout:
     def __init__(self, settings: ExportSettings) -> None:
         """Errors: `SettingsInvalid` with each setting that no file could be put by."""
         self._template = settings.layout
+        self.partition = lru_cache(CACHED_MAX)(self._partition)
         self._time_fields = settings.time_fields
         if faults := [*_layout_faults(settings.layout), *_field_faults(settings.time_fields)]:
             raise SettingsInvalid(faults)
 
-    def partition(self, *, dataset: str, tenant: str, day: date, suffix: str) -> Partition:
+    def _partition(self, *, dataset: str, tenant: str, day: date, suffix: str) -> Partition:
         """Where it lies, and what of this everything in the folder has in common."""
         return Partition(
             self.folder(dataset=dataset, tenant=tenant, day=day),
@@ -45,18 +51,18 @@ class Layout:
         values = {"dataset": dataset, "tenant": tenant_folder(tenant), "date": day.isoformat()}
         return _FIELD.sub(lambda found: values[found[1]], self._template)
 
-    def day(self, dataset: str, record: Mapping[str, Any], *, published: datetime) -> date:
-        """The day of the record's time, in UTC; of `published` where no field is named, and `created` none.
+    def day(self, dataset: str, record: Mapping[str, Any], *, published_s: float) -> date:
+        """The day of the record's time, in UTC; of `published_s` where no field is named, and `created` none.
 
         Errors: `InvalidPayload` naming the field of the settings that is missing, or is no time.
         """
         named = self._time_fields.get(dataset)
-        found = read_time(_value(record, named or DEFAULT_FIELD))
+        found = _read_day(record.get(DEFAULT_FIELD) if named is None else _value(record, named))
         if found is None and named is not None:
             raise InvalidPayload(
                 f"record.{named} must be a time: seconds since 1970, or ISO 8601", field=f"record.{named}"
             )
-        return (found or published).astimezone(UTC).date()
+        return found or _day(published_s // DAY_S)
 
 
 def read_time(value: object) -> datetime | None:
@@ -70,6 +76,22 @@ def read_time(value: object) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return None
+
+
+def _read_day(value: object) -> date | None:
+    if type(value) is not int and type(value) is not float:
+        time = read_time(value)
+        return time.date() if time else None
+    try:
+        return _day(value // DAY_S)
+    except (ValueError, OverflowError):
+        return None
+
+
+@lru_cache(CACHED_MAX)
+def _day(number: float) -> date:
+    """The day so many days after the first of 1970."""
+    return date.fromordinal(_EPOCH + int(number))
 
 
 def tenant_folder(tenant: str) -> str:

@@ -9,27 +9,38 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable
-from datetime import UTC
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
 from postroom.channels.exports.model import ExportRecord
 
 _LEVEL: Final = 6
+
+
+class _Line(msgspec.Struct, gc=False):
+    id: UUID
+    type: str
+    tenant: str
+    created_at: datetime
+    record: msgspec.Raw
+
+
 _encode = msgspec.json.Encoder().encode
 
 
 def line(record: ExportRecord) -> bytes:
     """One line, its end included."""
-    fields = {
-        "id": record.id,
-        "type": record.type,
-        "tenant": record.tenant,
-        "created_at": record.created_at.astimezone(UTC),
-        "record": msgspec.Raw(record.record.encode()),
-    }
-    return _encode(fields) + b"\n"
+    return (
+        _encode(
+            _Line(
+                record.id, record.type, record.tenant, record.created_at, msgspec.Raw(record.record.encode())
+            )
+        )
+        + b"\n"
+    )
 
 
 def split(content: bytes) -> list[bytes]:

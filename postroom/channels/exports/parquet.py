@@ -4,7 +4,6 @@ schema's fields. Needs the extra `parquet`."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC
 from importlib.util import find_spec
 from typing import Any
 
@@ -64,7 +63,7 @@ def _row(record: ExportRecord, fields: Mapping[str, str]) -> dict[str, Any]:
         "id": str(record.id),
         "type": record.type,
         "tenant": record.tenant,
-        "created_at": record.created_at.astimezone(UTC),
+        "created_at": record.created_at,
         "record": {name: _value(values.get(name), type_) for name, type_ in fields.items()},
     }
 

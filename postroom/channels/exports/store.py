@@ -16,6 +16,7 @@ from postroom.channels.exports.model import (
     Group,
     Partition,
     Stored,
+    Taken,
 )
 from postroom.channels.exports.schema import decode_fields
 from postroom.encryption.keyring import Keyring
@@ -25,11 +26,13 @@ from postroom.outbox.references import Source, complete, fetch_sources, source_o
 
 _LOCK = query(__package__, "lock_files")
 _CLOSE_FILES = query(__package__, "close_files")
+_OPEN_FILES = query(__package__, "open_files")
 _ADD_RECORDS = query(__package__, "add_records")
 _MEMBERSHIPS = query(__package__, "list_memberships")
 _RECORDS = query(__package__, "list_records")
 _MARK_STORED = query(__package__, "mark_stored")
-_FETCH_STORED = query(__package__, "fetch_stored")
+_TAKE = query(__package__, "take_file")
+_LET_GO = query(__package__, "let_go")
 _FETCH_MANIFEST = query(__package__, "fetch_manifest")
 _MARK_WRITTEN = query(__package__, "mark_written")
 _MARK_AGAIN = query(__package__, "mark_again")
@@ -73,18 +76,14 @@ async def close_files(
     return [_file(row) for row in rows if row["waits"]]
 
 
-async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: float) -> None:
+async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: float) -> dict[UUID, ExportFile]:
     """Add each group to its folder's open file, or to a new one, which closes after `roll_s`; with 0 at once.
 
     A record that has a file already is left there. Transaction: the one that locked the files.
+    Returns: the file of each record.
     """
-    lines = [
-        (message_id, group.folder, place)
-        for group in groups
-        for place, message_id in enumerate(group.message_ids, start=1)
-    ]
-    await conn.execute(
-        _ADD_RECORDS,
+    rows = await conn.fetch(
+        _OPEN_FILES,
         [group.folder for group in groups],
         [group.partition.dataset for group in groups],
         [group.partition.tenant for group in groups],
@@ -92,9 +91,21 @@ async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: floa
         [group.partition.suffix for group in groups],
         [group.size_bytes for group in groups],
         [len(group.message_ids) for group in groups],
-        *map(list, zip(*lines, strict=True)),
         roll_s,
     )
+    files = {row["folder"]: (_file(row), row["records"]) for row in rows}
+    memberships: dict[UUID, ExportFile] = {}
+    file_ids: list[UUID] = []
+    places: list[int] = []
+    for group in groups:
+        file, records = files[group.folder]
+        memberships |= dict.fromkeys(group.message_ids, file)
+        file_ids += [file.id] * len(group.message_ids)
+        places += range(records - len(group.message_ids) + 1, records + 1)
+    added = await conn.fetch(_ADD_RECORDS, list(memberships), file_ids, places)
+    if len(added) == len(memberships):
+        return memberships
+    return await list_memberships(conn, message_ids=list(memberships))
 
 
 async def list_memberships(conn: Connection, *, message_ids: Sequence[UUID]) -> dict[UUID, ExportFile]:
@@ -134,14 +145,12 @@ async def list_records(conn: Connection, *, file_id: UUID, keyring: Keyring) -> 
     }
     wanted = {source for text in kept.values() if (source := source_of(text)) is not None}
     sources = await fetch_sources(conn, list(wanted), keyring) if wanted else {}
-    records = [
-        (row, row["record"] if row["kept"] is None else _record(kept[row["id"]], sources)) for row in rows
-    ]
-    return [
-        ExportRecord(row["id"], row["type"], row["tenant"], row["created_at"], record)
-        for row, record in records
-        if record is not None
-    ]
+    records = []
+    for message_id, type_, tenant, created_at, plain, whole in rows:
+        record = plain if whole is None else _record(kept[message_id], sources)
+        if record is not None:
+            records.append(ExportRecord(message_id, type_, tenant, created_at, record))
+    return records
 
 
 def _record(text: str, sources: Mapping[UUID, Source]) -> str | None:
@@ -159,10 +168,16 @@ async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> 
     await conn.execute(_MARK_STORED, file.id, file.path, stored.size_bytes, stored.sha256, stored.records)
 
 
-async def fetch_stored(conn: Connection, *, file_id: UUID) -> tuple[bool, bool]:
-    """Returns: whether the file is stored by now, and whether its manifest may lack it."""
-    row = await fetch_one(conn, _FETCH_STORED, file_id)
-    return row["stored"], row["stale"]
+async def take_file(conn: Connection, *, file_id: UUID, worker: int, lease_s: float) -> Taken:
+    """Take a closed file for a worker, if it is not stored and no other one that lives has it."""
+    row = await fetch_one(conn, _TAKE, file_id, worker, lease_s)
+    fields = decode_fields(row["fields"]) if row["fields"] else {}
+    return Taken(row["taken"], row["stored"], row["stale"], fields)
+
+
+async def let_go(conn: Connection, *, file_id: UUID, worker: int) -> None:
+    """What could not be written may be taken by others at once."""
+    await conn.execute(_LET_GO, file_id, worker)
 
 
 async def mark_again(conn: Connection, *, file: ExportFile, stored: Stored | None) -> None:

@@ -72,10 +72,12 @@ async def publish_claims(pool: Pool, payloads: Sequence[object]) -> list[Claim]:
     async with transaction(pool) as conn:
         published = await publish_many(conn, messages)
         rows = await conn.fetch(
-            """select m.id as message_id, d.destination, d.seq, m.channel, m.type, m.tenant,
+            """with d as (
+                   update postroom.delivery set worker = 1, claim_no = 1, claimed_at = now()
+                   where message_id = any ($1::uuid[]) returning *)
+               select m.id as message_id, d.destination, d.seq, m.channel, m.type, m.tenant,
                    m.payload::text as payload, date_part('epoch', m.created_at) as created_s
-               from postroom.message m join postroom.delivery d on d.message_id = m.id
-               where m.id = any ($1::uuid[])""",
+               from postroom.message m join d on d.message_id = m.id""",
             [p.id for p in published],
         )
     claims = {row["message_id"]: make_claim(**row) for row in rows}

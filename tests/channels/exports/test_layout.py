@@ -58,7 +58,7 @@ def test_no_value_breaks_it(value: object) -> None:
 
 @pytest.mark.parametrize("record", [{}, {"created": "Ann"}, {"created": None}, {"created": {"at": 1}}])
 def test_where_no_field_is_named_a_record_without_a_time_has_that_of_its_publishing(record: Any) -> None:
-    assert Layout(ExportSettings()).day("a", record, published=PUBLISHED) == date(2026, 11, 29)
+    assert Layout(ExportSettings()).day("a", record, published_s=PUBLISHED.timestamp()) == date(2026, 11, 29)
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_where_no_field_is_named_a_record_without_a_time_has_that_of_its_publish
 def test_a_field_that_is_named_must_be_there(record: Any) -> None:
     layout = Layout(ExportSettings(time_fields={"a": "paid.at"}))
     with pytest.raises(InvalidPayload) as refused:
-        layout.day("a", record, published=PUBLISHED)
+        layout.day("a", record, published_s=PUBLISHED.timestamp())
     assert refused.value.field == "record.paid.at"
-    assert layout.day("b", {"created": 1}, published=PUBLISHED) == date(1970, 1, 1)
-    assert layout.day("a", {"paid": {"at": 1}}, published=PUBLISHED) == date(1970, 1, 1)
+    assert layout.day("b", {"created": 1}, published_s=PUBLISHED.timestamp()) == date(1970, 1, 1)
+    assert layout.day("a", {"paid": {"at": 1}}, published_s=PUBLISHED.timestamp()) == date(1970, 1, 1)
 
 
 @given(TENANTS, TENANTS)

@@ -88,9 +88,7 @@ async def deliver_some(runner: AdapterEngine) -> None:
             ]
             async with transaction(runner.runner) as conn:
                 assert not await store.settle_claims(conn, ended)
-    await runner.pool.execute(
-        "update postroom.delivery set worker = null, claimed_at = null where worker = $1", runner.worker.id
-    )
+    await runner.bury()
 
 
 async def test_killed_at_each_step_a_reader_sees_no_half_and_no_double(

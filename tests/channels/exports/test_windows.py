@@ -162,7 +162,7 @@ async def test_what_somebody_wants_now_closes_its_file(
         await store.mark_due_now(conn, message_id=second)
     await runner.drain()
     assert [numbers(lines) for lines in written(storage).values()] == [[0, 1]]
-    assert await waiting(pool) == 1
+    assert await waiting(pool) == 0  # also what was not due itself
     await runner.travel(WINDOW_S)
     await runner.drain()
     assert await waiting(pool) == 0
@@ -177,7 +177,7 @@ async def test_a_file_without_room_is_stored_before_its_time(
         await runner.publish(records(4, start))
         await runner.drain()
     assert [numbers(lines) for lines in written(storage).values()] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert await waiting(pool) == 12
+    assert await waiting(pool) == 4
     await runner.travel(WINDOW_S)
     await runner.drain()
     assert await waiting(pool) == 0
@@ -195,6 +195,31 @@ async def test_runners_of_one_window_write_one_file(
     assert await waiting(pool) == 0
     assert len(written(storage)) == 1
     assert ids(storage) == Counter(published)
+
+
+async def test_runners_that_have_records_of_one_file_upload_it_once(
+    open_runner: Open, pool: Pool, storage: WatchedStorage
+) -> None:
+    """And what neither of them has claimed is settled with it."""
+    runners = [await open_runner() for _ in range(2)]
+    published = await runners[0].publish(records(2_500))
+    await runners[0].drain()
+    await runners[0].travel(WINDOW_S)
+
+    async def until_both_have_some() -> None:
+        async with asyncio.timeout(20):
+            while await pool.fetchval("select count(distinct worker) from postroom.delivery") < 2:
+                await asyncio.sleep(0)
+
+    storage.before = until_both_have_some
+    settled = sum(await asyncio.gather(*(runner.drain() for runner in runners)))
+    assert storage.paths == list(written(storage))
+    assert ids(storage) == Counter(published)
+    assert await waiting(pool) == 0
+    assert settled < 2_500
+    attempts = await pool.fetch("select message_id, attempt, detail from postroom.attempt")
+    assert Counter(row["message_id"] for row in attempts) == Counter(published)
+    assert {(row["attempt"], row["detail"]) for row in attempts} == {(1, storage.paths[0])}
 
 
 async def test_a_file_of_a_runner_of_before_keeps_its_name(
@@ -245,7 +270,7 @@ async def deliver_some(runner: AdapterEngine, chance: random.Random) -> None:
             if ended:
                 async with transaction(runner.runner) as conn:
                     assert not await store.settle_claims(conn, ended)
-    await runner.pool.execute("update postroom.delivery set worker = null, claimed_at = null")
+    await runner.bury()
 
 
 @pytest.mark.parametrize("seed", range(4))

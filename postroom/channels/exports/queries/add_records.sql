@@ -1,35 +1,8 @@
--- Add records to the open file of their folder, or to a new one. Its name is decided here, once, by when it began.
--- A record that another worker has put into a file (one of an earlier version asks no lock) stays there.
--- One element a group, each of another folder: $1 folders, $2 datasets, $3 tenants, $4 days, $5 ends of names, $6 bytes,
--- $7 records
--- One element a record: $8 message ids, $9 folders, $10 places in the group
--- $11 seconds that a new file stays open; 0 for none
--- `created_at` is set when the file is stored: workers of an earlier version make a file's name of it, and write
--- none that has none.
-with coming as materialized (
-    select g.*, postroom.uuid7() as id
-    from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::text[], $6::bigint[], $7::integer[])
-        as g (folder, dataset, tenant, day, suffix, bytes, records)
-), partition as (
-    insert into postroom.export_partition (folder, dataset, tenant, day)
-    select folder, dataset, tenant, day from coming
-    on conflict (folder) do nothing
-), file as (
-    insert into postroom.export_file as f (id, dataset, folder, path, records, payload_bytes, created_at, closes_at,
-        schema_version)
-    select id, dataset, folder,
-        folder || '/' || to_char(now() at time zone 'utc', 'YYYYMMDD"T"HH24MISS"Z"') || '-' || id || suffix,
-        records, bytes, null, case when $11::float8 > 0 then now() + make_interval(secs => $11) end,
-        case when not $11::float8 > 0 then (select max(s.version) from postroom.export_schema s where s.dataset = coming.dataset) end
-    from coming
-    on conflict (folder) where closes_at is not null
-    do update set records = f.records + excluded.records, payload_bytes = f.payload_bytes + excluded.payload_bytes
-    returning f.id, f.folder, f.records
-)
+-- Say which file each record is in, and where. One that another worker has put into a file (one of an earlier version asks
+-- no lock) stays there; those that were added come back.
+-- One element a record: $1 message ids, $2 file ids, $3 places
 insert into postroom.export_record (message_id, file_id, position)
-select line.message_id, file.id, file.records - coming.records + line.place
-from unnest($8::uuid[], $9::text[], $10::integer[]) as line (message_id, folder, place)
-join file using (folder)
-join coming using (folder)
-order by line.message_id
+select * from unnest($1::uuid[], $2::uuid[], $3::integer[]) as line (message_id, file_id, position)
+order by message_id
 on conflict (message_id) do nothing
+returning message_id

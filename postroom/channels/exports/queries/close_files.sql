@@ -1,6 +1,7 @@
 -- Close open files: those that hold one of the records $4, which are due again, for the time is over or somebody wants
 -- them now; and those that a group is meant for, where the time is over, they have no room for it, or another format. A record whose
 -- delivery is gone, cancelled or dead, is not in a file that closes; replayed, it gets another one.
+-- Each delivery is looked up by its key, whatever PostgreSQL believes of the table.
 -- One element a group, each of another folder: $1 folders, $2 bytes, $3 records, $4 ends of names
 -- $5 message ids, $6 most bytes of a file, $7 most records
 with closing as materialized (
@@ -13,10 +14,15 @@ with closing as materialized (
         or f.closes_at <= now() and coming.folder is not null
         or f.id in (select r.file_id from postroom.export_record r where r.message_id = any ($5::uuid[])))
 ), gone as (
-    delete from postroom.export_record r
-    using closing
-    where r.file_id = closing.id
-        and not exists (select from postroom.delivery d where d.message_id = r.message_id)
+    delete from postroom.export_record
+    where ctid = any (array(
+        select r.place from closing
+        cross join lateral (
+            select e.ctid as place from postroom.export_record e
+            where e.file_id = closing.id
+                and not exists (select from postroom.delivery d where d.message_id = e.message_id offset 0)
+            offset 0
+        ) r))
 )
 update postroom.export_file f
 set closes_at = null,
@@ -24,4 +30,6 @@ set closes_at = null,
 from closing
 where f.id = closing.id
 returning f.id, f.path, f.payload_bytes, exists (
-    select from postroom.export_record r join postroom.delivery d using (message_id) where r.file_id = f.id) as waits
+    select from postroom.export_record r
+    where r.file_id = f.id and exists (
+        select from postroom.delivery d where d.message_id = r.message_id offset 0)) as waits
