@@ -5,7 +5,7 @@ from __future__ import annotations
 from postroom.base.migrate import run_files
 
 revision = "0032"
-down_revision = "0029"
+down_revision = "0033"
 
 
 def upgrade() -> None:
