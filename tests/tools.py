@@ -23,6 +23,7 @@ PACKAGES: Final = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
     "psql": "postgresql-client",
+    "rabbitmqctl": "rabbitmq-server",
     "systemd-analyze": "systemd",
 }
 LANGUAGES: Final = {

@@ -28,8 +28,6 @@ class BrokerCase(ABC):
     """
 
     scheme: ClassVar[str]
-    login: ClassVar[str]
-    good: ClassVar[str]
     bad_urls: ClassVar[Sequence[str]]
     refused: ClassVar[Sequence[tuple[str, str]]]
     large_bytes: ClassVar[int | None]
@@ -41,6 +39,16 @@ class BrokerCase(ABC):
     @abstractmethod
     def run(cls, folder: Path) -> Iterator[Self]:
         """The running broker."""
+
+    @property
+    @abstractmethod
+    def login(self) -> str:
+        """What the secret of an endpoint says."""
+
+    @property
+    @abstractmethod
+    def good(self) -> str:
+        """What follows the nodes in a url that works."""
 
     @property
     @abstractmethod
@@ -62,6 +70,9 @@ class BrokerCase(ABC):
     @abstractmethod
     def restore(self) -> None:
         """Bring back what `kill_first` ended."""
+
+    def stand_behind(self, port: int | None) -> None:  # noqa: B027
+        """Clients are to find the first node at this port, or at its own again. Kafka tells them which."""
 
     def url(self, *ports: int, place: str | None = None) -> str:
         nodes = ",".join(f"127.0.0.1:{port}" for port in ports or self.ports[:1])

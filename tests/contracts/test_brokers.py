@@ -22,16 +22,25 @@ from postroom.channels.webhooks.client import PublicResolver
 from postroom.channels.webhooks.payload import DATA_BYTES_MAX
 from postroom.outbox.model import Answer, Delivered, Rejected, RetryLater, Trip, Unknown
 from tests.contracts.broker_case import BrokerCase
+from tests.contracts.kafka_case import KafkaCase
 from tests.contracts.nats_case import NatsCase
+from tests.contracts.rabbitmq_case import RabbitMqCase
 from tests.contracts.redis_case import RedisCase
+from tests.contracts.sqs_case import SqsCase
 from tests.factories.claims import make_claim
 
-CASES: tuple[type[BrokerCase], ...] = (NatsCase, RedisCase)
+CASES = (
+    pytest.param(NatsCase, id="nats"),
+    pytest.param(RedisCase, id="redis"),
+    pytest.param(KafkaCase, id="kafka"),
+    pytest.param(RabbitMqCase, id="rabbitmq", marks=pytest.mark.needs("rabbitmqctl")),
+    pytest.param(SqsCase, id="sqs"),
+)
 SHORT_S = 1.5
 READY_S = 30.0
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.scheme)
+@pytest.fixture(scope="module", params=CASES)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerCase]:
     with request.param.run(tmp_path_factory.mktemp(request.param.scheme)) as case:
         yield case
@@ -150,11 +159,13 @@ async def test_a_broker_that_never_acknowledges_is_left_in_time_and_has_one_id(
     link.target_port = case.ports[0]
     link.deaf_from = case.deaf_from
     await link.open()
+    case.stand_behind(link.port)
     try:
         begun = time.monotonic()
         answer = await sender.send(case, message(9), url=case.url(link.port))
         assert isinstance(answer, Unknown), answer
         assert time.monotonic() - begun < SHORT_S + 1
+        case.stand_behind(None)
         again = await sender.send_until_delivered(case, message(9), case.url(link.port, case.ports[0]))
         assert isinstance(again[-1], Delivered)
     finally:

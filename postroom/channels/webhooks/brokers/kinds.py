@@ -26,11 +26,18 @@ class Kind:
 
 _NATS: Final = "nats:NatsTransport"
 _REDIS: Final = "redis:RedisTransport"
+_KAFKA: Final = "kafka:KafkaTransport"
 KINDS: Final = {
     "nats": Kind(_NATS, "nats"),
     "nats+tls": Kind(_NATS, "nats", tls=True),
     "redis": Kind(_REDIS, "redis"),
     "rediss": Kind(_REDIS, "redis", tls=True),
+    "amqp": Kind("rabbitmq:RabbitTransport", "rabbitmq"),
+    "amqps": Kind("rabbitmq:RabbitTlsTransport", "rabbitmq", tls=True),
+    "kafka": Kind(_KAFKA, "kafka"),
+    "kafka+tls": Kind(_KAFKA, "kafka", tls=True),
+    "sqs": Kind("sqs:SqsTransport", "sqs", tls=True),
+    "sqs+http": Kind("sqs:PlainSqsTransport", "sqs"),
 }
 
 

@@ -35,7 +35,7 @@ def build_message(claim: Claim, *, format_: str, envelope: bytes, data: bytes) -
         headers["content-type"] = "application/cloudevents+json"
         body = _encode({**attributes, "datacontenttype": _JSON, "data": msgspec.Raw(data)})
         attributes = {}
-    return BrokerMessage(message_id, claim.ordering_key, body, headers, attributes)
+    return BrokerMessage(message_id, claim.type, claim.ordering_key, body, headers, attributes)
 
 
 def _attributes(claim: Claim, message_id: str) -> dict[str, str]:

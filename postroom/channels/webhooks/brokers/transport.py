@@ -38,6 +38,7 @@ class BrokerMessage:
     """
 
     id: str
+    type: str
     key: str | None
     body: bytes
     headers: Mapping[str, str]
