@@ -339,9 +339,8 @@ class EmailAdapter:
         sender = self._senders.of(claim.tenant)
         if email.reply_to is None and sender.reply_to is not None:
             email = replace(email, reply_to=sender.reply_to)
-        message = mime.build(email, content, sender=sender.address, stamp=stamp)
         utf8 = mime.needs_utf8(email)
-        return mime.to_bytes(message, utf8=utf8), utf8
+        return mime.write(email, content, sender=sender.address, stamp=stamp, utf8=utf8), utf8
 
     async def _send(self, connections: Connections, envelope: Envelope, body: bytes) -> Receipt:
         async with connections.place():

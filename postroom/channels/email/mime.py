@@ -5,39 +5,21 @@ from __future__ import annotations
 import binascii
 import re
 import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.headerregistry import Address
-from email.message import EmailMessage, Message
-from email.policy import SMTP, EmailPolicy
+from email.message import MIMEPart
+from email.policy import EmailPolicy
 from email.utils import format_datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from postroom.channels.email.payload import Email
+from postroom.channels.email.payload import Attachment, Email
 
 _LINE_MAX = 78
 _WORD = re.compile(r" *[^ ]+ *$| *[^ ]+")
-
-
-class _Policy(EmailPolicy):
-    """Headers that are safe as they stand are neither parsed nor folded, which is half of a message's cost.
-
-    Safe are lines of our own, and one short line of printable ASCII; all else goes the long way.
-    """
-
-    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
-        if isinstance(value, _Lines) or _is_plain(name, value):
-            return name, value
-        return super().header_store_parse(name, value)
-
-    def header_max_count(self, name: str) -> int | None:
-        return _max_count(name.lower())
-
-    def header_fetch_parse(self, name: str, value: str) -> Any:
-        return value if _is_plain(name, value) else super().header_fetch_parse(name, value)
 
 
 class _Lines(str):
@@ -46,24 +28,12 @@ class _Lines(str):
     __slots__ = ()
 
 
-@lru_cache(maxsize=256)
-def _max_count(name: str) -> int | None:
-    """Kept, for the library makes a class each time it is asked."""
-    return SMTP.header_max_count(name)
+def _is_plain(name: str, value: str) -> bool:
+    return value.isascii() and value.isprintable() and len(name) + 2 + len(value) <= _LINE_MAX
 
 
-def _is_plain(name: str, value: Any) -> bool:
-    return (
-        type(value) is str
-        and value.isascii()
-        and value.isprintable()
-        and len(name) + 2 + len(value) <= _LINE_MAX
-        and name.lower() != "content-disposition"  # EmailMessage asks it for its parts
-    )
-
-
-_SEVEN_BIT = _Policy(linesep="\r\n", max_line_length=_LINE_MAX, cte_type="7bit", refold_source="none")
-_SEVEN_BIT_BODY = _SEVEN_BIT.clone(utf8=True)
+_SEVEN_BIT = EmailPolicy(linesep="\r\n", max_line_length=_LINE_MAX, cte_type="7bit", refold_source="none")
+_SEVEN_BIT_UTF8 = _SEVEN_BIT.clone(utf8=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +68,53 @@ def recipients(email: Email) -> tuple[str, ...]:
     return tuple(unique.values())
 
 
-def build(email: Email, content: Content, *, sender: Address, stamp: Stamp) -> EmailMessage:
-    """Put the message together. Bcc never becomes a header; the caller puts it on the envelope."""
-    message = EmailMessage(policy=_SEVEN_BIT)
-    message["From"] = _listed(sender)
-    message["To"] = _listed(*email.to)
+def write(email: Email, content: Content, *, sender: Address, stamp: Stamp, utf8: bool) -> bytes:
+    """The mail as it goes out after DATA, each line ended by CRLF. `utf8`: an address needs SMTPUTF8.
+
+    Everything else is 7-bit, which any server on the way can carry. Bcc never becomes a header; the caller
+    puts it on the envelope.
+    """
+    policy = _SEVEN_BIT_UTF8 if utf8 else _SEVEN_BIT
+    lines = [_header(name, value, policy) for name, value in _headers(email, content, sender, stamp)]
+    body = _alternatives(content)
+    if email.attachments:
+        several = [_attached(each) for each in email.attachments]
+        body = _multipart("mixed", ["".join(body), *several])
+    return "".join([*lines, *body]).encode("utf-8" if utf8 else "ascii", "surrogateescape")
+
+
+def _headers(email: Email, content: Content, sender: Address, stamp: Stamp) -> Iterator[tuple[str, str]]:
+    yield "From", _listed(sender)
+    yield "To", _listed(*email.to)
     if email.cc:
-        message["Cc"] = _listed(*email.cc)
+        yield "Cc", _listed(*email.cc)
     if email.reply_to:
-        message["Reply-To"] = _listed(email.reply_to)
-    message["Subject"] = content.subject
-    message["Date"] = format_datetime(stamp.date)
-    message["Message-ID"] = _kept("Message-ID", stamp.header(sender.domain))
-    message["X-Postroom-Id"] = str(stamp.message_id)
+        yield "Reply-To", _listed(email.reply_to)
+    yield "Subject", content.subject
+    yield "Date", format_datetime(stamp.date)
+    yield "Message-ID", _kept("Message-ID", stamp.header(sender.domain))
+    yield "X-Postroom-Id", str(stamp.message_id)
     if stamp.correlation_id:
         # A caller's own id may hold anything: what no header can hold is shown as a question mark.
         shown = "".join(c if " " <= c <= "~" else "?" for c in stamp.correlation_id)
-        message["X-Correlation-Id"] = _kept("X-Correlation-Id", shown)
+        yield "X-Correlation-Id", _kept("X-Correlation-Id", shown)
     for name, value in email.headers:
-        message[name] = _kept(name, value)
-    if "Auto-Submitted" not in message:
+        yield name, _kept(name, value)
+    if not any(name.lower() == "auto-submitted" for name, _ in email.headers):
         # So that nobody's absence notice answers it (RFC 3834).
-        message["Auto-Submitted"] = "auto-generated"
-    _fill(message, email, content)
-    return message
+        yield "Auto-Submitted", "auto-generated"
+    yield "MIME-Version", "1.0"
+
+
+def _header(name: str, value: str, policy: EmailPolicy[Any]) -> str:
+    """Safe as they stand are lines of our own, and one short line of printable ASCII; the library parses and
+    folds all else, which took half of a mail's time when it did so with each."""
+    if isinstance(value, _Lines):
+        return f"{name}: {value.replace(chr(10), policy.linesep)}{policy.linesep}"
+    if _is_plain(name, value):
+        return f"{name}: {value}{policy.linesep}"
+    folded: str = policy.fold(*policy.header_store_parse(name, value))
+    return folded
 
 
 def _kept(name: str, value: str) -> str:
@@ -148,61 +141,40 @@ def _mailbox(each: Address) -> str:
     return f"{Header(each.display_name, 'utf-8').encode()} <{each.addr_spec}>"
 
 
-def _fill(message: EmailMessage, email: Email, content: Content) -> None:
-    message["MIME-Version"] = "1.0"
-    if content.text is None or content.html is None:
-        _set_text(message, content.text or content.html or "", "html" if content.text is None else "plain")
-    else:
-        # A header of our own: the library takes its one apart three times.
-        message["Content-Type"] = f'multipart/alternative; boundary="{_boundary()}"'
-        for text, subtype in ((content.text, "plain"), (content.html, "html")):
-            part = EmailMessage(policy=_SEVEN_BIT)
-            _set_text(part, text, subtype)
-            message.attach(part)
-    if email.attachments:
-        message.make_mixed(_boundary())
-    for each in email.attachments:
-        message.add_attachment(
-            each.content, maintype=each.maintype, subtype=each.subtype, filename=each.filename
-        )
+def _alternatives(content: Content) -> list[str]:
+    texts = ((content.text, "plain"), (content.html, "html"))
+    parts = [_text(text, subtype) for text, subtype in texts if text is not None]
+    return [parts[0]] if len(parts) == 1 else _multipart("alternative", parts)
 
 
-def _set_text(part: EmailMessage, text: str, subtype: str) -> None:
-    """What `set_content` does, by the encoder that is written in C: the other took a sixth of a mail."""
-    part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
-    part["Content-Transfer-Encoding"] = "quoted-printable"
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    part.set_payload(binascii.b2a_qp(lines.encode(), istext=True).decode())
+def _multipart(subtype: str, parts: Sequence[str]) -> list[str]:
+    # Nobody can put it into a text beforehand, so the texts need not be searched for it.
+    boundary = f"=_{secrets.token_urlsafe(16)}"
+    inner = (line for each in parts for line in (f"\r\n--{boundary}\r\n", each))
+    kind = f'Content-Type: multipart/{subtype}; boundary="{boundary}"\r\n'
+    return [kind, *inner, f"\r\n--{boundary}--\r\n"]
 
 
-def _boundary() -> str:
-    """Nobody can put it into a text beforehand, so the texts need not be searched for it."""
-    return f"=_{secrets.token_urlsafe(16)}"
+def _text(text: str, subtype: str) -> str:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    quoted = binascii.b2a_qp(text.encode(), istext=True).decode()
+    return (
+        f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
+        "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted.replace("\n", "\r\n")
+    )
 
 
-def to_bytes(message: EmailMessage, *, utf8: bool) -> bytes:
-    """Serialise for DATA, each line ended by CRLF. `utf8`: an address outside ASCII needs SMTPUTF8.
-
-    Everything else is 7-bit, which any server on the way can carry. The library's own generator looks for
-    boundaries and line ends all over again, which took as long as all else of a mail.
-    """
-    lines: list[str] = []
-    _write(message, _SEVEN_BIT_BODY if utf8 else _SEVEN_BIT, lines)
-    return "".join(lines).encode("utf-8" if utf8 else "ascii", "surrogateescape")
-
-
-def _write(part: Message, policy: EmailPolicy, lines: list[str]) -> None:
-    for name, value in part.raw_items():
-        lines.append(f"{name}: {value}\r\n" if _is_plain(name, value) else policy.fold(name, value))
-    payload: Any = part.get_payload()
-    if not isinstance(payload, list):
-        lines += ("\r\n", payload.replace("\n", "\r\n"))
-        return
-    boundary = str(part["Content-Type"]).partition('boundary="')[2][:-1]
-    for each in payload:
-        lines.append(f"\r\n--{boundary}\r\n")
-        _write(each, policy, lines)
-    lines.append(f"\r\n--{boundary}--\r\n")
+def _attached(each: Attachment) -> str:
+    part = MIMEPart(policy=_SEVEN_BIT)
+    part.set_content(
+        each.content,
+        maintype=each.maintype,
+        subtype=each.subtype,
+        disposition="attachment",
+        filename=each.filename,
+    )
+    return part.as_bytes().decode("ascii")
 
 
 def needs_utf8(email: Email) -> bool:

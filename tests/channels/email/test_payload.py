@@ -95,10 +95,8 @@ def test_what_may_be_set_arrives_and_nothing_else_does() -> None:
     }
     email = parse(payload, attachments_bytes_max=1_000)
     assert mime.recipients(email) == ("ann@example.com", "cc@example.com", "bcc@example.com")
-    message = mime.build(
-        email, Content("Grüße", "Good day", "<p>x</p>"), sender=address.sender("shop@x.example"), stamp=STAMP
-    )
-    raw = mime.to_bytes(message, utf8=False)
+    content, sender = Content("Grüße", "Good day", "<p>x</p>"), address.sender("shop@x.example")
+    raw = mime.write(email, content, sender=sender, stamp=STAMP, utf8=False)
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) <= 998
     parsed = message_from_bytes(raw, policy=policy.default)
