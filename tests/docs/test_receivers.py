@@ -7,14 +7,18 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from subprocess import STDOUT, Popen
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import pytest
 from pydantic import SecretStr
+from yarl import URL
 
+from postroom.admin.audit import Actor
+from postroom.admin.endpoints import show_url_secret
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.listener import free_port
@@ -23,7 +27,8 @@ from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from postroom.channels.webhooks.model import EndpointSecret
 from postroom.channels.webhooks.signing import generate_secret, sign
-from postroom.outbox.model import Claim, Delivered, Message
+from postroom.encryption.keyring import NO_KEYS
+from postroom.outbox.model import Claim, Delivered, Message, Rejected, RetryLater
 from postroom.outbox.publish import publish
 from postroom.outbox.store import claim_due
 from tests.fixtures.roles import pool_as
@@ -39,12 +44,18 @@ COMMANDS: Final = {
     "receive.go": ("go", "run", "{file}"),
     "receive.php": ("php", "-S", "127.0.0.1:{port}", "{file}"),
 }
+PUSHED: Final[list[tuple[str, dict[str, Any]]]] = [
+    ("crm.sync", {"customer": 42, "email": "ada@example.com"}),
+    ("report.build", {"day": "2026-05-01"}),
+    ("report.build", {"day": "yesterday"}),
+    ("no.such", {}),
+]
 
 
 @contextmanager
 def started(name: str, port: int, secret: SecretStr, folder: Path) -> Iterator[Path]:
     """The receiver as a process of its own. Returns: the file of its output."""
-    program, *arguments = COMMANDS[name]
+    program, *arguments = COMMANDS.get(name, ("node", "{file}"))
     if program in LANGUAGES:
         require(program)
     filled = [each.format(file=FOLDER / name, port=port) for each in arguments]
@@ -66,17 +77,22 @@ def started(name: str, port: int, secret: SecretStr, folder: Path) -> Iterator[P
 async def receiver(name: str, made: EndpointSecret, folder: Path) -> AsyncIterator[Path]:
     port = int(made.endpoint.url.rpartition(":")[2].rstrip("/"))
     with started(name, port, made.secret, folder) as output:
-        ends_at = time.monotonic() + START_S
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                assert time.monotonic() < ends_at, output.read_text()
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                break
+        await listens(port, output)
         yield output
+
+
+async def listens(port: int, output: Path) -> None:
+    """Returns once somebody does."""
+    ends_at = time.monotonic() + START_S
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            assert time.monotonic() < ends_at, f"nobody listens: see {output}"
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
 
 
 @pytest.fixture
@@ -143,6 +159,33 @@ async def test_a_receiver_takes_what_postroom_signs_and_nothing_else(
     received = [line for line in output.read_text().splitlines() if line.startswith("received ")]
     assert [line.split()[1] for line in received] == ["invoice.paid", "invoice.paid", "x"]
     assert "in_1" in received[0]
+
+
+async def test_tasks_are_pushed_to_an_address_that_the_operator_allows(pool: Pool, tmp_path: Path) -> None:
+    """docs/samples/push: by network, signed with the secret of the address; 410 is a dead letter at once."""
+    url = f"http://127.0.0.1:{free_port()}"
+    async with transaction(pool) as conn:
+        secret = await show_url_secret(conn, URL(url), keyring=NO_KEYS, actor=Actor("test"))
+        for kind, data in PUSHED:
+            message = Message(channel="webhook", payload={"url": f"{url}/", "type": kind, "data": data})
+            await publish(conn, message)
+    async with transaction(pool) as conn:
+        claims = await claim_due(conn, channel="webhook", worker=1, first_max=10, retry_max=0)
+    settings = WebhookSettings(allow_networks=(ip_network("127.0.0.0/8"),))
+    adapter = WebhookAdapter(pool=pool_as(pool, "runner"), clock=SystemClock(), settings=settings)
+    await adapter.start()
+    port = int(url.rpartition(":")[2])
+    try:
+        with started("../push/push.mjs", port, secret, tmp_path) as output:
+            await listens(port, output)
+            answers = [await adapter.deliver(claim) for claim in [*claims, claims[0]]]
+    finally:
+        await adapter.close()
+    kinds = [Delivered, RetryLater, Rejected, RetryLater, Delivered]
+    assert [type(each) for each in answers] == kinds, answers
+    assert output.read_text().split("\n") == ["synchronized 42 ada@example.com", ""], (
+        "once, though it was pushed twice"
+    )
 
 
 def test_the_page_shows_each_receiver() -> None:
