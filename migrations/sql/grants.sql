@@ -58,7 +58,7 @@ begin
                 -- Stripe
                 ('stripe_event',            'rawd', 'raw',  '',  ''),
                 ('stripe_object',           'raw',  'rwd',  '',  ''),
-                ('stripe_reconcile',        'rawd', 'r',    'r', ''),
+                ('stripe_reconcile',        'rawd', 'raw',  'r', ''),
                 ('stripe_load',             'rw',   'raw',  'r', ''),
                 ('stripe_call',             'rawd', 'rw',   'r', ''),
                 ('stripe_access',           'rawd', 'r',    '',  ''),

@@ -48,33 +48,36 @@ end
 $$;
 revoke all on function postroom.check_snapshot() from public;
 
--- Errors: `PE001` where one of these tenants is at another ledger, with both and the epoch as JSON in the detail. Events of
--- Stripe, and what they and those of mail providers cause, stay where they come in. Returns whether one of them is held.
+-- Errors: `PE001` where one of these tenants is at another ledger, with both and the epoch as JSON in the detail. What Stripe's events
+-- and those of mail providers cause stays where they come in, and so do events of Stripe's, unless they name the slot of their tenant:
+-- then they are refused wherever it is not. Returns whether one of them is held.
 create or replace function postroom.check_tenants(messages jsonb) returns boolean
 language plpgsql
 as $$
 declare
     own constant text := (select d.name from postroom.ledger_directory d);
     held boolean;
-    gone postroom.ledger_tenant;
+    gone jsonb;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         perform postroom.check_snapshot();
     end if;
     -- Each is looked up by the index, however many have moved: without `offset 0` all of them might be read.
-    select bool_or(t.step = 'held' and t.ledger = own), max(t.tenant) filter (where t.ledger <> own and named.refused)
-    into held, gone.tenant
+    select bool_or(t.step = 'held' and t.ledger = own),
+        max(json_build_object('tenant', named.tenant, 'ledger', coalesce(t.ledger, named.ledger, ''), 'epoch', coalesce(t.epoch, 0))::text)
+            filter (where named.refused and (coalesce(t.ledger, named.ledger) <> own or named.ledger is not null and own is null))
+    into held, gone
     from (
         select distinct coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '') as tenant,
-            m ->> 'channel' <> 'stripe' and coalesce(m ->> 'key' !~ '^(stripe|email-event):', true) as refused
-        from jsonb_array_elements(messages) m
+            case when m ? 'slot' then coalesce(d.slots[(m ->> 'slot')::integer + 1], '') end as ledger,
+            m ? 'slot' or m ->> 'channel' <> 'stripe' and coalesce(m ->> 'key' !~ '^(stripe|email-event):', true) as refused
+        from postroom.ledger_directory d cross join jsonb_array_elements(messages) m
     ) named
-    cross join lateral (select * from postroom.ledger_tenant t where t.tenant = named.tenant offset 0) t;
-    if gone.tenant is not null then
-        select * into gone from postroom.ledger_tenant t where t.tenant = gone.tenant;
+    left join lateral (select * from postroom.ledger_tenant t where t.tenant = named.tenant offset 0) t on true;
+    if gone is not null then
         raise exception using errcode = 'PE001',
-            message = format('the tenant %s is at the ledger %s: publish it there', quote_literal(gone.tenant), gone.ledger),
-            detail = json_build_object('tenant', gone.tenant, 'ledger', gone.ledger, 'epoch', gone.epoch),
+            message = format('the tenant %s is at the ledger %s: publish it there', quote_literal(gone ->> 'tenant'), gone ->> 'ledger'),
+            detail = gone,
             hint = 'While a tenant moves, no ledger takes it for a moment: try again.';
     end if;
     return coalesce(held, false);

@@ -198,7 +198,8 @@ begin
         perform postroom.check_publisher(messages);
     end if;
     -- The look keeps whoever moves a tenant waiting until this transaction ends, also where none has moved yet.
-    if exists (select from postroom.ledger_tenant) or current_setting('transaction_isolation') <> 'read committed' then
+    if exists (select from postroom.ledger_tenant) or current_setting('transaction_isolation') <> 'read committed'
+        or messages -> 0 ->> 'channel' = 'stripe' and messages @? '$[*].slot' then
         held := postroom.check_tenants(messages);
     end if;
     ids := postroom.uuid7s(jsonb_array_length(messages));
@@ -218,7 +219,6 @@ begin
             perform pg_advisory_xact_lock(lock_key);
         end loop;
     end if;
-
     -- A large batch most often has new keys only, nothing to fan out and no times; then plain inserts do, which take an
     -- eighth less of the whole than `on conflict`. The block is a subtransaction: small batches must not collect those.
     if cardinality(ids) >= 100 and not timed and not exists (

@@ -46,9 +46,6 @@ def ledger_faults(
     for setting, name in {**given, "POSTROOM_LEDGER": chosen}.items():
         if name is not None and name not in ledgers:
             yield f"{setting}: no ledger of that name in {LEDGERS}__…; known: {', '.join(ledgers) or 'none'}"
-    for name, account in stripe.by_name().items():
-        if ledgers and account.ledger is None and (account.webhook_secrets or account.api_key):
-            yield f"{setting_of(name, 'LEDGER')}: needed beside {LEDGERS}__…: which one has its events?"
     if ledgers and database_url is not None:
         yield f"{DATABASE_URL}: beside {LEDGERS}__… nobody would use it; make it one of them"
     if ledgers and mailbox and chosen is None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from postroom.base.secret_rules import RULES, secret_faults
@@ -58,7 +58,8 @@ class StripeAccount(BaseModel):
     endpoint for them, too."""
 
     ledger: str | None = None
-    """Which one has its events, where there are several (`POSTROOM_LEDGERS__…`)."""
+    """Which one has its events, where there are several (`POSTROOM_LEDGERS__…`). Unset: each has those of the
+    connected accounts, and else of the customers, that the directory gives it."""
 
     @property
     def live(self) -> bool:
@@ -102,6 +103,7 @@ class StripeSettings(StripeAccount):
     """A larger body is answered 413."""
     timeout_s: float = Field(default=10.0, gt=0, le=80)
     """Limit of one call to the API."""
+    _of_several: bool = PrivateAttr(default=False)
 
     @property
     def on(self) -> bool:
@@ -113,10 +115,18 @@ class StripeSettings(StripeAccount):
         return {OWN_ACCOUNT: self, **self.accounts}
 
     def of_ledger(self, ledger: str) -> Self:
-        """These settings with the accounts whose events this ledger has, and no other."""
-        accounts = {name: each for name, each in self.accounts.items() if each.ledger == ledger}
-        own = {} if self.ledger == ledger else {"webhook_secrets": (), "api_key": None}
-        return self.model_copy(update={"accounts": accounts, **own})
+        """These settings with the accounts of which this ledger has all events, or some, and no other."""
+        has = (None, ledger)
+        accounts = {name: each for name, each in self.accounts.items() if each.ledger in has}
+        own = {} if self.ledger in has else {"webhook_secrets": (), "api_key": None}
+        chosen = self.model_copy(update={"accounts": accounts, **own})
+        chosen._of_several = True
+        return chosen
+
+    def shared(self, account: str) -> bool:
+        """Whether several ledgers have this account's events, each those that the directory gives it."""
+        known = self.account(account)
+        return self._of_several and known is not None and known.ledger is None
 
     def account(self, name: str) -> StripeAccount | None:
         return self if name == OWN_ACCOUNT else self.accounts.get(name)

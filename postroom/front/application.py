@@ -22,7 +22,7 @@ from postroom.console.access.security import check_origin, field, read_form
 from postroom.front.choice import COOKIE, Choice
 from postroom.front.directory import KnownDirectory
 from postroom.front.probes import front_metrics, front_ready
-from postroom.main import EVENTS_PATH, around_requests, create_app, lifespan_of
+from postroom.main import EVENTS_PATH, STRIPE_PATH, around_requests, create_app, lifespan_of
 from postroom.wiring import Services
 
 COOKIE_S: Final = 365 * 86_400
@@ -39,7 +39,8 @@ _decode_problem = msgspec.json.Decoder(_Problem).decode
 class HandOn:
     """Promise: a request is answered by one ledger's application, as if it were the only one.
 
-    Published for a tenant that has moved meanwhile, it is handed on once more, to the ledger that has it now.
+    What is published for a tenant that has moved meanwhile is handed on once more, to the ledger that has it
+    now, and so is an event of Stripe's.
     """
 
     def __init__(self, apps: Mapping[str, Starlette], choice: Choice, directory: KnownDirectory) -> None:
@@ -53,7 +54,7 @@ class HandOn:
         # What was read to choose is read again; a stream that nobody has read is left alone.
         body = await request.body() if hasattr(request, "_body") else None
         receive = receive if body is None else _again(body, receive)
-        if scope["path"] != EVENTS_PATH or body is None:
+        if scope["path"] not in (EVENTS_PATH, STRIPE_PATH) or body is None:
             await self._hand_on(name, scope, receive, send)
             return
         held = _Held(send)

@@ -15,6 +15,7 @@ from postroom.api.intake.event_model import parse_events, tenant_of
 from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.channels.email.unsubscribe_link import PATH as UNSUBSCRIBE_PATH
 from postroom.channels.email.unsubscribe_link import read_token
+from postroom.channels.stripe.ingest import Ingest
 from postroom.front.directory import KnownDirectory
 from postroom.main import EVENTS_PATH, STRIPE_PATH
 from postroom.wiring import Services
@@ -85,14 +86,20 @@ class Choice:
         )
 
     async def _of_stripe(self, request: Request) -> str:
-        """Whose secret has signed it. What nobody has signed is refused by the first that awaits events."""
+        """Whose secret has signed it; where several share that account, which one has the event's owner.
+
+        What nobody has signed is refused by the first that awaits events.
+        """
         awaiting = [name for name, each in self._services.items() if each.settings.stripe.on]
         signature = request.headers.get("stripe-signature")
         if len(awaiting) > 1 and signature:
             body = await request.body()
             for name in awaiting:
-                if self._services[name].stripe_ingest.knows(body, signature):
-                    return name
+                ingest = self._services[name].stripe_ingest
+                account = ingest.signer_of(body, signature)
+                if account is not None:
+                    owner = _owner(ingest, body, account)
+                    return name if owner is None else self._directory.ledger_of(owner)
         return awaiting[0] if awaiting else self.first
 
     def _of_link(self, request: Request) -> str:
@@ -112,6 +119,13 @@ class Choice:
             except (msgspec.MsgspecError, UnicodeError):
                 tenant = ""  # refused by whoever answers
         return self._directory.ledger_of(tenant) if tenant else self.first
+
+
+def _owner(ingest: Ingest, body: bytes, account: str) -> str | None:
+    try:
+        return ingest.owner_of(body, account)
+    except InvalidInput:
+        return None  # refused by whoever answers
 
 
 def _shown(indexes: list[int]) -> str:

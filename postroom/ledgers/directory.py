@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from postroom.base.db import Connection, query
 from postroom.base.errors import Conflict
+from postroom.base.slots import SLOTS as SLOTS
+from postroom.base.slots import slot_of as slot_of
 
 _READ: Final = query(__package__, "read_directory")
 _PUT_NEWER: Final = query(__package__, "put_newer")
-
-SLOTS: Final = 1024
-"""Never another number: whoever knows it finds a tenant's slot without asking anybody."""
-
-
-def slot_of(tenant: str) -> int:
-    """The slot of a tenant; the same one in every version and on every machine."""
-    return zlib.crc32(tenant.encode()) % SLOTS
 
 
 @dataclass(frozen=True, slots=True)

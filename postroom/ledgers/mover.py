@@ -113,6 +113,7 @@ class Mover:
             raise self._conflict()
         if at_source is not None and at_source.ledger != self.source.name:
             await self.source.change(self.tenant, seen=at_source, to=back, waits=False)
+            await self.source.copy_cursors(self.tenant, self.source)  # what was left to nobody meanwhile
         await self._tell_others()
 
     async def begin(self, rows: Rows) -> None:
@@ -150,6 +151,7 @@ class Mover:
             self._say(f"{self.source.name} still has {sum(each.open for each in open_)} to deliver")
             await self._sleep(DRAIN_POLL_S)
         await self.source.copy_suppressions(self.target)
+        await self.source.copy_cursors(self.tenant, self.target)
         to = Entry(self.target.name, await self._next_epoch())
         await self._change(self.target, seen=rows.moving, to=to)
 

@@ -28,6 +28,9 @@ _RELEASE: Final = query(__package__, "release_held")
 _FETCH_BELONGINGS: Final = query(__package__, "fetch_belongings")
 _PUT_BELONGINGS: Final = query(__package__, "put_belongings")
 _REMOVE_BELONGINGS: Final = query(__package__, "remove_belongings")
+_LIST_CURSORS: Final = query(__package__, "list_cursors")
+_SET_CURSORS_BACK: Final = query(__package__, "set_cursors_back")
+_REFRESH_CUSTOMER: Final = query(__package__, "refresh_customer")
 _PUT_SUPPRESSIONS: Final = query(__package__, "put_suppressions")
 _LIST_SUPPRESSIONS: Final = query(__package__, "list_suppressions")
 
@@ -137,6 +140,16 @@ class DatabaseLedger(Ledger):
         async with conn.transaction():
             await conn.execute(_REMOVE_BELONGINGS, tenant, ids)
             await conn.execute(_PUT_BELONGINGS, row["endpoints"], row["unsubscribed"], row["limits"])
+
+    async def copy_cursors(self, tenant: str, to: Ledger) -> None:
+        """What the old one has not compared with Stripe's list, the new one compares. A customer of Stripe's
+        that the old one has mirrored is fetched by the new one."""
+        conn = _connection_of(to)
+        row = await fetch_one(self._conn, _LIST_CURSORS, tenant)
+        async with conn.transaction():
+            await conn.execute(_SET_CURSORS_BACK, row["cursors"])
+            if to is not self:
+                await conn.execute(_REFRESH_CUSTOMER, tenant, row["accounts"])
 
     async def copy_suppressions(self, to: Ledger) -> None:
         """All addresses that are never mailed: none is of a tenant."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from uuid import UUID
 
@@ -119,11 +120,19 @@ async def _different(
 
 async def _publish(conn: Connection, messages: Sequence[Message]) -> list[Published]:
     try:
-        rows = await conn.fetch(_PUBLISH_MANY, json.encode(messages))
+        with elsewhere_told():
+            rows = await conn.fetch(_PUBLISH_MANY, json.encode(messages))
     except asyncpg.ProgramLimitExceededError as error:
         raise InvalidPayload(str(error), field="payload") from None
+    return [Published(row["id"], row["published"]) for row in rows]
+
+
+@contextmanager
+def elsewhere_told() -> Iterator[None]:
+    """Around what calls `publish_many` in PostgreSQL: a refused tenant is `TenantElsewhere`."""
+    try:
+        yield
     except asyncpg.PostgresError as error:
         if error.sqlstate != TenantElsewhere.SQLSTATE:
             raise
         raise TenantElsewhere.of(error.detail or "") from None
-    return [Published(row["id"], row["published"]) for row in rows]

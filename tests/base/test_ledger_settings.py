@@ -61,6 +61,24 @@ def test_one_of_them_is_an_installation_with_its_accounts_alone(monkeypatch: pyt
     assert settings.exports.layout == "{dataset}/{tenant}/dt={date}"
 
 
+def test_an_account_of_no_ledger_is_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTROOM_STRIPE__API_KEY", "sk_test_of_all_ledgers")
+    monkeypatch.setenv("POSTROOM_STRIPE__WEBHOOK_SECRETS", "whsec_" + "b" * 24)
+    monkeypatch.setenv("POSTROOM_STRIPE__ACCOUNTS__SHOP__WEBHOOK_SECRETS", "whsec_" + "a" * 24)
+    monkeypatch.setenv("POSTROOM_STRIPE__ACCOUNTS__SHOP__LEDGER", "eu")
+    settings = load_settings()
+    eu, us = settings.of_ledger("eu").stripe, settings.of_ledger("us").stripe
+    for each in (eu, us):
+        assert (each.api_key, each.webhook_secrets) == (
+            settings.stripe.api_key,
+            settings.stripe.webhook_secrets,
+        )
+        assert each.shared("self")
+    assert (list(eu.accounts), list(us.accounts)) == (["shop"], [])
+    assert not eu.shared("shop")
+    assert not settings.stripe.shared("self"), "of one ledger, or before one is chosen, nothing is shared"
+
+
 def test_a_process_may_choose_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTROOM_LEDGER", "us")
     settings = load_settings()
@@ -74,7 +92,6 @@ def test_a_process_may_choose_one(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("LEDGER", "asia", "POSTROOM_LEDGER: no ledger of that name in POSTROOM_LEDGERS__…; known: eu, us"),
         ("STRIPE__LEDGER", "asia", "POSTROOM_STRIPE__LEDGER: no ledger of that name"),
-        ("STRIPE__API_KEY", "sk_test_of_nobodys_ledger", "POSTROOM_STRIPE__LEDGER: needed beside "),
         ("EMAIL__BOUNCES_URL", "imaps://imap.example", "POSTROOM_EMAIL__BOUNCES_URL: beside "),
         ("DATABASE_URL", "postgresql://127.0.0.1/another", "POSTROOM_DATABASE_URL: beside POSTROOM_LEDGERS"),
         ("LEDGERS__US__URL", "postgresql://another@127.0.0.1/eu", "POSTROOM_LEDGERS__US__URL: the same "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from uuid import uuid4
@@ -9,8 +10,11 @@ from uuid import uuid4
 import pytest
 
 from postroom.admin.audit import Actor
+from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, connect, open_pool
 from postroom.ledgers.founding import add_ledgers
+from postroom.ledgers.mover import Mover
+from postroom.ledgers.store import DatabaseLedger
 from tests.conftest import ledger_drift, on_database, run_sql
 from tests.fixtures.roles import as_role
 
@@ -45,6 +49,32 @@ async def directory(dsns: Mapping[str, str], pools: Mapping[str, Pool]) -> None:
     """All slots are of l1; the others have the tenants that are moved to them."""
     await pools["l1"].execute("select postroom.publish('email', '{\"to\": \"first\"}')")
     await found(dsns)
+
+
+@pytest.fixture
+async def stores(dsns: Mapping[str, str], directory: None) -> AsyncIterator[dict[str, DatabaseLedger]]:
+    async with AsyncExitStack() as stack:
+        stores = {}
+        for name, dsn in dsns.items():
+            conn = await connect(as_role(dsn, "api"))
+            stack.push_async_callback(conn.close)
+            stores[name] = DatabaseLedger(name, conn, actor=ACTOR)
+        yield stores
+
+
+def mover(
+    stores: Mapping[str, DatabaseLedger], source: str, target: str, wait_s: float = 0.0, tenant: str = "acme"
+) -> Mover:
+    others = [each for name, each in stores.items() if name not in (source, target)]
+    return Mover(
+        tenant,
+        source=stores[source],
+        target=stores[target],
+        others=others,
+        clock=SystemClock(),
+        sleep=asyncio.sleep,
+        wait_s=wait_s,
+    )
 
 
 async def found(dsns: Mapping[str, str], wait_s: float = 30.0) -> list[str]:

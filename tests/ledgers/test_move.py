@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
 import pytest
 
-from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, connect
 from postroom.base.errors import Conflict, Unavailable
 from postroom.ledgers.directory import newest, read_directory, slot_of
 from postroom.ledgers.founding import share_slots
 from postroom.ledgers.model import Busy, Stage
-from postroom.ledgers.mover import Mover, StillOpen
+from postroom.ledgers.mover import StillOpen
 from postroom.ledgers.store import DatabaseLedger
 from tests.fixtures.roles import as_role
-from tests.ledgers.conftest import ACTOR, found
+from tests.ledgers.conftest import ACTOR, found, mover
 
 MANY: Final = "select id, published from postroom.publish_many($1::text::jsonb)"
 ELSEWHERE: Final = "at the ledger"
-
-
-@pytest.fixture
-async def stores(dsns: Mapping[str, str], directory: None) -> AsyncIterator[dict[str, DatabaseLedger]]:
-    async with AsyncExitStack() as stack:
-        stores = {}
-        for name, dsn in dsns.items():
-            conn = await connect(as_role(dsn, "api"))
-            stack.push_async_callback(conn.close)
-            stores[name] = DatabaseLedger(name, conn, actor=ACTOR)
-        yield stores
-
-
-def mover(stores: Mapping[str, DatabaseLedger], source: str, target: str, wait_s: float = 0.0) -> Mover:
-    others = [each for name, each in stores.items() if name not in (source, target)]
-    return Mover(
-        "acme",
-        source=stores[source],
-        target=stores[target],
-        others=others,
-        clock=SystemClock(),
-        sleep=asyncio.sleep,
-        wait_s=wait_s,
-    )
 
 
 def mail(key: str | None = None, **more: Any) -> dict[str, Any]:

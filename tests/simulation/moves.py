@@ -215,6 +215,9 @@ class ModelLedger(Ledger):
     async def copy_suppressions(self, to: Ledger) -> None:
         await Turn()
 
+    async def copy_cursors(self, tenant: str, to: Ledger) -> None:
+        await Turn()
+
 
 class Simulation:
     """One run. `run` raises `AssertionError` where a promise was broken."""

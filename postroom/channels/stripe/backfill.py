@@ -95,6 +95,7 @@ class Backfill:
 
     Promise: what is known already is left alone; it can be stopped and run again at any time. What it takes
     in fills the mirror and causes nothing, unless that is asked for.
+    Of an account that several ledgers share it takes what the directory gives to this one.
     Does not promise: Stripe lists the events of the last 30 days. A key that may not list thin events leaves
     them out, and it is said.
     """
@@ -243,6 +244,7 @@ class Backfill:
         *,
         dry_run: bool,
     ) -> Backfilled:
+        arrivals = await self._ingest.only_own(arrivals)
         async with self._pool.acquire() as conn:
             known = await store.list_known(
                 conn, account=query.account_key, event_ids=[a.event.id for a in arrivals]

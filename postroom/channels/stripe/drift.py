@@ -72,9 +72,17 @@ async def begin(conn: Connection, *, account: str, live: bool, keyed: bool, at: 
     return await fetch_one(conn, _BEGIN, account, live, at if keyed else None, at)
 
 
-async def move(conn: Connection, *, account: str, live: bool, to: datetime) -> None:
-    """Never backwards, and not for an account that is of another mode meanwhile."""
-    await conn.execute(_MOVE, account, live, to)
+async def move(
+    conn: Connection, *, account: str, live: bool, seen: datetime, to: datetime
+) -> datetime | None:
+    """Never backwards. While a tenant is on its way from here it stays: what this run has left to another
+    ledger, nobody may have taken.
+
+    Returns: the cursor; None where it is not what was `seen` any more, because a tenant has moved meanwhile,
+    or the account is of another mode.
+    """
+    cursor: datetime | None = await conn.fetchval(_MOVE, account, live, seen, to)
+    return cursor
 
 
 async def add_missed(conn: Connection, *, account: str, count: int) -> None:

@@ -66,6 +66,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return reference(self.object.get("customer"))
 
     @property
+    def owner(self) -> str:
+        """Whom the directory is asked for, where several ledgers share its account.
+
+        The account connected to it, else the customer, now or before, else the name of the account.
+        """
+        return self.account or self.customer or reference(self.previous.get("customer")) or self.via
+
+    @property
     def snapshot(self) -> dict[str, Any]:
         """The object at the moment of the event, to which `previous` belongs; empty for a thin event."""
         return {} if self.thin else _mapping(_mapping(self.body.get("data")).get("object"))

@@ -17,7 +17,7 @@ from postroom.base.log import get_logger
 from postroom.base.stripe_settings import StripeAccount, StripeSettings
 from postroom.channels.stripe import store
 from postroom.channels.stripe.event import Event, decode, parse
-from postroom.channels.stripe.message import message_of, mirror_message
+from postroom.channels.stripe.message import message_of, mirror_message, placed
 from postroom.channels.stripe.signature import SignatureVerifier
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.publish import Published, publish_many
@@ -88,15 +88,33 @@ class Ingest:
             clock=self._clock,
         )
 
-    def knows(self, body: bytes, signature: str | None) -> bool:
-        """Whether one of its webhook secrets has signed this, now or at another time."""
-        return self._verifier.matches(body, signature)
+    def signer_of(self, body: bytes, signature: str | None) -> str | None:
+        """The account whose webhook secret has signed this, now or at another time."""
+        secret = self._verifier.find(body, signature)
+        return None if secret is None else secret.account
+
+    def owner_of(self, body: bytes, account: str) -> str | None:
+        """Whom the directory is to be asked for. None where this account's events are all in one ledger.
+
+        Errors: `InvalidInput` for a body that is no event.
+        """
+        return parse(decode(body), via=account).owner if self._settings.shared(account) else None
+
+    async def only_own(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """Without those that the directory gives to another ledger."""
+        shared = {each.event.owner for each in arrivals if self._settings.shared(each.event.via)}
+        if not shared:
+            return list(arrivals)
+        async with self._pool.acquire() as conn:
+            away = await store.list_elsewhere(conn, shared)
+        return [each for each in arrivals if each.event.owner not in away]
 
     async def receive(self, body: bytes, signature: str | None, traceparent: str | None = None) -> Received:
         """Verify, then read, then store. `traceparent` goes with everything that the event causes.
 
         Errors: `SignatureInvalid`; `InvalidInput` for a body that is no event; `Unavailable` while
-        the database is away or no secret is set. After any of them nothing was stored.
+        the database is away or no secret is set, `TenantElsewhere` where another ledger has it. After any of
+        them nothing was stored.
         """
         if not self._verifier.configured:
             raise Unavailable("POSTROOM_STRIPE__WEBHOOK_SECRETS is not set", retry_after_s=60)
@@ -110,7 +128,7 @@ class Ingest:
         return await self.take(Arrival(event, body, secret.fingerprint, traceparent))
 
     async def take(self, arrival: Arrival) -> Received:
-        """Store an event whose origin is proved already. Errors: `Unavailable`."""
+        """Store an event whose origin is proved already. Errors: `Unavailable`, `TenantElsewhere`."""
         try:
             return await self._arrivals.submit(arrival)
         except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
@@ -171,6 +189,8 @@ class Ingest:
         message = mirror_message(event)
         if arrival.effects:
             message = message_of(event, traceparent=arrival.traceparent)
+        if self._settings.shared(event.via):
+            message = placed(message, event.owner)
         state = self._state(event)
         return store.EventRow(event, message, state, arrival.secret, arrival.effects, arrival.raw)
 

@@ -71,7 +71,8 @@ class Load:
 
     Promise: a page and its place are committed together, so whoever comes next goes on where this one
     ended, however it ended. It causes nothing. What an event wrote meanwhile, or in the five minutes before,
-    is not overwritten. Lists inside an object are read to their ends, up to `ITEMS_MAX`.
+    is not overwritten. Lists inside an object are read to their ends, up to `ITEMS_MAX`. Of an account that
+    several ledgers share it stores what the directory gives to this one.
     Does not promise: objects of connected accounts, of v2, deleted ones, and those that are only listed
     below another.
     """
@@ -129,6 +130,9 @@ class Load:
         rows = [_row(each, load, account, as_of, version) for each in objects.values()]
         after, more = listed[-1]["id"] if listed else None, bool(told.get("has_more") and listed)
         async with transaction(self._pool) as conn:
+            if self._settings.shared(load.account):
+                away = await store.list_elsewhere(conn, {each.event.owner for each in rows})
+                rows = [each for each in rows if each.event.owner not in away]
             await store.upsert_objects(conn, rows, self._keyring)
             if not await load_progress.move(conn, load, to=after, objects=len(rows), last=not more):
                 raise Unavailable(f"another runner loads {load.type} of {load.account}")

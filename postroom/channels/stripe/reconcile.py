@@ -46,6 +46,7 @@ class Reconcile:
     Promise: what was missed is booked by the function that books a webhook's events, so it causes its
     effects once, whoever brings it. The cursor moves after that; a run that fails keeps it. What is older
     than `EFFECTS_MAX` by then fills the mirror only.
+    Where a tenant has moved between ledgers, the new one looks again from where the old one stood.
     Does not promise: events of connected accounts; those that Stripe made before the first run; what it
     lists no more after 30 days.
     """
@@ -102,6 +103,7 @@ class Reconcile:
             counts=partial(self._count, via),
         )
         taken, cursor = 0, row["cursor_at"]
+        seen = cursor
         since = max(row["began_at"], cursor - OVERLAP)
         deadline_s = self._clock.monotonic() + WINDOWS_S / len(self._settings.by_name())
         while True:
@@ -109,7 +111,9 @@ class Reconcile:
             if since < until:
                 taken += await self._take(EventQuery(since=since, until=until, via=via), only)
             async with self._pool.acquire() as conn:
-                await drift.move(conn, account=via, live=account.live, to=until)
+                seen = await drift.move(conn, account=via, live=account.live, seen=seen, to=until)
+            if seen is None:
+                return taken
             since = cursor = max(cursor, until)
             if cursor >= end or context.stop.is_set() or self._clock.monotonic() > deadline_s:
                 return taken

@@ -39,7 +39,7 @@ async def reprocess(conn: Connection, message_id: UUID, *, keyring: Keyring) -> 
     # One key for each state that is left: of two who ask at once, the second gets the first one's message.
     # What only filled the mirror takes the event's own key: should Stripe send it, it is known then.
     key = key_after(event, message_id) if kept.effects else event.key
-    message = message_of(event, key=key, correlation_id=kept.correlation_id)
+    message = message_of(event, key=key, tenant=kept.tenant, correlation_id=kept.correlation_id)
     booked = await publish(conn, message, keyring=keyring)
     await store.rebook_event(conn, old=message_id, new=booked.id, raw=raw, keyring=keyring)
     return booked.id

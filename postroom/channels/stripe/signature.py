@@ -80,13 +80,13 @@ class SignatureVerifier:
             )
         return matched
 
-    def matches(self, body: bytes, header: str | None) -> bool:
-        """Whether a secret matches, whenever it was signed."""
+    def find(self, body: bytes, header: str | None) -> SigningSecret | None:
+        """The secret that matches, whenever it was signed."""
         try:
             signed_at, signatures = _read(header or "")
         except (ValueError, IndexError):
-            return False
-        return self._match(b"%d.%b" % (signed_at, body), signatures) is not None
+            return None
+        return self._match(b"%d.%b" % (signed_at, body), signatures)
 
     def _match(self, signed: bytes, signatures: Sequence[str]) -> SigningSecret | None:
         for each in self._secrets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,12 +13,13 @@ import msgspec
 
 from postroom.base import json
 from postroom.base.db import Connection, query
+from postroom.base.slots import slot_of
 from postroom.channels.stripe.access_store import Mirrored, replace_access
 from postroom.channels.stripe.encryption import encrypt_object, encrypt_raw, open_object
 from postroom.channels.stripe.event import Event
 from postroom.encryption.keyring import Keyring
 from postroom.outbox.model import Message
-from postroom.outbox.publish import Published
+from postroom.outbox.publish import Published, elsewhere_told
 from postroom.outbox.store import TALLY_SHARDS
 
 _BOOK_EVENTS = query(__package__, "book_events")
@@ -31,6 +32,7 @@ _UPSERT_OBJECTS = query(__package__, "upsert_objects")
 _MARK_DELETED = query(__package__, "mark_deleted")
 _MARK_EVENTS = query(__package__, "mark_events")
 _LIST_KNOWN = query(__package__, "list_known")
+_LIST_ELSEWHERE = query(__package__, "list_elsewhere")
 _LIST_SENT = query(__package__, "list_sent")
 _PRUNE_RAW = query(__package__, "prune_raw")
 _PRUNE_EVENTS = query(__package__, "prune_events")
@@ -63,6 +65,7 @@ class Kept:
     account: str
     raw: bytes | None
     effects: bool
+    tenant: str
     correlation_id: str
     waits: bool
     dead: bool
@@ -94,16 +97,17 @@ class ObjectRow:
 async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int) -> list[Published]:
     """Publish the messages of events, keep the events beside them, count the duplicates; all or nothing.
 
-    Errors: `InvalidInput` for text that PostgreSQL cannot keep.
+    Errors: `InvalidInput` for text that PostgreSQL cannot keep; `TenantElsewhere`.
     Transaction: the caller's; without one this is one, committed once it has returned.
     """
-    booked = await conn.fetch(
-        _BOOK_EVENTS,
-        json.encode([msgspec.to_builtins(row.message) for row in rows]),
-        *_columns(rows),
-        [row.raw for row in rows],
-        worker % TALLY_SHARDS,
-    )
+    with elsewhere_told():
+        booked = await conn.fetch(
+            _BOOK_EVENTS,
+            json.encode([msgspec.to_builtins(row.message) for row in rows]),
+            *_columns(rows),
+            [row.raw for row in rows],
+            worker % TALLY_SHARDS,
+        )
     return [Published(row["id"], row["published"]) for row in booked]
 
 
@@ -209,6 +213,12 @@ async def mark_events(conn: Connection, ended: Sequence[tuple[UUID, EventState]]
 async def list_known(conn: Connection, *, account: str, event_ids: Sequence[str]) -> dict[str, bool]:
     """Which of these have been received, and whether with their effects."""
     return {row["event_id"]: row["effects"] for row in await conn.fetch(_LIST_KNOWN, account, event_ids)}
+
+
+async def list_elsewhere(conn: Connection, owners: Collection[str]) -> set[str]:
+    """Which of these the directory places in another ledger, as far as this one knows."""
+    rows = await conn.fetch(_LIST_ELSEWHERE, list(owners), [slot_of(each) for each in owners])
+    return {row["owner"] for row in rows}
 
 
 async def list_sent(conn: Connection, *, correlation_id: str, key_prefix: str) -> list[tuple[str, str]]:
