@@ -11,10 +11,12 @@ import typer
 from pydantic import SecretStr
 
 from postroom.admin import endpoints as actions
+from postroom.base.errors import InvalidInput
 from postroom.base.ids import parse_uuid
 from postroom.channels.webhooks import endpoints
 from postroom.channels.webhooks.model import Endpoint, EndpointSecret
 from postroom.channels.webhooks.url import parse_url
+from postroom.cli.input import read_input
 from postroom.cli.output import JsonFlag, cell, confirm, console, examples, print_json, print_table
 from postroom.cli.session import Session, in_session, in_transaction
 from postroom.cli.times import HINT, parse_moment, parse_since
@@ -27,6 +29,10 @@ group = typer.Typer(help="Tenants' endpoints for webhooks.", invoke_without_comm
 EndpointId = Annotated[str, typer.Argument(help="The id that `endpoint list` shows.", metavar="ID")]
 OverlapHours = Annotated[
     float, typer.Option(min=0, max=720, help="The old secret signs too for so long; 0 where it has leaked.")
+]
+SecretFile = Annotated[
+    str | None,
+    typer.Option(help="A file with the secret, or - for standard input; of a broker it is its login."),
 ]
 Types = Annotated[
     list[str] | None, typer.Option("--type", help="invoice.paid, invoice.* or *; repeat it for more.")
@@ -42,17 +48,21 @@ def endpoint(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 @group.command(
     epilog=examples(
-        "postroom endpoint create --tenant acme --url https://acme.example/hooks --type 'invoice.*'"
+        "postroom endpoint create --tenant acme --url https://acme.example/hooks --type 'invoice.*'",
+        "postroom endpoint create --tenant acme --url nats://n1.example.com:4222/orders --secret-file login",
     )
 )
 def create(
+    *,
     tenant: Annotated[str, typer.Option(help="Whose endpoint it is.")],
-    url: Annotated[str, typer.Option(help="Where to post to.")],
+    url: Annotated[str, typer.Option(help="Where to post to, or a broker.")],
     type_: Types = None,
     description: Annotated[str, typer.Option(help="For people.")] = "",
+    secret_file: SecretFile = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Register an endpoint. Its signing secret is printed once, alone on standard output."""
+    """Register an endpoint. Its signing secret is printed once, alone on standard output; a login is not."""
+    secret = _secret_in(secret_file)
     made = in_transaction(
         lambda s: actions.create(
             s.conn,
@@ -60,6 +70,7 @@ def create(
             url=url,
             types=tuple(type_ or ("*",)),
             description=description,
+            secret=secret,
             allow_private=s.settings.webhook.private,
             allow_http=s.settings.webhook.http,
             brokers=s.settings.webhook.brokers,
@@ -128,12 +139,20 @@ def update(
 
 
 @group.command()
-def rotate(endpoint_id: EndpointId, overlap_hours: OverlapHours = 24.0, as_json: JsonFlag = False) -> None:
-    """Sign with a new secret; the old one signs too for 24 h unless told. The new one is printed once."""
-    identity, overlap_s = _identity(endpoint_id), overlap_hours * 3_600
+def rotate(
+    endpoint_id: EndpointId,
+    overlap_hours: OverlapHours = 24.0,
+    secret_file: SecretFile = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sign with a new secret; the old one signs too for 24 h unless told. The new one is printed once.
+
+    The login of a broker is replaced by the one in the file.
+    """
+    identity, overlap_s, secret = _identity(endpoint_id), overlap_hours * 3_600, _secret_in(secret_file)
     made = in_transaction(
         lambda s: actions.rotate_secret(
-            s.conn, identity, overlap_s=overlap_s, keyring=s.keyring, actor=s.actor
+            s.conn, identity, secret=secret, overlap_s=overlap_s, keyring=s.keyring, actor=s.actor
         )
     )
     _show_secret(made, as_json)
@@ -270,6 +289,15 @@ def _identity(text: str) -> UUID:
     return parse_uuid(text, field="ID")
 
 
+def _secret_in(name: str | None) -> SecretStr | None:
+    if name is None:
+        return None
+    try:
+        return SecretStr(read_input(name).decode().strip())
+    except UnicodeDecodeError:
+        raise InvalidInput("the secret is no UTF-8 text", field="--secret-file") from None
+
+
 def _show(endpoint: Endpoint, as_json: bool) -> None:
     if as_json:
         print_json(endpoint)
@@ -285,6 +313,9 @@ def _show_secret(made: EndpointSecret, as_json: bool) -> None:
     secret = made.secret.get_secret_value()
     if as_json:
         print_json({"endpoint": made.endpoint, "secret": secret})
+        return
+    if not secret:  # a login is never shown
+        print(f"Endpoint {made.endpoint.id}.")
         return
     print(secret)
     print(f"Endpoint {made.endpoint.id}. The secret is shown only now.", file=sys.stderr)

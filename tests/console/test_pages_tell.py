@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from postroom.admin.tokens import Scope
-from postroom.base.settings import Settings
+from postroom.base.settings import Settings, WebhookSettings
 from postroom.console.pages.audit import place_of
 from postroom.console.pages.jobs import job_health
 from postroom.console.pages.runbooks import read, to_html
@@ -276,3 +276,34 @@ def _row(page: str, text: str) -> str:
     rows = [row for row in re.findall(r"<tr.*?</tr>", page, re.DOTALL) if text in row]
     assert rows, f"no row says {text}"
     return str(rows[0])
+
+
+async def test_an_endpoint_that_is_a_broker_takes_a_login_shows_none_and_tells_its_last_answer(
+    tmp_path: Path, dsn: str
+) -> None:
+    origin = "redis://192.0.2.1:6379"
+    settings = Settings(
+        state_dir=tmp_path, webhook=WebhookSettings(allow_private=True, brokers={origin: ["acme"]})
+    )
+    async with running_api(dsn, settings) as api, visitor(api) as guest:
+        await guest.sign_in(api.token)
+        form = [("tenant", "acme"), ("url", f"{origin}/orders"), ("types", "*"), ("login", "ann:example-one")]
+        made = await guest.post("/console/webhooks/create", form)
+        assert made.status == 200, made.text
+        place = f"/console/webhooks/{await api.pool.fetchval('select id from postroom.endpoint')}"
+        changed = await guest.post(f"{place}/rotate", [("login", "ann:example-two")])
+        assert "example-" not in made.text + changed.text
+        assert await api.pool.fetchval("select secret from postroom.endpoint") == "ann:example-two"
+        message_id = await api.pool.fetchval(
+            "select postroom.publish('webhook', '{\"data\": 1}', tenant => 'acme', type => 'a')"
+        )
+        await api.pool.execute(
+            """insert into postroom.attempt
+                (message_id, n, channel, attempt, outcome, code, reason, endpoint_id)
+            select $1, 0, 'webhook', 1, 'unknown', 'timeout', 'no acknowledgement within the time limit', id
+            from postroom.endpoint""",
+            message_id,
+        )
+        page = (await guest.get(place)).text
+        assert "Change the login" in page
+        assert "no acknowledgement within the time limit" in page

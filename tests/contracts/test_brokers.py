@@ -90,7 +90,11 @@ def message(
     number: int = 1, *, size_bytes: int = 0, format_: str = "envelope", key: str = "k"
 ) -> BrokerMessage:
     claim = make_claim(
-        message_id=id_of(number), type="order.paid", tenant="acme", ordering_key=key, channel="webhook"
+        message_id=id_of(number),
+        type="order.paid",
+        tenant="acme",
+        ordering_key=f"-17:{key}",
+        channel="webhook",
     )
     data = json.dumps({"number": number, "fill": "x" * size_bytes}, separators=(",", ":")).encode()
     envelope = b'{"type":"order.paid","timestamp":"2026-01-01T00:00:00.000000Z","data":' + data + b"}"

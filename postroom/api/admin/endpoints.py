@@ -29,7 +29,7 @@ Types = Annotated[list[str], Field(min_length=1, max_length=100)]
 
 
 class NewEndpoint(BaseModel):
-    """Without `secret` one is made."""
+    """Without `secret` one is made. That of a broker is its login: `user:password` or a token."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -111,7 +111,7 @@ class Rotation(BaseModel):
 
 
 class EndpointWithSecret(BaseModel):
-    """The secret is shown here and never again."""
+    """The secret is shown here and never again; it is empty where it is the login of a broker."""
 
     endpoint: Endpoint
     secret: str

@@ -11,10 +11,13 @@ from postroom.base.db import Connection, Record, query
 from postroom.base.ids import uuid_or_none
 
 WEBHOOK: Final = "webhook:"
+LOOKED_AT: Final = 30
+"""So many of a tenant's newest messages are asked for the last answer of an endpoint."""
 
 _RECEIVERS = query(__package__, "list_receivers")
 _BREAKERS = query(__package__, "list_breakers")
 _CIRCUITS = query(__package__, "list_circuits")
+_LAST_ANSWER = query(__package__, "last_answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ async def fetch_breakers(conn: Connection, endpoint_ids: Sequence[UUID]) -> dict
     """The breakers of endpoints; one that never opened has none."""
     rows = await conn.fetch(_BREAKERS, [breaker_of(each) for each in endpoint_ids])
     return {UUID(row["name"].removeprefix(WEBHOOK)): row for row in rows}
+
+
+async def fetch_last_answer(conn: Connection, endpoint_id: UUID, *, tenant: str) -> Record | None:
+    """`message_id`, `outcome`, `code`, `reason`, `ended_at`; None where the newest have no attempt."""
+    return await conn.fetchrow(_LAST_ANSWER, endpoint_id, tenant, LOOKED_AT)
 
 
 async def list_circuits(conn: Connection, *, state: str | None, after: str, limit: int) -> list[Record]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic import SecretStr
 from starlette.responses import Response
 
 from postroom.admin import endpoints as actions
@@ -15,10 +16,11 @@ from postroom.base.cursor import decode_cursor, encode_cursor
 from postroom.base.db import plan_for_values
 from postroom.base.errors import InvalidInput
 from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks.brokers.kinds import is_broker
 from postroom.channels.webhooks.deployment_secret import origin_of
 from postroom.channels.webhooks.endpoints import OVERLAP_MAX_S, OVERLAP_S
 from postroom.channels.webhooks.model import WAITING_COUNT_MAX, EndpointSecret
-from postroom.channels.webhooks.receivers import fetch_breakers
+from postroom.channels.webhooks.receivers import fetch_breakers, fetch_last_answer
 from postroom.channels.webhooks.url import parse_url
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
@@ -87,6 +89,7 @@ async def create(request: PageRequest, form: Form) -> Response:
             url=field(form, "url"),
             types=field(form, "types", "*").replace(",", " ").split() or ["*"],
             description=field(form, "description"),
+            secret=_login(form),
             allow_private=request.console.settings.webhook.private,
             allow_http=request.console.settings.webhook.http,
             brokers=request.console.settings.webhook.brokers,
@@ -96,12 +99,12 @@ async def create(request: PageRequest, form: Form) -> Response:
     return await _endpoint_page(request, made.endpoint.id, made=made)
 
 
-async def rotate(request: PageRequest, _form: Form) -> Response:
-    """A new secret; the present one signs too for 24 h."""
+async def rotate(request: PageRequest, form: Form) -> Response:
+    """A new secret; the present one signs too for 24 h. Of a broker, the login that is given."""
     endpoint_id = path_id(request.http)
     async with request.console.transaction() as conn:
         made = await actions.rotate_secret(
-            conn, endpoint_id, keyring=request.console.keyring, actor=request.actor
+            conn, endpoint_id, secret=_login(form), keyring=request.console.keyring, actor=request.actor
         )
     return await _endpoint_page(request, endpoint_id, made=made)
 
@@ -165,6 +168,11 @@ async def ping(request: PageRequest, form: Form) -> Response:
     return request.back(f"/console/messages/{message_id}", f"{event_type} is on its way to this endpoint.")
 
 
+def _login(form: Form) -> SecretStr | None:
+    text = field(form, "login")
+    return SecretStr(text) if text else None
+
+
 def _pace(value: str) -> float | None:
     try:
         return float(value) if value else None
@@ -186,6 +194,7 @@ async def _endpoint_page(
         endpoint = await endpoints.fetch_endpoint(conn, endpoint_id)
         dead = await count_of_endpoints(conn, [endpoint_id], cap=DEAD_CAP)
         breakers = await fetch_breakers(conn, [endpoint_id])
+        answer = await fetch_last_answer(conn, endpoint_id, tenant=endpoint.tenant)
         letters = await list_dead_letters(conn, DeadLetterFilter(destination=str(endpoint_id)), limit=1)
         wanted = LedgerFilter(channel=Channel.WEBHOOK, tenant=endpoint.tenant)
         recent = await list_messages(conn, wanted, limit=RECENT_SHOWN)
@@ -198,6 +207,8 @@ async def _endpoint_page(
         dead_cap=DEAD_CAP,
         waiting_cap=WAITING_COUNT_MAX,
         circuit=breakers.get(endpoint_id),
+        broker=is_broker(endpoint.url),
+        answer=answer,
         letter=letters.rows[0] if letters.rows else None,
         recent=recent.rows,
         types=[each for each in endpoint.types if "*" not in each],

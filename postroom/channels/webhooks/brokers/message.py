@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
@@ -16,6 +17,7 @@ CLOUDEVENTS: Final = "cloudevents"
 CLOUDEVENTS_BINARY: Final = "cloudevents-binary"
 FORMATS: Final = (ENVELOPE, CLOUDEVENTS, CLOUDEVENTS_BINARY)
 _JSON: Final = "application/json"
+_OF_TENANT: Final = re.compile(r"^-?[0-9]{1,20}:")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -25,20 +27,27 @@ def build_message(claim: Claim, *, format_: str, envelope: bytes, data: bytes) -
     headers = {"webhook-id": message_id, "content-type": _JSON}
     if claim.tenant:
         headers["postroom-tenant"] = quote(claim.tenant)
-    if claim.ordering_key is not None:
-        headers["postroom-ordering-key"] = quote(claim.ordering_key)
+    key = _published_key(claim)
+    if key is not None:
+        headers["postroom-ordering-key"] = quote(key)
     body, attributes = envelope, dict[str, str]()
     if format_ != ENVELOPE:
-        attributes = _attributes(claim, message_id)
+        attributes = _attributes(claim, message_id, key)
         body = data
     if format_ == CLOUDEVENTS:
         headers["content-type"] = "application/cloudevents+json"
         body = _encode({**attributes, "datacontenttype": _JSON, "data": msgspec.Raw(data)})
         attributes = {}
-    return BrokerMessage(message_id, claim.type, claim.ordering_key, body, headers, attributes)
+    return BrokerMessage(message_id, claim.type, key, body, headers, attributes)
 
 
-def _attributes(claim: Claim, message_id: str) -> dict[str, str]:
+def _published_key(claim: Claim) -> str | None:
+    """The ordering key as it was published: in a delivery a number for its tenant stands before it."""
+    key = claim.ordering_key
+    return _OF_TENANT.sub("", key) if key is not None and claim.tenant else key
+
+
+def _attributes(claim: Claim, message_id: str, key: str | None) -> dict[str, str]:
     created = datetime.fromtimestamp(claim.created_s, UTC).isoformat(timespec="microseconds")
     found = {
         "specversion": "1.0",
@@ -47,6 +56,6 @@ def _attributes(claim: Claim, message_id: str) -> dict[str, str]:
         "type": claim.type,
         "time": created.replace("+00:00", "Z"),
     }
-    if claim.ordering_key is not None:
-        found["partitionkey"] = claim.ordering_key
+    if key is not None:
+        found["partitionkey"] = key
     return found

@@ -1,0 +1,129 @@
+"""From a publication to a broker's stream: the engine, the ledger and a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from chaos.link import Link
+from postroom.base.clock import SystemClock
+from postroom.base.db import Pool, transaction
+from postroom.base.settings import WebhookSettings
+from postroom.channels.webhooks import endpoints
+from postroom.channels.webhooks.adapter import WebhookAdapter
+from postroom.channels.webhooks.model import Endpoint
+from postroom.outbox.ledger.resend import resend
+from postroom.outbox.model import Message
+from tests.fixtures.engine import AdapterEngine
+from tests.fixtures.redis_server import LOGIN, PASSWORD, RedisServer
+from tests.fixtures.roles import pool_as
+
+STREAM = "orders"
+TIMEOUT_S = 1.5
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def link(server: RedisServer) -> AsyncIterator[Link]:
+    """What stands before the broker."""
+    async with Redis(port=server.port, password=PASSWORD) as client:
+        await client.flushall()
+    link = Link()
+    link.target_port = server.port
+    await link.open()
+    yield link
+    await link.shut()
+
+
+@pytest.fixture
+async def engine(dsn: str, pool: Pool, link: Link) -> AsyncIterator[AdapterEngine]:
+    settings = WebhookSettings(
+        allow_private=True, timeout_s=TIMEOUT_S, brokers={f"redis://127.0.0.1:{link.port}": ["acme"]}
+    )
+    adapter = WebhookAdapter(pool=pool_as(pool, "runner"), clock=SystemClock(), settings=settings)
+    await adapter.start()
+    yield await AdapterEngine(dsn, pool, adapter).start()
+    await adapter.close()
+
+
+async def endpoint(pool: Pool, link: Link, login: str = LOGIN, **more: Any) -> Endpoint:
+    origin = f"redis://127.0.0.1:{link.port}"
+    async with transaction(pool) as conn:
+        made = await endpoints.create_endpoint(
+            conn, tenant="acme", url=f"{origin}/{STREAM}", secret=SecretStr(login), allow_private=True,
+            brokers={origin: ["acme"]}, **more,
+        )  # fmt: skip
+    return made.endpoint
+
+
+def message(number: int, key: str | None = None) -> Message:
+    payload = {"tenant": "acme", "type": "order.paid", "data": {"number": number}}
+    return Message(channel="webhook", payload=payload, ordering_key=key)
+
+
+async def stored(server: RedisServer) -> list[dict[str, str]]:
+    async with Redis(port=server.port, password=PASSWORD, decode_responses=True) as client:
+        entries: list[Any] = await client.xrange(STREAM) or []
+    return [fields for _, fields in entries]
+
+
+async def test_what_is_published_is_there_in_the_order_of_its_key_and_again_under_one_id(
+    engine: AdapterEngine, pool: Pool, server: RedisServer, link: Link
+) -> None:
+    await endpoint(pool, link)
+    keys = ["a", "b", "c"]
+    ids = await engine.publish(message(number, keys[number % 3]) for number in range(30))
+    await engine.drain()
+    there = await stored(server)
+    assert sorted(each["webhook-id"] for each in there) == sorted(map(str, ids))
+    for place, key in enumerate(keys):
+        mine = [each["webhook-id"] for each in there if each["postroom-ordering-key"] == key]
+        assert mine == [str(each) for each in ids[place::3]]
+    async with transaction(pool) as conn:
+        await resend(conn, ids[0], actor="test")
+    await engine.drain()
+    assert [each["webhook-id"] for each in await stored(server)][-1] == str(ids[0])
+
+
+async def test_a_lost_acknowledgement_is_unknown_fails_the_endpoint_and_goes_again_with_one_id(
+    engine: AdapterEngine, pool: Pool, server: RedisServer, link: Link
+) -> None:
+    made = await endpoint(pool, link)
+    link.deaf_from = b"XADD"
+    [message_id] = await engine.publish([message(1)])
+    await engine.drain()
+    assert await pool.fetchval("select outcome || ' ' || code from postroom.attempt") == "unknown timeout"
+    async with pool.acquire() as conn:
+        assert (await endpoints.fetch_endpoint(conn, made.id)).failing_since is not None
+    link.deaf, link.deaf_from = False, None
+    await engine.travel(3_600)
+    await engine.drain()
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 0
+    assert {each["webhook-id"] for each in await stored(server)} == {str(message_id)}
+    async with pool.acquire() as conn:
+        assert (await endpoints.fetch_endpoint(conn, made.id)).failing_since is None
+
+
+async def test_a_refused_login_is_told_and_is_in_no_row_and_no_log(
+    engine: AdapterEngine, pool: Pool, link: Link, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await endpoint(pool, link, login="app:wrong-example")
+    await engine.publish([message(1)])
+    await engine.drain()
+    [row] = await pool.fetch("select outcome, code, attempt::text as all_of_it from postroom.attempt")
+    assert (row["outcome"], row["code"]) == ("retry", "login_refused")
+    view = await pool.fetchval("select string_agg(e::text, '') from postroom.endpoint_view e")
+    captured = capfd.readouterr()
+    for text in (row["all_of_it"], view, captured.out, captured.err):
+        assert "wrong-example" not in text
