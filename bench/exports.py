@@ -19,8 +19,8 @@ from bench.report import Report
 from bench.stage import Stage
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
+from postroom.base.export_settings import ExportSettings
 from postroom.base.json import encode
-from postroom.base.settings import ExportSettings
 from postroom.channels.exports import ndjson
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.folder import FolderStorage

@@ -22,7 +22,7 @@ from postroom.base.settings import Settings, load_settings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.email.events.intake import EVENT_SECRETS
 from postroom.channels.exports.adapter import ExportAdapter
-from postroom.channels.exports.storage import open_storage
+from postroom.channels.exports.destinations import open_destinations
 from postroom.channels.patience import backoffs, greatest_ages
 from postroom.channels.stripe.backfill import Backfill
 from postroom.channels.stripe.calls import StripeCallAdapter
@@ -189,8 +189,8 @@ async def _replace_secrets(services: Services, fresh: Settings) -> None:
     if faults := list(_only_by_restart(settings, fresh)):
         raise SettingsInvalid(faults)
     email, exports = services.adapters[Channel.EMAIL], services.adapters[Channel.EXPORT]
-    stored = settings.exports.model_copy(update={"options": fresh.exports.options})
-    storage = open_storage(stored, settings.state_dir) if stored != settings.exports else None
+    stored = settings.exports.with_options_of(fresh.exports)
+    storage = open_destinations(stored, settings.state_dir) if stored != settings.exports else None
     if fresh.email.all_routes() != settings.email.all_routes() and isinstance(email, EmailAdapter):
         await email.move(fresh.email)
     if storage is not None and isinstance(exports, ExportAdapter):
@@ -200,7 +200,8 @@ async def _replace_secrets(services: Services, fresh: Settings) -> None:
     settings.email.url, settings.email.routes = fresh.email.url, fresh.email.routes
     for name in ("unsubscribe_secrets", "bounces_secrets", "bounces_url", *EVENT_SECRETS.values()):
         setattr(settings.email, name, getattr(fresh.email, name))
-    settings.exports.options, settings.metrics_token = fresh.exports.options, fresh.metrics_token
+    settings.exports.options, settings.exports.destinations = stored.options, stored.destinations
+    settings.metrics_token = fresh.metrics_token
     # Who needs these reads them from the settings each time.
     settings.database_url, settings.oidc.client_secret = fresh.database_url, fresh.oidc.client_secret
     for name, account in settings.stripe.by_name().items():
@@ -257,6 +258,7 @@ async def _outbound_adapters(
             settings=settings.exports,
             state_dir=settings.state_dir,
             keyring=keyring,
+            circuits=circuits,
         ),
         Channel.STRIPE_API: lambda: calls,
         Channel.TASK: lambda: TaskAdapter(

@@ -18,7 +18,8 @@ from docs.generator.settings import settings_block
 from docs.generator.sql import sql_block
 from drill.certificate import write_certificate
 from postroom.base.email_settings import EmailSettings
-from postroom.base.settings import ExportSettings, Settings
+from postroom.base.export_settings import ExportSettings
+from postroom.base.settings import Settings
 from postroom.metrics.families import families
 from postroom.metrics.gauges import read_gauges
 from tests.fixtures.api import running_api

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from docs.generator.pages import sentence, table
 from postroom.base.email_settings import EmailRoute
+from postroom.base.export_settings import ExportDestination
 from postroom.base.ledger_settings import LedgerSettings
 from postroom.base.settings import Settings
 from postroom.base.stripe_settings import StripeAccount
@@ -22,6 +23,7 @@ NAMED: Final[dict[str, type[BaseModel]]] = {
     "POSTROOM_LEDGERS__<NAME>__…": LedgerSettings,
     "POSTROOM_STRIPE__ACCOUNTS__<NAME>__…": StripeAccount,
     "POSTROOM_EMAIL__ROUTES__<NAME>__…": EmailRoute,
+    "POSTROOM_EXPORTS__DESTINATIONS__<NAME>__…": ExportDestination,
 }
 HOME: Final = "~/.local/state/postroom"
 

@@ -33,6 +33,7 @@ from postroom.base.broker_settings import Brokers
 from postroom.base.email_settings import EmailSettings, bounces_faults, route_faults
 from postroom.base.encryption_keys import REQUIRED_SETTING, SETTING, parse_keys
 from postroom.base.errors import SettingsInvalid
+from postroom.base.export_settings import ExportSettings, destination_faults
 from postroom.base.ledger_settings import LEDGERS, LedgerName, LedgerSettings, ledger_faults
 from postroom.base.networks import Network, parse_proxies
 from postroom.base.oidc_settings import OidcSettings
@@ -111,39 +112,6 @@ class WebhookSettings(BaseModel):
         if value == "" and info.field_name == "allow_networks":
             return ()
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-class ExportSettings(BaseModel):
-    """Exports out."""
-
-    url: str | None = None
-    """`file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`. Unset: files below the state folder."""
-    layout: str = "{dataset}/{tenant}/dt={date}"
-    """Folder of a file, below `url`, and below `ledger=NAME` where there are several. `{dataset}` must be in
-    it; what it leaves out shares files. `{date}` is the day, in UTC, of the record's own time."""
-    format: Literal["ndjson", "csv", "parquet"] = "ndjson"
-    """What files are written as; `parquet` needs the extra of that name. What is open keeps its format."""
-    formats: dict[str, Literal["ndjson", "csv", "parquet"]] = Field(default_factory=dict)
-    """The same for single datasets, as JSON, or one by one: `POSTROOM_EXPORTS__FORMATS__INVOICES=parquet`."""
-    schemas: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """Fields of a dataset's records, as JSON: `{"orders": {"id": "integer", "note": "string?"}}`. Types are
-    boolean, integer, number, string, timestamp, json; `?`: may be null or missing. A record with another
-    field or type dies. Unset: CSV and Parquet hold to what the first records had; NDJSON to nothing."""
-    time_fields: dict[str, str] = Field(default_factory=dict)
-    """Where the records of a dataset have their time, as JSON
-    (`{"invoices": "status_transitions.paid_at"}`), or one by one: `POSTROOM_EXPORTS__TIME_FIELDS__INVOICES`.
-    Then a record without it dies. Unset: `created` where it is a time, else when the record was published."""
-    roll_s: float = Field(default=300.0, ge=0, le=3_600)
-    """A file closes so many seconds after its first record, or when it is full, and is stored then. 0: what
-    is claimed together is stored at once."""
-    records_max: int = Field(default=20_000, ge=1, le=100_000)
-    """Records in one file. It has 64 MB at most before compression, too."""
-    compact_files: int = Field(default=8, ge=0)
-    """A folder with so many small files, which has not changed for an hour, gets one of them; 0: never."""
-    age_max_days: float = Field(default=14.0, gt=0, le=3_650)
-    """A record that has waited for so long is not stored any more: it dies with the cause `expired`."""
-    options: dict[str, str] = Field(default_factory=dict, repr=False)
-    """Options of the object store, as JSON, or one by one: `POSTROOM_EXPORTS__OPTIONS__ENDPOINT`."""
 
 
 class RetentionSettings(BaseModel):
@@ -340,6 +308,7 @@ class Settings(BaseSettings):
             ),
             *bounces_faults(self.email),
             *route_faults(self.email),
+            *destination_faults(self.exports),
             *_key_faults(self.encryption),
         ]
         if faults:

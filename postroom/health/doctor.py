@@ -27,6 +27,7 @@ from postroom.health.bounces import check_bounces
 from postroom.health.conditions import NAMED_MAX, Condition, Growth, conditions, release_command
 from postroom.health.crowding import check_crowding
 from postroom.health.encryption import check_keys
+from postroom.health.export_destinations import check_export_destinations
 from postroom.health.findings import Finding, error, ok, warning
 from postroom.health.host import check_certificates, check_disks, check_settings
 from postroom.health.mail_servers import check_mail_servers
@@ -136,6 +137,7 @@ async def _examine(conn: Connection, findings: list[Finding], settings: Settings
         *await check_receivers(conn, facts["now"]),
         *await check_moves(conn),
         *await check_plain_endpoints(conn, settings.webhook),
+        *await check_export_destinations(conn, settings.exports),
         *await check_keys(conn, keyring_of(settings.encryption)),
     ]
 

@@ -29,7 +29,9 @@ def unknown_names(environment: Mapping[str, str]) -> dict[str, str | None]:
     tables = tuple(
         name
         for name in known
-        if name.endswith(("__OPTIONS", "__SCOPES", "__ACCOUNTS", "_EMAIL__ROUTES", "_LEDGERS"))
+        if name.endswith(
+            ("__OPTIONS", "__SCOPES", "__ACCOUNTS", "_EMAIL__ROUTES", "__DESTINATIONS", "_LEDGERS")
+        )
     )
     return {
         name: next(iter(get_close_matches(name, known, 1, 0.8)), None)

@@ -57,9 +57,12 @@ class HostReader:
 def volumes(settings: Settings) -> dict[str, Path]:
     """The folders that this service writes to, by the name of their label."""
     found = {"state": settings.state_dir}
-    exports = urlsplit(settings.exports.url or "")
-    if exports.scheme == "file":
-        found["exports"] = Path(url2pathname(exports.path))
+    places = {"exports": settings.exports.url or ""}
+    places |= {f"exports_{name}": each.url for name, each in settings.exports.destinations.items()}
+    for name, url in places.items():
+        parts = urlsplit(url)
+        if parts.scheme == "file":
+            found[name] = Path(url2pathname(parts.path))
     return found
 
 

@@ -39,11 +39,14 @@ def test_every_secret_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.Mo
         "POSTROOM_EMAIL__BOUNCES_URL": "imaps://user:password@mail.example.com",
         "POSTROOM_ENCRYPTION__KEYS": f"{new_key('b')},{new_key('a')}",
         "POSTROOM_EXPORTS__OPTIONS": '{"secret_access_key": "hunter2"}',
+        "POSTROOM_EXPORTS__DESTINATIONS__ACME__OPTIONS": f'{{"secret_access_key": "{TOKEN}"}}',
         "POSTROOM_OIDC__CLIENT_SECRET": TOKEN,
         "POSTROOM_STRIPE__ACCOUNTS__EU__API_KEY": f"rk_test_eu{TOKEN}",
     }
     assert RULES.keys() < texts.keys()
     monkeypatch.setenv("POSTROOM_EMAIL__BOUNCES_ADDRESS", "bounces+*@mail.example.com")
+    monkeypatch.setenv("POSTROOM_EXPORTS__DESTINATIONS__ACME__URL", "s3://acme")
+    monkeypatch.setenv("POSTROOM_EXPORTS__DESTINATIONS__ACME__DATASETS", '["orders"]')
     for name, text in texts.items():
         monkeypatch.setenv(f"{name}_FILE", put(tmp_path, name, f"{text}\n"))
     settings = load_settings()
@@ -58,6 +61,7 @@ def test_every_secret_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert settings.email.url.get_secret_value() == texts["POSTROOM_EMAIL__URL"]
     assert keyring_of(settings.encryption).names == ("b", "a")
     assert settings.exports.options == {"secret_access_key": "hunter2"}
+    assert settings.exports.destinations["acme"].options["secret_access_key"].get_secret_value() == TOKEN
     assert settings.oidc.client_secret.get_secret_value() == TOKEN
     assert settings.stripe.accounts["eu"].api_key is not None
     assert unknown_names(os.environ) == {}

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from postroom.admin.tokens import Scope
 from postroom.base.db import transaction
 from postroom.base.email_settings import EmailSettings
-from postroom.base.settings import ExportSettings, Settings, WebhookSettings
+from postroom.base.export_settings import ExportSettings
+from postroom.base.settings import Settings, WebhookSettings
 from postroom.base.stripe_settings import StripeSettings
 from postroom.channels.webhooks import endpoints
 from postroom.console.access.sign_in_link import create_sign_in_link

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
 from postroom.base.email_settings import EmailSettings
-from postroom.base.settings import ExportSettings, WebhookSettings
+from postroom.base.export_settings import ExportSettings
+from postroom.base.settings import WebhookSettings
 from postroom.channels.email.adapter import EmailAdapter
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.webhooks.adapter import WebhookAdapter

@@ -10,7 +10,8 @@ import pytest
 
 from drill.certificate import write_certificate
 from postroom.base.email_settings import EmailSettings
-from postroom.base.settings import ExportSettings, Settings
+from postroom.base.export_settings import ExportSettings
+from postroom.base.settings import Settings
 from postroom.metrics.host import CACHE_S, HostReader, expiry_days, free_ratio, volumes
 from tests.fixtures.clock import DrivenClock
 

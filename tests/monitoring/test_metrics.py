@@ -17,7 +17,8 @@ from drill.certificate import write_certificate
 from drill.pages import FOLDER as PAGES
 from monitoring.dashboards.__main__ import FOLDER as DASHBOARDS
 from postroom.base.email_settings import EmailSettings
-from postroom.base.settings import ExportSettings, Settings
+from postroom.base.export_settings import ExportSettings
+from postroom.base.settings import Settings
 from postroom.worker.model import JOB_NAMES
 from tests.fixtures.api import running_api
 from tests.monitoring.expressions import matches, metrics_in, not_reduced, selectors_in

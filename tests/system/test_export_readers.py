@@ -17,8 +17,9 @@ import duckdb
 import pytest
 
 from postroom.base.db import Pool
-from postroom.base.settings import ExportSettings
-from postroom.channels.exports.storage import Storage, open_storage
+from postroom.base.export_settings import ExportSettings
+from postroom.channels.exports.destinations import open_destinations
+from postroom.channels.exports.storage import Storage
 from tests.fixtures.engine import TRAVEL
 from tests.fixtures.seaweedfs import OPTIONS, seaweedfs
 from tests.processes.commands import environment
@@ -42,7 +43,7 @@ class Site:
 
     def __init__(self, settings: ExportSettings, folder: Path) -> None:
         self.settings = settings
-        self.storage: Storage = open_storage(settings, folder)
+        self.storage: Storage = open_destinations(settings, folder)
         self.copies = folder / "copies"
         self.copies.mkdir()
         self.environment = {

@@ -25,13 +25,13 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
+from postroom.base.export_settings import ExportSettings
 from postroom.base.listener import free_port
-from postroom.base.settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.exports.destinations import open_destinations
 from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
 from postroom.channels.exports.manifest import encode, make_manifest
 from postroom.channels.exports.model import Partition
-from postroom.channels.exports.storage import open_storage
 from postroom.outbox.model import Cause, Claim, Delivered, Message, RetryLater, Trip
 from postroom.outbox.publish import publish
 from tests.factories.claims import make_claim
@@ -159,7 +159,7 @@ async def test_a_record_reaches_s3_and_a_repeat_overwrites_itself(
 async def test_a_manifest_in_s3_is_replaced_by_newer_ones_only(
     s3: S3Server, bucket: str, tmp_path: Path
 ) -> None:
-    storage, path = open_storage(s3.settings(bucket), tmp_path), "orders/_manifest.json"
+    storage, path = open_destinations(s3.settings(bucket), tmp_path), "orders/_manifest.json"
 
     def manifest(version: int) -> bytes:
         return encode(make_manifest(Partition("orders", "orders"), version, []))
@@ -315,7 +315,7 @@ def test_a_full_disk_is_our_fault_and_leaves_no_half_file(tmp_path: Path) -> Non
 
 
 async def test_a_folder_without_the_right_to_write_is_our_fault(tmp_path: Path) -> None:
-    storage = open_storage(ExportSettings(url="file:///proc/postroom"), tmp_path)
+    storage = open_destinations(ExportSettings(url="file:///proc/postroom"), tmp_path)
     with pytest.raises(STORAGE_ERRORS) as failed:
         await asyncio.wait_for(storage.put("a/b", b"x"), 10)
     assert answer_failure(failed.value).cause is Cause.OURS

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from postroom.base.email_settings import EmailSettings
 from postroom.base.errors import SettingsInvalid
-from postroom.base.settings import Environment, ExportSettings, Settings
+from postroom.base.export_settings import ExportSettings
+from postroom.base.settings import Environment, Settings
 from postroom.wiring import open_services, open_worker
 from tests.fixtures.roles import as_role
 

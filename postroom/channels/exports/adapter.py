@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -11,9 +12,10 @@ from weakref import WeakValueDictionary
 
 from postroom.base.clock import Clock
 from postroom.base.db import Pool, transaction
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports import store
 from postroom.channels.exports.budget import Budget
+from postroom.channels.exports.destinations import destination_of
 from postroom.channels.exports.failures import StorageFailed, answer_failure
 from postroom.channels.exports.files import PUT_TIMEOUT_S, ExportFiles
 from postroom.channels.exports.formats import Formats
@@ -34,8 +36,10 @@ from postroom.outbox.model import (
     Rejected,
     RetryLater,
     Settled,
+    Trip,
     Wait,
 )
+from postroom.resilience.circuits import Circuits
 
 WAITS: Final = "its file is open for more records"
 CLAIMS_MAX: Final = 1_000
@@ -72,13 +76,16 @@ class ExportAdapter:
         keyring: Keyring = NO_KEYS,
         storage: Storage | None = None,
         put_timeout_s: float = PUT_TIMEOUT_S,
+        circuits: Circuits | None = None,
     ) -> None:
+        """`circuits`: a breaker for each destination that the settings name."""
         self.batch_max = min(CLAIMS_MAX, settings.records_max)
         self.per_destination_max = self.batch_max
         self.concurrency_max = 2 * self.batch_max
         self._layout = Layout(settings)
         self._formats = Formats(settings)
         self._pool = pool
+        self._circuits = circuits
         self._clock = clock
         self._settings = settings
         self.files = ExportFiles(
@@ -172,16 +179,32 @@ class ExportAdapter:
                 return _SLOW
             if taken.stored and not taken.stale:
                 return Delivered(detail=file.path)
-            try:
-                async with self._budget.take(file.size_bytes):
-                    answer = await self._write(file, taken, worker, latest)
-            except Unreadable as error:
-                answer = _unreadable(error)
-            except StorageFailed as failed:
-                answer = answer_failure(failed.error)
+            answer = await self._tried(file, taken, worker, latest)
             if taken.mine and not isinstance(answer, Delivered):
                 async with self._pool.acquire() as conn:
                     await store.let_go(conn, file_id=file.id, worker=worker)
+        return answer
+
+    async def _tried(self, file: ExportFile, taken: Taken, worker: int, latest: float) -> Answer:
+        """Behind the breaker of its destination, where it has one: what fails there strikes no others."""
+        name = destination_of(file.path)
+        circuit = f"export:{name}" if name and self._circuits else ""
+        if circuit and self._circuits and (wait_s := await self._circuits.admit(circuit)) is not None:
+            return Deferred(Wait.CIRCUIT_OPEN, f"circuit {circuit} is open", wait_s)
+        answer: Answer
+        try:
+            async with self._budget.take(file.size_bytes):
+                answer = await self._write(file, taken, worker, latest)
+        except Unreadable as error:
+            answer = _unreadable(error)
+        except StorageFailed as failed:
+            answer = answer_failure(failed.error)
+        if circuit and self._circuits and not isinstance(answer, Deferred):
+            trip = answer.trip if isinstance(answer, RetryLater) else None
+            reason = answer.reason if isinstance(answer, RetryLater) else ""
+            await self._circuits.record(circuit, trip, reason)
+            if isinstance(answer, RetryLater):
+                answer = replace(answer, trip=Trip.NO)
         return answer
 
     async def _take(self, file: ExportFile, worker: int, latest: float) -> Taken | None:

@@ -10,12 +10,13 @@ from typing import Final
 from uuid import UUID
 
 from postroom.base.db import Pool, transaction
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports import formats, schema_store, store
+from postroom.channels.exports.destinations import open_destinations
 from postroom.channels.exports.failures import from_storage
 from postroom.channels.exports.manifest import encode, manifest_path
 from postroom.channels.exports.model import ExportFile, ExportRecord, Stored
-from postroom.channels.exports.storage import Storage, open_storage
+from postroom.channels.exports.storage import Storage
 from postroom.encryption.keyring import Keyring
 
 PUT_TIMEOUT_S: Final = 60.0
@@ -52,7 +53,7 @@ class ExportFiles:
     def open(self) -> Storage:
         """Errors: `SettingsInvalid` where the settings name no usable storage."""
         if self._storage is None:
-            self._storage = open_storage(self._settings, self._state_dir)
+            self._storage = open_destinations(self._settings, self._state_dir)
         return self._storage
 
     async def store(self, file: ExportFile, *, fields: Mapping[str, str]) -> list[UUID]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from postroom.base.errors import SettingsInvalid
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports import csv, ndjson, parquet
 from postroom.channels.exports.model import DATASET, ExportRecord
 from postroom.channels.exports.schema import read_declared

@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from postroom.base.errors import InvalidPayload, SettingsInvalid
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
+from postroom.channels.exports.destinations import place
 from postroom.channels.exports.model import DATASET, Partition
 
 DEFAULT_FIELD: Final = "created"
@@ -31,6 +32,7 @@ class Layout:
 
     def __init__(self, settings: ExportSettings) -> None:
         """Errors: `SettingsInvalid` with each setting that no file could be put by."""
+        self._settings = settings
         self._template = settings.layout
         self.partition = lru_cache(CACHED_MAX)(self._partition)
         self._time_fields = settings.time_fields
@@ -40,7 +42,10 @@ class Layout:
     def _partition(self, *, dataset: str, tenant: str, day: date, suffix: str) -> Partition:
         """Where it lies, and what of this everything in the folder has in common."""
         return Partition(
-            self.folder(dataset=dataset, tenant=tenant, day=day),
+            place(
+                self._settings.destination_of(dataset=dataset, tenant=tenant),
+                self.folder(dataset=dataset, tenant=tenant, day=day),
+            ),
             dataset,
             tenant if "{tenant}" in self._template else None,
             day if "{date}" in self._template else None,

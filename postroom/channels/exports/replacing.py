@@ -99,15 +99,11 @@ async def _carry_out(pool: Pool, files: ExportFiles, file: ExportFile) -> None:
     await files.write_manifest(file.folder)
 
 
-async def delete_replaced(pool: Pool, files: ExportFiles, *, limit: int) -> int:
+async def delete(pool: Pool, files: ExportFiles, file: ExportFile) -> None:
     """Delete what no manifest lists any more. Errors: `StorageFailed`."""
-    async with pool.acquire() as conn:
-        found = await store.list_to_delete(conn, limit=limit)
-    for file in found:
-        await files.delete(file.path)
-        async with transaction(pool) as conn:
-            await store.delete(conn, file_id=file.id)
-    return len(found)
+    await files.delete(file.path)
+    async with transaction(pool) as conn:
+        await store.delete(conn, file_id=file.id)
 
 
 async def search(pool: Pool, files: ExportFiles) -> int:
@@ -150,7 +146,7 @@ def gather(small: Sequence[tuple[ExportFile, int]], *, records_max: int) -> Iter
     size_bytes = records = 0
     format_ = ""
     for file, count in small:
-        its_format = file.path.partition(".")[2]
+        its_format = file.path.rpartition("/")[2].partition(".")[2]
         if (
             its_format != format_
             or size_bytes + file.size_bytes > FILE_BYTES_MAX

@@ -16,7 +16,6 @@ from obstore.store import ObjectStore, from_url
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.log import remove_secrets
-from postroom.base.settings import ExportSettings
 from postroom.channels.exports.folder import FolderStorage
 from postroom.channels.exports.manifest import version_of
 
@@ -156,40 +155,40 @@ def _content_type(path: str) -> str:
     return "application/vnd.apache.parquet" if path.endswith(".parquet") else "application/gzip"
 
 
-def open_storage(settings: ExportSettings, state_dir: Path) -> Storage:
+def open_storage(
+    url: str | None, options: dict[str, str], state_dir: Path, *, setting: str = "POSTROOM_EXPORTS__"
+) -> Storage:
     """The storage that the settings name; opens no connection and writes nothing yet.
 
     `options` are obstore's own, by name: `endpoint`, `region`, `access_key_id`, and so on; what is
     missing there comes from the environment (`AWS_…`). An `http://` endpoint is allowed as written.
     Errors: `SettingsInvalid` where no file could ever be written.
     """
-    if settings.url is None:
+    if url is None:
         return FolderStorage(state_dir / "exports")
-    parts = urlsplit(settings.url)
+    parts = urlsplit(url)
     if parts.scheme == "file":
-        return FolderStorage(_folder(parts.netloc, parts.path))
+        return FolderStorage(_folder(parts.netloc, parts.path, setting))
     if parts.scheme not in _BUCKETS:
         known = ", ".join(sorted(_BUCKETS | {"file"}))
-        raise SettingsInvalid(
-            [f"POSTROOM_EXPORTS__URL: cannot export to {parts.scheme!r}; known are {known}"]
-        )
-    return BucketStorage(_open_bucket(settings.url, settings.options))
+        raise SettingsInvalid([f"{setting}URL: cannot export to {parts.scheme!r}; known are {known}"])
+    return BucketStorage(_open_bucket(url, options, setting))
 
 
-def _folder(host: str, path: str) -> Path:
+def _folder(host: str, path: str, setting: str) -> Path:
     if host not in ("", "localhost") or not path.startswith("/"):
-        raise SettingsInvalid(["POSTROOM_EXPORTS__URL: a folder is written as file:///absolute/path"])
+        raise SettingsInvalid([f"{setting}URL: a folder is written as file:///absolute/path"])
     return Path(unquote(path))
 
 
-def _open_bucket(url: str, options: dict[str, str]) -> ObjectStore:
+def _open_bucket(url: str, options: dict[str, str], setting: str) -> ObjectStore:
     store, client = _split_options(options)
     opening: Callable[..., ObjectStore] = from_url
     try:
         return opening(url, config=store or None, client_options=client or None, retry_config=_ATTEMPTS)
     except (BaseError, ValueError, TypeError) as error:
         fault = remove_secrets(str(error).strip().splitlines()[0])
-        raise SettingsInvalid([f"POSTROOM_EXPORTS__URL or __OPTIONS: {fault}"]) from None
+        raise SettingsInvalid([f"{setting}URL or {setting}OPTIONS: {fault}"]) from None
 
 
 def _split_options(options: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:

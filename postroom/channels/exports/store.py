@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from postroom.base.db import Connection, Record, fetch_one, query
+from postroom.channels.exports.destinations import path_in
 from postroom.channels.exports.manifest import Entry, Manifest, make_manifest
 from postroom.channels.exports.model import (
     FILE_BYTES_MAX,
@@ -192,8 +193,10 @@ async def fetch_manifest(conn: Connection, *, folder: str) -> Manifest:
     if not rows:
         raise RuntimeError(f"no export was ever stored in {folder}")
     first = rows[0]
-    names = ("path", "records", "size_bytes", "sha256", "stored_at", "schema_version")
-    files = [Entry(**{name: row[name] for name in names}) for row in rows if row["path"]]
+    names = ("records", "size_bytes", "sha256", "stored_at", "schema_version")
+    files = [
+        Entry(path=path_in(row["path"]), **{name: row[name] for name in names}) for row in rows if row["path"]
+    ]
     partition = Partition(folder, first["dataset"], first["tenant"], first["day"])
     schemas = {str(row["schema_version"]): decode_fields(row["fields"]) for row in rows if row["fields"]}
     return make_manifest(partition, first["version"], files, schemas)

@@ -10,7 +10,7 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
 from tests.fixtures.engine import AT_ONCE, AdapterEngine
 from tests.fixtures.roles import pool_as

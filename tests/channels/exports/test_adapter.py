@@ -15,7 +15,7 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.budget import FILES_AT_ONCE, Budget
 from postroom.channels.exports.folder import FolderStorage

@@ -11,7 +11,7 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.outbox.model import Message
 from tests.fixtures.engine import AT_ONCE, AdapterEngine

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports import gather
 from postroom.channels.exports.formats import Formats
 from postroom.channels.exports.gather import sort_claims

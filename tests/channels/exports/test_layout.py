@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postroom.base.errors import InvalidPayload, SettingsInvalid
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.layout import Layout, read_time, tenant_folder
 
 PUBLISHED = datetime(2026, 11, 29, 23, 59, tzinfo=UTC)

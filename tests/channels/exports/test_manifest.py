@@ -19,7 +19,7 @@ from postroom.admin.audit import Actor
 from postroom.admin.exports import look_again, write_again
 from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, transaction
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.folder import FolderStorage
 from postroom.channels.exports.job import export_files_job

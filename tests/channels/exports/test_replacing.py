@@ -16,7 +16,7 @@ from postroom.admin.audit import Actor
 from postroom.admin.erasure import ErasureReport, erase, person
 from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, transaction
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.job import export_files_job
 from postroom.channels.exports.model import FILE_BYTES_MAX, ExportFile
@@ -210,7 +210,7 @@ async def test_a_file_that_somebody_lost_holds_up_no_other(open_runner: Open, ro
 
 def test_files_are_gathered_by_format_up_to_the_limits_of_one() -> None:
     def small(name: str, size: int, records: int = 1) -> tuple[ExportFile, int]:
-        return ExportFile(uuid4(), f"a/{name}", size_bytes=size), records
+        return ExportFile(uuid4(), f"a/shop.example/{name}", size_bytes=size), records
 
     half = FILE_BYTES_MAX // 2
     found = [small("1.csv.gz", half), small("2.csv.gz", half), small("3.csv.gz", 1), small("4.ndjson.gz", 1)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from postroom.base.errors import InvalidPayload, SettingsInvalid
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.formats import Formats
 from postroom.channels.exports.schema import (
     FIELDS_MAX,

@@ -17,7 +17,7 @@ import pytest
 
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
-from postroom.base.settings import ExportSettings
+from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.outbox import store
 from postroom.outbox.model import Delivered, Message, Settled
