@@ -57,3 +57,31 @@ async def test_a_sign_up_runs_its_tasks_once_it_has_committed(
     [request] = crm.received
     assert json.loads(request.body) == {"id": customer, "email": "ada@example.com"}
     assert await pool.fetchval("select points from customer") == 100
+
+
+async def test_the_ports_of_celerys_and_rivers_first_applications_run(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = ROOT / "docs/samples/ports"
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    monkeypatch.syspath_prepend(folder)
+    try:
+        await asyncio.to_thread(importlib.import_module("enqueue").enqueue)
+    finally:
+        for name in ("enqueue", "celery_tasks", "river_tasks"):
+            sys.modules.pop(name, None)
+    go = """select postroom.publish('task', payload => jsonb_build_object('task', 'sort', 'args',
+        jsonb_build_object('given', jsonb_build_object('words', $1::text[]))))"""
+    await pool.execute(go, ["b", "a"])
+    settings = {
+        "POSTROOM_DATABASE_URL": as_role(dsn, "runner"),
+        "POSTROOM_HANDLERS": f"{folder / 'celery_tasks.py'},{folder / 'river_tasks.py'}",
+        "POSTROOM_STATE_DIR": str(tmp_path / "state"),
+    }
+    command = ("work", "--job", "outbox-delivery", "--once")
+    done = await asyncio.to_thread(run, "postroom", *command, home=tmp_path, settings=settings)
+    assert done.code == 0, done.err
+    said = {line for line in done.err.splitlines() if line.startswith(("the sum", "sorted", "fetched"))}
+    assert said == {"the sum is 9", "sorted: fig pear plum", "sorted: a b"}
+    left = await pool.fetch("select destination, state from postroom.delivery")
+    assert [tuple(row) for row in left] == [("shop.fetch", "retry")]
