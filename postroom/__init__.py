@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from postroom.channels.stripe.transaction import Transaction
     from postroom.client.cron import cron
     from postroom.client.message import Publication
-    from postroom.client.publish import publish, publish_many
+    from postroom.client.publish import Unique, publish, publish_many, publish_unique
     from postroom.client.task import Reject, Retry, TaskRun, current_task, task
 
 __all__ = [
@@ -29,12 +29,14 @@ __all__ = [
     "TaskRun",
     "TenantElsewhere",
     "Transaction",
+    "Unique",
     "__version__",
     "cron",
     "current_task",
     "on",
     "publish",
     "publish_many",
+    "publish_unique",
     "task",
 ]
 
@@ -47,11 +49,13 @@ _HOMES = {
     "Retry": "postroom.client.task",
     "TaskRun": "postroom.client.task",
     "Transaction": "postroom.channels.stripe.transaction",
+    "Unique": "postroom.client.publish",
     "cron": "postroom.client.cron",
     "current_task": "postroom.client.task",
     "on": "postroom.channels.stripe.handlers",
     "publish": "postroom.client.publish",
     "publish_many": "postroom.client.publish",
+    "publish_unique": "postroom.client.publish",
     "task": "postroom.client.task",
 }
 

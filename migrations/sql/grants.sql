@@ -27,6 +27,7 @@ begin
                 ('attempt',                 'ra',   'raw',  '',  ''),
                 ('attempt_default',         'rd',   '',     '',  ''),
                 ('expiring',                'rwd',  '',     'r', ''),
+                ('unique_key',              'rwd',  '',     'r', ''),
                 ('payload_kept',            'rawd', '',     '',  ''),
                 ('retention_mark',          'rw',   '',     '',  ''),
                 ('sealing_mark',            'raw',  '',     '',  ''),
@@ -105,6 +106,7 @@ begin
                 -- publishing; these run as the owner
                 ('publish',                 'X',    'X',    '',  'X'),
                 ('publish_many',            'X',    'X',    '',  'X'),
+                ('publish_unique',          'X',    'X',    '',  'X'),
                 ('refresh_customer',        '',     'X',    '',  'X'),
                 -- upkeep; these run as the owner
                 ('make_attempt_partitions', 'X',    '',     '',  ''),
@@ -127,6 +129,7 @@ begin
                 ('attempt_log_begin',       'X',    'X',    '',  ''),
                 ('change_tenants',          '',     'X',    '',  ''),
                 -- what publishing uses
+                ('cancel_for_another',      '',     '',     '',  ''),
                 ('uuid7s',                  '',     '',     '',  ''),
                 ('destination',             '',     '',     '',  ''),
                 ('short',                   '',     '',     '',  ''),

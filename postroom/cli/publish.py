@@ -46,6 +46,13 @@ def register(application: typer.Typer) -> None:
         urgency: Annotated[
             Urgency | None, typer.Option(help="What goes first where much waits; bulk has a tenth.")
         ] = None,
+        unique_for_s: Annotated[
+            float | None, typer.Option(help="Not again with this key for so many seconds.")
+        ] = None,
+        replace: Annotated[bool, typer.Option("--replace", help="In place of one that still waits.")] = False,
+        throttle_s: Annotated[
+            float | None, typer.Option(help="One with this key in so many seconds; the last one wins.")
+        ] = None,
         batch: Annotated[Text, typer.Option(help="A file with one message or a list of up to 1,000.")] = None,
         as_json: JsonFlag = False,
     ) -> None:
@@ -66,6 +73,9 @@ def register(application: typer.Typer) -> None:
                 "deliver_at": deliver_at,
                 "expires_at": expires_at,
                 "urgency": urgency,
+                "unique_for_s": unique_for_s,
+                "replace": replace or None,
+                "throttle_s": throttle_s,
             }
             body = json.encode({name: value for name, value in fields.items() if value is not None}).encode()
         stored = _publish(body)
@@ -73,25 +83,32 @@ def register(application: typer.Typer) -> None:
             answers = [answer_of(published) for published in stored]
             print_json(answers if batch is not None else answers[0])
             return
-        for published in stored:
-            print(published.id)
-        known = sum(not published.new for published in stored)
-        if known:
-            print(f"{known} had a known key: nothing new was published for them.", file=sys.stderr)
-        different = sum(published.payload_differs for published in stored)
-        if different:
-            print(
-                f"{different} of them had another payload: what was published first stays. "
-                "A new message needs a new key.",
-                file=sys.stderr,
-            )
-        unheard = sum(published.receivers == 0 for published in stored)
-        if unheard:
-            print(
-                f"{unheard} had no receiver: no endpoint of that tenant listens to that type "
-                "(postroom endpoint list).",
-                file=sys.stderr,
-            )
+        _tell(stored)
+
+
+def _tell(stored: list[Published]) -> None:
+    for published in stored:
+        print(published.id)
+    for published in stored:
+        if published.result in ("replaced", "skipped"):
+            print(f"{published.id}: {published.result}", file=sys.stderr)
+    known = sum(not published.new and published.result is None for published in stored)
+    if known:
+        print(f"{known} had a known key: nothing new was published for them.", file=sys.stderr)
+    different = sum(published.payload_differs for published in stored)
+    if different:
+        print(
+            f"{different} of them had another payload: what was published first stays. "
+            "A new message needs a new key.",
+            file=sys.stderr,
+        )
+    unheard = sum(published.receivers == 0 for published in stored)
+    if unheard:
+        print(
+            f"{unheard} had no receiver: no endpoint of that tenant listens to that type "
+            "(postroom endpoint list).",
+            file=sys.stderr,
+        )
 
 
 def _publish(body: bytes) -> list[Published]:

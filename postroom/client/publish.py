@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, overload
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, Unpack, cast, overload
 from uuid import UUID
 
 from postroom.base.db import query
+from postroom.base.errors import PublishRefused
 from postroom.client.drivers import Values, driver_of, is_async
 from postroom.client.message import Publication, batch, parameters
 from postroom.client.refusal import refusals
 
 _PUBLISH: Final = query(__package__, "publish")
 _PUBLISH_MANY: Final = query(__package__, "publish_many")
+_PUBLISH_UNIQUE: Final = query(__package__, "publish_unique")
 
 T = TypeVar("T")
+
+
+Result: TypeAlias = Literal["published", "replaced", "skipped"]
+
+
+class Unique(NamedTuple):
+    """What has become of a message that `publish_unique` was given. `id`: of the one that there is."""
+
+    id: UUID
+    result: Result
 
 
 class SyncConnection(Protocol):
@@ -68,6 +80,57 @@ def publish_many(
 ) -> list[UUID] | Coroutine[Any, Any, list[UUID]]:
     """Publish up to 1,000 messages at once, all or none. Returns their ids, in order; see `publish`."""
     return _run(connection, _PUBLISH_MANY, (batch(messages),), _all)
+
+
+@overload
+def publish_unique(
+    connection: SyncConnection,
+    /,
+    *,
+    unique_for_s: float | None = None,
+    replace: bool = False,
+    throttle_s: float | None = None,
+    **message: Unpack[Publication],
+) -> Unique: ...
+@overload
+def publish_unique(
+    connection: AnyAsync,
+    /,
+    *,
+    unique_for_s: float | None = None,
+    replace: bool = False,
+    throttle_s: float | None = None,
+    **message: Unpack[Publication],
+) -> Coroutine[Any, Any, Unique]: ...
+def publish_unique(
+    connection: SyncConnection | AnyAsync,
+    /,
+    *,
+    unique_for_s: float | None = None,
+    replace: bool = False,
+    throttle_s: float | None = None,
+    **message: Unpack[Publication],
+) -> Unique | Coroutine[Any, Any, Unique]:
+    """Publish one message of a key at most once in `unique_for_s` seconds, or in place of one that still
+    waits (`replace`), or one in `throttle_s` seconds, the last of them at the end of each window.
+
+    Returns its id and whether it was "published", has "replaced" another one or was "skipped": then the id is
+    that of the one that was published. See `publish`.
+    """
+    window = (_number("unique_for_s", unique_for_s), str(bool(replace)), _number("throttle_s", throttle_s))
+    return _run(connection, _PUBLISH_UNIQUE, (*parameters(message), *window), _unique)
+
+
+def _number(name: str, value: object) -> str | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise PublishRefused(f"must be seconds, not {type(value).__name__}", field=name)
+    return None if value is None else str(value)
+
+
+def _unique(rows: list[str]) -> Unique:
+    [row] = rows
+    message_id, _, result = row.partition(" ")
+    return Unique(UUID(message_id), cast("Result", result))
 
 
 def _only(ids: list[str]) -> UUID:

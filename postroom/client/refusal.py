@@ -17,7 +17,8 @@ MISSING: Final = (
     "or have it migrated (postroom migrate)"
 )
 GRANT: Final = "the role that signs in needs: grant postroom_publisher to <role>"
-CONSTRAINT: Final = re.compile(r"message_(\w+)_check")
+CONSTRAINT: Final = re.compile(r"(?:message|unique_key)_(\w+)_check")
+NAMED: Final = (*FIELDS, "unique_for_s", "throttle_s")
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def _refusal(error: Any) -> PostroomError | None:
         case TenantElsewhere.SQLSTATE:
             return TenantElsewhere.of(str(diag.message_detail if diag else error.detail))
         case "22023" | "54000":  # invalid parameter value, program limit exceeded
-            field = next((word for word in re.findall(r"\w+", reason) if word in FIELDS), None)
+            field = next((word for word in re.findall(r"\w+", reason) if word in NAMED), None)
             return PublishRefused(reason, field=field)
         case "23514":  # check violation
             constraint = diag.constraint_name if diag else getattr(error, "constraint_name", None)

@@ -17,7 +17,7 @@ import msgspec
 
 from postroom.base.db import Connection
 from postroom.base.errors import InvalidPayload, PublishRefused
-from postroom.client.publish import AnyAsync, SyncConnection, publish
+from postroom.client.publish import AnyAsync, SyncConnection, Unique, publish, publish_unique
 
 CHANNEL: Final = "task"
 SCHEDULE_KEY: Final = "schedule:"
@@ -122,7 +122,8 @@ class Schedule:
 
 
 class Options(TypedDict, total=False):
-    """How a task is published: the parameters of `postroom.publish` that it does not fill itself."""
+    """How a task is published: the parameters of `postroom.publish` that it does not fill itself. The last
+    three are those of `publish_unique`."""
 
     key: str | None
     tenant: str | None
@@ -132,6 +133,9 @@ class Options(TypedDict, total=False):
     traceparent: str | None
     expires_at: datetime | None
     urgency: str | None
+    unique_for_s: float | None
+    replace: bool
+    throttle_s: float | None
 
 
 @dataclass(frozen=True)
@@ -175,9 +179,28 @@ class Task(Generic[P, R]):
 
         See `postroom.publish`. Errors: `PublishRefused` also for arguments that do not fit, naming them.
         """
+        if unique := sorted(self.options.keys() & {"unique_for_s", "replace", "throttle_s"}):
+            raise PublishRefused(
+                "goes with publish_unique, which tells what has become of it", field=unique[0]
+            )
+        plain = typing.cast("dict[str, Any]", self.options)
         return publish(
-            connection, channel=CHANNEL, type=self.name, payload=self._payload(args, kwargs), **self.options
+            connection, channel=CHANNEL, type=self.name, payload=self._payload(args, kwargs), **plain
         )
+
+    @overload
+    def publish_unique(self, connection: SyncConnection, /, *args: P.args, **kwargs: P.kwargs) -> Unique: ...
+    @overload
+    def publish_unique(
+        self, connection: AnyAsync, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, Unique]: ...
+    def publish_unique(
+        self, connection: SyncConnection | AnyAsync, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Unique | Coroutine[Any, Any, Unique]:
+        """The same, at most once in a while or the last one only: with the key and one of `unique_for_s`,
+        `replace` and `throttle_s` that `with_options` gave it. See `postroom.publish_unique`."""
+        payload = self._payload(args, kwargs)
+        return publish_unique(connection, channel=CHANNEL, type=self.name, payload=payload, **self.options)
 
     def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call, as its annotations have them. Errors: `InvalidPayload` naming one."""

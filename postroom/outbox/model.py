@@ -51,7 +51,8 @@ class Wait(StrEnum):
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One message to publish. `payload` must be what JSON and PostgreSQL can hold.
 
-    What is not delivered by `expires_at` dies with the cause `expired`.
+    What is not delivered by `expires_at` dies with the cause `expired`. `unique_for_s`, `replace` and
+    `throttle_s`: at most once in a while, or the last one only; see the SQL function `publish_unique`.
     """
 
     channel: str
@@ -65,6 +66,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceparent: str | None = None
     expires_at: datetime | None = None
     urgency: Urgency | None = None
+    unique_for_s: float | None = None
+    replace: bool = False
+    throttle_s: float | None = None
+
+    @property
+    def is_unique(self) -> bool:
+        return self.replace or self.unique_for_s is not None or self.throttle_s is not None
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):

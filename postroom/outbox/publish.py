@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from postroom.base import json
-from postroom.base.db import Connection, query
+from postroom.base.db import Connection, fetch_one, query
 from postroom.base.errors import InvalidPayload, TenantElsewhere
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.encryption import UNREADABLE, stand_in, store_payloads
@@ -19,28 +19,45 @@ from postroom.outbox.model import Channel, Message
 from postroom.outbox.references import reveal
 
 _PUBLISH_MANY = query(__package__, "publish_many")
+_PUBLISH_UNIQUE = query(__package__, "publish_unique")
 _LIST_RECEIVERS = query(__package__, "list_receivers")
 _LIST_KNOWN = query(__package__, "list_known_payloads")
 
 FETCHED_AT_ONCE: Final = 5
+_FURTHER: Final = (
+    *(
+        "tenant",
+        "type",
+        "correlation_id",
+        "ordering_key",
+        "deliver_at",
+        "traceparent",
+        "expires_at",
+        "urgency",
+    ),
+)
 
 
 class Published(msgspec.Struct, frozen=True, gc=False):
     """`new` is false where (channel, tenant, key) was known: `id` is then the first one's.
 
     `receivers`: how many deliveries it has, 0 where nobody listens; None unless `count_receivers` was asked.
-    `payload_differs`: the first one has another payload; only `count_receivers` looks.
+    `payload_differs`: the first one has another payload; only `count_receivers` looks. `result` of what is
+    unique: "published", "replaced" or "skipped".
     """
 
     id: UUID
     new: bool
     receivers: int | None = None
     payload_differs: bool = False
+    result: str | None = None
 
 
 def answer_of(published: Published) -> dict[str, Any]:
-    """What a publisher is told. `payload_differs` is there only where it is so."""
+    """What a publisher is told. `payload_differs` is there where it is so, `result` of what is unique."""
     told = {"id": published.id, "published": published.new, "receivers": published.receivers}
+    if published.result is not None:
+        told["result"] = published.result
     return {**told, "payload_differs": True} if published.payload_differs else told
 
 
@@ -92,7 +109,7 @@ async def count_receivers(
     counts = {row["id"]: row["deliveries"] for row in found}
     differ = await _different(conn, messages, published, keyring)
     return [
-        Published(each.id, each.new, counts.get(each.id, 1), place in differ)
+        Published(each.id, each.new, counts.get(each.id, 1), place in differ, each.result)
         for place, each in enumerate(published)
     ]
 
@@ -119,12 +136,46 @@ async def _different(
 
 
 async def _publish(conn: Connection, messages: Sequence[Message]) -> list[Published]:
+    if not any(message.is_unique for message in messages):
+        return await _publish_plain(conn, messages)
+    ended: dict[int, Published] = {}
+    plain = [place for place, message in enumerate(messages) if not message.is_unique]
+    if plain:
+        stored = await _publish_plain(conn, [messages[place] for place in plain])
+        ended.update(zip(plain, stored, strict=True))
+    # Each locks its key: in one order, so that two batches do not wait for each other.
+    for place in sorted(range(len(messages)), key=lambda place: _locked_as(messages[place])):
+        if place not in ended:
+            ended[place] = await _publish_unique(conn, messages[place])
+    return [ended[place] for place in range(len(messages))]
+
+
+def _locked_as(message: Message) -> tuple[str, str, str]:
+    return message.channel, message.tenant or str(message.payload.get("tenant") or ""), message.key or ""
+
+
+async def _publish_unique(conn: Connection, message: Message) -> Published:
+    names = ("unique_for_s", "replace", "throttle_s", *_FURTHER)
+    values = (getattr(message, name) for name in names)
+    payload = json.encode(message.payload)
+    with _refused():
+        row = await fetch_one(conn, _PUBLISH_UNIQUE, message.channel, payload, message.key, *values)
+    return Published(row["id"], row["result"] != "skipped", result=row["result"])
+
+
+async def _publish_plain(conn: Connection, messages: Sequence[Message]) -> list[Published]:
+    with _refused():
+        rows = await conn.fetch(_PUBLISH_MANY, json.encode(messages))
+    return [Published(row["id"], row["published"]) for row in rows]
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
     try:
         with elsewhere_told():
-            rows = await conn.fetch(_PUBLISH_MANY, json.encode(messages))
+            yield
     except asyncpg.ProgramLimitExceededError as error:
         raise InvalidPayload(str(error), field="payload") from None
-    return [Published(row["id"], row["published"]) for row in rows]
 
 
 @contextmanager

@@ -91,6 +91,9 @@ async def test_every_field_arrives(driver: Case, shop: str, pool: Pool) -> None:
             )
         )
         assert await done(postroom.publish_many(app.connection, [])) == []
+        unique = await done(postroom.publish_unique(app.connection, **MAIL, unique_for_s=60))
+        again = await done(postroom.publish_unique(app.connection, **MAIL, unique_for_s=60, replace=False))
+        assert (unique.result, again) == ("published", (unique.id, "skipped"))
         await done(app.commit())
     columns = "m.channel, m.type, m.tenant, m.correlation_id, m.ordering_key, m.traceparent, m.payload"
     rows = await pool.fetch(
@@ -98,7 +101,7 @@ async def test_every_field_arrives(driver: Case, shop: str, pool: Pool) -> None:
         "join postroom.delivery d on d.message_id = m.id"
     )
     found = {row["id"]: dict(row) for row in rows}
-    assert found.keys() == {one, *many}
+    assert found.keys() == {one, *many, unique.id}
     for each in (one, many[1]):
         assert await pool.fetchval(
             "select payload = $2::text::jsonb from postroom.message where id = $1",
@@ -228,6 +231,9 @@ async def test_a_call_that_makes_no_sense_never_reaches_the_transaction(shop: st
             assert told.startswith((refused.value.field or "-").replace(".", r"\.").replace("[1]", r"\[1\]"))
             with pytest.raises(PublishRefused, match=f"^1.{told}"):
                 postroom.publish_many(app.connection, [MAIL, message])
+        seconds: Any = "60"
+        with pytest.raises(PublishRefused, match=r"^unique_for_s: must be seconds, not str"):
+            postroom.publish_unique(app.connection, **MAIL, unique_for_s=seconds)
         await done(app.commit())
     assert await kept(pool) == (0, 1)
 

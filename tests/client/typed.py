@@ -26,6 +26,8 @@ async def of_drivers(
     assert_type(await postroom.publish(d, channel="email", payload={}), UUID)
     assert_type(postroom.publish_many(c, [{"channel": "email", "payload": {}}]), list[UUID])
     assert_type(await postroom.publish_many(d, [{"channel": "email", "payload": {}}]), list[UUID])
+    assert_type(postroom.publish_unique(c, channel="email", payload={}, replace=True), postroom.Unique)
+    assert_type(await postroom.publish_unique(d, channel="email", payload={}, replace=True), postroom.Unique)
 
 
 async def of_sqlalchemy(a: Connection, b: Session, c: AsyncConnection, d: AsyncSession) -> None:

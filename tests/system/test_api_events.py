@@ -37,6 +37,25 @@ async def test_the_same_key_again_gives_the_first_id(api: Api) -> None:
     assert (await api.post("/v1/events", json=email(key="welcome:1", tenant="a"))).status == 201
 
 
+async def test_what_is_unique_is_told_what_has_become_of_it(api: Api) -> None:
+    sent = [
+        email(key="a", replace=True),
+        email(),
+        email(key="a", replace=True),
+        email(key="b", unique_for_s=9),
+    ]
+    first = await api.post("/v1/events", json=sent)
+    assert first.status == 201
+    results = [each.get("result") for each in first.json["events"]]
+    assert results == ["published", None, "replaced", "published"]
+    again = await api.post("/v1/events", json=email(key="b", unique_for_s=9))
+    assert (again.status, again.json["result"]) == (200, "skipped")
+    assert (again.json["id"], again.json["published"]) == (first.json["events"][3]["id"], False)
+    for wrong, field in (({"replace": True}, "key"), ({"key": "k", "unique_for_s": 0}, "unique_for_s")):
+        refused = await api.post("/v1/events", json=email(**wrong))
+        assert (refused.status, refused.json["field"]) == (422, field)
+
+
 async def test_a_webhook_to_nobody_says_so(api: Api) -> None:
     await api.pool.execute(
         "insert into postroom.endpoint (tenant, url, types, secret) "

@@ -22,6 +22,7 @@ RESERVED_KEYS: Final = "stripe:"
 _PATH: Final = re.compile(r" - at `\$(.*)`$")
 
 Name = Annotated[str, msgspec.Meta(max_length=200)]
+Window = Annotated[float, msgspec.Meta(ge=0.001, le=31_536_000)]
 
 
 class Event(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +36,8 @@ class Event(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deliver_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     traceparent: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    unique_for_s: Window | None = None
+    throttle_s: Window | None = None
 
 
 _decode_one = msgspec.json.Decoder(Event).decode
@@ -100,9 +103,18 @@ def _check(event: Event, adapters: Mapping[Channel, Adapter]) -> None:
         raise InvalidPayload(f"must be before the year {YEAR_MAX}", field="deliver_at")
     if event.expires_at is not None and event.deliver_at is not None and event.expires_at <= event.deliver_at:
         raise InvalidPayload("must be after deliver_at", field="expires_at")
+    if event.is_unique:
+        _check_unique(event)
     if SEALED in event.payload:
         raise InvalidPayload(f"{SEALED} is the name of what Postroom encrypted itself", field=SEALED)
     adapters[Channel(event.channel)].check(_completed(event))
+
+
+def _check_unique(event: Event) -> None:
+    if event.key is None:
+        raise InvalidPayload("is what unique_for_s, replace and throttle_s are about: give one", field="key")
+    if event.throttle_s is not None and (event.unique_for_s is not None or event.deliver_at is not None):
+        raise InvalidPayload("goes with neither unique_for_s nor deliver_at", field="throttle_s")
 
 
 def _completed(event: Event) -> dict[str, Any]:

@@ -29,6 +29,7 @@ _EMPTY_KEPT_PAYLOADS = query(__package__, "empty_kept_payloads")
 _DISCARD_LETTERS = query(__package__, "discard_letters")
 _IS_ANY_SENT_AGAIN = query(__package__, "is_any_sent_again")
 _PRUNE_MESSAGES = query(__package__, "prune_messages")
+_PRUNE_UNIQUE_KEYS = query(__package__, "prune_unique_keys")
 
 PARTITION_DAYS_AHEAD = 7
 BATCH_MAX = 1_000
@@ -58,6 +59,7 @@ def retention_job(
         _emptying(_EMPTY_PAYLOADS, keep.delivered_payload_days),
         _emptying(_EMPTY_KEPT_PAYLOADS, KEPT_LOOKED_AT_DAYS),
         _by_age(_DISCARD_LETTERS, keep.dead_payload_days),
+        _prune_unique_keys,
         *extras,
     )
 
@@ -98,6 +100,11 @@ def _by_age(sql: str, days: int) -> Prune:
         return count
 
     return prune
+
+
+async def _prune_unique_keys(conn: Connection, limit: int) -> int:
+    count: int = await conn.fetchval(_PRUNE_UNIQUE_KEYS, limit)
+    return count
 
 
 class _SentAgain(Exception):

@@ -42,6 +42,15 @@ async def test_it_is_published_with_its_arguments_and_options(pool: Pool) -> Non
     assert await pool.fetchval("select destination from postroom.delivery") == "order"
 
 
+async def test_it_is_published_once_in_a_while_where_it_says_so(pool: Pool) -> None:
+    once = fails.with_options(key="crm:42", unique_for_s=60)
+    async with transaction(pool) as conn:
+        first = await once.publish_unique(conn, "x")
+        assert (first.result, await once.publish_unique(conn, "y")) == ("published", (first.id, "skipped"))
+        with pytest.raises(PublishRefused, match="unique_for_s: goes with publish_unique"):
+            await once.publish(conn, "x")
+
+
 @pytest.mark.parametrize(
     ("args", "kwargs", "expected"),
     [
