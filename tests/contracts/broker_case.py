@@ -33,6 +33,7 @@ class BrokerCase(ABC):
     large_bytes: ClassVar[int | None]
     deaf_from: ClassVar[bytes]
     attribute_prefix: ClassVar[str]
+    can_fill: ClassVar[bool] = False
 
     @classmethod
     @contextmanager
@@ -70,6 +71,14 @@ class BrokerCase(ABC):
     @abstractmethod
     def restore(self) -> None:
         """Bring back what `kill_first` ended."""
+
+    def fill(self) -> None:
+        """Its disk is full from now on; only where `can_fill`."""
+        raise NotImplementedError
+
+    def empty(self) -> None:
+        """There is room again."""
+        raise NotImplementedError
 
     def stand_behind(self, port: int | None) -> None:  # noqa: B027
         """Clients are to find the first node at this port, or at its own again. Kafka tells them which."""

@@ -36,6 +36,7 @@ class RabbitMqCase(BrokerCase):
     large_bytes = SIZE_MAX
     deaf_from = b"webhook-id"
     attribute_prefix = "cloudevents:"
+    can_fill = True
 
     def __init__(self, server: RabbitMq) -> None:
         self._server = server
@@ -74,6 +75,13 @@ class RabbitMqCase(BrokerCase):
                 assert properties.content_type == headers["content-type"]
                 found.append(Got(message.body, headers))
         return found
+
+    def fill(self) -> None:
+        """RabbitMQ then reads nothing more from whoever publishes, and answers nothing."""
+        self._server.control("set_disk_free_limit", str(10**15))
+
+    def empty(self) -> None:
+        self._server.control("set_disk_free_limit", str(10**6))
 
     def kill_first(self) -> None:
         self._server.write_tables()  # a quorum queue of the last seconds would be forgotten

@@ -201,6 +201,25 @@ async def test_it_comes_back_on_another_node(case: BrokerCase, sender: Sender) -
         case.restore()
 
 
+async def test_a_broker_with_a_full_disk_is_left_in_time_and_gets_all_when_there_is_room(
+    case: BrokerCase, sender: Sender
+) -> None:
+    if not case.can_fill:
+        pytest.skip("it has no disk of its own here")
+    case.fill()
+    try:
+        begun = time.monotonic()
+        answers = await asyncio.gather(*(sender.send(case, message(number)) for number in range(1, 6)))
+        assert not any(isinstance(answer, Delivered) for answer in answers), answers
+        assert time.monotonic() - begun < SHORT_S + 1
+    finally:
+        case.empty()
+    for number in range(1, 6):
+        await sender.send_until_delivered(case, message(number), case.url())
+    got = [each.headers["webhook-id"] for each in await case.read()]
+    assert set(got) == {str(id_of(number)) for number in range(1, 6)}
+
+
 async def test_a_broker_that_is_not_there_is_a_failure_that_may_pass(
     case: BrokerCase, sender: Sender
 ) -> None:

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from postroom.base.log import get_logger
 from postroom.channels.webhooks.brokers.login import Login
 from postroom.channels.webhooks.brokers.transport import BrokerMessage, Node, OpenFailed
 from postroom.channels.webhooks.brokers.url import BrokerUrl
@@ -19,8 +20,6 @@ _TOPIC: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _MECHANISMS: Final = frozenset({"plain", "scram-sha-256", "scram-sha-512"})
 _POLL_S: Final = 0.1
 _PATIENCE_S: Final = 1.0
-_REFRESH_MS: Final = 10_000
-"""How long the library goes on refusing a topic for which somebody has got the right meanwhile."""
 _QUEUED_MAX: Final = 10_000
 _BODY_BYTES_MAX: Final = 10_000_000
 """Above all that we send: the broker says what it takes."""
@@ -37,6 +36,9 @@ _REFUSED: Final = frozenset(
         KafkaError._UNKNOWN_TOPIC,
     }
 )
+
+
+log = get_logger(__name__)
 
 
 class KafkaTransport:
@@ -59,6 +61,7 @@ class KafkaTransport:
         self._producer: Producer | None = None
         self._poller: Thread | None = None
         self._closing = False
+        self._fatal = False
         self._opened: asyncio.Future[None] = self._loop.create_future()
 
     @classmethod
@@ -72,7 +75,7 @@ class KafkaTransport:
 
     @property
     def is_open(self) -> bool:
-        return self._producer is not None and not self._closing
+        return self._producer is not None and not self._fatal
 
     async def open(self, node: Node) -> None:
         _, probe = await asyncio.open_connection(
@@ -123,8 +126,15 @@ class KafkaTransport:
         """The thread: asks for the topic until there is an answer, then waits for what the library tells."""
         self._ask(producer)
         while not self._closing:
-            producer.poll(_POLL_S)
-        producer.poll(0)
+            self._poll(producer, _POLL_S)
+        self._poll(producer, 0)
+
+    def _poll(self, producer: Producer, within_s: float) -> None:
+        try:
+            producer.poll(within_s)
+        except KafkaException as error:  # fatal; what waits is answered in the next polls
+            log.warning("broker.producer_failed", error=_error(error).name())
+            self._fatal = True
 
     def _ask(self, producer: Producer) -> None:
         """The library tells only while it is polled why it does not connect, so each wait for it is short."""
@@ -133,7 +143,7 @@ class KafkaTransport:
             try:
                 producer.list_topics(self._topic, patience_s)
             except KafkaException:
-                producer.poll(0)
+                self._poll(producer, 0)
                 patience_s = min(2 * patience_s, _PATIENCE_S)
             else:
                 self._loop.call_soon_threadsafe(self._end_opening, None)
@@ -158,7 +168,6 @@ class KafkaTransport:
             "linger.ms": 0,
             "queue.buffering.max.messages": _QUEUED_MAX,
             "message.max.bytes": _BODY_BYTES_MAX,
-            "topic.metadata.refresh.interval.ms": _REFRESH_MS,
             "security.protocol": ("SASL_" if self._login else "") + ("SSL" if node.tls else "PLAINTEXT"),
             "log_level": 0,  # it would write to standard error
             "error_cb": self._on_error,
