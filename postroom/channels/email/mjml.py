@@ -21,8 +21,8 @@ def to_html(mjml: str) -> str:
     """The same as the library makes of it, at a third of the time where only text and links are new.
 
     They go through the library as they stand, so a mark stands for each: the library lays out the marks, and
-    what they stand for is put in afterwards. (In some attributes it spoils letters that combine; not so here.)
-    Errors: those of the library, in the words of `mjml`.
+    what they stand for is put in afterwards. (In some attributes it
+    spoils letters that combine; not so here.) Errors: those of the library, in the words of `mjml`.
     """
     if TEXT in mjml or LINK in mjml:
         return mrml.to_html(mjml).content
