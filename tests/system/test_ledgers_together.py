@@ -15,13 +15,14 @@ import pytest
 
 from postroom.admin.scopes import Scope
 from postroom.admin.tokens import generate_token, insert_token
-from postroom.base.db import Pool, transaction
+from postroom.base.db import transaction
 from postroom.dev.receiver import Receiver
 from postroom.ledgers.directory import read_directory
 from tests.conftest import SUMMARY
-from tests.fixtures.ledgers import found, ledgers, pools, settings_of
+from tests.fixtures.ledgers import found, ledgers, pools, settings_of, strangers_in
 from tests.processes.commands import Running, run
 from tests.processes.local_postgres import wait_until
+from tests.processes.statements import counted, counting
 
 NAMES = ("a", "b", "c", "d")
 TENANTS = [f"tenant-{n}" for n in range(32)]
@@ -30,6 +31,7 @@ LEAST, MOST = 10, 280
 """Of each tenant; the receiver remembers 10,000."""
 WITHIN_S = 90.0
 RETRIES = 100
+PUBLISHED = "select count(*) from postroom.message where tenant = $1 and deliveries > 0"
 
 
 @asynccontextmanager
@@ -85,15 +87,6 @@ async def endpoints(client: aiohttp.ClientSession, url: str) -> None:
             assert answer.status == 201, await answer.text()
 
 
-async def places(opened: dict[str, Pool]) -> dict[str, set[str]]:
-    """In which ledgers a tenant's messages are."""
-    found = defaultdict[str, set[str]](set)
-    for name, pool in opened.items():
-        for row in await pool.fetch("select distinct tenant from postroom.message where channel = 'webhook'"):
-            found[row["tenant"]].add(name)
-    return found
-
-
 async def test_nothing_is_lost_doubled_or_out_of_order_and_no_ledger_has_what_is_anothers(
     server_dsn: str, template: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -107,6 +100,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order_and_no_ledger_has_what_is
             directory = await read_directory(conn)
         home_of = {tenant: directory.ledger_of(tenant) for tenant in TENANTS}
         target = {tenant: NAMES[(NAMES.index(home_of[tenant]) + 1) % 4] for tenant in MOVED}
+        (tmp_path / "statements").mkdir()
         settings = {
             **settings_of(dsns),
             "POSTROOM_STATE_DIR": str(tmp_path / "state"),
@@ -114,9 +108,10 @@ async def test_nothing_is_lost_doubled_or_out_of_order_and_no_ledger_has_what_is
             "POSTROOM_LOG_JSON": "true",
             "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
         }
+        served = {**settings, **counting(tmp_path / "statements")}
         async with (
-            running(tmp_path, settings, "serve", ready="http.listening") as api,
-            running(tmp_path, settings, "work", "--processes", "3", ready="3 of 3 runners ready"),
+            running(tmp_path, served, "serve", ready="http.listening") as api,
+            running(tmp_path, served, "work", "--processes", "3", ready="3 of 3 runners ready"),
         ):
             [port] = re.findall(r'"port": (\d+)', api.output)
             headers = {"Authorization": f"Bearer {token}"}
@@ -134,12 +129,24 @@ async def test_nothing_is_lost_doubled_or_out_of_order_and_no_ledger_has_what_is
             data = json.loads(each.body)["data"]
             arrived[data["tenant"]].append(data["n"])
         ids = Counter(each.id for each in receiver.received)
-        where = await places(opened)
+        databases = {name: dsn.rpartition("/")[2] for name, dsn in dsns.items()}
+        statements = counted(tmp_path / "statements", databases)
+        at_home = {
+            name: {each for each in TENANTS if name in (home_of[each], target.get(each))} for name in NAMES
+        }
+        strangers = {name: await strangers_in(pool, name, at_home[name]) for name, pool in opened.items()}
+        moved = {each: await opened[to].fetchval(PUBLISHED, each) for each, to in target.items()}
     assert arrived == {tenant: list(range(count)) for tenant, (count, _) in published.items()}
     assert max(ids.values()) == 1
-    strangers = {tenant: names - {home_of[tenant], target.get(tenant, "")} for tenant, names in where.items()}
-    assert not any(strangers.values())
-    assert all(target[tenant] in where[tenant] for tenant in MOVED), "it was published there, too"
+    assert not any(strangers.values()), strangers
+    assert all(moved.values()), "they were published where they are now, too"
+    assert (statements.across, statements.nobodys) == (0, {})
+    assert statements.processes >= 4, "the API and three runners"
+    assert statements.own > len(ids)
     again = sum(each for _, each in published.values())
-    summary = f"{len(ids)} deliveries, {len(MOVED)} moves, 0 lost, doubled, out of order or elsewhere"
+    summary = (
+        f"{len(ids)} deliveries, {len(MOVED)} moves, 0 lost, doubled, out of order or elsewhere; "
+        f"{statements.own:,} statements of {statements.processes} processes, "
+        f"{statements.across} across ledgers"
+    )
     request.node.user_properties.append((SUMMARY, f"{summary}; told to come again {again} times"))
