@@ -8,17 +8,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import secrets
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from chaos.broker import run_broker
 from chaos.cluster import MissingPrograms, find_programs
+from chaos.database import Database
 from chaos.run import Options, run, say
 from chaos.small_disk import enter_namespace, mount, unmount
+from postroom.base.migrate import migrate
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -30,6 +35,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--cluster", choices=("patroni",), help="a cluster that Patroni runs, with faults of its own"
     )
+    parser.add_argument("--broker", choices=("nats",), help="only a broker as a way out, and its faults")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data")
     return parser.parse_args(arguments)
 
@@ -42,6 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         except MissingPrograms as error:
             print(f"python -m chaos --cluster {options.cluster}: {error}", file=sys.stderr)
             return 2
+    if options.broker:
+        with tempfile.TemporaryDirectory(prefix="postroom-chaos-") as folder_name:
+            return asyncio.run(_with_broker(Path(folder_name)))
     missing = enter_namespace("chaos", arguments)
     seed = secrets.randbelow(1_000_000_000) if options.seed is None else options.seed
     length_s = options.minutes * 60 + options.seconds or 60.0
@@ -69,6 +78,18 @@ def main(arguments: Sequence[str]) -> int:
             if missing is None:
                 unmount(chosen.exports_dir)
             shutil.rmtree(folder)
+
+
+async def _with_broker(folder: Path) -> int:
+    database = Database(folder)
+    try:
+        await database.start()
+        await migrate(database.direct_dsn, roles=True)
+        report = await run_broker(database.direct_dsn, folder)
+    finally:
+        await database.stop()
+    print(json.dumps(asdict(report)))
+    return 0 if report.passed else 1
 
 
 async def _until_signalled(options: Options) -> Sequence[str]:

@@ -9,8 +9,8 @@ from typing import ClassVar, Self
 
 from nats.js.errors import NotFoundError
 
+from chaos.nats_cluster import LOGIN, PAYLOAD_MAX, NatsCluster, nats_cluster
 from tests.contracts.broker_case import BrokerCase, Got
-from tests.fixtures.nats_cluster import LOGIN, PAYLOAD_MAX, NatsCluster, nats_cluster
 
 STREAM = "ORDERS"
 
@@ -50,17 +50,9 @@ class NatsCase(BrokerCase):
                 raise LookupError("the stream that was made is gone") from None
 
     async def read(self) -> list[Got]:
-        async with self._cluster.client() as client:
-            stream = client.jetstream()
-            state = (await stream.stream_info(STREAM)).state
-            found = [
-                await stream.get_msg(STREAM, number)
-                for number in range(state.first_seq, state.last_seq + 1)
-                if state.messages
-            ]
         return [
             Got(each.data or b"", {name.lower(): value for name, value in (each.headers or {}).items()})
-            for each in found
+            for each in await self._cluster.read_stream(STREAM)
         ]
 
     def kill_first(self) -> None:

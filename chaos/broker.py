@@ -1,0 +1,194 @@
+"""A broker as a way out under faults: a NATS cluster whose leader dies, disk is full, and answers are lost.
+
+A runner of its own delivers meanwhile, and is killed, too. What a consumer reads at the end has to be what
+the ledger says, in the order of each key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from pydantic import SecretStr
+
+from chaos.link import Link
+from chaos.nats_cluster import LOGIN, NatsCluster, nats_cluster
+from chaos.process import ManagedProcess
+from postroom.base.db import Pool, open_pool, transaction
+from postroom.base.json import encode
+from postroom.channels.webhooks import endpoints
+
+STREAM: Final = "ORDERS"
+SUBJECT: Final = "orders.eu"
+TENANT: Final = "acme"
+KEYS: Final = 5
+PER_S: Final = 40
+FAULT_S: Final = 3.0
+SOME: Final = 2
+FULL: Final = "retry/10077"
+"""JetStream's own number for a stream that may hold no more bytes."""
+FELT_WITHIN_S: Final = 60.0
+QUIET_WITHIN_S: Final = 120.0
+POLL_S: Final = 0.2
+LEFT: Final = "select count(*) from postroom.delivery"
+OUTCOMES: Final = "select outcome || '/' || code as name, count(*) as count from postroom.attempt group by 1"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerReport:
+    """What the consumer has beside what was published. `outcomes`: of attempts, with their codes."""
+
+    published: int
+    stored: int
+    lost: int
+    phantoms: int
+    duplicates: int
+    out_of_order: int
+    dead: int
+    outcomes: dict[str, int]
+
+    @property
+    def passed(self) -> bool:
+        wrong = self.lost + self.phantoms + self.duplicates + self.out_of_order + self.dead
+        return not wrong and self.published == self.stored > 0
+
+
+async def run_broker(dsn: str, folder: Path) -> BrokerReport:
+    """On a migrated database of its own. Errors: `TimeoutError` where it does not get quiet."""
+    pool = await open_pool(dsn, connections_max=4)
+    try:
+        with nats_cluster(folder / "nats") as cluster:
+            await cluster.make_stream(STREAM, "orders.>")
+            async with _links(cluster) as links:
+                runner = await _prepare(pool, dsn, folder, links)
+                try:
+                    publishing = asyncio.create_task(_publish(pool))
+                    await _inflict(pool, cluster, links, runner)
+                    publishing.cancel()
+                    await asyncio.gather(publishing, return_exceptions=True)
+                    await _wait_for_quiet(pool)
+                finally:
+                    await runner.stop()
+            return await _compare(pool, cluster)
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def _links(cluster: NatsCluster) -> AsyncIterator[list[Link]]:
+    links = [Link() for _ in cluster.ports]
+    for link, port in zip(links, cluster.ports, strict=True):
+        link.target_port = port
+        await link.open()
+    try:
+        yield links
+    finally:
+        for link in links:
+            await link.shut()
+
+
+async def _prepare(pool: Pool, dsn: str, folder: Path, links: list[Link]) -> ManagedProcess:
+    """The endpoint, and a runner that may name the cluster."""
+    nodes = [f"127.0.0.1:{link.port}" for link in links]
+    allowed = {f"nats://{node}": [TENANT] for node in nodes}
+    async with transaction(pool) as conn:
+        await endpoints.create_endpoint(
+            conn, tenant=TENANT, url=f"nats://{','.join(nodes)}/{SUBJECT}", secret=SecretStr(LOGIN),
+            allow_private=True, brokers=allowed,
+        )  # fmt: skip
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "HOME": str(folder),
+        "POSTROOM_STATE_DIR": str(folder / "state"),
+        "POSTROOM_DATABASE_URL": dsn,
+        "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
+        "POSTROOM_WEBHOOK__BROKERS": encode(allowed),
+        "POSTROOM_WEBHOOK__TIMEOUT_S": "2",
+        "POSTROOM_WEBHOOK__STEPS_S": ",".join(["0.5"] * 49),
+    }
+    runner = ManagedProcess("runner", ("postroom", "work"), environment, folder / "runner.log")
+    await runner.start()
+    return runner
+
+
+async def _publish(pool: Pool) -> None:
+    number = 0
+    while True:
+        payload = encode({"tenant": TENANT, "type": "order.paid", "data": {"number": number}})
+        await pool.execute(
+            "select postroom.publish('webhook', $1, ordering_key => $2)", payload, f"key-{number % KEYS}"
+        )
+        number += 1
+        await asyncio.sleep(1 / PER_S)
+
+
+async def _inflict(pool: Pool, cluster: NatsCluster, links: list[Link], runner: ManagedProcess) -> None:
+    """Every fault once, while deliveries are made, until it was felt; each is mended before the next."""
+    await _until_more(pool, "delivered/stored")
+    leader = await cluster.leader(STREAM)
+    await asyncio.to_thread(cluster.kill, leader)
+    await asyncio.sleep(FAULT_S)
+    cluster.start(leader)
+    await _until_more(pool, "delivered/stored")
+    for link in links:
+        link.deaf = True
+    await _until_more(pool, "unknown/timeout")
+    for link in links:
+        link.deaf = False
+    await _until_more(pool, "delivered/stored")
+    await cluster.limit_stream(STREAM, max_bytes=1)
+    await _until_more(pool, FULL)
+    await cluster.limit_stream(STREAM, max_bytes=-1)
+    await _until_more(pool, "delivered/stored")
+    await runner.kill()
+    await runner.start()
+    await _until_more(pool, "delivered/stored")
+
+
+async def _until_more(pool: Pool, outcome: str) -> None:
+    """Until some attempts more have ended so than have by now."""
+    async with asyncio.timeout(FELT_WITHIN_S):
+        wanted = (await _outcomes(pool)).get(outcome, 0) + SOME
+        while (await _outcomes(pool)).get(outcome, 0) < wanted:
+            await asyncio.sleep(POLL_S)
+
+
+async def _outcomes(pool: Pool) -> dict[str, int]:
+    return {row["name"] or "?": row["count"] for row in await pool.fetch(OUTCOMES)}
+
+
+async def _wait_for_quiet(pool: Pool) -> None:
+    async with asyncio.timeout(QUIET_WITHIN_S):
+        while await pool.fetchval(LEFT):
+            await asyncio.sleep(POLL_S)
+
+
+async def _compare(pool: Pool, cluster: NatsCluster) -> BrokerReport:
+    rows = await pool.fetch("select id::text, ordering_key from postroom.message order by id")
+    ids = {row["id"] for row in rows}
+    read = [each.headers or {} for each in await cluster.read_stream(STREAM)]
+    stored = Counter(headers["webhook-id"] for headers in read)
+    wrong = 0
+    for key in {row["ordering_key"] for row in rows}:
+        theirs = [each["webhook-id"] for each in read if unquote(each["postroom-ordering-key"]) == key]
+        ours = [row["id"] for row in rows if row["ordering_key"] == key]
+        wrong += theirs != ours
+    return BrokerReport(
+        published=len(rows),
+        stored=len(read),
+        lost=len(ids - stored.keys()),
+        phantoms=len(stored.keys() - ids),
+        duplicates=sum(count - 1 for count in stored.values()),
+        out_of_order=wrong,
+        dead=await pool.fetchval("select count(*) from postroom.dead_letter"),
+        outcomes=await _outcomes(pool),
+    )
