@@ -103,20 +103,10 @@ def _print(files: Sequence[ListedFile]) -> None:
                 file.tenant or None,
                 file.records,
                 file.size_bytes,
-                _state(file),
+                file.state,
                 file.path,
             )
             for file in files
         ),
         empty="There is no such file.",
     )
-
-
-def _state(file: ListedFile) -> str:
-    if file.again:
-        return "to be written again"
-    if file.delete_at is not None:
-        return "replaced, to be deleted"
-    if file.stored_at is None:
-        return "open" if file.closes_at else "closed"
-    return "listed" if file.listed and file.current else "stored"

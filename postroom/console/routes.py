@@ -37,6 +37,7 @@ from postroom.console.pages import (
 )
 from postroom.console.pages import settings as settings_page
 from postroom.console.pages.customers import customers
+from postroom.console.pages.exports import exports
 from postroom.console.pages.live import Live
 from postroom.console.pages.messages import messages
 from postroom.console.pages.overview import overview
@@ -82,6 +83,7 @@ PAGES: Final = (
     ConsolePage("/customers", customers, "page"),
     ConsolePage("/webhooks", webhooks.webhooks, "page"),
     ConsolePage("/webhooks/{id}", webhooks.webhook, check_endpoint),
+    ConsolePage("/exports", exports),
     ConsolePage("/jobs", jobs.jobs),
     ConsolePage("/jobs/{name}", jobs.job),
     ConsolePage("/circuits", circuits.circuits),

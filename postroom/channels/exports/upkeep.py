@@ -14,7 +14,9 @@ from postroom.channels.exports.model import ExportFile
 _ADOPT = query(__package__, "adopt_files")
 _LIST_AGAIN = query(__package__, "list_again")
 _LIST_STALE = query(__package__, "list_stale")
-_LIST_FILES = query(__package__, "list_files")
+_DESCRIBE = query(__package__, "describe_files")
+_LIST_FILES = _DESCRIBE + query(__package__, "list_files")
+_FIND_FILE = _DESCRIBE + query(__package__, "find_file")
 _COUNT_KEPT = query(__package__, "count_kept")
 _WANT_AGAIN = query(__package__, "want_again")
 
@@ -36,8 +38,8 @@ class ListedFile:
     """One file as the ledger knows it. `records`: those that it will have, until it is stored.
 
     `listed`: readers of the manifest are to read it. `current`: the manifest in the storage has the last
-    change of its folder. `again`: it will be written again. `delete_at`: another file has its
-    records, and it is deleted then.
+    change of its folder. `manifest`: its version there. `again`: it will be written again. `delete_at`:
+    another file has its records, and it is deleted then.
     """
 
     id: UUID
@@ -55,12 +57,30 @@ class ListedFile:
     listed: bool
     again: bool
     current: bool
+    manifest: int | None
+
+    @property
+    def state(self) -> str:
+        """In a few words, for people."""
+        if self.again:
+            return "to be written again"
+        if self.delete_at is not None:
+            return "replaced, to be deleted"
+        if self.stored_at is None:
+            return "open" if self.closes_at else "closed"
+        return "listed" if self.listed and self.current else "stored"
 
 
 async def list_files(conn: Connection, which: FileFilter, *, limit: int = LISTED_MAX) -> list[ListedFile]:
     """By day, folder and age. Returns: at most `limit`."""
     rows = await conn.fetch(_LIST_FILES, which.dataset, which.since, which.until, which.tenant, limit)
     return [ListedFile(**row) for row in rows]
+
+
+async def find_file(conn: Connection, *, message_id: UUID) -> ListedFile | None:
+    """The one that a record is in; None where it has none yet, or the ledger has forgotten it."""
+    row = await conn.fetchrow(_FIND_FILE, message_id)
+    return ListedFile(**row) if row else None
 
 
 async def count_kept(conn: Connection, *, file_ids: Sequence[UUID]) -> dict[UUID, int]:

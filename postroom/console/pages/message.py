@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from postroom.admin.tokens import Scope
 from postroom.base.db import Connection
 from postroom.base.errors import PostroomError
 from postroom.channels.email.template import TemplateFailed
+from postroom.channels.exports.upkeep import find_file
 from postroom.channels.stripe.reading import fetch_event
 from postroom.channels.webhooks.receivers import fetch_receivers
 from postroom.console.access.security import PREVIEW_POLICY, Form, field, protect
@@ -135,6 +137,8 @@ async def _page(
         story=story,
         message=story.message,
         event=await fetch_event(conn, own) if story.message.channel == Channel.STRIPE else None,
+        file=await find_file(conn, message_id=own) if story.message.channel == Channel.EXPORT else None,
+        one_day=timedelta(days=1),
         chain=chain,
         chain_cut=len(story.chain) >= CHAIN_MAX,
         rows_cut=happened.truncated,

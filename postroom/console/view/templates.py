@@ -24,6 +24,7 @@ NAVIGATION: Final = (
     ("dead-letters", "Dead letters", "/console/dead-letters"),
     ("stripe", "Stripe", "/console/stripe"),
     ("webhooks", "Webhooks", "/console/webhooks"),
+    ("exports", "Exports", "/console/exports"),
     ("jobs", "Jobs", "/console/jobs"),
     ("circuits", "Circuits", "/console/circuits"),
     ("channels", "Channels", "/console/channels"),
