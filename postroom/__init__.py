@@ -17,10 +17,19 @@ if TYPE_CHECKING:
     from postroom.channels.stripe.transaction import Transaction
     from postroom.client.cron import cron
     from postroom.client.message import Publication
-    from postroom.client.publish import Unique, publish, publish_many, publish_unique
-    from postroom.client.task import Reject, Retry, TaskRun, current_task, task
+    from postroom.client.publish import (
+        Batch,
+        Unique,
+        publish,
+        publish_batch,
+        publish_many,
+        publish_unique,
+    )
+    from postroom.client.task import BatchCounts, Reject, Retry, TaskRun, current_task, task
 
 __all__ = [
+    "Batch",
+    "BatchCounts",
     "Event",
     "Publication",
     "PublishRefused",
@@ -35,12 +44,16 @@ __all__ = [
     "current_task",
     "on",
     "publish",
+    "publish_batch",
     "publish_many",
     "publish_unique",
     "task",
 ]
 
 _HOMES = {
+    "Batch": "postroom.client.publish",
+    "BatchCounts": "postroom.client.task",
+    "publish_batch": "postroom.client.publish",
     "Event": "postroom.channels.stripe.event",
     "Publication": "postroom.client.message",
     "PublishRefused": "postroom.base.errors",

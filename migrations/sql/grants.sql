@@ -28,6 +28,7 @@ begin
                 ('attempt_default',         'rd',   '',     '',  ''),
                 ('expiring',                'rwd',  '',     'r', ''),
                 ('unique_key',              'rwd',  '',     'r', ''),
+                ('batch',                   'rd',   'r',    'r', ''),
                 ('payload_kept',            'rawd', '',     '',  ''),
                 ('retention_mark',          'rw',   '',     '',  ''),
                 ('sealing_mark',            'raw',  '',     '',  ''),
@@ -107,6 +108,7 @@ begin
                 ('publish',                 'X',    'X',    '',  'X'),
                 ('publish_many',            'X',    'X',    '',  'X'),
                 ('publish_unique',          'X',    'X',    '',  'X'),
+                ('publish_batch',           'X',    'X',    '',  'X'),
                 ('refresh_customer',        '',     'X',    '',  'X'),
                 -- upkeep; these run as the owner
                 ('make_attempt_partitions', 'X',    '',     '',  ''),
@@ -115,6 +117,7 @@ begin
                 ('erase_from_audit',        '',     'X',    '',  ''),
                 -- what statements use
                 ('wake',                    'X',    'X',    '',  ''),
+                ('end_in_batch',            'X',    'X',    '',  ''),
                 ('uuid7',                   'X',    'X',    '',  ''),
                 ('type_matches',            'X',    'X',    '',  ''),
                 ('first_state',             'X',    'X',    '',  ''),
@@ -129,7 +132,7 @@ begin
                 ('attempt_log_begin',       'X',    'X',    '',  ''),
                 ('change_tenants',          '',     'X',    '',  ''),
                 -- what publishing uses
-                ('cancel_for_another',      '',     '',     '',  ''),
+                ('cancel_waiting',          '',     '',     '',  ''),
                 ('uuid7s',                  '',     '',     '',  ''),
                 ('destination',             '',     '',     '',  ''),
                 ('short',                   '',     '',     '',  ''),

@@ -12,10 +12,11 @@ create table if not exists postroom.unique_key (
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 create index if not exists unique_key_until on postroom.unique_key (until);
 
--- Cancel what waits of a message for one that takes its place. Returns how many deliveries, and when the first of them was due.
+drop function if exists postroom.cancel_for_another(uuid);
+-- Cancel what waits of a message, for a reason. Returns how many deliveries, and when the first of them was due.
 -- What is claimed meanwhile is left alone: then it has not been replaced. It is counted in a row that no other open transaction
 -- has: settling must never wait for a publisher.
-create or replace function postroom.cancel_for_another(message_id uuid, out count bigint, out due_at timestamptz)
+create or replace function postroom.cancel_waiting(message_id uuid, why text, out count bigint, out due_at timestamptz)
 language plpgsql
 as $$
 #variable_conflict use_column
@@ -23,18 +24,18 @@ declare
     own_shard smallint;
 begin
     count := 0;
-    if cancel_for_another.message_id is null then
+    if cancel_waiting.message_id is null then
         return;
     end if;
     own_shard := coalesce(
         (select shard from generate_series(16, 1039) shard where pg_try_advisory_xact_lock(7265, shard) limit 1),
         16 + pg_backend_pid() % 1024);
     with gone as (
-        delete from postroom.delivery d where d.message_id = cancel_for_another.message_id and d.worker is null
+        delete from postroom.delivery d where d.message_id = cancel_waiting.message_id and d.worker is null
         returning d.*
     ), logged as (
         insert into postroom.attempt (message_id, n, channel, attempt, outcome, reason, destination, endpoint_id)
-        select g.message_id, g.n, g.channel, g.attempts, 'cancelled', 'a later one of its key takes its place',
+        select g.message_id, g.n, g.channel, g.attempts, 'cancelled', why,
             postroom.logged_destination(g.channel, g.destination, g.endpoint_id), g.endpoint_id
         from gone g
     ), counted as (
@@ -105,8 +106,9 @@ begin
     on conflict (key, channel, tenant) do update set until = u.until
     returning u.* into known;
     moment := clock_timestamp(); -- once it is this one's turn
-    select * into gone from postroom.cancel_for_another(
-        case when publish_unique.replace or throttle_s is not null then known.message_id end);
+    select * into gone from postroom.cancel_waiting(
+        case when publish_unique.replace or throttle_s is not null then known.message_id end,
+        'a later one of its key takes its place');
     if gone.count = 0 and unique_for_s is not null and known.until > moment then
         return query select known.message_id, 'skipped';
         return;
@@ -134,6 +136,6 @@ begin
     return query select known.message_id, case when gone.count > 0 then 'replaced' else 'published' end;
 end
 $$;
-revoke all on function postroom.cancel_for_another(uuid) from public;
+revoke all on function postroom.cancel_waiting(uuid, text) from public;
 revoke all on function postroom.publish_unique(text, jsonb, text, double precision, boolean, double precision, text, text,
     text, text, timestamptz, text, timestamptz, text) from public;

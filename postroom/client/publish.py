@@ -15,6 +15,7 @@ from postroom.client.refusal import refusals
 _PUBLISH: Final = query(__package__, "publish")
 _PUBLISH_MANY: Final = query(__package__, "publish_many")
 _PUBLISH_UNIQUE: Final = query(__package__, "publish_unique")
+_PUBLISH_BATCH: Final = query(__package__, "publish_batch")
 
 T = TypeVar("T")
 
@@ -27,6 +28,13 @@ class Unique(NamedTuple):
 
     id: UUID
     result: Result
+
+
+class Batch(NamedTuple):
+    """What `publish_batch` has published. `then`: the id of what follows; None where all was known."""
+
+    then: UUID | None
+    ids: list[UUID]
 
 
 class SyncConnection(Protocol):
@@ -119,6 +127,47 @@ def publish_unique(
     """
     window = (_number("unique_for_s", unique_for_s), str(bool(replace)), _number("throttle_s", throttle_s))
     return _run(connection, _PUBLISH_UNIQUE, (*parameters(message), *window), _unique)
+
+
+@overload
+def publish_batch(
+    connection: SyncConnection,
+    messages: Sequence[Publication],
+    /,
+    *,
+    then: Publication,
+    on: Literal["end", "success"] = "end",
+) -> Batch: ...
+@overload
+def publish_batch(
+    connection: AnyAsync,
+    messages: Sequence[Publication],
+    /,
+    *,
+    then: Publication,
+    on: Literal["end", "success"] = "end",
+) -> Coroutine[Any, Any, Batch]: ...
+def publish_batch(
+    connection: SyncConnection | AnyAsync,
+    messages: Sequence[Publication],
+    /,
+    *,
+    then: Publication,
+    on: Literal["end", "success"] = "end",
+) -> Batch | Coroutine[Any, Any, Batch]:
+    """Publish up to 1,000 messages at once, and a task (`then`) that runs once when all of them have ended.
+
+    `on`: with "success" it is cancelled unless all were delivered. It reads how they ended in
+    `current_task().batch`. See the SQL function `publish_batch`, and `publish`.
+    """
+    follows = batch([then])[1:-1]
+    return _run(connection, _PUBLISH_BATCH, (batch(messages), follows, str(on)), _batch)
+
+
+def _batch(rows: list[str]) -> Batch:
+    pairs = [row.partition(" ") for row in rows]
+    then = pairs[0][2]
+    return Batch(UUID(then) if then else None, [UUID(message_id) for message_id, _, _ in pairs])
 
 
 def _number(name: str, value: object) -> str | None:

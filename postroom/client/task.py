@@ -17,10 +17,13 @@ import msgspec
 
 from postroom.base.db import Connection
 from postroom.base.errors import InvalidPayload, PublishRefused
+from postroom.client.message import Publication
 from postroom.client.publish import AnyAsync, SyncConnection, Unique, publish, publish_unique
 
 CHANNEL: Final = "task"
 SCHEDULE_KEY: Final = "schedule:"
+BATCH_KEY: Final = "batch:"
+"""How the key begins of a task that follows a batch."""
 ATTEMPTS_MAX: Final = 25
 TIMEOUT_S_MAX: Final = 86_400.0
 NAME_MAX: Final = 200
@@ -47,10 +50,21 @@ class Reject(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchCounts:
+    """How the deliveries of a batch have ended: `size` of them, together."""
+
+    size: int
+    delivered: int
+    dead: int
+    cancelled: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskRun:
     """What a task may know of its own run, and how it ends together with its own rows; see `current_task`.
 
-    `attempt` counts from 1 and `message_id` stays the same: what a receiver tells repeats by.
+    `attempt` counts from 1 and `message_id` stays the same: what a receiver tells repeats by. `batch`: how
+    the batch ended that it follows; None where it follows none.
     """
 
     task: str
@@ -60,6 +74,7 @@ class TaskRun:
     tenant: str
     key: str | None
     correlation_id: str
+    batch: BatchCounts | None = None
 
     @property
     def scheduled_at(self) -> datetime | None:
@@ -187,6 +202,14 @@ class Task(Generic[P, R]):
         return publish(
             connection, channel=CHANNEL, type=self.name, payload=self._payload(args, kwargs), **plain
         )
+
+    def message(self, *args: P.args, **kwargs: P.kwargs) -> Publication:
+        """A run with these arguments, for `postroom.publish_many` and `publish_batch`.
+
+        Errors: `PublishRefused` for arguments that do not fit, naming them.
+        """
+        own = {"channel": CHANNEL, "type": self.name, "payload": self._payload(args, kwargs)}
+        return typing.cast("Publication", {**self.options, **own})
 
     @overload
     def publish_unique(self, connection: SyncConnection, /, *args: P.args, **kwargs: P.kwargs) -> Unique: ...

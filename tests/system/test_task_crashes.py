@@ -125,3 +125,31 @@ async def waiting(pool: Pool) -> bool:
         " where datname = current_database() and wait_event_type = 'Lock'"
     )
     return bool(found)
+
+
+async def test_while_the_last_of_a_batch_is_settled_what_follows_runs_once(
+    pool: Pool, start: Start, code: Path
+) -> None:
+    (code / "enough").touch()
+    await pool.execute(
+        "select postroom.publish_batch($1::jsonb, $2::jsonb)",
+        json.dumps([{"channel": "task", "payload": {"task": "apart"}}]),
+        json.dumps({"channel": "task", "payload": {"task": "row"}}),
+    )
+    async with pool.acquire() as lock, lock.transaction():
+        await lock.execute("lock table postroom.tally in share mode")
+        victim = start("postroom", "work", POSTROOM_HANDLERS=str(code / "jobs.py"))
+        await until(lambda: marks(code))
+        await until(lambda: waiting(pool))
+        kill(victim)
+        await pool.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and application_name like 'postroom %'"
+        )
+    assert await pool.fetchval("select delivered from postroom.batch") == 0
+    await travel(pool)
+    work(start, code)
+    await until(lambda: delivered(pool))
+    assert await pool.fetchval("select delivered from postroom.batch") == 1
+    assert await pool.fetchval("select count(*) from shop_row") == 1
+    assert len({mark.split()[0] for mark in marks(code)}) == 2

@@ -126,11 +126,12 @@ class TaskAdapter:
     ) -> Answer:
         """What is cancelled ends so, whatever it makes of it; unless its transaction has ended it before."""
         answer: Answer = Settled()
+        facts = {**_facts(task, claim), "batch": await self._runs.batch_before(claim)}
         started_s = self._clock.monotonic()
         if run.cancelled_by is None and task.is_async:
-            answer = await self._run_here(task, arguments, claim, run)
+            answer = await self._run_here(task, arguments, claim, run, facts)
         elif run.cancelled_by is None:
-            call = Call(TaskRun(**_facts(task, claim)), arguments)
+            call = Call(TaskRun(**facts), arguments)
             answer = within_attempts(await self._processes.run(task, call, run), task, claim)
         if run.cancelled_by is None:
             return answer
@@ -142,14 +143,14 @@ class TaskAdapter:
         return Settled()
 
     async def _run_here(
-        self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim, run: Run
+        self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim, run: Run, facts: dict[str, Any]
     ) -> Answer:
         if len(self._stuck) >= STUCK_MAX:
             return Deferred(
                 Wait.DESTINATION_FULL, f"{STUCK_MAX} tasks ignore that they are cancelled: restart the runner"
             )
         end = Ending(claim=claim, pool=self._pool, clock=self._clock, started_s=self._clock.monotonic())
-        running = Running(**_facts(task, claim), ending=end, run=run)
+        running = Running(**facts, ending=end, run=run)
         ended = await run_async(task, arguments, running, self._stuck)
         if not end.settled:
             return within_attempts(ended, task, claim)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from postroom.base.db import DATABASE_FAILURES, Pool, query
 from postroom.base.log import get_logger
+from postroom.client.task import BATCH_KEY, BatchCounts
 from postroom.outbox.model import Claim
 from postroom.outbox.store import TALLY_SHARDS
 
@@ -16,6 +17,7 @@ log = get_logger(__name__)
 
 _EXCHANGE: Final = query(__package__, "exchange_runs")
 _CANCEL: Final = query(__package__, "cancel_run")
+_BATCH: Final = query(__package__, "fetch_batch")
 
 EVERY_S: Final = 1.0
 GRACE_S: Final = 5.0
@@ -75,6 +77,14 @@ class Runs:
         if self._exchanging is not None:
             self._exchanging.cancel()
             await asyncio.gather(self._exchanging, return_exceptions=True)
+
+    async def batch_before(self, claim: Claim) -> BatchCounts | None:
+        """How the batch ended that it follows; only of those is the ledger asked."""
+        if claim.key is None or not claim.key.startswith(BATCH_KEY):
+            return None
+        async with self._pool.acquire() as conn:
+            row = await conn.fetchrow(_BATCH, claim.message_id)
+        return None if row is None else BatchCounts(**row)
 
     async def settle_cancelled(self, claim: Claim, by: str, *, took_ms: int) -> None:
         """End it under its fence; one that was lost to another worker is left alone."""

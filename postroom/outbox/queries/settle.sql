@@ -24,7 +24,7 @@ with input as materialized (
         d.worker, i.verdict, i.outcome, i.code,
         case i.outcome when 'expired' then concat_ws(': ', i.reason, d.last_reason) else i.reason end as reason,
         i.detail, i.cause, i.fingerprint, i.duration_ms, d.expires_at, d.since, i.content_hash,
-        coalesce(i.content_hash, d.content_hash) as kept_hash
+        coalesce(i.content_hash, d.content_hash) as kept_hash, d.batch
 ), kept as (
     update postroom.delivery d
     set state = case i.verdict when 'retry' then replace(d.state, 'pending', 'retry') else d.state end,
@@ -81,8 +81,15 @@ with input as materialized (
     insert into postroom.tally as t (name, label, shard, value)
     select name, label, $14, value from counts order by name, label
     on conflict (name, label, shard) do update set value = t.value + excluded.value
+), ends as materialized (
+    -- In the order of their ids; see `end_in_batch`.
+    select batch, count(*) filter (where verdict = 'delivered') as delivered, count(*) filter (where verdict = 'dead') as dead, 0 as cancelled
+    from ended where batch is not null group by batch order by batch
 )
 select i.message_id, i.n
 from input i
 where (select count(*) from settled) < cardinality($1::uuid[])
     and not exists (select from settled s where s.message_id = i.message_id and s.n = i.n)
+union all
+select null, null -- no row: it is called for what it does
+from ends e where not postroom.end_in_batch(e.batch, e.delivered, e.dead, e.cancelled)

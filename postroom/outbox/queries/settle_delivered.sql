@@ -16,7 +16,7 @@ with held as materialized (
     using held h
     where d.ctid = h.place and d.worker = $3 and d.claim_no = h.claim_no
     returning d.message_id, d.n, d.attempts, d.worker, h.code, h.detail, h.duration_ms, d.destination, d.endpoint_id,
-        h.content_hash
+        h.content_hash, d.batch
 ), logged as (
     insert into postroom.attempt (message_id, n, channel, attempt, worker, outcome, code, detail, duration_ms,
         destination, endpoint_id, content_hash)
@@ -31,8 +31,15 @@ with held as materialized (
             as count(name, label)
     where done.value > 0 and (count.name <> 'email_outcome' or $8 = 'email')
     on conflict (name, label, shard) do update set value = t.value + excluded.value
+), ends as materialized (
+    -- In the order of their ids; see `end_in_batch`.
+    select batch, count(*) as delivered, 0 as dead, 0 as cancelled
+    from ended where batch is not null group by batch order by batch
 )
 select i.message_id, i.n
 from unnest($1::uuid[], $2::smallint[]) as i(message_id, n)
 where (select count(*) from ended) < cardinality($1::uuid[])
     and not exists (select from ended e where e.message_id = i.message_id and e.n = i.n)
+union all
+select null, null -- no row: it is called for what it does
+from ends e where not postroom.end_in_batch(e.batch, e.delivered, e.dead, e.cancelled)

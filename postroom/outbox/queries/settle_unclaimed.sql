@@ -15,7 +15,7 @@ with found as materialized (
     for update skip locked
 ), ended as (
     delete from postroom.delivery d where d.ctid = any (array(select place from free))
-    returning d.message_id, d.n, d.attempts, d.destination, d.endpoint_id
+    returning d.message_id, d.n, d.attempts, d.destination, d.endpoint_id, d.batch
 ), logged as (
     insert into postroom.attempt (message_id, n, channel, attempt, worker, outcome, detail, duration_ms, destination, endpoint_id)
     select message_id, n, $2, attempts + 1, $3, 'delivered', $4, $5,
@@ -27,5 +27,10 @@ with found as materialized (
     from (select count(*) as value from ended) done, unnest(array['ended', 'outcome']) as name
     where done.value > 0
     on conflict (name, label, shard) do update set value = t.value + excluded.value
+), ends as materialized (
+    -- In the order of their ids; see `end_in_batch`.
+    select batch, count(*) as delivered, 0 as dead, 0 as cancelled
+    from ended where batch is not null group by batch order by batch
 )
-select count(*) from ended
+select (select count(*) from ended)
+    + (select count(*) from ends e where not postroom.end_in_batch(e.batch, e.delivered, e.dead, e.cancelled)) -- none: it is called for what it does

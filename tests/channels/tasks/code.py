@@ -142,3 +142,13 @@ def long_apart(folder: str, *, looks: bool = True) -> None:
     while not (looks and current_task().cancelled):
         time.sleep(0.02)
     mark(folder, "cancelled True")
+
+
+@task("report")
+async def report(folder: str) -> None:
+    mark(folder, f"async {current_task().batch}")
+
+
+@task("report-apart")
+def report_apart(folder: str) -> None:
+    mark(folder, f"sync {current_task().batch}")

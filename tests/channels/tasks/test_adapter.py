@@ -11,11 +11,13 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
+from postroom import BatchCounts, publish_batch
 from postroom.base.clock import SystemClock
-from postroom.base.db import Pool
+from postroom.base.db import Pool, transaction
 from postroom.base.task_settings import TaskSettings
 from postroom.channels.tasks.adapter import TaskAdapter
 from postroom.channels.tasks.registry import tasks_in
+from postroom.client.task import Task
 from postroom.outbox.model import Channel, Message
 from tests.channels.tasks import code
 from tests.fixtures.engine import AdapterEngine
@@ -205,3 +207,20 @@ def command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except FileNotFoundError:
         return ""
+
+
+@pytest.mark.parametrize("last", [code.report, code.report_apart])
+async def test_what_follows_a_batch_knows_how_it_ended(
+    engine: AdapterEngine, tmp_path: Path, last: Task[[str], Any]
+) -> None:
+    folder = str(tmp_path)
+    async with transaction(engine.pool) as conn:
+        made = await publish_batch(
+            conn, [code.reject.message(), code.wait_a_moment.message(folder)], then=last.message(folder)
+        )
+    await engine.drain()
+    kind = "async" if last.is_async else "sync"
+    counts = BatchCounts(size=2, delivered=1, dead=1, cancelled=0)
+    assert marks(tmp_path) == ["async 1", f"{kind} {counts}"]
+    assert made.then is not None
+    assert (await attempt(engine.pool, made.then))["outcome"] == "delivered"

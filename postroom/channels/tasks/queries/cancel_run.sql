@@ -2,7 +2,7 @@
 -- $1 message id, $2 n, $3 worker, $4 claim number, $5 shard, $6 duration in ms, $7 reason
 with gone as (
     delete from postroom.delivery where message_id = $1 and n = $2 and worker = $3 and claim_no = $4
-    returning message_id, n, channel, attempts, worker, destination, endpoint_id
+    returning message_id, n, channel, attempts, worker, destination, endpoint_id, batch
 ), logged as (
     insert into postroom.attempt
         (message_id, n, channel, attempt, worker, outcome, reason, duration_ms, destination, endpoint_id)
@@ -15,5 +15,10 @@ with gone as (
     on conflict (name, label, shard) do update set value = t.value + excluded.value
 ), forgotten as (
     delete from postroom.task_run r using gone g where r.message_id = g.message_id
+), ends as materialized (
+    -- In the order of their ids; see `end_in_batch`.
+    select batch, 0 as delivered, 0 as dead, count(*) as cancelled
+    from gone where batch is not null group by batch order by batch
 )
-select count(*) from gone
+select (select count(*) from gone)
+    + (select count(*) from ends e where not postroom.end_in_batch(e.batch, e.delivered, e.dead, e.cancelled)) -- none: it is called for what it does

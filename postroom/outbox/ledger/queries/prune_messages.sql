@@ -21,6 +21,8 @@ with next as materialized (
     delete from postroom.message m using old where m.id = old.id returning m.id
 ), forgotten as (
     delete from postroom.expiring e using old where e.message_id = old.id
+), batches as (
+    delete from postroom.batch b using old where b.message_id = old.id
 )
 select (select count(*) from next) as looked, (select count(*) from gone) as gone,
     (select id from next order by id desc limit 1) as last
