@@ -20,6 +20,8 @@ from postroom.base.settings import UP_ENVIRONMENT, Settings
 from postroom.dev.fake_services import FakeServices
 
 PORTS_TRIED: Final = 50
+APPLICATION_URL: Final = "DATABASE_URL"
+"""Where the operator's own code signs in, if it reads that: the runner's login has no right to its tables."""
 DEMO_ROUTES: Final = Path(__file__).with_name("demo_routes.toml")
 
 
@@ -53,6 +55,7 @@ def child_environment(
 ) -> Mapping[str, str]:
     """Our own environment, completed by what runs here. What somebody has set stays as it is."""
     environment = {
+        APPLICATION_URL: dsn,
         **os.environ,
         **absolute_paths(settings),
         "POSTROOM_DATABASE_URL": dsn,
@@ -104,7 +107,7 @@ def kept_for_shells(environment: Mapping[str, str], state_dir: Path) -> Iterator
     lines += [
         f"{name}={shlex.quote(value)}\n"
         for name, value in sorted(environment.items())
-        if name.startswith("POSTROOM_")
+        if name.startswith("POSTROOM_") or name == APPLICATION_URL
     ]
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.writelines(lines)

@@ -48,6 +48,9 @@ _HOMES = {
 }
 DATABASE = "postroom_database_url"
 HANDLERS = "postroom_handlers"
+OURS = {"postroom", "postroom_connection", "postroom_database_url"}
+REAL = pytest.StashKey[str]()
+"""The database that Django has when no test is run."""
 
 
 def __getattr__(name: str) -> object:
@@ -64,6 +67,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(HANDLERS, "Where the tasks are, as in POSTROOM_HANDLERS.", type="args")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """pytest-django makes a test database where a test is marked: whoever asks for ours is."""
+    if not _has_django(config):
+        return
+    from django.db import connection
+
+    config.stash[REAL] = connection.settings_dict["NAME"]
+    for item in items:
+        asks = OURS & set(getattr(item, "fixturenames", ()))
+        if asks and item.get_closest_marker("django_db") is None:
+            item.add_marker("django_db")
+
+
 @pytest.fixture(scope="session")
 def postroom_database_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -78,18 +94,23 @@ def postroom_database_url(
 
     if given := request.config.getini(DATABASE) or os.environ.get("POSTROOM_TEST_DATABASE_URL"):
         yield blocking(database.prepare(given))
-    elif _has_django(request):
+    elif _has_django(request.config):
         from django.db import connection
 
         request.getfixturevalue("django_db_setup")
+        if connection.settings_dict["NAME"] == request.config.stash[REAL]:
+            raise RuntimeError(
+                f"{request.config.stash[REAL]!r} is no test database that pytest-django has made: name the "
+                f"one that tests may write to, by the option {DATABASE}"
+            )
         yield blocking(database.prepare(database.url_of(connection.settings_dict)))
     else:
         with database.embedded(tmp_path_factory.mktemp("postroom")) as dsn:
             yield blocking(database.prepare(dsn))
 
 
-def _has_django(request: pytest.FixtureRequest) -> bool:
-    if not request.config.pluginmanager.has_plugin("django"):
+def _has_django(config: pytest.Config) -> bool:
+    if not config.pluginmanager.has_plugin("django"):
         return False
     from django.conf import settings
 
@@ -102,7 +123,7 @@ def postroom_connection(request: pytest.FixtureRequest) -> Any:
 
     Django's, where a test has one. Define it anew for any other; without, a test sees what is committed.
     """
-    if not _has_django(request):
+    if not _has_django(request.config):
         return None
     from django.db import connection
 

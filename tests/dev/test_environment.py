@@ -66,7 +66,7 @@ async def test_what_runs_here_is_not_said_by_a_file_too(
         found = child_environment(
             Settings(), dsn="postgresql://here/app", port=1, secret="whsec_x", fake_services=fake_services
         )
-    assert found["POSTROOM_DATABASE_URL"] == "postgresql://here/app"
+    assert found["POSTROOM_DATABASE_URL"] == found["DATABASE_URL"] == "postgresql://here/app"
     assert "POSTROOM_DATABASE_URL_FILE" not in found
     assert found["POSTROOM_STRIPE__WEBHOOK_SECRETS"] == "whsec_x"
     assert "POSTROOM_STRIPE__WEBHOOK_SECRETS_COMMAND" not in found

@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 from subprocess import PIPE, STDOUT, run
+from urllib.parse import urlsplit
 
 from tests.processes.commands import ROOT
 
@@ -55,6 +56,13 @@ async def test_with_pytest_django(server_dsn: str, tmp_path: Path) -> None:
     found = {"DJANGO_SETTINGS_MODULE": "django_settings", "SERVER": server_dsn}
     told, output = await asyncio.to_thread(suites, tmp_path, "django_app", **found)
     assert told == {"passed": 6}, output
+
+
+async def test_with_pytest_django_nothing_is_written_to_another_database(dsn: str, tmp_path: Path) -> None:
+    found = {"DJANGO_SETTINGS_MODULE": "django_settings", "SERVER": dsn, "NAME": urlsplit(dsn).path[1:]}
+    told, output = await asyncio.to_thread(suites, tmp_path, "django_unprepared", **found)
+    assert told == {"error": 1}, output
+    assert "is no test database that pytest-django has made" in output
 
 
 def test_without_a_database_it_starts_one_where_there_is_need(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_what_is_rolled_back_is_seen(postroom):
     assert CALLED == [("crm.sync", 1)]
 
 
-def test_and_is_gone(db, postroom):
+def test_and_is_gone(postroom):
     assert postroom.published() == []
 
 

@@ -5,7 +5,7 @@ parts = urlsplit(os.environ["SERVER"])
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": f"shop_{os.getpid()}",
+        "NAME": os.environ.get("NAME", f"shop_{os.getpid()}"),
         "USER": parts.username,
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname,

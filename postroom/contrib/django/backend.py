@@ -1,6 +1,6 @@
 """The backend for Django's Tasks framework: what is enqueued is published in Django's transaction.
 
-TASKS = {"default": {"BACKEND": "postroom.contrib.django.tasks.PostroomBackend"}}
+TASKS = {"default": {"BACKEND": "postroom.contrib.django.backend.PostroomBackend"}}
 """
 
 from __future__ import annotations
