@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 import uvloop
 from rich.console import Console
 
+from bench.brokers import measure_brokers
 from bench.chain import measure_chain
 from bench.chain_latency import measure_chain_latency
 from bench.channels import measure_emails, measure_slow_neighbours, measure_webhooks
@@ -67,6 +68,7 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "tasks": lambda stage, report: measure_tasks(
             stage, report, rounds=rounds, count=40_000 if full else 20_000
         ),
+        "broker": lambda stage, report: measure_brokers(stage, report, rounds=rounds),
         "export": lambda stage, report: measure_exports(stage, report, rounds=rounds),
         "neighbours": lambda stage, report: measure_slow_neighbours(
             stage, report, rounds=rounds, seconds=seconds + 1

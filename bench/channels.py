@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from statistics import median
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import aiohttp
@@ -58,7 +58,7 @@ async def measure_webhooks(stage: Stage, report: Report, *, rounds: int) -> None
 
 
 async def _post_bare(url: str) -> float:
-    body, headers = _request()
+    body, headers = webhook_request()
     left = iter(range(COUNT))
 
     async def post(session: aiohttp.ClientSession) -> None:
@@ -72,7 +72,7 @@ async def _post_bare(url: str) -> float:
     return COUNT / (time.perf_counter() - started)
 
 
-def _request() -> tuple[bytes, dict[str, str]]:
+def webhook_request() -> tuple[bytes, dict[str, str]]:
     """What the adapter sends, made once: body, id, timestamp, signature."""
     now = datetime.now(UTC)
     data = msgspec.Raw(msgspec.json.encode(DATA))
@@ -99,11 +99,11 @@ def _webhooks(pool: Pool) -> WebhookAdapter:
     return WebhookAdapter(pool=pool, clock=SystemClock(), settings=settings)
 
 
-async def publish_to(pool: Pool, urls: Sequence[str], count: int) -> None:
-    """A tenant a receiver, and `count` messages spread over them."""
+async def publish_to(pool: Pool, urls: Sequence[str], count: int, **more: Any) -> None:
+    """A tenant a receiver, and `count` messages spread over them. `more`: of the endpoints."""
     async with transaction(pool) as conn:
         for number, url in enumerate(urls):
-            await create_endpoint(conn, tenant=f"t{number}", url=url, allow_private=True)
+            await create_endpoint(conn, tenant=f"t{number}", url=url, allow_private=True, **more)
     for start in range(0, count, 1_000):
         messages = [
             Message(

@@ -6,6 +6,7 @@ import asyncio
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -44,7 +45,7 @@ from postroom.channels.webhooks.payload import (
     read_payload,
 )
 from postroom.channels.webhooks.signing import signed_headers
-from postroom.channels.webhooks.url import PrivateUrl, parse_url
+from postroom.channels.webhooks.url import URLS_KEPT_MAX, PrivateUrl, parse_url
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, rejected_payload
 from postroom.overrides.aiohttp_connector import REST_S
@@ -99,6 +100,10 @@ class WebhookAdapter:
         )
         self._session: aiohttp.ClientSession | None = None
         self._brokers: BrokerConnections | None = None
+        # Asked at each delivery; the settings stay.
+        self._broker_url = lru_cache(URLS_KEPT_MAX)(
+            partial(parse_allowed, allowed=settings.brokers, private=settings.private)
+        )
         self.per_destination_max = settings.connections_per_host
         self._limit = TimeLimit(settings.timeout_s)
         self._slots = HostSlots(settings.connections_per_host, within_s=connection_within_s)
@@ -182,9 +187,7 @@ class WebhookAdapter:
 
     def _parsed(self, url: str, tenant: str = "") -> URL | BrokerUrl:
         if is_broker(url):
-            return parse_allowed(
-                url, tenant=tenant, allowed=self._settings.brokers, private=self._settings.private
-            )
+            return self._broker_url(url, tenant=tenant)
         return parse_url(url, allow_private=self._settings.private, allow_http=self._settings.http)
 
     def _headers(self, claim: Claim, target: Target, body: bytes) -> dict[str, str]:

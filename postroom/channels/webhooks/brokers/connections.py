@@ -21,6 +21,7 @@ from postroom.channels.webhooks.brokers.transport import BrokerMessage, Node, Op
 from postroom.channels.webhooks.brokers.url import BrokerUrl
 from postroom.channels.webhooks.client import PrivateAddress
 from postroom.outbox.model import Answer, Deferred, Outcome, RetryLater, Unknown, Wait
+from postroom.resilience.time_limit import TimeLimit
 
 CONNECTIONS_MAX: Final = 100
 CONNECT_S: Final = 5.0
@@ -52,7 +53,8 @@ class _Place:
 
 
 class BrokerConnections:
-    """Promise: every wait is within `timeout_s`, and no address is dialled that is not allowed.
+    """Promise: every wait is within `timeout_s`, as `TimeLimit` has it; no address is dialled that is not
+    allowed.
 
     There is one connection for each url and login. One that loses an acknowledgement takes no more messages:
     the next delivery opens another one, at the next node. Does not promise: that what nobody uses is closed,
@@ -63,6 +65,7 @@ class BrokerConnections:
         self._resolver = resolver
         self._private = private
         self._timeout_s = timeout_s
+        self._limit = TimeLimit(timeout_s)
         self._tls = ssl.create_default_context()
         self._places: OrderedDict[tuple[str, SecretStr | None], _Place] = OrderedDict()
         self._closing = set[asyncio.Task[None]]()
@@ -76,8 +79,10 @@ class BrokerConnections:
         answer: Answer | None = None
         place.users += 1
         try:
-            async with asyncio.timeout(self._timeout_s):
-                opened = await self._open(place)
+            with self._limit:
+                opened: _Line | Outcome | None = place.line
+                if not isinstance(opened, _Line) or not opened.transport.is_open:
+                    opened = await self._open(place)
                 if not isinstance(opened, _Line):
                     return opened
                 line = opened

@@ -34,7 +34,7 @@ class BrokerUrl:
     options: tuple[tuple[str, str], ...]
 
     def option(self, name: str, default: str = "") -> str:
-        return dict(self.options).get(name, default)
+        return next((value for key, value in self.options if key == name), default)
 
     @property
     def origins(self) -> tuple[str, ...]:
