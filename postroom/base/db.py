@@ -11,6 +11,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from postroom.base.connecting import connect_first
+from postroom.base.known_types import KnownTypes
 
 if TYPE_CHECKING:
     Record: TypeAlias = asyncpg.Record
@@ -106,6 +107,7 @@ async def open_pool(
     return await opening(
         dsn,
         connect=_connect,
+        connection_class=KnownTypes,
         min_size=0,
         max_size=connections_max,
         timeout=CONNECT_TIMEOUT_S,
@@ -134,6 +136,7 @@ async def connect(
     """Open one connection outside any pool, for what is kept per session (LISTEN)."""
     return await _connect(
         dsn,
+        connection_class=KnownTypes,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
         statement_cache_size=0 if pooler else 256,
