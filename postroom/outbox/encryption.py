@@ -143,13 +143,15 @@ def unreadable(error: Unreadable, claim: Claim) -> Answer:
 
 
 def _where_to(channel: str, payload: dict[str, Any]) -> dict[str, str]:
-    """What `postroom.destination` and the fan-out look at: the host of a url, the name of a dataset."""
+    """What `postroom.destination` and the fan-out look at: host of a url, name of a dataset or task."""
     match channel:
         case Channel.WEBHOOK if payload.get("url") is not None:
             found = _ORIGIN.match(_text(payload["url"]) or "")
             return {"url": "".join(found.groups()) if found else "?"}
         case Channel.EXPORT if payload.get("dataset") is not None:
             return {"dataset": (_text(payload["dataset"]) or "")[:200]}
+        case Channel.TASK if payload.get("task") is not None:
+            return {"task": (_text(payload["task"]) or "")[:200]}
         case _:
             return {}
 

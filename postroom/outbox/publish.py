@@ -25,16 +25,14 @@ _LIST_KNOWN = query(__package__, "list_known_payloads")
 
 FETCHED_AT_ONCE: Final = 5
 _FURTHER: Final = (
-    *(
-        "tenant",
-        "type",
-        "correlation_id",
-        "ordering_key",
-        "deliver_at",
-        "traceparent",
-        "expires_at",
-        "urgency",
-    ),
+    "tenant",
+    "type",
+    "correlation_id",
+    "ordering_key",
+    "deliver_at",
+    "traceparent",
+    "expires_at",
+    "urgency",
 )
 
 

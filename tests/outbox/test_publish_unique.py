@@ -227,6 +227,8 @@ async def test_from_python_it_is_encrypted_as_all_is_and_mixes_with_the_plain(po
     payloads = await pool.fetch("select payload ->> '$' as sealed from postroom.message")
     assert len(payloads) == 3
     assert all(row["sealed"].startswith("sealed:1:") for row in payloads)
+    # A limit of a task is one of its destination, which is read before the payload is encrypted.
+    assert await pool.fetchval("select array_agg(distinct destination) from postroom.delivery") == ["t"]
 
 
 async def test_retention_forgets_keys_whose_window_is_over(engine: AdapterEngine) -> None:
