@@ -147,6 +147,7 @@ begin
                 ('key_scope',               '',     '',     '',  ''),
                 ('known_message',           '',     '',     '',  ''),
                 ('check_tenants',           '',     '',     '',  ''),
+                ('is_of_owner',             '',     'X',    '',  ''),
                 ('check_snapshot',          '',     '',     '',  ''),
                 ('hold_deliveries',         '',     '',     '',  ''),
                 ('expiry',                  '',     '',     '',  ''),

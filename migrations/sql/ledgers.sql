@@ -85,6 +85,19 @@ end
 $$;
 revoke all on function postroom.check_tenants(jsonb) from public;
 
+-- Whether a key of what Stripe's events cause goes along with this tenant: one that a route gave to what several events tell, where
+-- the first of them was of this owner, or one that came along before.
+create or replace function postroom.is_of_owner(owner text, key text, tenant text, deliveries integer, correlation_id text) returns boolean
+language sql stable
+as $$
+    select position(':key:' in key) > 0 and (tenant = owner and deliveries = 0 or exists (
+        select from postroom.message e
+        where e.id = case when is_of_owner.correlation_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                then is_of_owner.correlation_id::uuid end
+            and e.channel = 'stripe' and e.tenant = owner))
+$$;
+revoke all on function postroom.is_of_owner(text, text, text, integer, text) from public;
+
 -- What was published just now for a tenant that is held waits with it.
 create or replace function postroom.hold_deliveries(ids uuid[]) returns void
 language sql

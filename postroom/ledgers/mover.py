@@ -150,6 +150,7 @@ class Mover:
                 raise StillOpen(self.source.name, open_)
             self._say(f"{self.source.name} still has {sum(each.open for each in open_)} to deliver")
             await self._sleep(DRAIN_POLL_S)
+        await self._copy_keys(rows.moving, rows.moving.copied_xid)  # of what events have caused since
         await self.source.copy_suppressions(self.target)
         await self.source.copy_cursors(self.tenant, self.target)
         to = Entry(self.target.name, await self._next_epoch())

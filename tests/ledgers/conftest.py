@@ -77,6 +77,16 @@ def mover(
     )
 
 
+async def end_all(pool: Pool) -> None:
+    """As the engine would: what waited is cancelled, and counted."""
+    await pool.execute(
+        "with gone as (delete from postroom.delivery where state not like 'held%' returning channel) "
+        "insert into postroom.tally as t (name, label, shard, value) "
+        "select 'ended', channel || '/cancelled', 0, count(*) from gone group by channel "
+        "on conflict (name, label, shard) do update set value = t.value + excluded.value"
+    )
+
+
 async def found(dsns: Mapping[str, str], wait_s: float = 30.0) -> list[str]:
     async with AsyncExitStack() as stack:
         conns = {}

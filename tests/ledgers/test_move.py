@@ -18,7 +18,7 @@ from postroom.ledgers.model import Busy, Stage
 from postroom.ledgers.mover import StillOpen
 from postroom.ledgers.store import DatabaseLedger
 from tests.fixtures.roles import as_role
-from tests.ledgers.conftest import ACTOR, found, mover
+from tests.ledgers.conftest import ACTOR, end_all, found, mover
 
 MANY: Final = "select id, published from postroom.publish_many($1::text::jsonb)"
 ELSEWHERE: Final = "at the ledger"
@@ -30,16 +30,6 @@ def mail(key: str | None = None, **more: Any) -> dict[str, Any]:
 
 async def published(pool: Pool, *messages: Mapping[str, Any]) -> list[tuple[Any, bool]]:
     return [(row["id"], row["published"]) for row in await pool.fetch(MANY, json.dumps(messages))]
-
-
-async def end_all(pool: Pool) -> None:
-    """As the engine would: what waited is cancelled, and counted."""
-    await pool.execute(
-        "with gone as (delete from postroom.delivery where state not like 'held%' returning channel) "
-        "insert into postroom.tally as t (name, label, shard, value) "
-        "select 'ended', channel || '/cancelled', 0, count(*) from gone group by channel "
-        "on conflict (name, label, shard) do update set value = t.value + excluded.value"
-    )
 
 
 async def states(pool: Pool) -> list[str]:

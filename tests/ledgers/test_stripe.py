@@ -18,14 +18,22 @@ from postroom.channels.stripe.drift import Drift
 from postroom.channels.stripe.reconcile import Reconcile
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.dev.stripe_events import snapshot_event
+from postroom.ledgers.mover import StillOpen
 from postroom.ledgers.store import DatabaseLedger
 from postroom.worker.model import JobContext
 from tests.fixtures.clock import DrivenClock
 from tests.fixtures.stripe import Scene
-from tests.ledgers.conftest import mover
+from tests.ledgers.conftest import end_all, mover
 
 NOW = datetime.fromtimestamp(int(datetime.now(UTC).timestamp()), UTC)
 MOVED = "cus_moved"
+ROUTES = """
+[[route]]
+on = "customer.updated"
+when = "{{ object.name }}"
+key = "{{ object.id }}:{{ object.name }}"
+export = { dataset = "names", record = { name = "{{ object.name }}" } }
+"""
 Scenes = Mapping[str, Scene]
 Stores = Mapping[str, DatabaseLedger]
 
@@ -38,7 +46,7 @@ async def scenes(
     scenes = {}
     for name in ("l1", "l2"):
         (tmp_path / name).mkdir()
-        scenes[name] = Scene(pools[name], tmp_path / name, stand_in=stand_in, ledger=name)
+        scenes[name] = Scene(pools[name], tmp_path / name, stand_in=stand_in, ledger=name, routes=ROUTES)
     yield scenes
     for scene in scenes.values():
         await scene.close()
@@ -62,13 +70,18 @@ async def run(reconcile: Reconcile) -> int:
     return await reconcile.run(JobContext(once=True))
 
 
-def updated(customer: str, n: int, at: datetime = NOW) -> dict[str, Any]:
-    body = {"id": customer, "object": "customer"}
+def updated(customer: str, n: int, at: datetime = NOW, name: str = "") -> dict[str, Any]:
+    body = {"id": customer, "object": "customer", "name": name}
     return snapshot_event("customer.updated", body, event_id=f"evt_{n}", created=int(at.timestamp()))
 
 
 async def move(stores: Stores, source: str = "l1", target: str = "l2") -> None:
     await mover(stores, source, target, tenant=MOVED).run()
+
+
+async def names(scene: Scene) -> list[str]:
+    """What was sent; of a key that came along there is nothing to send."""
+    return [each["record"]["name"] for each in await scene.sent() if each]
 
 
 async def drift_of(scene: Scene) -> Drift:
@@ -107,6 +120,30 @@ async def test_what_came_before_the_move_is_known_after_it(scenes: Scenes, store
     await l2.work()
     await move(stores, "l2", "l1")
     assert [(await l1.receive(updated(MOVED, n))).duplicate for n in (1, 2, 3)] == [True, True, False]
+
+
+async def test_what_two_events_tell_is_sent_once_though_a_move_lies_between(
+    scenes: Scenes, stores: Stores
+) -> None:
+    """The first of them is processed before the move, or while the old ledger ends what it has."""
+    l1, l2 = scenes.values()
+    await l1.process(updated(MOVED, 1, name="before"))
+    await l1.receive(updated(MOVED, 2, name="meanwhile"))
+    with pytest.raises(StillOpen):
+        await move(stores)
+    for n, name in enumerate(("before", "meanwhile", "after")):
+        await l2.receive(updated(MOVED, 10 + n, name=name))
+    assert not await l2.work()
+    await l1.work()
+    await end_all(l1.pool)
+    await move(stores)
+    assert len(await l2.work()) == 3
+    assert ([len(await each.sent()) for each in (l1, l2)], await names(l2)) == ([2, 3], ["after"])
+    await end_all(l2.pool)
+    await move(stores, "l2", "l1")
+    await l1.process(updated(MOVED, 20, name="before"))
+    await l1.process(updated(MOVED, 21, name="after"))
+    assert await names(l1) == ["before", "meanwhile"]
 
 
 async def test_the_customer_is_fetched_where_they_are_now(scenes: Scenes, stores: Stores) -> None:
