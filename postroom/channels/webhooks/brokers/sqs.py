@@ -128,7 +128,10 @@ class _Pinned(AbstractResolver):
         self._address = node.address
 
     async def resolve(
-        self, host: str, port: int = 0, _family: socket.AddressFamily = socket.AF_INET
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002
     ) -> list[ResolveResult]:
         found = socket.AF_INET6 if ":" in self._address else socket.AF_INET
         return [
