@@ -19,7 +19,10 @@ import pytest
 from postroom.base.db import Pool
 from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.destinations import open_destinations
+from postroom.channels.exports.manifest import encode, make_manifest
+from postroom.channels.exports.model import Partition
 from postroom.channels.exports.storage import Storage
+from tests.fixtures.azurite import azurite
 from tests.fixtures.engine import TRAVEL
 from tests.fixtures.seaweedfs import OPTIONS, seaweedfs
 from tests.processes.commands import environment
@@ -80,6 +83,12 @@ class Site:
             return Counter(str(value) for (value,) in database.execute(statement).fetchall())
 
 
+@pytest.fixture(scope="module")
+def azure() -> Iterator[dict[str, str]]:
+    with azurite("container1") as options:
+        yield options
+
+
 @pytest.fixture(params=["folder-ndjson", "seaweedfs-parquet"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     kind, _, format_ = request.param.partition("-")
@@ -88,6 +97,8 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         if kind == "seaweedfs":
             endpoint = stack.enter_context(seaweedfs(tmp_path / "weed", "bucket1"))
             url, options = "s3://bucket1/exports", {**OPTIONS, "endpoint": endpoint}
+        elif kind == "azurite":
+            url, options = "az://container1/exports", request.getfixturevalue("azure")
         yield Site(ExportSettings(url=url, options=options, format=format_), tmp_path)
 
 
@@ -184,3 +195,40 @@ async def test_killed_at_any_moment_the_files_are_what_the_ledger_says(
     assert (await site.read(pool)).total() == ids.total() - 8
     assert (await site.read(pool, "record.email")).keys() == {"x@y.org"}
     assert await pool.fetchval("select count(*) from postroom.export_file where delete_at is not null") == 0
+
+
+@pytest.mark.parametrize("site", ["azurite-ndjson"], indirect=True)
+async def test_in_azure_the_next_runner_finishes_what_a_killed_one_left(
+    site: Site, run: Run, pool: Pool
+) -> None:
+    await pool.execute(PUBLISH, 0, 299)
+    victim = run("work")
+    await until(pool, "select exists (select from postroom.export_file where taken_by is not null)")
+    kill(victim)
+    assert max((await site.read(pool)).values(), default=1) == 1
+    await travel(pool, 60)
+    run("work")
+    await until(pool, "select not exists (select from postroom.delivery)")
+    ids = Counter(str(row["id"]) for row in await pool.fetch("select id from postroom.message"))
+    assert await site.read(pool) == ids
+
+
+@pytest.mark.parametrize("site", ["azurite-ndjson"], indirect=True)
+async def test_in_azure_a_manifest_is_replaced_by_newer_ones_only_and_deleting_is_done_once(
+    site: Site,
+) -> None:
+    def manifest(version: int) -> bytes:
+        return encode(make_manifest(Partition("x", "x"), version, []))
+
+    path = "x/_manifest.json"
+    for put, there in ((1, 1), (3, 3), (2, 3)):
+        assert await site.storage.replace_older(path, manifest(put), put) == there
+    await asyncio.gather(*(site.storage.replace_older(path, manifest(n), n) for n in range(4, 9)))
+    assert await site.storage.get(path) == manifest(8)
+    await site.storage.put("x/file.ndjson.gz", b"first")
+    await site.storage.put("x/file.ndjson.gz", b"again")
+    assert await site.storage.get("x/file.ndjson.gz") == b"again"
+    for _ in range(2):
+        await site.storage.delete("x/file.ndjson.gz")
+    with pytest.raises(FileNotFoundError):
+        await site.storage.get("x/file.ndjson.gz")
