@@ -82,7 +82,8 @@ async def _steps(
         searches = False  # nor does one that fails go on in this run
         with failures.kept():
             searches = bool(await replacing.search(pool, files))
-        yield
+        if searches:
+            yield
     await replacing.plan_erasures(pool, limit=BATCH_MAX)
     if settings.compact_files:
         await replacing.plan_compaction(
@@ -96,7 +97,8 @@ async def _steps(
     while planned:
         with failures.kept():  # the next one is another: this one is taken for a while
             planned = await replacing.carry_out_next(pool, files)
-        yield
+        if planned:
+            yield
     async with pool.acquire() as conn:
         stale = await upkeep.list_stale(conn, rest_s=0.0 if requested else REST_S, limit=BATCH_MAX)
     for folder in stale:
