@@ -143,7 +143,6 @@ async def test_a_place_that_is_away_holds_up_its_own_records_only(
     assert lost.exists()
 
     away.unlink()
-    await pool.execute("update postroom.circuit set retry_at = now()")
     await asyncio.wait_for(_until_delivered(runner, pool), 20)
     assert ids_in(tmp_path)["acme"] == {str(ids[0])}
 
