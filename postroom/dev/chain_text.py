@@ -65,6 +65,10 @@ def _label(story: MessageStory) -> str:
             label = f"{words} → {address}"
         case Channel.WEBHOOK:
             label = f"{story.message.type} → {payload.get('url') or story.message.tenant}"
+        case Channel.STRIPE_API:
+            label = f"{payload.get('method')} {payload.get('path')}"
+        case Channel.TASK:
+            label = str(payload.get("task"))
         case _:
             label = str(payload.get("dataset"))
     return label if len(label) <= LABEL_WIDTH else label[: LABEL_WIDTH - 1] + "…"
