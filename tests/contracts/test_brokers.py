@@ -164,13 +164,16 @@ async def test_a_broker_that_never_acknowledges_is_left_in_time_and_has_one_id(
     link.deaf_from = case.deaf_from
     await link.open()
     case.stand_behind(link.port)
+    url = case.url(link.port, case.ports[0])
     try:
         begun = time.monotonic()
-        answer = await sender.send(case, message(9), url=case.url(link.port))
+        answer = await sender.send(case, message(9), url=url)
         assert isinstance(answer, Unknown), answer
         assert time.monotonic() - begun < SHORT_S + 1
         case.stand_behind(None)
-        again = await sender.send_until_delivered(case, message(9), case.url(link.port, case.ports[0]))
+        again = await sender.send_until_delivered(
+            case, message(9), url
+        )  # on a new connection to the next node
         assert isinstance(again[-1], Delivered)
     finally:
         await link.shut()
