@@ -69,6 +69,12 @@ async def forget_the_runner(scene: Scene) -> None:
     await scene.installation.wait_ready()
 
 
+async def turn_schedules_off(scene: Scene) -> None:
+    """The settings of a copy reach the system itself. The job `schedules` succeeds all the same."""
+    scene.installation.set("POSTROOM_TASKS__SCHEDULES", "false")
+    await scene.installation.restart("runner")
+
+
 async def grant_ownership(scene: Scene) -> None:
     """As somebody does who wants to be rid of an error."""
     excess = await excess_variables(scene)
@@ -145,6 +151,15 @@ SCENARIOS = (
         alerts=("CertificateExpiresSoon",),
         break_it=age_certificate,
         variables=certificate_variables,
+    ),
+    Scenario(
+        name="schedules-off",
+        fault="the runner gets the settings of a copy: no schedules",
+        alerts=("ScheduleStale",),
+        break_it=turn_schedules_off,
+        also=frozenset({"JobsRunnerSilent", "DeliveriesLate", "JobStale", "StripeEffectsBudgetBurn"}),
+        labels={"ScheduleStale": {"schedule": "figures.refresh"}},
+        alone=True,
     ),
     Scenario(
         name="key-not-everywhere",

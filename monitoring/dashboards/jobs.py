@@ -38,6 +38,12 @@ PAGE = Page(
                 unit="s",
             ),
             Graph("Failures in a row", {"{{job}}": "max by (job) (postroom_job_consecutive_failures)"}),
+            Graph(
+                "Schedules, published up to",
+                {"{{schedule}}": "max by (schedule) (postroom_schedule_behind_seconds)"},
+                "Above 15 minutes: ScheduleStale.",
+                unit="s",
+            ),
         ),
         "Stripe": (
             Graph(

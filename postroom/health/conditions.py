@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Final
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from postroom.health.thresholds import (
     LATE_S,
     PARTITION_DAYS_MIN,
     RUNNER_SILENT_S,
+    SCHEDULE_STALE_S,
     STRIPE_BEHIND_S,
     STRIPE_SILENCE_RATIO,
     TOKEN_DAYS_MIN,
@@ -35,6 +37,7 @@ MISSED_S: Final = 900.0
 SEVERITIES: Final[Mapping[str, str]] = {
     "JobsRunnerSilent": "critical",
     "JobStale": "warning",
+    "ScheduleStale": "warning",
     "DeliveriesFailing": "warning",
     "DeliveriesLate": "warning",
     "DeliveriesParked": "warning",
@@ -139,6 +142,12 @@ def _jobs(gauges: Gauges, now: datetime) -> Iterator[Condition]:
             continue
         command = f"postroom work --job {job.name} --once"
         yield Condition("JobStale", f"job {job.name}", text, command, "/console/jobs")
+    behind = {name: age_s for name, age_s in sorted(gauges.schedules.items()) if age_s > SCHEDULE_STALE_S}
+    if behind:
+        named = ", ".join(islice(behind, NAMED_MAX))
+        more = f" and {len(behind) - NAMED_MAX} more" if len(behind) > NAMED_MAX else ""
+        text = f"No runner has published what is due of {named}{more} for {span(max(behind.values()))}."
+        yield Condition("ScheduleStale", "schedules", text, "postroom schedule list", "/console/jobs")
 
 
 def _failing(gauges: Gauges) -> Iterator[Condition]:

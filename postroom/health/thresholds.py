@@ -6,6 +6,7 @@ from typing import Final
 
 RUNNER_SILENT_S: Final = 300.0
 JOB_STALE_S: Final = 900.0
+SCHEDULE_STALE_S: Final = 900.0
 LATE_S: Final = 300.0
 TRANSACTION_OLD_S: Final = 600.0
 TOKEN_DAYS_MIN: Final = 7.0

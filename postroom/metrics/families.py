@@ -1,6 +1,7 @@
 """The metrics that PostgreSQL answers for: names and labels are the contract with every alert.
 
-Labels hold enumerations only, and every value is there from the start, at 0.
+Labels hold enumerations only, and every value is there from the start, at 0. But a schedule's
+is its name, up to a number of them.
 """
 
 from __future__ import annotations
@@ -57,6 +58,13 @@ def _jobs(gauges: Gauges) -> Iterator[Metric]:
         "job_last_success_timestamp", "Unix time of a job's last success, 0 for never.", ["job"], successes
     )
     yield _gauge("postroom_job_consecutive_failures", "Failures since the last success.", ["job"], failures)
+    yield _gauge(
+        "postroom_schedule_behind_seconds",
+        "How long ago what was due of a schedule was last published, unless it is paused; of those beyond "
+        "the first 50 by name the furthest, as other.",
+        ["schedule"],
+        {(name,): behind_s for name, behind_s in gauges.schedules.items()},
+    )
 
 
 def _contract_queues(gauges: Gauges) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Connection, Pool, fetch_one, query
 from postroom.base.log import get_logger
 from postroom.channels.stripe.drift import Drift, list_drift
+from postroom.channels.tasks.schedules import list_behind
 from postroom.metrics.failing import Failing, list_failing
 from postroom.metrics.roles import RoleExcess, list_role_excess
 from postroom.outbox.lanes import Urgency
@@ -85,7 +86,8 @@ class Vitals:
 class Gauges:
     """One reading. Each channel and state, or channel and cause, is counted up to `COUNTED_MAX`.
 
-    Where there is more, the count is the canary's last one, and never below `COUNTED_MAX`.
+    Where there is more, the count is the canary's last one, and never below `COUNTED_MAX`. `schedules`: how
+    many seconds each is behind, as `list_behind` has them.
     """
 
     queues: tuple[QueueDepth, ...]
@@ -93,6 +95,7 @@ class Gauges:
     dead_letters: dict[tuple[str, str], int]
     tallies: dict[tuple[str, str], int]
     jobs: dict[str, JobStatus]
+    schedules: dict[str, float]
     circuits: dict[str, Circuit]
     paused: dict[str, ChannelStatus]
     limits: tuple[LimitStatus, ...]
@@ -124,6 +127,7 @@ async def read_gauges(conn: Connection, *, standbys_may_lag: bool = False) -> Ga
         dead_letters={(each.channel, each.cause): each.count for each in dead},
         tallies={(row["name"], row["label"]): row["value"] for row in tallies},
         jobs={job.name: job for job in jobs},
+        schedules=await list_behind(conn, timeout_s=STATEMENT_TIMEOUT_S),
         circuits={circuit.name: circuit for circuit in await list_circuits(conn)},
         limits=tuple(await list_limits(conn, timeout_s=STATEMENT_TIMEOUT_S)),
         role_excess=tuple(

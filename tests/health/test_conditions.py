@@ -32,6 +32,7 @@ NOW: Final = datetime.now(UTC)
 THRESHOLDS: Final = {
     "JobsRunnerSilent": "RUNNER_SILENT_S",
     "JobStale": "JOB_STALE_S",
+    "ScheduleStale": "SCHEDULE_STALE_S",
     "DeliveriesLate": "LATE_S",
     "TransactionHeldLong": "TRANSACTION_OLD_S",
     "TokenExpiresSoon": "TOKEN_DAYS_MIN",
@@ -145,6 +146,7 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
         role_excess=(RoleExcess(Process.API, "root", (Privilege.SUPERUSER,)),),
         stripe=(drifted(),),
         jobs={**well.jobs, "retention": replace(well.jobs["retention"], last_success_at=old)},
+        schedules={"a": 901.0, "b": 900.0, "c": 1_200.0},
         vitals=replace(
             well.vitals,
             drift=1,
@@ -158,6 +160,8 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
     found = told(bad, Growth(outbound=1, stripe=1))
     silent = told(replace(bad, jobs={**well.jobs, RUNNER: JobStatus(RUNNER)}))
     assert {c.alert for c in (*found, *silent)} == set(SEVERITIES)
+    [stale] = [c for c in found if c.alert == "ScheduleStale"]
+    assert stale.text == "No runner has published what is due of a, c for 20 min."
     [again] = [c for c in found if c.alert == "DeliveriesFailing"]
     assert again.command == f"postroom deliver-now {UUID(int=7)}"
     assert again.text == "2 stripe deliveries fail again and again (4 attempts): handler receipt: KeyError"

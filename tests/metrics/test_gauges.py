@@ -168,6 +168,29 @@ async def test_a_beating_runner_counts_as_a_success(pool: Pool) -> None:
     assert beat == found["job_last_success_timestamp", (("job", "jobs-runner"),)]
 
 
+async def test_a_schedule_is_behind_until_it_is_paused_and_only_so_many_have_a_name(pool: Pool) -> None:
+    """A runner looked at the last of 60 an hour ago, at the others a minute ago."""
+    name = "postroom_schedule_behind_seconds"
+    gauges, clock = reader(pool)
+    found = samples(await gauges.read())
+    assert {key: value for key, value in found.items() if key[0] == name} == {
+        (name, (("schedule", "other"),)): 0.0
+    }
+    await pool.execute("""
+        insert into postroom.schedule (name, last_at)
+        select 's' || lpad(n::text, 2, '0'), now() - case n when 60 then 60 else 1 end * interval '1 minute'
+        from generate_series(1, 60) n""")
+    clock.advance(CACHE_S)
+    found = samples(await gauges.read())
+    shown = {key[1][0][1]: value for key, value in found.items() if key[0] == name}
+    assert len(shown) == 51
+    assert 60 <= shown["s50"] < 120
+    assert 3_600 <= shown["other"] < 3_660
+    await pool.execute("update postroom.schedule set paused_at = now(), paused_by = 'ada' where name = 's60'")
+    clock.advance(CACHE_S)
+    assert 60 <= samples(await gauges.read())[name, (("schedule", "other"),)] < 120
+
+
 async def test_a_reading_is_kept_for_two_seconds(pool: Pool) -> None:
     gauges, clock = reader(pool)
     first = await gauges.read()

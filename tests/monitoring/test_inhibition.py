@@ -44,6 +44,7 @@ REFUSED: Final = alert("WebhookAcceptanceBudgetBurn", "critical", window="fast")
 
 SILENCED: Final = (
     *((DOWN, alert(name)) for name in ("MetricsAbsent", "JobStale", "DeliveriesLate", "BacklogGrowing")),
+    *((cause, alert("ScheduleStale")) for cause in (DOWN, SILENT, UNREADY["database"])),
     *((DOWN, target) for target in (SILENT, BURN, REFUSED)),
     *((UNREADY["database"], target) for target in (alert("MetricsAbsent"), SILENT, REFUSED)),
     (UNREADY["migrations"], SILENT),

@@ -27,7 +27,12 @@ CANNOT_ARISE: Final[Mapping[tuple[str, Situation], str]] = {
             (name, REPLAY)
             for name in (
                 *("PostroomDown", "MetricsAbsent", "ReadyzFailures", "JobsRunnerSilent", "JobStale"),
-                *("AttemptPartitionsRunOut", "CircuitOpenLong", "DestinationCircuitOpenLong"),
+                *(
+                    "ScheduleStale",
+                    "AttemptPartitionsRunOut",
+                    "CircuitOpenLong",
+                    "DestinationCircuitOpenLong",
+                ),
                 *("ChannelPausedLong", "EndpointDisabled", "LimitReachedLong"),
                 *(
                     "TransactionHeldLong",

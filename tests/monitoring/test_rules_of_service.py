@@ -24,6 +24,8 @@ EMAIL_DLQ: Final = 'job_last_success_timestamp{job="email-dlq",instance="a"}'
 READY_A: Final = 'postroom_ready{check="database",instance="a"}'
 READY_B: Final = 'postroom_ready{check="database",instance="b"}'
 PROBED: Final = 'postroom_http_requests_total{route="/readyz",status="503",instance="a"}'
+SCHEDULE: Final = 'postroom_schedule_behind_seconds{schedule="report.daily",instance="a"}'
+SCHEDULE_B: Final = SCHEDULE.replace('"a"', '"b"')
 PARTITIONS: Final = 'postroom_attempt_partition_days{instance="a"}'
 
 RESTED_ON: Final = {
@@ -45,6 +47,7 @@ RESTED_ON: Final = {
     'job_last_success_timestamp{job="stripe-access"}': "0+60x30",
     'job_last_success_timestamp{job="export-files"}': "0+60x30",
     'job_last_success_timestamp{job="canary"}': "0+60x30",
+    'postroom_schedule_behind_seconds{schedule="other"}': "0x30",
     'outbox_queue_messages{status="dead"}': "0x30",
     'email_dlq_messages{status="dead"}': "0x30",
     'stripe_webhook_events_total{outcome="error"}': "0x30",
@@ -193,6 +196,21 @@ CASES: Final = (
     ),
     Case("JobStale", ABSENT, "not when data is absent: MetricsAbsent says that", "20m", 0, UP),
     Case("JobStale", QUIET, "ends after a run by hand", "20m", 0, {EMAIL_DLQ: "0x18 1080x9"}),
+    Case("ScheduleStale", FIRES, "fires after 15 minutes", "18m", 1, {SCHEDULE: "0+60x20"}),
+    Case(
+        "ScheduleStale",
+        FIRES,
+        "once for two replicas",
+        "18m",
+        1,
+        dict.fromkeys((SCHEDULE, SCHEDULE_B), "0+60x20"),
+    ),
+    Case("ScheduleStale", QUIET, "not at 15 minutes", "16m", 0, {SCHEDULE: "0+60x15 900x5"}),
+    Case("ScheduleStale", QUIET, "not for a moment", "16m", 0, {SCHEDULE: "0+60x20"}),
+    Case("ScheduleStale", QUIET, "ends once it is published", "20m", 0, {SCHEDULE: "0+60x18 4x9"}),
+    Case("ScheduleStale", QUIET, "ends once it is paused", "20m", 0, {SCHEDULE: "0+60x18 stale"}),
+    Case("ScheduleStale", ABSENT, "not when data is absent: MetricsAbsent says that", "20m", 0, UP),
+    Case("ScheduleStale", RESTART, "not after a restart", "20m", 0, {SCHEDULE: "4x8 stale stale 240 4x20"}),
     Case("AttemptPartitionsRunOut", FIRES, "fires below 3 days", "3m", 1, {PARTITIONS: "2x9"}),
     Case("AttemptPartitionsRunOut", QUIET, "not at 3 days", "3m", 0, {PARTITIONS: "3x9"}),
     Case(

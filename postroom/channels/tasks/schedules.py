@@ -24,6 +24,7 @@ from postroom.worker.model import Job, JobContext
 _BEGIN: Final = query(__package__, "begin_schedule")
 _ADVANCE: Final = query(__package__, "advance_schedule")
 _LIST: Final = query(__package__, "list_schedules")
+_BEHIND: Final = query(__package__, "list_behind")
 _PAUSE: Final = query(__package__, "pause_schedule")
 _RESUME: Final = query(__package__, "resume_schedule")
 
@@ -32,6 +33,9 @@ LATE: Final = timedelta(minutes=2)
 """What is late by less was not missed, but is on its way."""
 BATCH_MAX: Final = 100
 """Of missed times in one run; the next run goes on."""
+NAMED_MAX: Final = 50
+OTHERS: Final = "other"
+"""What schedules beyond the first `NAMED_MAX`, by name, are told as together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,16 @@ def _status(planned: Planned, row: Any) -> ScheduleStatus:
         paused_by=row["paused_by"],
         reason=row["reason"],
     )
+
+
+async def list_behind(conn: Connection, *, timeout_s: float) -> dict[str, float]:
+    """How many seconds ago the times of each schedule that is not paused were last published, by name.
+
+    Of more than `NAMED_MAX` the rest is one, `OTHERS`, which is there from the start. Needs none of the code
+    that declares them: what a runner once saw is known until its row is removed. Transaction: the caller's.
+    """
+    rows = await conn.fetch(_BEHIND, NAMED_MAX, OTHERS, timeout=timeout_s)
+    return {row["name"]: row["behind_s"] for row in rows}
 
 
 async def mark_paused(conn: Connection, name: str, *, reason: str, paused_by: str) -> dict[str, Any] | None:
