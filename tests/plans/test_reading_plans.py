@@ -38,6 +38,7 @@ READING = "postroom.outbox.ledger"
 RESILIENCE = "postroom.resilience"
 SESSIONS = "postroom.console.access"
 STRIPE = "postroom.channels.stripe"
+TASKS = "postroom.channels.tasks"
 WEBHOOKS = "postroom.channels.webhooks"
 WORKER = "postroom.worker"
 NOW = datetime.now(UTC)
@@ -123,6 +124,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (METRICS, "list_tallies", []),
     (METRICS, "list_role_excess", [30.0]),
     (METRICS, "fetch_vitals", [30.0]),
+    (TASKS, "list_behind", [50, "other"]),
     (METRICS, "list_throughput", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),
     (ADMIN, "list_tokens", [200, None, None]),
     (ADMIN, "list_sessions", [43_200.0, 604_800.0, 200]),
