@@ -31,7 +31,8 @@ def _do(name: str, action: Callable[[Session, Planned], Awaitable[T]]) -> T:
 
 @group.command("list", epilog=examples("postroom schedule list", "postroom schedule list --json"))
 def list_(as_json: JsonFlag = False) -> None:
-    """Every schedule in the files and modules of POSTROOM_HANDLERS, with its next time."""
+    """Every schedule in the files and modules of POSTROOM_HANDLERS, with its next time, and, by their names,
+    those that runners know from other code."""
     found = in_session(lambda session: list_schedules(session.conn, _planned(session)))
     if as_json:
         print_json(found)

@@ -43,6 +43,7 @@ from postroom.console.pages.messages import messages
 from postroom.console.pages.overview import overview
 from postroom.console.pages.runbooks import runbook
 from postroom.console.pages.stripe_events import reprocess_event, stripe
+from postroom.console.pages.tasks import tasks
 from postroom.console.view.rates import RateMeter
 from postroom.console.view.templates import STATIC, make_environment, static_files
 from postroom.encryption.keyring import Keyring
@@ -84,6 +85,7 @@ PAGES: Final = (
     ConsolePage("/webhooks", webhooks.webhooks, "page"),
     ConsolePage("/webhooks/{id}", webhooks.webhook, check_endpoint),
     ConsolePage("/exports", exports),
+    ConsolePage("/tasks", tasks),
     ConsolePage("/jobs", jobs.jobs),
     ConsolePage("/jobs/{name}", jobs.job),
     ConsolePage("/circuits", circuits.circuits),

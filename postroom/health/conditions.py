@@ -147,7 +147,7 @@ def _jobs(gauges: Gauges, now: datetime) -> Iterator[Condition]:
         named = ", ".join(islice(behind, NAMED_MAX))
         more = f" and {len(behind) - NAMED_MAX} more" if len(behind) > NAMED_MAX else ""
         text = f"No runner has published what is due of {named}{more} for {span(max(behind.values()))}."
-        yield Condition("ScheduleStale", "schedules", text, "postroom schedule list", "/console/jobs")
+        yield Condition("ScheduleStale", "schedules", text, "postroom schedule list", "/console/tasks")
 
 
 def _failing(gauges: Gauges) -> Iterator[Condition]:

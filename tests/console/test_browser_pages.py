@@ -89,6 +89,7 @@ async def _fill(scene: Scene) -> dict[str, str]:
         "webhook": f"/webhooks/{endpoint}",
         "exports": "/exports?since=2026-01-01",
         "export": f"/messages/{exported}",
+        "tasks": "/tasks",
         "jobs": "/jobs",
         "job": "/jobs/canary",
         "circuits": "/circuits",

@@ -87,8 +87,9 @@ async def test_names_reasons_and_settings_of_strangers_are_escaped(api: Api, som
     message_id = await pool.fetchval("select id from postroom.message")
     for path in (
         "", "/messages", f"/messages/{message_id}", "/dead-letters", "/dead-letters/replay?channel=email",
-        "/jobs", "/circuits", "/tokens", "/audit", f"/messages?q={SCRIPT}", f"/audit?actor={SCRIPT}",
-        f"/dead-letters?tenant={SCRIPT}", f"/runbooks/{SCRIPT}", f"/nothing/{SCRIPT}",
+        "/tasks", "/jobs", "/circuits", "/tokens", "/audit", f"/messages?q={SCRIPT}",
+        f"/audit?actor={SCRIPT}", f"/dead-letters?tenant={SCRIPT}", f"/runbooks/{SCRIPT}",
+        f"/nothing/{SCRIPT}",
     ):  # fmt: skip
         answer = await somebody.get(f"/console{path}")
         assert answer.status in (200, 303, 404), f"{path}: {answer.status}"

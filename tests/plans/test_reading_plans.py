@@ -19,6 +19,8 @@ from postroom.admin import audit
 from postroom.base.db import Connection, Pool, plan_for_values, query
 from postroom.base.settings import Settings
 from postroom.channels.stripe import reading as event_store
+from postroom.channels.tasks import reading as task_store
+from postroom.channels.webhooks import receivers
 from postroom.console.pages.dead_letters import DRY_RUN_SCAN_MAX as DRY
 from postroom.console.pages.overview import PUBLISHED_CAP
 from postroom.metrics import failing
@@ -103,6 +105,8 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (READING, "list_topics", [[SOME_ID] * 50]),
     (WEBHOOKS, "list_receivers", [[SOME_ID] * 50]),
     (WEBHOOKS, "list_breakers", [["webhook:a"] * 50]),
+    (WEBHOOKS, "last_answer", [SOME_ID, "tenant7", receivers.LOOKED_AT]),
+    (WEBHOOKS, "last_answer", [SOME_ID, "nosuch", receivers.LOOKED_AT]),
     (WEBHOOKS, "list_circuits", ["", None, ROWS]),
     (READING, "list_attempts", [[SOME_ID] * 9, NOW - timedelta(days=1), 1000, None]),
     (READING, "list_deliveries", [[SOME_ID] * 9, 1000]),
@@ -125,6 +129,9 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (METRICS, "list_role_excess", [30.0]),
     (METRICS, "fetch_vitals", [30.0]),
     (TASKS, "list_behind", [50, "other"]),
+    (TASKS, "list_tasks", ["email", NOW - timedelta(hours=1), UUID(int=0), task_store.SCAN_MAX, 200]),
+    (TASKS, "list_under_way", ["email", ["pending", "retry"], task_store.WAITING_SCAN_MAX, 50]),
+    (TASKS, "list_schedules", [["a"], 1_000]),
     (METRICS, "list_throughput", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),
     (ADMIN, "list_tokens", [200, None, None]),
     (ADMIN, "list_sessions", [43_200.0, 604_800.0, 200]),
@@ -187,8 +194,9 @@ PAGES = (
     "/messages/{message}/preview", "/dead-letters",
     "/dead-letters?fingerprint=fault7", "/dead-letters?destination=host7",
     "/dead-letters/replay?channel=email",
-    "/replays/{run}", "/stripe", "/webhooks", "/webhooks?tenant=tenant7", "/webhooks/{endpoint}", "/jobs",
-    "/jobs/canary", "/circuits", "/channels", "/settings", "/tokens", "/audit", "/runbooks/JobStale",
+    "/replays/{run}", "/stripe", "/webhooks", "/webhooks?tenant=tenant7", "/webhooks/{endpoint}",
+    "/tasks", "/jobs", "/jobs/canary", "/circuits", "/channels", "/settings", "/tokens", "/audit",
+    "/runbooks/JobStale",
 )  # fmt: skip
 
 

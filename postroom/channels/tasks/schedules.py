@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from postroom.base.db import Connection, Pool, query, transaction
+from postroom.base.db import Connection, Pool, Record, query, transaction
 from postroom.base.errors import InvalidPayload, NotFound, PostroomError, SettingsInvalid
 from postroom.base.operator_code import SETTING
 from postroom.channels.tasks.registry import Tasks
@@ -33,6 +33,7 @@ LATE: Final = timedelta(minutes=2)
 """What is late by less was not missed, but is on its way."""
 BATCH_MAX: Final = 100
 """Of missed times in one run; the next run goes on."""
+LISTED_MAX: Final = 1_000
 NAMED_MAX: Final = 50
 OTHERS: Final = "other"
 """What schedules beyond the first `NAMED_MAX`, by name, are told as together."""
@@ -139,38 +140,45 @@ def schedules_job(*, pool: Pool, planned: dict[str, Planned], keyring: Keyring) 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleStatus:
-    """One schedule as people see it. `next_at` is None while it is paused."""
+    """One schedule as people see it. `next_at` is None while it is paused.
+
+    Of one that only the code of others declares, or once did, there is no task, no expression and no next
+    time. `behind_s`: how long ago what was due was last published; None while it is paused or new.
+    """
 
     name: str
-    task: str
-    expression: str
-    zone: str
-    catch_up: str
+    task: str | None
+    expression: str | None
+    zone: str | None
+    catch_up: str | None
     next_at: datetime | None
     last_at: datetime | None
     paused_at: datetime | None
     paused_by: str | None
     reason: str | None
+    behind_s: float | None
 
 
 async def list_schedules(conn: Connection, planned: dict[str, Planned]) -> list[ScheduleStatus]:
-    rows = {row["name"]: row for row in await conn.fetch(_LIST, list(planned))}
-    return [_status(each, rows[name]) for name, each in sorted(planned.items())]
+    """Those of the code and those of the ledger, the first `LISTED_MAX` by name."""
+    rows = await conn.fetch(_LIST, list(planned), LISTED_MAX)
+    return [_status(planned.get(row["name"]), row) for row in rows]
 
 
-def _status(planned: Planned, row: Any) -> ScheduleStatus:
-    schedule = planned.schedule
+def _status(planned: Planned | None, row: Record) -> ScheduleStatus:
+    schedule = planned.schedule if planned else None
     return ScheduleStatus(
-        name=schedule.name,
-        task=planned.task.name,
-        expression=schedule.expression,
-        zone=schedule.zone,
-        catch_up=schedule.catch_up,
-        next_at=None if row["paused_at"] else next(planned.after(row["now"])),
+        name=row["name"],
+        task=planned.task.name if planned else None,
+        expression=schedule.expression if schedule else None,
+        zone=schedule.zone if schedule else None,
+        catch_up=schedule.catch_up if schedule else None,
+        next_at=None if row["paused_at"] or planned is None else next(planned.after(row["now"])),
         last_at=row["published_at"],
         paused_at=row["paused_at"],
         paused_by=row["paused_by"],
         reason=row["reason"],
+        behind_s=row["behind_s"],
     )
 
 

@@ -25,6 +25,7 @@ NAVIGATION: Final = (
     ("stripe", "Stripe", "/console/stripe"),
     ("webhooks", "Webhooks", "/console/webhooks"),
     ("exports", "Exports", "/console/exports"),
+    ("tasks", "Tasks", "/console/tasks"),
     ("jobs", "Jobs", "/console/jobs"),
     ("circuits", "Circuits", "/console/circuits"),
     ("channels", "Channels", "/console/channels"),
