@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from docs.generator.pages import table
 
 HEAD: Final = ("metric", "type", "labels", "source", "meaning")
-OPEN_ENDED: Final = frozenset(("job", "schedule", "route", "method", "version", "volume", "le"))
+OPEN_ENDED: Final = frozenset(("job", "schedule", "task", "route", "method", "version", "volume", "le"))
 """Labels whose values are too many to list, or differ from machine to machine."""
 
 

@@ -1,21 +1,23 @@
 """The metrics that PostgreSQL answers for: names and labels are the contract with every alert.
 
-Labels hold enumerations only, and every value is there from the start, at 0. But a schedule's
-is its name, up to a number of them.
+Labels hold enumerations only, and every value is there from the start, at 0. But those of
+schedules and tasks are their names, up to a number of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import product
+from itertools import accumulate, product
 from typing import Final, TypeVar
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
 from postroom.channels.email.events.intake import TALLY
 from postroom.channels.email.events.model import SOFT_BOUNCED, UNMATCHED, Kind, Provider
 from postroom.channels.stripe.drift import EndpointStatus
+from postroom.channels.tasks.counts import BUCKETS_S, read_counts
 from postroom.metrics.gauges import Gauges
 from postroom.metrics.roles import Privilege, Process
 from postroom.outbox.lanes import Urgency
@@ -43,6 +45,7 @@ def families(gauges: Gauges) -> Iterator[Metric]:
     yield from _drift(gauges)
     yield from _queues(gauges)
     yield from _ledger(gauges)
+    yield from _tasks(gauges)
     yield from _vitals(gauges)
 
 
@@ -243,6 +246,23 @@ def _ledger(gauges: Gauges) -> Iterator[Metric]:
         ["channel"],
         {(Channel.WEBHOOK.value,): float(gauges.vitals.no_receiver)},
     )
+
+
+def _tasks(gauges: Gauges) -> Iterator[Metric]:
+    counts = read_counts(gauges.tallies)
+    yield _counter(
+        "postroom_task_attempts",
+        "Attempts at tasks, by how they ended; those beyond the first 50 by name as other.",
+        ["task", "outcome"],
+        {(name, what): float(n) for name, task in counts.items() for what, n in task.attempts.items()},
+    )
+    took = HistogramMetricFamily(
+        "postroom_task_seconds", "How long an attempt at a task took.", labels=["task"]
+    )
+    for name, task in counts.items():
+        buckets = zip(map(floatToGoString, BUCKETS_S), accumulate(task.buckets), strict=True)
+        took.add_metric([name], list(buckets), task.took_ms / 1_000)
+    yield took
 
 
 def _vitals(gauges: Gauges) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ from postroom.base.errors import InvalidInput, Unavailable
 from postroom.base.log import get_logger
 from postroom.base.task_settings import TaskSettings
 from postroom.channels.tasks.child import Call
+from postroom.channels.tasks.counts import Counts
 from postroom.channels.tasks.outcomes import within_attempts
 from postroom.channels.tasks.processes import START_S, Processes
 from postroom.channels.tasks.registry import Tasks, check, name_in
@@ -68,6 +69,7 @@ class TaskAdapter:
         self._places = asyncio.Semaphore(self._processes.count * 2)
         self._stuck = Stuck()
         self._runs = Runs(pool)
+        self._counts = Counts(pool, tasks)
         self._room = asyncio.Semaphore(settings.concurrency)
         self.concurrency_max = CLAIMED_AHEAD * settings.concurrency
         self.per_destination_max = settings.concurrency
@@ -80,6 +82,7 @@ class TaskAdapter:
 
     async def close(self) -> None:
         await self._runs.close()
+        await self._counts.close()
         await self._processes.close()
 
     def check(self, payload: dict[str, Any]) -> None:
@@ -113,10 +116,16 @@ class TaskAdapter:
         else:
             await places.acquire()
         run = self._runs.begin(claim)
+        started_s = self._clock.monotonic()
         try:
-            return await self._answer(task, arguments if task.is_async else given, claim, run)
+            answer = await self._answer(task, arguments if task.is_async else given, claim, run)
         except Unavailable as error:
             return Deferred(Wait.NOT_CONFIGURED, error.detail)
+        else:
+            took_s = self._clock.monotonic() - started_s
+            cancelled = run.cancelled_by is not None
+            self._counts.add(name, answer, cancelled=cancelled, took_s=took_s, worker=claim.worker)
+            return answer
         finally:
             self._runs.end(run)
             places.release()
