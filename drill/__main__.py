@@ -30,7 +30,7 @@ from drill.watch import PACKAGES, open_watch
 MOUNTS: Final = "POSTROOM_DRILL_MOUNTS"
 RESTART: Final = {
     "api": ("PostroomDown", "WebhookAcceptanceBudgetBurn"),
-    "runner": ("JobsRunnerSilent", "DeliveriesLate", "JobStale", "StripeEffectsBudgetBurn"),
+    "runner": ("JobsRunnerSilent", "DeliveriesLate", "JobStale", "ScheduleStale", "StripeEffectsBudgetBurn"),
 }
 """What a restart looks like to rules whose minutes are seconds."""
 WRONG_USE: Final = 2

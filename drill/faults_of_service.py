@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from drill.scenario import Scenario, Scene, nothing
 
-BLIND = frozenset({"JobStale", "MetricsAbsent", "StripeEffectsBudgetBurn", "WebhookAcceptanceBudgetBurn"})
+BLIND = frozenset(
+    {"JobStale", "ScheduleStale", "MetricsAbsent", "StripeEffectsBudgetBurn", "WebhookAcceptanceBudgetBurn"}
+)
 
 
 async def stop_database(scene: Scene) -> None:
@@ -54,7 +56,7 @@ SCENARIOS = (
         fault="SIGSTOP to the runner",
         alerts=("JobsRunnerSilent", "DeliveriesLate"),
         break_it=freeze_runner,
-        also=frozenset({"JobStale", "StripeEffectsBudgetBurn"}),
+        also=frozenset({"JobStale", "ScheduleStale", "StripeEffectsBudgetBurn"}),
         alone=True,
         quick=True,
     ),
