@@ -64,7 +64,10 @@ def _boot(home: Path, program: Path) -> None:
 
 def processes_of(pid: int) -> list[int]:
     """The process ids, here, of all that runs on the machine whose `python -m chaos.machine` is `pid`."""
-    inside = Path(f"/proc/{pid}/ns/pid_for_children").stat().st_ino
+    try:
+        inside = Path(f"/proc/{pid}/ns/pid_for_children").stat().st_ino
+    except FileNotFoundError:
+        return []  # it has no first process yet, or has ended
     if inside == Path("/proc/self/ns/pid").stat().st_ino:
         return []  # it has not got that far
     return _in_namespace(inside)

@@ -64,6 +64,18 @@ def test_nothing_of_a_machine_outlives_the_run(tmp_path: Path, number: signal.Si
         run.wait(30)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as chaos becomes in a namespace of its own")
+def test_a_machine_without_its_first_process_has_none() -> None:
+    """For a moment at each start, and for ever where the fork fails."""
+    code = "import ctypes, sys; ctypes.CDLL(None).unshare(0x20000000); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as bare:
+        assert bare.stdout is not None
+        assert bare.stdout.readline() == b"\n"
+        assert processes_of(bare.pid) == []
+
+
 async def test_the_longest_time_without_a_write_is_measured(dsn: str) -> None:
     pool = await open_pool(dsn, connections_max=2)
     async with open_beats(dsn) as beats:
