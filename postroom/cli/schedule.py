@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
@@ -18,15 +17,10 @@ from postroom.cli.session import Session, in_session, in_transaction
 group = typer.Typer(help="Schedules of tasks: list, pause, resume, run one now.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Which one, as `list` has it.")]
-T = TypeVar("T")
 
 
 def _planned(session: Session) -> dict[str, Planned]:
     return schedules_in(tasks_in(load_code(session.settings.handlers)))
-
-
-def _do(name: str, action: Callable[[Session, Planned], Awaitable[T]]) -> T:
-    return in_transaction(lambda session: action(session, named(_planned(session), name)))
 
 
 @group.command("list", epilog=examples("postroom schedule list", "postroom schedule list --json"))
@@ -52,10 +46,14 @@ def pause(
     name: Name,
     reason: Annotated[str, typer.Option(help="Why; `list` shows it.")] = "",
 ) -> None:
-    """Publish none of its times until it is resumed. What is published already runs."""
-    _do(
-        name,
-        lambda session, planned: actions.pause(session.conn, planned, reason=reason, actor=session.actor),
+    """Publish none of its times until it is resumed. What is published already runs.
+
+    Pause it before, or after, you take it out of the code, and no alert tells that it does not run.
+    """
+    in_transaction(
+        lambda session: actions.pause(
+            session.conn, _planned(session), name, reason=reason, actor=session.actor
+        )
     )
     print(f"{name}: paused. To go on: postroom schedule resume {name}")
 
@@ -63,21 +61,20 @@ def pause(
 @group.command(epilog=examples("postroom schedule resume report.daily"))
 def resume(name: Name) -> None:
     """Go on with its next time. Those of the pause are left out; to make up for one: postroom schedule run"""
-    _do(name, lambda session, planned: actions.resume(session.conn, planned, actor=session.actor))
+    in_transaction(lambda session: actions.resume(session.conn, _planned(session), name, actor=session.actor))
     print(f"{name}: goes on.")
 
 
 @group.command(epilog=examples("postroom schedule run report.daily"))
 def run(name: Name) -> None:
     """Publish its task once, now. Its times stay as they are."""
-    message_id = _do(
-        name,
-        lambda session, planned: actions.run(
+    message_id = in_transaction(
+        lambda session: actions.run(
             session.conn,
-            planned,
+            named(_planned(session), name),
             now=SystemClock().now(),
             keyring=session.keyring,
             actor=session.actor,
-        ),
+        )
     )
     print(f"{name}: published as {message_id}. To see it: postroom messages show {message_id}")

@@ -101,6 +101,17 @@ async def test_while_a_tasks_transaction_commits_it_is_all_or_nothing(
 ) -> None:
     (code / "enough").touch()
     await publish(pool, "row")
+    await killed_while_it_settles(pool, start, code)
+    assert await pool.fetchval("select count(*) from shop_row") == 0
+    assert await count(pool, "delivery") == 1
+    await travel(pool)
+    work(start, code)
+    await until(lambda: delivered(pool))
+    assert await pool.fetchval("select count(*) from shop_row") == 1
+
+
+async def killed_while_it_settles(pool: Pool, start: Start, code: Path) -> None:
+    """A runner whose task has run, and whose settlement has not committed."""
     async with pool.acquire() as lock, lock.transaction():
         await lock.execute("lock table postroom.tally in share mode")
         victim = start("postroom", "work", POSTROOM_HANDLERS=str(code / "jobs.py"))
@@ -111,12 +122,6 @@ async def test_while_a_tasks_transaction_commits_it_is_all_or_nothing(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and application_name like 'postroom %'"
         )
-    assert await pool.fetchval("select count(*) from shop_row") == 0
-    assert await count(pool, "delivery") == 1
-    await travel(pool)
-    work(start, code)
-    await until(lambda: delivered(pool))
-    assert await pool.fetchval("select count(*) from shop_row") == 1
 
 
 async def waiting(pool: Pool) -> bool:
@@ -136,16 +141,7 @@ async def test_while_the_last_of_a_batch_is_settled_what_follows_runs_once(
         json.dumps([{"channel": "task", "payload": {"task": "apart"}}]),
         json.dumps({"channel": "task", "payload": {"task": "row"}}),
     )
-    async with pool.acquire() as lock, lock.transaction():
-        await lock.execute("lock table postroom.tally in share mode")
-        victim = start("postroom", "work", POSTROOM_HANDLERS=str(code / "jobs.py"))
-        await until(lambda: marks(code))
-        await until(lambda: waiting(pool))
-        kill(victim)
-        await pool.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where datname = current_database() and application_name like 'postroom %'"
-        )
+    await killed_while_it_settles(pool, start, code)
     assert await pool.fetchval("select delivered from postroom.batch") == 0
     await travel(pool)
     work(start, code)

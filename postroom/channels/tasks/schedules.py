@@ -24,6 +24,7 @@ from postroom.worker.model import Job, JobContext
 _BEGIN: Final = query(__package__, "begin_schedule")
 _ADVANCE: Final = query(__package__, "advance_schedule")
 _LIST: Final = query(__package__, "list_schedules")
+_IS_KNOWN: Final = query(__package__, "is_known_schedule")
 _BEHIND: Final = query(__package__, "list_behind")
 _PAUSE: Final = query(__package__, "pause_schedule")
 _RESUME: Final = query(__package__, "resume_schedule")
@@ -202,6 +203,12 @@ async def mark_resumed(conn: Connection, name: str) -> dict[str, Any] | None:
     """Its next time is published again; those of the pause are not. Returns: what the pause was."""
     old = await conn.fetchrow(_RESUME, name)
     return None if old is None else dict(old)
+
+
+async def check_known(conn: Connection, planned: dict[str, Planned], name: str) -> None:
+    """Errors: `NotFound` where neither this code nor the ledger has it, naming those of the code."""
+    if not await conn.fetchval(_IS_KNOWN, name):
+        named(planned, name)
 
 
 def named(planned: dict[str, Planned], name: str) -> Planned:
