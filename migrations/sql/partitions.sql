@@ -1,6 +1,8 @@
 -- Make the attempt log's partitions from today on, one a day of UTC, whatever zone the session is in. Returns
 -- how many were new. A day that the default partition has rows of already stays there.
 -- Whoever waits for the lock that this takes makes all settling wait behind: a dump must not do that.
+-- The log is locked first, so that of two that run at once (a job, and the same one by hand) one finds what the
+-- other has made. Nobody who settles waits for that lock.
 -- Tables are made and dropped as the owner of the schema, so that whoever calls this need not be: at most a year
 -- ahead, and below never the last day.
 create or replace function postroom.make_attempt_partitions(days integer) returns integer
@@ -14,6 +16,7 @@ declare
     name text;
     made integer := 0;
 begin
+    lock table only postroom.attempt in share update exclusive mode;
     for day in select current_date + i from generate_series(0, least(days, 366)) i loop
         name := 'attempt_' || to_char(day, 'YYYYMMDD');
         if to_regclass('postroom.' || name) is null then
@@ -41,6 +44,7 @@ declare
     name text;
     dropped integer := 0;
 begin
+    lock table only postroom.attempt in share update exclusive mode;
     for name in
         select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'postroom.attempt'::regclass

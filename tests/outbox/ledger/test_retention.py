@@ -27,6 +27,7 @@ DROP_DAY = "select format('drop table postroom.attempt_%s', to_char(current_date
 TWO_ENDPOINTS = """
 insert into postroom.endpoint (tenant, url, types, secret)
 select 'acme', 'https://example.com/' || n, '{*}', 'whsec_' from generate_series(1, 2) n"""
+BLOCKED = "select cardinality(pg_blocking_pids($1)) > 0"
 ONE_DIED_LONG_AGO = """
 with gone as (delete from postroom.delivery where n = 0 returning *)
 insert into postroom.dead_letter
@@ -145,6 +146,24 @@ async def test_a_dump_of_the_log_does_not_hold_up_retention(dsn: str, pool: Pool
         await dump.close()
     await retain(pool)
     assert await pool.fetchval(DAYS) == before + 1
+
+
+async def test_two_runs_at_once_make_each_day_once(dsn: str, pool: Pool) -> None:
+    """The job, and the same one by hand, as the page of AttemptPartitionsRunOut tells a person to run it."""
+    before = await pool.fetchval(DAYS)
+    job, person = await connect(dsn), await connect(dsn)
+    try:
+        async with job.transaction():
+            assert await job.fetchval("select postroom.make_attempt_partitions(9)") == 2
+            waiting = asyncio.create_task(person.fetchval("select postroom.make_attempt_partitions(9)"))
+            async with asyncio.timeout(20):
+                while not await pool.fetchval(BLOCKED, person.get_server_pid()):
+                    await asyncio.sleep(0.01)
+        assert await waiting == 0
+        assert await pool.fetchval(DAYS) == before + 2
+    finally:
+        await job.close()
+        await person.close()
 
 
 READ = """
