@@ -95,11 +95,15 @@ class RunApart(TaskRun):
 
 def serve(ours: socket.socket, tasks: Tasks, link: Link) -> None:
     """Answer calls until the other end closes."""
+    own_id = os.getpid()
     with ours.makefile("rb") as source:
         while len(head := source.read(HEAD_BYTES)) == HEAD_BYTES:
             call = msgspec.msgpack.decode(source.read(int.from_bytes(head, "big")), type=Call)
             link.begin()
-            link.tell(_told(_run(call, tasks, link)))
+            ended = _run(call, tasks, link)
+            if os.getpid() != own_id:
+                os._exit(0)  # a copy that the task has forked came back out of it: only the original answers
+            link.tell(_told(ended))
 
 
 def _run(call: Call, tasks: Tasks, link: Link) -> Ended:
