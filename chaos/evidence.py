@@ -31,7 +31,8 @@ LETTERS = (
 
 TICKS = (
     "select minute, count(t.at) as runs"
-    " from (select min(at) as first, max(at) as last from public.chaos_tick) as each,"
+    " from (select min(at) as first, greatest(max(at), (select date_trunc('minute', last_at)"
+    "  from postroom.schedule where name = 'chaos.tick')) as last from public.chaos_tick) as each,"
     " generate_series(first, last, interval '1 minute') as minute"
     " left join public.chaos_tick t on t.at = minute group by 1 having count(t.at) <> 1 order by 1"
 )
@@ -60,6 +61,7 @@ class Evidence:
     signature_faults: tuple[str, ...]
     unknown_surfaced: int
     drift: int
+    ticks: int
 
 
 async def collect(installation: Installation, pool: Pool) -> Evidence:
@@ -90,6 +92,7 @@ async def collect(installation: Installation, pool: Pool) -> Evidence:
             "select count(*) from postroom.attempt where outcome = 'unknown'"
         ),
         drift=(await check_ledger(pool)).drift,
+        ticks=await pool.fetchval("select count(distinct at) from public.chaos_tick"),
     )
 
 
@@ -123,7 +126,7 @@ def _lines(installation: Installation, process: ManagedProcess) -> Iterator[Line
 
 
 async def wrong_ticks(pool: Pool) -> list[str]:
-    """Minutes for which the schedule ran twice, or not at all between its first and its last."""
+    """Minutes for which the schedule ran twice, or not at all between its first and the last that is due."""
     rows = await pool.fetch(TICKS)
     return [f"{row['minute']}: {row['runs']} times" for row in rows]
 

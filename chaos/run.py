@@ -224,6 +224,7 @@ async def _judge(
         writes_stopped_s=cluster.writes_stopped_s() if cluster else {},
         seed=options.seed,
     )
+    say(f"{evidence.ticks} minutes of a schedule, {len(ticks)} of them missed or doubled")
     say(f"{len(journal)} publications tried, {len(unknown)} of them without an answer and looked up")
     for what, found in (
         ("lost", comparison.lost),
