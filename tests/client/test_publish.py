@@ -94,6 +94,8 @@ async def test_every_field_arrives(driver: Case, shop: str, pool: Pool) -> None:
         unique = await done(postroom.publish_unique(app.connection, **MAIL, unique_for_s=60))
         again = await done(postroom.publish_unique(app.connection, **MAIL, unique_for_s=60, replace=False))
         assert (unique.result, again) == ("published", (unique.id, "skipped"))
+        report: Publication = {"channel": "task", "payload": {"task": "report"}}
+        batch = await done(postroom.publish_batch(app.connection, [report], then=report, on="success"))
         await done(app.commit())
     columns = "m.channel, m.type, m.tenant, m.correlation_id, m.ordering_key, m.traceparent, m.payload"
     rows = await pool.fetch(
@@ -101,7 +103,7 @@ async def test_every_field_arrives(driver: Case, shop: str, pool: Pool) -> None:
         "join postroom.delivery d on d.message_id = m.id"
     )
     found = {row["id"]: dict(row) for row in rows}
-    assert found.keys() == {one, *many, unique.id}
+    assert found.keys() == {one, *many, unique.id, *batch.ids, batch.then}
     for each in (one, many[1]):
         assert await pool.fetchval(
             "select payload = $2::text::jsonb from postroom.message where id = $1",
