@@ -19,6 +19,8 @@ from postroom.api.http.body_limit import BodyLimit
 from postroom.api.http.error_handlers import error_handlers
 from postroom.api.http.http_metrics import HttpMetrics
 from postroom.api.http.middleware import RequestScope
+from postroom.api.intake.batches import PATH as BATCHES_PATH
+from postroom.api.intake.batches import publish_batch
 from postroom.api.intake.email_events import EMAIL_EVENTS_ROUTE
 from postroom.api.intake.event_intake import EventIntake
 from postroom.api.intake.events import BODY_BYTES_MAX, publish_events
@@ -66,6 +68,7 @@ def create_app(
                 methods=["POST"],
             ),
             Route(EVENTS_PATH, publish_events, methods=["POST"]),
+            Route(BATCHES_PATH, publish_batch, methods=["POST"]),
             UNSUBSCRIBE_ROUTE,
             EMAIL_EVENTS_ROUTE,
             *health_routes(),
@@ -94,6 +97,7 @@ def around_requests(settings: Settings, http_metrics: HttpMetrics) -> list[Middl
     limits = {
         STRIPE_PATH: settings.stripe.body_bytes_max,
         EVENTS_PATH: BODY_BYTES_MAX,
+        BATCHES_PATH: BODY_BYTES_MAX,
         **dict.fromkeys(ANONYMOUS_FORMS, FORM_BYTES_MAX),
     }
     return [Middleware(RequestScope, metrics=http_metrics), Middleware(BodyLimit, limits=limits)]

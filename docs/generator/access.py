@@ -31,6 +31,7 @@ class Access(NamedTuple):
 
 BESIDE: Final = (
     Access("POST", "/v1/events", Scope.EVENTS_WRITE, "within"),
+    Access("POST", "/v1/batches", Scope.EVENTS_WRITE, "within"),
     Access("GET", "/metrics", Scope.METRICS_READ, "refused"),
     Access("GET", "/openapi.json", Scope.ADMIN_READ, "within"),
     Access("GET", "/console/live", Scope.ADMIN_READ, "within"),

@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 from postroom.admin.tokens import Scope
 from postroom.api.auth import admit
 from postroom.api.context import context_of
-from postroom.api.intake import email_events
+from postroom.api.intake import batches, email_events
+from postroom.api.intake.batches import Batch
 from postroom.api.intake.event_model import EVENTS_MAX, Event
 from postroom.channels.email.events.intake import EVENT_SECRETS
 from postroom.channels.email.unsubscribe_link import PATH as UNSUBSCRIBE_PATH
@@ -41,7 +42,9 @@ async def openapi(request: Request) -> Response:
 def document(admin: FastAPI) -> dict[str, Any]:
     """Every path but the console's."""
     whole = admin.openapi()
-    [reference], events = msgspec.json.schema_components([Event], ref_template="#/components/schemas/{name}")
+    [reference, batch], events = msgspec.json.schema_components(
+        [Event, Batch], ref_template="#/components/schemas/{name}"
+    )
     many = {"type": "array", "items": reference, "minItems": 1, "maxItems": EVENTS_MAX}
     components = whole["components"]
     schemes = {**components["securitySchemes"], "HTTPBasic": {"type": "http", "scheme": "basic"}}
@@ -49,7 +52,7 @@ def document(admin: FastAPI) -> dict[str, Any]:
     return {
         **whole,
         "components": {**components, "securitySchemes": schemes, "schemas": {**schemas, **events}},
-        "paths": {**_admin_paths(whole), **_beside({"oneOf": [reference, many]})},
+        "paths": {**_admin_paths(whole), **_beside({"oneOf": [reference, many]}, batch)},
     }
 
 
@@ -66,11 +69,13 @@ def _answers(documented: dict[str, Any]) -> dict[str, Any]:
     return {**fine, "4XX": _PROBLEM, "503": _PROBLEM}
 
 
-def _beside(events: dict[str, Any]) -> dict[str, Any]:
+def _beside(events: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
     publish = _operation(
         "Publish one message, or up to 1,000, all or none", "events", 200, 201, security=_TOKEN
     )
     publish["requestBody"] = {"required": True, "content": {"application/json": {"schema": events}}}
+    follows = _operation("Publish a batch and the task that follows it", "events", 200, 201, security=_TOKEN)
+    follows["requestBody"] = {"required": True, "content": {"application/json": {"schema": batch}}}
     stripe = _operation("Stripe's webhooks: 200 only after the commit", "stripe", 200)
     stripe["requestBody"] = {"required": True, "content": {"application/json": _JSON}}
     stripe["parameters"] = [_parameter("header", "Stripe-Signature")]
@@ -84,6 +89,7 @@ def _beside(events: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "/v1/events": {"post": publish},
+        batches.PATH: {"post": follows},
         "/v1/stripe/webhook": {"post": stripe},
         email_events.PATH: {"post": _email_events()},
         UNSUBSCRIBE_PATH: {

@@ -25,7 +25,7 @@ from postroom.outbox.ledger.messages import (
     list_messages,
     list_waiting,
 )
-from postroom.outbox.ledger.story import AttemptEntry, MessageStory, fetch_message, list_attempts
+from postroom.outbox.ledger.story import AttemptEntry, BatchState, MessageStory, fetch_message, list_attempts
 from postroom.outbox.model import Channel
 
 group = typer.Typer(help="Messages: what was published, and what became of it.", no_args_is_help=True)
@@ -64,7 +64,8 @@ def list_(
 ) -> None:
     """Messages, newest first.
 
-    With --status pending, retry or parked (and no key or correlation id): deliveries, longest due first.
+    With --status pending, retry, parked or awaiting_batch (and no key or correlation id): deliveries, longest
+    due first.
     """
     wanted = LedgerFilter(
         channel, status, tenant, type_, key, correlation_id, parse_since(since), parse_since(until)
@@ -130,6 +131,7 @@ def show(
                 "attempts": len(story.attempts),
                 "template": origin,
                 "open": story.open_deliveries,
+                "batch": story.batch,
             }
         )
         return
@@ -138,9 +140,17 @@ def show(
         if each.progress is not None or each.cancelled_by:
             asked = f", asked to end by {each.cancelled_by}" if each.cancelled_by else ""
             print(f"\nUnder way: {each.progress or 0:.0%}{asked}")
+    if batch := story.batch:
+        print(f"\nFollows a batch of {batch.size}, on {batch.follows_on}: {_counts(batch)}")
     print(f"\nAttempts: {len(story.attempts)}; see them: postroom messages attempts {message}")
     if origin:
         print(origin.sentence)
+
+
+def _counts(batch: BatchState) -> str:
+    open_ = batch.size - batch.delivered - batch.dead - batch.cancelled
+    counts = {"delivered": batch.delivered, "dead": batch.dead, "cancelled": batch.cancelled, "open": open_}
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 @group.command(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import Annotated, Final
+from uuid import UUID
 
 import typer
 
@@ -12,16 +14,22 @@ from postroom.cli.input import read_input
 from postroom.cli.output import JsonFlag, examples, print_json
 from postroom.cli.session import Session, in_session
 from postroom.outbox.lanes import Urgency
-from postroom.outbox.publish import Published, answer_of, count_receivers, publish_many
+from postroom.outbox.publish import Published, answer_of, count_receivers, publish_batch, publish_many
 
 _EXAMPLES: Final = examples(
     'postroom publish email --key welcome:42 --payload \'{"to":"a@example.com","subject":"Hi","text":"…"}\'',
     'postroom publish webhook --tenant acme --type order.paid --payload \'{"data":{"id":7}}\'',
     "postroom publish export --payload @record.json",
     "postroom publish --batch messages.json    (a list, as POST /v1/events takes it; - is standard input)",
+    """postroom publish --batch messages.json --then '{"channel":"task","payload":{"task":"report"}}'""",
 )
 
 Text = str | None
+
+
+class Follows(StrEnum):
+    END = "end"
+    SUCCESS = "success"
 
 
 def register(application: typer.Typer) -> None:
@@ -54,11 +62,21 @@ def register(application: typer.Typer) -> None:
             float | None, typer.Option(help="One with this key in so many seconds; the last one wins.")
         ] = None,
         batch: Annotated[Text, typer.Option(help="A file with one message or a list of up to 1,000.")] = None,
+        then: Annotated[
+            Text, typer.Option(help="Of --batch: the task that follows once all has ended; JSON or @FILE.")
+        ] = None,
+        on: Annotated[
+            Follows, typer.Option(help="success: it is cancelled unless all were delivered.")
+        ] = Follows.END,
         as_json: JsonFlag = False,
     ) -> None:
         """Publish a message and print its id."""
         if (channel is None) == (batch is None) or (channel is not None and payload is None):
             raise typer.BadParameter("give CHANNEL with --payload, or --batch FILE")
+        if then is not None or on is not Follows.END:
+            if batch is None or then is None:
+                raise typer.BadParameter("--then and --on are of --batch, and --on of --then")
+            return _publish_batch(read_input(batch), _read_payload(then), on, as_json=as_json)
         if batch is not None:
             body = read_input(batch)
         else:
@@ -81,9 +99,8 @@ def register(application: typer.Typer) -> None:
         stored = _publish(body)
         if as_json:
             answers = [answer_of(published) for published in stored]
-            print_json(answers if batch is not None else answers[0])
-            return
-        _tell(stored)
+            return print_json(answers if batch is not None else answers[0])
+        return _tell(stored)
 
 
 def _tell(stored: list[Published]) -> None:
@@ -127,6 +144,32 @@ def _publish(body: bytes) -> list[Published]:
             return await count_receivers(conn, events, published, keyring=keyring)
 
     return in_session(work)
+
+
+def _publish_batch(messages: bytes, then: bytes, on: Follows, *, as_json: bool) -> None:
+    # Imported late, as above.
+    from postroom.api.intake.batches import batch_answer, check_batch, parse_batch
+    from postroom.wiring import open_services
+
+    given = {"events": json.decode(messages), "then": json.decode(then), "on": on}
+    batch = parse_batch(json.encode(given).encode())
+
+    async def work(session: Session) -> tuple[list[Published], UUID | None]:
+        async with open_services(session.settings, session.dsn) as services:
+            check_batch(batch, services.adapters)
+        keyring = session.keyring
+        async with session.change() as conn:
+            published, follower = await publish_batch(
+                conn, batch.events, batch.then, on=batch.on, keyring=keyring
+            )
+            return await count_receivers(conn, batch.events, published, keyring=keyring), follower
+
+    published, follower = in_session(work)
+    if as_json:
+        return print_json(batch_answer(published, follower))
+    _tell(published)
+    told = f"{follower} follows: postroom messages show {follower}" if follower else "nothing follows."
+    return print(told, file=sys.stderr)
 
 
 def _read_payload(text: str) -> bytes:

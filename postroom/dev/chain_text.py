@@ -18,6 +18,7 @@ COLOURS: Final = {
     Status.PENDING: "cyan",
     Status.RETRY: "yellow",
     Status.PARKED: "yellow",
+    Status.AWAITING_BATCH: "cyan",
     Status.CANCELLED: "dim",
     Status.NO_RECEIVER: "yellow",
     Status.DEAD: "red",
@@ -88,6 +89,8 @@ def _mirror_state(story: MessageStory) -> str:
             return f"dead: {story.dead_letters[0].reason}  (postroom replay {story.message.id})"
         case Status.PARKED:
             return "waits: the endpoint is parked"
+        case Status.AWAITING_BATCH:
+            return "awaits the end of its batch"
         case Status.CANCELLED:
             return "cancelled"
         case Status.PENDING | Status.RETRY:

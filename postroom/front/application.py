@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from postroom.api.http.error_handlers import error_handlers
 from postroom.api.http.http_metrics import HttpMetrics
+from postroom.api.intake.batches import PATH as BATCHES_PATH
 from postroom.base.errors import InvalidInput
 from postroom.base.settings import Settings
 from postroom.console.access.security import check_origin, field, read_form
@@ -54,7 +55,7 @@ class HandOn:
         # What was read to choose is read again; a stream that nobody has read is left alone.
         body = await request.body() if hasattr(request, "_body") else None
         receive = receive if body is None else _again(body, receive)
-        if scope["path"] not in (EVENTS_PATH, STRIPE_PATH) or body is None:
+        if scope["path"] not in (EVENTS_PATH, BATCHES_PATH, STRIPE_PATH) or body is None:
             await self._hand_on(name, scope, receive, send)
             return
         held = _Held(send)

@@ -11,7 +11,9 @@ from starlette.requests import Request
 
 from postroom.admin.tokens import well_formed
 from postroom.api.auth import bearer_text
-from postroom.api.intake.event_model import parse_events, tenant_of
+from postroom.api.intake.batches import PATH as BATCHES_PATH
+from postroom.api.intake.batches import parse_batch
+from postroom.api.intake.event_model import Event, parse_events, tenant_of
 from postroom.base.errors import InvalidInput, InvalidPayload
 from postroom.channels.email.unsubscribe_link import PATH as UNSUBSCRIBE_PATH
 from postroom.channels.email.unsubscribe_link import read_token
@@ -61,19 +63,19 @@ class Choice:
             return chosen if chosen in self._services else self.first
         if name := self.named(request):
             return name
-        if path == EVENTS_PATH and request.method == "POST":
+        if path in (EVENTS_PATH, BATCHES_PATH) and request.method == "POST":
             text = bearer_text(request)
             if text is None or not well_formed(text):
                 return self.first  # refused there, unread
-            return self._of_events(await request.body())
+            body = await request.body()
+            return self._of_events(parse_events(body)[0] if path == EVENTS_PATH else _of_batch(body))
         if path == STRIPE_PATH:
             return await self._of_stripe(request)
         if path == UNSUBSCRIBE_PATH:
             return self._of_link(request)
         return await self._of_tenant(request)
 
-    def _of_events(self, body: bytes) -> str:
-        events, _ = parse_events(body)
+    def _of_events(self, events: list[Event]) -> str:
         places = defaultdict[str, list[int]](list)
         for index, event in enumerate(events):
             places[self._directory.ledger_of(tenant_of(event))].append(index)
@@ -119,6 +121,12 @@ class Choice:
             except (msgspec.MsgspecError, UnicodeError):
                 tenant = ""  # refused by whoever answers
         return self._directory.ledger_of(tenant) if tenant else self.first
+
+
+def _of_batch(body: bytes) -> list[Event]:
+    """What follows goes with the rest, unless it has a tenant of its own."""
+    batch = parse_batch(body)
+    return batch.everything if tenant_of(batch.then) else batch.events
 
 
 def _owner(ingest: Ingest, body: bytes, account: str) -> str | None:

@@ -148,6 +148,8 @@ def _queues(gauges: Gauges) -> Iterator[Metric]:
     yield _gauge("postroom_deliveries", "Deliveries that have not ended.", ["channel", "status"], depths)
     parked = {(c.value,): float(sum(q.parked for q in gauges.queues if q.channel == c)) for c in Channel}
     yield _gauge("postroom_deliveries_parked", "Deliveries that wait for a person.", ["channel"], parked)
+    awaiting = {(): float(sum(q.awaiting_batch for q in gauges.queues))}
+    yield _gauge("postroom_tasks_awaiting_batch", "Tasks that wait for the end of their batch.", [], awaiting)
     disabled = {(): float(gauges.vitals.endpoints_disabled)}
     yield _gauge("postroom_endpoints_disabled", "Webhook endpoints that get nothing any more.", [], disabled)
     paused = {(c.value,): float(c in gauges.paused) for c in Channel}
@@ -315,7 +317,7 @@ def _unix_s(at: datetime | None) -> float:
 
 def _depth(gauges: Gauges, state: str, channels: Iterable[str]) -> int:
     wanted = frozenset(channels)
-    return sum(q.waiting + q.parked for q in gauges.queues if q.state == state and q.channel in wanted)
+    return sum(q.waiting + q.timeless for q in gauges.queues if q.state == state and q.channel in wanted)
 
 
 def _tally(gauges: Gauges, name: str, labels: Iterable[str]) -> dict[tuple[str], float]:

@@ -17,6 +17,7 @@ from postroom.metrics.roles import RoleExcess, list_role_excess
 from postroom.outbox.lanes import Urgency
 from postroom.outbox.ledger.dead_letters import count_dead_letters
 from postroom.outbox.limits import LimitStatus, list_limits
+from postroom.outbox.model import Channel
 from postroom.outbox.pauses import ChannelStatus, list_channels
 from postroom.resilience.store import Circuit, list_circuits
 from postroom.worker.model import JobStatus
@@ -39,15 +40,25 @@ _VITALS = query(__package__, "fetch_vitals")
 class QueueDepth:
     """Deliveries of one channel and urgency in one state. `oldest_due_s`: how late the oldest one is.
 
+    `timeless`: what has no time yet: a task awaits its batch, anything else is parked and waits for a person.
+
     Bulk may wait as long as others do not: it is never late, so to its own `oldest_due_s` no alert is tied.
     """
 
     channel: str
     state: str
     waiting: int
-    parked: int
+    timeless: int
     oldest_due_s: float
     urgency: str = Urgency.NORMAL
+
+    @property
+    def parked(self) -> int:
+        return 0 if self.channel == Channel.TASK else self.timeless
+
+    @property
+    def awaiting_batch(self) -> int:
+        return self.timeless - self.parked
 
     @property
     def late_s(self) -> float:

@@ -20,6 +20,7 @@ from postroom.outbox.references import reveal
 
 _PUBLISH_MANY = query(__package__, "publish_many")
 _PUBLISH_UNIQUE = query(__package__, "publish_unique")
+_PUBLISH_BATCH = query(__package__, "publish_batch")
 _LIST_RECEIVERS = query(__package__, "list_receivers")
 _LIST_KNOWN = query(__package__, "list_known_payloads")
 
@@ -79,6 +80,26 @@ async def publish_many(
     new = [(each.id, text) for each, text in zip(published, texts, strict=True) if each.new]
     await store_payloads(conn, new, keyring)
     return published
+
+
+async def publish_batch(
+    conn: Connection, messages: Sequence[Message], then: Message, *, on: str, keyring: Keyring = NO_KEYS
+) -> tuple[list[Published], UUID | None]:
+    """Publish a batch, and the task `then` that follows it. Returns what was published, and the task's id.
+
+    See the SQL function `publish_batch`, and `publish_many` for errors, encryption and transaction.
+    """
+    plain = [*messages, then]
+    given = plain if keyring.current is None else [stand_in(message) for message in plain]
+    with _refused():
+        rows = await conn.fetch(_PUBLISH_BATCH, json.encode(given[:-1]), json.encode(given[-1]), on)
+    published = [Published(row["id"], row["published"]) for row in rows]
+    follower: UUID | None = rows[0]["batch"]
+    if keyring.current is not None:
+        new = [(each.id, message) for each, message in zip(published, messages, strict=True) if each.new]
+        new += [(follower, then)] if follower else []
+        await store_payloads(conn, [(each, json.encode(message.payload)) for each, message in new], keyring)
+    return published, follower
 
 
 async def publish(conn: Connection, message: Message, *, keyring: Keyring = NO_KEYS) -> Published:

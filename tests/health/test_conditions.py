@@ -135,7 +135,7 @@ async def test_every_condition_has_its_severity_and_nothing_is_told_of_what_is_w
         for name in ("stripe", "webhook:a")
     }
     failing = Failing(Channel.STRIPE, "f", "handler receipt: KeyError", 2, 4, UUID(int=7))
-    depth = QueueDepth(Channel.WEBHOOK, "pending", 1, parked=1, oldest_due_s=301.0)
+    depth = QueueDepth(Channel.WEBHOOK, "pending", 1, timeless=1, oldest_due_s=301.0)
     old = NOW - timedelta(minutes=16)
     bad = replace(
         well,
@@ -178,7 +178,7 @@ async def test_of_what_is_late_behind_a_limit_the_limit_is_named(well: Gauges) -
 
 
 async def test_what_waits_for_a_paused_channel_is_not_called_late(well: Gauges) -> None:
-    depth = QueueDepth(Channel.EMAIL, "pending", 1, parked=0, oldest_due_s=301.0)
+    depth = QueueDepth(Channel.EMAIL, "pending", 1, timeless=0, oldest_due_s=301.0)
     paused = {"email": ChannelStatus("email", True, "wrong template", "ada", NOW)}
     [found] = told(replace(well, queues=(depth,), paused=paused))
     assert (found.alert, found.command) == ("ChannelPausedLong", "postroom channel resume email")

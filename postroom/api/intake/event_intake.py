@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 
@@ -12,7 +13,7 @@ from postroom.base.db import DATABASE_AWAY, Pool, transaction
 from postroom.base.errors import InvalidInput, TenantElsewhere
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import Message
-from postroom.outbox.publish import Published, count_receivers, publish_many
+from postroom.outbox.publish import Published, count_receivers, publish_batch, publish_many
 from postroom.resilience.batcher import Batcher
 
 TIMEOUT_S: Final = 15.0
@@ -40,6 +41,12 @@ class EventIntake:
         if len(messages) > LARGE:
             return await self._store(messages)
         return await self._batcher.submit(messages)
+
+    async def publish_batch(self, messages: Request, then: Message, *, on: str) -> tuple[Result, UUID | None]:
+        """A batch and what follows it, by itself; see `publish_batch`."""
+        async with asyncio.timeout(TIMEOUT_S), transaction(self._pool) as conn:
+            stored, follower = await publish_batch(conn, messages, then, on=on, keyring=self._keyring)
+            return await count_receivers(conn, messages, stored, keyring=self._keyring), follower
 
     async def close(self) -> None:
         """Wait until everything handed in is stored."""

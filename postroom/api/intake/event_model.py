@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ RESERVED_KEYS: Final = "stripe:"
 """How the keys begin of what Stripe's events cause: one that was taken would make an effect a duplicate."""
 _PATH: Final = re.compile(r" - at `\$(.*)`$")
 
+T = TypeVar("T")
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 Window = Annotated[float, msgspec.Meta(ge=0.001, le=31_536_000)]
 
@@ -50,8 +51,16 @@ def parse_events(body: bytes) -> tuple[list[Event], bool]:
     Errors: `InvalidInput` (400) for what is no JSON, `InvalidPayload` (422) naming field and index.
     """
     many = body.lstrip()[:1] == b"["
+    events = decoded(body, _decode_many) if many else [decoded(body, _decode_one)]
+    if not 1 <= len(events) <= EVENTS_MAX:
+        raise InvalidPayload(f"send 1 to {EVENTS_MAX} events at once, not {len(events)}", field="body")
+    return events, many
+
+
+def decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
+    """What a request body holds. Errors: as `parse_events`."""
     try:
-        events = _decode_many(body) if many else [_decode_one(body)]
+        return decode(body)
     except msgspec.ValidationError as error:
         text = str(error)
         found = _PATH.search(text)
@@ -59,9 +68,6 @@ def parse_events(body: bytes) -> tuple[list[Event], bool]:
         raise InvalidPayload(_PATH.sub("", text), field=field or "body") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise json.refusal(body, error) from None
-    if not 1 <= len(events) <= EVENTS_MAX:
-        raise InvalidPayload(f"send 1 to {EVENTS_MAX} events at once, not {len(events)}", field="body")
-    return events, many
 
 
 def within_trace(events: list[Event], traceparent: str | None) -> list[Event]:

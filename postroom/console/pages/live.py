@@ -63,7 +63,7 @@ class Live:
 def signature(gauges: Gauges) -> str:
     """Changes with everything that a page could show anew; not with mere heartbeats."""
     parts = (
-        [(q.channel, q.state, q.waiting, q.parked) for q in gauges.queues],
+        [(q.channel, q.state, q.waiting, q.timeless) for q in gauges.queues],
         sorted(gauges.dead_letters.items()),
         sorted(gauges.tallies.items()),
         sorted(

@@ -149,7 +149,8 @@ async def _page(
         receivers=receivers,
         origin=origin,
         topic=story.message.type or topics.get(own, "message"),
-        may_deliver_now=any(not each.parked for each in still) and request.may(Scope.OUTBOX_REPLAY),
+        may_deliver_now=any(not (each.parked or each.awaits_batch) for each in still)
+        and request.may(Scope.OUTBOX_REPLAY),
         may_cancel=bool(still or runs) and request.may(Scope.OUTBOX_CANCEL),
         place=f"/console/messages/{own}",
         revealed=revealed,

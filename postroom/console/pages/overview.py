@@ -45,6 +45,7 @@ class ChannelRow:
     pending: int
     retry: int
     parked: int
+    awaiting_batch: int
     oldest_due_s: float
     dead: int
     hour: int
@@ -113,6 +114,7 @@ def channel_rows(gauges: Gauges, hour: Sequence[ThroughputStep]) -> list[Channel
                 pending=sum(q.waiting for q in depths if q.state == "pending"),
                 retry=sum(q.waiting for q in depths if q.state == "retry"),
                 parked=sum(q.parked for q in depths),
+                awaiting_batch=sum(q.awaiting_batch for q in depths),
                 oldest_due_s=max((q.late_s for q in depths), default=0.0),
                 urgent=sum(q.waiting for q in depths if q.urgency == Urgency.URGENT),
                 bulk=sum(q.waiting for q in depths if q.urgency == Urgency.BULK),

@@ -30,18 +30,27 @@ _RECENT = query(__package__, "count_recent_messages")
 
 
 class Status(StrEnum):
-    """How a message stands as a whole; with several deliveries, the one that needs most attention."""
+    """How a message stands as a whole; with several deliveries, the one that needs most attention.
+
+    What is parked waits for a person; what awaits its batch, for other messages.
+    """
 
     PENDING = "pending"
     RETRY = "retry"
     PARKED = "parked"
+    AWAITING_BATCH = "awaiting_batch"
     DEAD = "dead"
     DELIVERED = "delivered"
     CANCELLED = "cancelled"
     NO_RECEIVER = "no_receiver"
 
 
-OPEN: Final = (Status.PENDING, Status.RETRY, Status.PARKED)
+OPEN: Final = (Status.PENDING, Status.RETRY, Status.PARKED, Status.AWAITING_BATCH)
+TIMELESS: Final = {
+    Status.PARKED: frozenset(Channel) - {Channel.TASK},
+    Status.AWAITING_BATCH: frozenset({Channel.TASK}),
+}
+"""The channels of what has no time yet: of tasks only what follows a batch has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +173,18 @@ async def search_messages(
 async def list_waiting(
     conn: Connection, wanted: LedgerFilter, *, cursor: str | None = None, limit: int = 50
 ) -> BoundedPage[Waiting]:
-    """Deliveries that have not ended, the longest due first; the parked ones by their number.
+    """Deliveries that have not ended, the longest due first; those without a time by their number.
 
     `wanted`: its status is one of `OPEN`; `key` and `correlation_id` are not looked at.
     `cursor`: of the page before. Errors: `InvalidInput` for one that no page gave.
     """
-    parked = wanted.status == Status.PARKED
+    of_channels = TIMELESS.get(wanted.status or Status.PENDING)
     states = FIRST_STATES | RETRY_STATES
-    if not parked:
+    if of_channels is None:
         states = RETRY_STATES if wanted.status == Status.RETRY else FIRST_STATES | HELD_STATES
     after: tuple[datetime | None, int]
     columns: tuple[str, ...]
-    if parked:
+    if of_channels is not None:
         after, columns = (None, decode_cursor(cursor, int) or 0), ("seq",)
     else:
         after, columns = decode_cursor(cursor, tuple[datetime, int]) or (BEGINNING, 0), ("due_at", "seq")
@@ -183,7 +192,11 @@ async def list_waiting(
     narrow = any((wanted.tenant, tenants, wanted.type, wanted.created_from, wanted.created_before))
     rows = await conn.fetch(
         _LIST_WAITING,
-        [each for each in channels or list(Channel) if wanted.channel in (None, each)],
+        [
+            each
+            for each in channels or list(Channel)
+            if wanted.channel in (None, each) and each in (of_channels or Channel)
+        ],
         sorted(states),
         *after,
         WAITING_SCAN_MAX if narrow else limit + 1,

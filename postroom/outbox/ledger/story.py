@@ -12,6 +12,7 @@ from postroom.base.bounded_page import as_kind
 from postroom.base.db import Connection, query
 from postroom.base.errors import NotFound
 from postroom.base.ids import uuid_or_none
+from postroom.client.task import BATCH_KEY
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.ledger.dead_letters import DeadLetter
 from postroom.outbox.ledger.messages import LedgerEntry, with_status
@@ -23,6 +24,7 @@ _CHAIN = query(__package__, "list_chain")
 _DELIVERIES = query(__package__, "list_deliveries")
 _ATTEMPTS = query(__package__, "list_attempts")
 _DEAD = query(__package__, "list_dead_deliveries")
+_BATCH = query(__package__, "fetch_batch_state")
 _EMAIL_EVENTS = query(__package__, "list_email_events")
 
 CHAIN_MAX: Final = 100
@@ -34,6 +36,7 @@ class OpenDelivery:
     """A delivery that has not ended. `worker` and `claimed_at` while one is at it.
 
     Of a task under way: `progress` from 0 to 1, if it tells, and `cancelled_by`, who has asked it to end.
+    `batch`: the message that follows the batch that it is in. `awaits_batch`: it is such a message itself.
     """
 
     message_id: UUID
@@ -45,6 +48,8 @@ class OpenDelivery:
     attempts: int
     due_at: datetime | None
     parked: bool
+    awaits_batch: bool
+    batch: UUID | None
     worker: int | None
     claimed_at: datetime | None
     last_reason: str | None
@@ -52,6 +57,20 @@ class OpenDelivery:
     urgency: str
     progress: float | None
     cancelled_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchState:
+    """How the batch stands that a message follows: `size` deliveries, of which some have ended.
+
+    `follows_on`: "end", or "success", where what follows is cancelled unless all were delivered.
+    """
+
+    size: int
+    delivered: int
+    dead: int
+    cancelled: int
+    follows_on: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +136,7 @@ class MessageStory:
     """One message and what happened to it; at most `ROWS_MAX` rows of a kind, `CHAIN_MAX` in the chain.
 
     `published_by`: the database role that published it by SQL; None for Postroom's own.
-    `payload_hidden`: the payload was not asked for, and is None.
+    `payload_hidden`: the payload was not asked for, and is None. `batch`: the one that it follows.
     """
 
     message: LedgerEntry
@@ -125,6 +144,7 @@ class MessageStory:
     published_by: str | None
     payload: Any
     payload_hidden: bool
+    batch: BatchState | None
     open_deliveries: tuple[OpenDelivery, ...]
     attempts: tuple[AttemptEntry, ...]
     dead_letters: tuple[DeadLetter, ...]
@@ -168,12 +188,20 @@ async def fetch_message(
             else await reveal(conn, message_id, row["payload"], keyring, channel=entry.channel)
         ),
         payload_hidden=keyring is None,
+        batch=await _fetch_batch(conn, entry),
         open_deliveries=happened.open_deliveries,
         attempts=happened.attempts,
         dead_letters=happened.dead_letters,
         email_events=happened.email_events,
         chain=tuple(chain),
     )
+
+
+async def _fetch_batch(conn: Connection, entry: LedgerEntry) -> BatchState | None:
+    if not (entry.key or "").startswith(BATCH_KEY):
+        return None
+    row = await conn.fetchrow(_BATCH, entry.id)
+    return BatchState(**row) if row else None
 
 
 async def fetch_happenings(conn: Connection, entries: Sequence[LedgerEntry]) -> Happenings:

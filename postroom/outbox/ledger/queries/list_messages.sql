@@ -8,7 +8,7 @@ with bounds as materialized (
     select coalesce($6::uuid, '00000000-0000-0000-0000-000000000000') as low,
         coalesce($7::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as high,
         case when $4::text is not null then 'key' when $5::text is not null then 'chain'
-            when $2::text <> '' then 'tenant' when $8 in ('pending', 'retry', 'parked') then 'open'
+            when $2::text <> '' then 'tenant' when $8 in ('pending', 'retry', 'parked', 'awaiting_batch') then 'open'
             when $8 = 'dead' then 'dead' else 'all' end as source
 ), scanned as materialized (
     (select m.id, m.channel, m.type, m.tenant, m.key, m.correlation_id, m.ordering_key, m.deliveries, m.created_at
@@ -62,7 +62,10 @@ left join lateral (
         and case $8
             when 'dead' then
                 (select x.n from postroom.dead_letter x where x.message_id = s.id limit 1) is not null
-            when 'parked' then
+            when 'parked' then s.channel <> 'task' and
+                (select d.n from postroom.delivery d where d.message_id = s.id and d.due_at = 'infinity' limit 1)
+                is not null
+            when 'awaiting_batch' then s.channel = 'task' and
                 (select d.n from postroom.delivery d where d.message_id = s.id and d.due_at = 'infinity' limit 1)
                 is not null
             when 'pending' then

@@ -1,5 +1,5 @@
--- Deliveries that have not ended and have a time, the longest due first; or those that wait for a person.
--- $1 channels, $2 states, $3 and $4 due_at and seq of the last one seen ($3 null: the parked ones, by seq), $5 how many
+-- Deliveries that have not ended and have a time, the longest due first; or those that have none, and wait for a person or a batch.
+-- $1 channels, $2 states, $3 and $4 due_at and seq of the last one seen ($3 null: those without a time, by seq), $5 how many
 -- to look at by channel and state, $6 tenant, $7 type, $8 from message id, $9 below message id; null means any.
 -- $10 limit, $11 tenants. Every row says where the scan ended (end_…, null: it saw all); the only one that there is when
 -- nothing fits has fits = false.
@@ -28,7 +28,7 @@ from (select 1) one
 left join cut on true
 left join lateral (
     select s.message_id as id, s.n, s.seq, s.channel, s.destination, split_part(s.state, '_', 1) as state, s.attempts,
-        nullif(s.due_at, 'infinity') as due_at, s.due_at = 'infinity' as parked, s.worker, s.last_reason,
+        nullif(s.due_at, 'infinity') as due_at, s.due_at = 'infinity' and s.channel <> 'task' as parked, s.worker, s.last_reason,
         m.type, m.tenant, m.key, m.created_at
     from scanned s
     join postroom.message m on m.id = s.message_id
