@@ -124,12 +124,32 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
         return self.limit_name or self.destination
 
     def body(self) -> dict[str, Any]:
-        """The payload as an object. Errors: `InvalidPayload` when it is none."""
-        # As PostgreSQL gave it: what JSON may hold and it may not has been refused before.
-        value = msgspec.json.decode(self.payload)
-        if not isinstance(value, dict):
-            raise InvalidPayload("the payload is no JSON object", field="payload")
-        return value
+        """As `read_body`."""
+        return read_body(self.payload)
+
+
+def read_body(payload: str) -> dict[str, Any]:
+    """The payload as an object. Errors: `InvalidPayload` when it is none."""
+    # As PostgreSQL gave it: what JSON may hold and it may not has been refused before.
+    value = msgspec.json.decode(payload)
+    if not isinstance(value, dict):
+        raise InvalidPayload("the payload is no JSON object", field="payload")
+    return value
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """A delivery that nobody has claimed, locked by a transaction. Fields as in `Claim`; `payload` is None
+    where only a claim brings it."""
+
+    message_id: UUID
+    n: int
+    claim_no: int
+    due_s: float
+    seq: int
+    tenant: str
+    created_s: float
+    payload: str | None
+    worker: None = None
 
 
 class Delivered(msgspec.Struct, frozen=True, gc=False):  # made thousands of times a second

@@ -10,10 +10,10 @@ from uuid import UUID
 import msgspec
 
 from postroom.base.db import Connection, Record, fetch_one, query
-from postroom.outbox.cursor import START, Cursor
+from postroom.outbox.cursor import START, Cursor, Position
 from postroom.outbox.lanes import FIRST_STATES, LANES, NORMAL, RETRY_STATES, Lane, Urgency
 from postroom.outbox.limits import Room
-from postroom.outbox.model import Claim
+from postroom.outbox.model import Claim, Waiting
 from postroom.outbox.policy import Settlement, Verdict, fingerprint
 
 _CLAIM_LOCKED = query(__package__, "claim_locked")
@@ -26,6 +26,7 @@ _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
 _LIST_LARGE = query(__package__, "list_large_payloads")
 _RELEASE = query(__package__, "release_claims")
+_LOCK_BEHIND = query(__package__, "lock_behind")
 _SET_ASIDE = query(__package__, "set_aside")
 _HAND_BACK = query(__package__, "hand_back")
 _HAND_BACK_NAMED = query(__package__, "hand_back_named")
@@ -147,9 +148,25 @@ async def _bounded(conn: Connection, rows: Sequence[Record]) -> list[Claim]:
     return claims
 
 
-async def set_aside(conn: Connection, claims: Sequence[tuple[Claim, float]], *, reason: str) -> None:
-    """Let go of claims, each due again after so many seconds, for an adapter that has noted their order:
-    what follows them in their ordering key may go. Those that were lost to another worker are left alone.
+async def lock_behind(
+    conn: Connection, *, channel: str, state: str, behind: Position, since_s: float, most: int
+) -> list[Waiting]:
+    """Lock what nobody has claimed and follows this position in a lane, for an adapter that takes more of a
+    backlog than was claimed for it. Left out is what has an order, a limit or an age to be kept; `payload` is
+    None where it is encrypted, refers to an event, is large, or was published before `since_s`.
+
+    Transaction: the adapter's own; until it ends nobody claims them.
+    """
+    rows = await conn.fetch(_LOCK_BEHIND, channel, state, *behind, most, since_s)
+    return [Waiting(*row) for row in rows]
+
+
+async def set_aside(
+    conn: Connection, claims: Sequence[tuple[Claim | Waiting, float]], *, reason: str
+) -> None:
+    """Let go of claims, or put off what is locked, each due again after so many seconds, for an adapter that
+    has noted their order: what follows them in their ordering key may go. Those that were lost to another
+    worker are left alone.
 
     Transaction: the adapter's own; it answers `Settled`.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,21 +11,19 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from postroom.base.clock import Clock
-from postroom.base.db import Pool, transaction
+from postroom.base.db import Pool
 from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports import store
+from postroom.channels.exports.assigner import Assigned, Assigner, Backlog
 from postroom.channels.exports.budget import Budget
 from postroom.channels.exports.destinations import destination_of
 from postroom.channels.exports.failures import StorageFailed, answer_failure
 from postroom.channels.exports.files import PUT_TIMEOUT_S, ExportFiles
-from postroom.channels.exports.formats import Formats
-from postroom.channels.exports.gather import Batch, sort_claims
-from postroom.channels.exports.layout import Layout
 from postroom.channels.exports.model import ExportFile, Taken, check_payload
-from postroom.channels.exports.schema_store import hold_to_schemas
 from postroom.channels.exports.storage import Storage
 from postroom.encryption.keyring import NO_KEYS, KeyMissing, Keyring, Unreadable
 from postroom.outbox import store as outbox
+from postroom.outbox.lanes import BULK_STATES, FIRST_STATES
 from postroom.outbox.model import (
     Answer,
     Cause,
@@ -41,10 +39,11 @@ from postroom.outbox.model import (
 )
 from postroom.resilience.circuits import Circuits
 
-WAITS: Final = "its file is open for more records"
 CLAIMS_MAX: Final = 1_000
 """Claims that are looked at together."""
 SETTLED_MAX: Final = 5_000
+GATHER_S: Final = 10.0
+"""After so long no more of a backlog is added to files unclaimed, until more of it is claimed."""
 LOOK_EVERY_S: Final = 0.2
 """Whether the file that another runner writes is stored."""
 _SLOW: Final = Deferred(Wait.DESTINATION_FULL, "the storage is slow; other files went first")
@@ -82,12 +81,10 @@ class ExportAdapter:
         self.batch_max = min(CLAIMS_MAX, settings.records_max)
         self.per_destination_max = self.batch_max
         self.concurrency_max = 2 * self.batch_max
-        self._layout = Layout(settings)
-        self._formats = Formats(settings)
+        self._assigner = Assigner(pool=pool, clock=clock, settings=settings)
         self._pool = pool
         self._circuits = circuits
         self._clock = clock
-        self._settings = settings
         self.files = ExportFiles(
             pool=pool,
             settings=settings,
@@ -97,6 +94,8 @@ class ExportAdapter:
             put_timeout_s=put_timeout_s,
         )
         self._budget = Budget()
+        self._keyring = keyring
+        self._gathers = False
         self._written: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
@@ -120,53 +119,44 @@ class ExportAdapter:
 
         Errors: one of `DATABASE_AWAY`; the claims are then unanswered and safe to deliver again.
         """
-        # What was claimed before has a file, as a rule: it is not looked at again.
-        batch = sort_claims((c for c in claims if c.claim_no == 1), self._layout, self._formats)
-        memberships, full = await self._assign(claims, batch)
-        files = {file.id: file for file in [*memberships.values(), *full] if file.open_s is None}
+        assigned = await self._assigner.assign(claims)
+        closed = [file for file in assigned.memberships.values() if file.open_s is None]
+        files = {file.id: file for file in closed} | assigned.full
         latest = self._clock.monotonic() + self.timeout_s - 1.5 * self.files.put_timeout_s
         worker = claims[0].worker
-        answers = await _all_of([self._export(file, worker, latest) for file in files.values()])
-        answer_of = dict(zip(files, answers, strict=True))
-        return [self._answer(claim, batch, memberships, answer_of) for claim in claims]
+        exports = [self._export(file, worker, latest) for file in files.values()]
+        *answers, _ = await _all_of([*exports, self._write_backlog(claims, assigned.added_count, latest)])
+        answer_of: dict[UUID, Answer] = dict(zip(files, answers, strict=True))
+        return [self._answer(claim, assigned, answer_of) for claim in claims]
 
-    async def _assign(
-        self, claims: Sequence[Claim], batch: Batch
-    ) -> tuple[dict[UUID, ExportFile], list[ExportFile]]:
-        """Commit which file each record belongs to, and let go of those whose file is open.
-
-        Returns: the files by record, and those that were closed just now.
+    async def _write_backlog(self, claims: Sequence[Claim], added_count: int, latest: float) -> None:
+        """Where so much was claimed that more of it waits, write what there is of it, file by file, without a
+        claim. Whoever claims some of a file that could not be written tries it again, and says what is wrong.
         """
-        message_ids = [claim.message_id for claim in claims]
-        records_max = self._settings.records_max
-        async with transaction(self._pool) as conn:
-            if not batch.records:
-                known = await store.list_memberships(conn, message_ids=message_ids)
-                if len(known) == len(message_ids) and all(file.open_s is None for file in known.values()):
-                    return known, []
-            await store.lock_files(conn)
-            known = await store.list_memberships(conn, message_ids=message_ids)
-            unknown = (c for c in claims if c.claim_no != 1 and c.message_id not in known)
-            sort_claims(unknown, self._layout, self._formats, batch)
-            await hold_to_schemas(conn, batch, self._formats, without=known.keys())
-            memberships, full = dict(known), dict[UUID, ExportFile]()
-            for groups in batch.rounds(without=known.keys(), records_max=records_max) or [[]]:
-                closed = await store.close_files(
-                    conn, groups=groups, due_again=known.keys(), records_max=records_max
-                )
-                full |= {file.id: file for file in closed}
-                if groups:
-                    memberships |= await store.add_records(conn, groups=groups, roll_s=self._settings.roll_s)
-            if full:
-                memberships = {id_: full.get(file.id, file) for id_, file in memberships.items()}
-            waiting = [
-                (claim, file.open_s)
-                for claim in claims
-                if (file := memberships.get(claim.message_id)) and file.open_s is not None
-            ]
-            if waiting:
-                await outbox.set_aside(conn, waiting, reason=WAITS)
-            return memberships, list(full.values())
+        first = [claim for claim in claims if claim.claim_no == 1 and claim.state in FIRST_STATES]
+        if self._gathers or not first or self._keyring.refuses_open(self.channel):
+            return
+        if added_count < max(1, self.batch_max // 4) or first[-1].state in BULK_STATES:
+            return
+        backlog: Backlog | None = Backlog(
+            first[-1].state,
+            behind=(first[-1].due_s, first[-1].seq),
+            since_s=min(claim.created_s for claim in first),
+        )
+        until = min(latest, self._clock.monotonic() + GATHER_S)
+        writes: list[asyncio.Task[Answer]] = []
+        worker = claims[0].worker
+        self._gathers = True
+        try:
+            while backlog and self._clock.monotonic() < until and not any(map(_failed, writes)):
+                full, backlog = await self._assigner.gather(backlog)
+                writes += [asyncio.create_task(self._export(file, worker, latest)) for file in full.values()]
+            await _all_of(writes)
+        finally:
+            self._gathers = False
+            for write in writes:
+                write.cancel()
+            await asyncio.gather(*writes, return_exceptions=True)
 
     async def _export(self, file: ExportFile, worker: int, latest: float) -> Answer:
         """Write what is not in the storage yet, file and manifest; `latest`: begin no write after this."""
@@ -240,27 +230,26 @@ class ExportAdapter:
         return Delivered(detail=file.path)
 
     @staticmethod
-    def _answer(
-        claim: Claim, batch: Batch, memberships: dict[UUID, ExportFile], answer_of: dict[UUID, Answer]
-    ) -> Answer:
-        if claim.message_id in batch.rejected:
-            return batch.rejected[claim.message_id]
-        if claim.message_id not in memberships:
+    def _answer(claim: Claim, assigned: Assigned, answer_of: Mapping[UUID, Answer]) -> Answer:
+        if claim.message_id in assigned.batch.rejected:
+            return assigned.batch.rejected[claim.message_id]
+        if claim.message_id not in assigned.memberships:
             return RetryLater("retention forgot this record's file while it was looked up")
-        file = memberships[claim.message_id]
+        file = assigned.memberships[claim.message_id]
         return answer_of[file.id] if file.open_s is None else Settled()
 
 
-async def _all_of(exports: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:
-    """Wait for every file, then raise what the first failing one raised: none goes on unwatched."""
+async def _all_of(exports: Iterable[Awaitable[Any]]) -> list[Any]:
+    """Wait for all, then raise what the first failing one raised: none goes on unwatched."""
     answers = await asyncio.gather(*exports, return_exceptions=True)
-    return [_answer_or_raise(answer) for answer in answers]
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
 
 
-def _answer_or_raise(answer: Answer | BaseException) -> Answer:
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
+def _failed(write: asyncio.Task[Answer]) -> bool:
+    return write.done() and not isinstance(write.result(), Delivered)
 
 
 def _unreadable(error: Unreadable) -> Answer:

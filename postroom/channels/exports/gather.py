@@ -21,7 +21,7 @@ from postroom.channels.exports.model import (
     Partition,
     check_payload,
 )
-from postroom.outbox.model import Claim, Rejected, rejected_payload
+from postroom.outbox.model import Claim, Rejected, Waiting, read_body, rejected_payload
 
 
 class Fit(msgspec.Struct, frozen=True, gc=False):  # made for each record
@@ -75,7 +75,7 @@ class Batch:
 
 
 def sort_claims(
-    claims: Iterable[Claim], layout: Layout, formats: Formats, batch: Batch | None = None
+    claims: Iterable[Claim | Waiting], layout: Layout, formats: Formats, batch: Batch | None = None
 ) -> Batch:
     """One that cannot be exported is rejected alone, with the field that is wrong. Adds to `batch`."""
     batch = batch or Batch()
@@ -95,12 +95,13 @@ class _Payload(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Payload).decode
 
 
-def _fit(claim: Claim, layout: Layout, formats: Formats) -> Fit:
+def _fit(claim: Claim | Waiting, layout: Layout, formats: Formats) -> Fit:
     """Errors: `InvalidInput` where it can go to no file."""
-    size_bytes = len(claim.payload.encode())
-    read = _plain(claim.payload, size_bytes)
+    payload = claim.payload or ""
+    size_bytes = len(payload.encode())
+    read = _plain(payload, size_bytes)
     if read is None:
-        body = claim.body()
+        body = read_body(payload)
         read = _Payload(check_payload(body), body["record"])
     day = layout.day(read.dataset, read.record, published_s=claim.created_s)
     suffix = formats.suffix(read.dataset)

@@ -49,7 +49,8 @@ _decode = msgspec.json.Decoder(_Payload).decode
 
 
 async def lock_files(conn: Connection) -> None:
-    """One worker at a time decides which records belong to which file, for milliseconds.
+    """One worker at a time decides which records belong to which file, for milliseconds; of a backlog, for
+    seconds.
 
     Transaction: the caller's; until it ends.
     """
@@ -103,8 +104,8 @@ async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: floa
         memberships |= dict.fromkeys(group.message_ids, file)
         file_ids += [file.id] * len(group.message_ids)
         places += range(records - len(group.message_ids) + 1, records + 1)
-    added = await conn.fetch(_ADD_RECORDS, list(memberships), file_ids, places)
-    if len(added) == len(memberships):
+    status = await conn.execute(_ADD_RECORDS, list(memberships), file_ids, places)
+    if int(status.split()[-1]) == len(memberships):
         return memberships
     return await list_memberships(conn, message_ids=list(memberships))
 

@@ -68,7 +68,8 @@ def record(dataset: str, tenant: str) -> Message:
 
 async def run_job(runner: AdapterEngine) -> int:
     assert isinstance(runner.adapter, ExportAdapter)
-    job = export_files_job(pool=runner.runner, files=runner.adapter.files, settings=runner.adapter._settings)
+    files = runner.adapter.files
+    job = export_files_job(pool=runner.runner, files=files, settings=files._settings)
     return await job.run(JobContext(requested=True))
 
 

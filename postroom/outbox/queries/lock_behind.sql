@@ -1,0 +1,22 @@
+-- What waits for its first attempt behind a position, as far as nobody has it, it waits for no other one and has no age of its
+-- own: locked until the transaction ends, not claimed. Nothing while limits or a pause concern the channel.
+-- A payload of more than 16 kB as it is stored, one that is encrypted or refers to an event, and one that was published before
+-- $6 is left out: its claim will tell.
+-- $1 channel, $2 state, $3 and $4 due_at (epoch seconds) and seq of the position, $5 at most, $6 epoch seconds
+with waiting as materialized (
+    select d.message_id, d.n, d.claim_no, d.due_at, d.seq
+    from postroom.delivery d
+    where d.channel = $1 and d.state = $2 and d.worker is null
+        and d.due_at <= now() and (d.due_at, d.seq) > (to_timestamp($3), $4)
+        and d.ordering_key is null and d.expires_at is null and d.since is null and d.started_no is null
+        and not exists (select from postroom.delivery_limit l where l.channel = $1)
+        and not exists (select from postroom.channel_pause p where p.channel = $1)
+    order by d.due_at, d.seq
+    limit $5
+    for update of d skip locked
+)
+select w.message_id, w.n, w.claim_no, date_part('epoch', w.due_at) as due_s, w.seq, m.tenant, date_part('epoch', m.created_at) as created_s,
+    case when pg_column_size(m.payload) <= 16384 and not m.payload ? '$' and m.created_at >= to_timestamp($6) then m.payload end as payload
+from waiting w
+join postroom.message m on m.id = w.message_id
+order by w.due_at, w.seq

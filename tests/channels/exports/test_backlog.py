@@ -1,0 +1,153 @@
+"""What waits behind a batch that was claimed goes into files without a claim of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from postroom.base.db import Pool
+from postroom.outbox.model import Message
+from tests.channels.exports.conftest import Crash, Open
+from tests.fixtures.watched_storage import WatchedStorage
+
+MIDNIGHT_S = 1_767_225_600
+COUNT = 900
+FILE = 200
+"""Records of a file; as many are claimed at first."""
+
+
+def records(count: int = COUNT, **more: Any) -> list[Message]:
+    return [
+        Message(
+            channel="export",
+            payload={"dataset": "orders", "record": {"number": number, "created": MIDNIGHT_S}},
+            tenant="t",
+            **more,
+        )
+        for number in range(count)
+    ]
+
+
+def lines(root: Path) -> list[dict[str, Any]]:
+    files = sorted(root.rglob("*.ndjson.gz"))
+    return [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
+
+
+def ids(root: Path) -> Counter[UUID]:
+    return Counter(UUID(line["id"]) for line in lines(root))
+
+
+async def held(pool: Pool) -> int:
+    count: int = await pool.fetchval("select count(*) from postroom.delivery where worker is not null")
+    return count
+
+
+@pytest.fixture
+def windows(open_runner: Open) -> Open:
+    async def open_one(**settings: Any) -> Any:
+        return await open_runner(**{"roll_s": 300, "records_max": FILE, **settings})
+
+    return open_one
+
+
+async def test_a_backlog_is_written_without_claiming_all_of_it(windows: Open, pool: Pool, root: Path) -> None:
+    runner = await windows()
+    published = await runner.publish(records())
+    claimed = await runner.drain()
+    assert claimed < COUNT
+    assert await held(pool) == 0
+    assert not await pool.fetchval("select count(*) from postroom.delivery where due_at <= now()")
+    assert sum(ids(root).values()) >= COUNT - 2 * FILE  # the full ones
+    await runner.travel(300)
+    await runner.drain()
+    assert ids(root) == Counter(published)
+    attempts = await pool.fetch("select message_id, attempt, detail from postroom.attempt")
+    assert Counter(row["message_id"] for row in attempts) == Counter(published)
+    assert {row["attempt"] for row in attempts} == {1}
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 0
+
+
+async def test_runners_that_write_a_backlog_together_write_nothing_twice(
+    windows: Open, pool: Pool, storage: WatchedStorage, root: Path
+) -> None:
+    runners = [await windows() for _ in range(3)]
+    published = await runners[0].publish(records())
+    await asyncio.gather(*(runner.drain() for runner in runners))
+    await runners[0].travel(300)
+    await asyncio.gather(*(runner.drain() for runner in runners))
+    assert ids(root) == Counter(published)
+    assert len(storage.paths) == len(set(storage.paths))
+
+
+@pytest.mark.parametrize("kind", ["ordered", "expiring", "limited", "of a tenant's", "bulk"])
+async def test_what_the_engine_has_to_keep_count_of_is_claimed(kind: str, windows: Open, pool: Pool) -> None:
+    more: dict[str, Any] = {}
+    match kind:
+        case "ordered":
+            more = {"ordering_key": "k"}
+        case "expiring":
+            more = {"expires_at": await pool.fetchval("select now() + interval '1 day'")}
+        case "bulk":
+            more = {"urgency": "bulk"}
+        case _:
+            tenant = "other" if kind == "of a tenant's" else None
+            await pool.execute(
+                """insert into postroom.delivery_limit
+                       (channel, tenant, destination, in_flight, reason, set_by)
+                   values ('export', $1, $2, 1000, 'agreed', 'ada')""",
+                tenant,
+                None if tenant else "orders",
+            )
+    runner = await windows()
+    await runner.publish(records(400, **more))
+    assert await runner.drain() >= 400
+
+
+async def test_a_bad_record_of_a_backlog_dies_alone(windows: Open, pool: Pool, root: Path) -> None:
+    runner = await windows()
+    published = await runner.publish(
+        [*records(), Message(channel="export", payload={"dataset": "A/B", "record": {}}, tenant="t")]
+    )
+    await runner.drain()
+    await runner.travel(300)
+    await runner.drain()
+    dead = await pool.fetch("select message_id from postroom.dead_letter")
+    assert [row["message_id"] for row in dead] == published[-1:]
+    assert ids(root) == Counter(published[:-1])
+
+
+async def test_killed_while_a_backlog_is_written_each_record_is_in_one_file(
+    windows: Open, pool: Pool, storage: WatchedStorage, root: Path
+) -> None:
+    """Before a file is written, and after: what nobody has claimed is due, and leads to its file."""
+    runner = await windows()
+    published = await runner.publish(records())
+    written = 0
+
+    async def crash() -> None:
+        nonlocal written
+        written += 1
+        if written >= 2:
+            raise Crash
+
+    for step in ("before", "after"):
+        written = 0
+        setattr(storage, step, crash)
+        claims = await runner.claim(FILE)
+        with pytest.raises(Crash):
+            await runner.adapter.deliver_batch(claims)  # type: ignore[attr-defined]
+        setattr(storage, step, None)
+        await runner.bury()
+        runner = await windows()
+    await runner.drain()
+    await runner.travel(300)
+    await runner.drain()
+    assert ids(root) == Counter(published)
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 0
