@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import force_setattr
+
 from postroom.base.clock import Clock
 from postroom.base.db import Connection, Pool, transaction
 from postroom.base.export_settings import ExportSettings
@@ -96,9 +98,7 @@ class Assigner:
         most = min(READ_MAX, max(1, self._records_max // 4))
         async with transaction(self._pool) as conn:
             await store.lock_files(conn)
-            while (
-                more and not closed and self._clock.monotonic() < until and len(waiting) < self._records_max
-            ):
+            while more and not closed and self._clock.monotonic() < until:
                 rows = await outbox.lock_behind(
                     conn,
                     channel=Channel.EXPORT,
@@ -113,9 +113,11 @@ class Assigner:
                 batch = sort_claims(fit, self._layout, self._formats)
                 known = await store.list_memberships(conn, message_ids=list(batch.records))
                 added, full = await self._add(conn, batch, known=known.keys())
-                waiting += [row for row in fit if row.message_id in added]
+                waiting += [_without_payload(row) for row in fit if row.message_id in added]
                 memberships |= added
                 closed |= full | {file.id: file for file in added.values() if file.open_s is None}
+                if len(waiting) >= self._records_max:
+                    break
             put_off = [row for row in waiting if memberships[row.message_id].id not in closed]
             await _set_aside(conn, put_off, memberships)
         return closed, backlog if more else None
@@ -136,6 +138,11 @@ class Assigner:
             if groups:
                 added |= await store.add_records(conn, groups=groups, roll_s=self._roll_s)
         return added, full
+
+
+def _without_payload(row: Waiting) -> Waiting:
+    force_setattr(row, "payload", None)  # nobody else has it, and 20,000 payloads are too many to keep
+    return row
 
 
 async def _set_aside(conn: Connection, records: Sequence[Claim | Waiting], memberships: Files) -> None:

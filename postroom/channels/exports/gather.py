@@ -12,7 +12,7 @@ import msgspec
 
 from postroom.base.errors import InvalidInput
 from postroom.channels.exports.formats import Formats
-from postroom.channels.exports.layout import Layout
+from postroom.channels.exports.layout import DEFAULT_FIELD, Layout
 from postroom.channels.exports.model import (
     DATASET,
     FILE_BYTES_MAX,
@@ -92,14 +92,24 @@ class _Payload(msgspec.Struct):
     record: dict[str, Any]
 
 
+class _Timed(msgspec.Struct):
+    created: Any = None  # `layout.DEFAULT_FIELD`
+
+
+class _Short(msgspec.Struct):
+    dataset: str
+    record: _Timed
+
+
 _decode: Final = msgspec.json.Decoder(_Payload).decode
+_decode_short: Final = msgspec.json.Decoder(_Short).decode
 
 
 def _fit(claim: Claim | Waiting, layout: Layout, formats: Formats) -> Fit:
     """Errors: `InvalidInput` where it can go to no file."""
     payload = claim.payload or ""
     size_bytes = len(payload.encode())
-    read = _plain(payload, size_bytes)
+    read = _plain(payload, size_bytes, layout, formats)
     if read is None:
         body = read_body(payload)
         read = _Payload(check_payload(body), body["record"])
@@ -109,10 +119,15 @@ def _fit(claim: Claim | Waiting, layout: Layout, formats: Formats) -> Fit:
     return Fit(partition, size_bytes, read.record if formats.has_schema(read.dataset) else None)
 
 
-def _plain(payload: str, size_bytes: int) -> _Payload | None:
-    """What can plainly be exported; None where a closer look must say what is wrong."""
+def _plain(payload: str, size_bytes: int, layout: Layout, formats: Formats) -> _Payload | None:
+    """What can plainly be exported, of its record no more than is looked at; None where a closer look must
+    say what is wrong."""
     try:
-        read = _decode(payload)
+        short = _decode_short(payload)
+        if formats.has_schema(short.dataset) or layout.names_time(short.dataset):
+            read = _decode(payload)
+        else:
+            read = _Payload(short.dataset, {DEFAULT_FIELD: short.record.created})
     except msgspec.MsgspecError:
         return None
     return read if size_bytes <= RECORD_BYTES_MAX and DATASET.fullmatch(read.dataset) else None

@@ -56,6 +56,10 @@ class Layout:
         values = {"dataset": dataset, "tenant": tenant_folder(tenant), "date": day.isoformat()}
         return _FIELD.sub(lambda found: values[found[1]], self._template)
 
+    def names_time(self, dataset: str) -> bool:
+        """Whether the settings say where the time of its records is."""
+        return dataset in self._time_fields
+
     def day(self, dataset: str, record: Mapping[str, Any], *, published_s: float) -> date:
         """The day of the record's time, in UTC; of `published_s` where no field is named, and `created` none.
 
