@@ -28,12 +28,12 @@ from bench.channels import CONNECTIONS, publish_to, webhook_request
 from bench.engine import open_engine
 from bench.report import Report
 from bench.stage import Stage
+from chaos.rabbitmq import LOGIN, rabbitmq
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
 from postroom.base.settings import WebhookSettings
 from postroom.channels.webhooks.adapter import WebhookAdapter
 from tests.fixtures.kafka_mock import kafka_mock
-from tests.fixtures.rabbitmq import LOGIN, rabbitmq
 from tests.fixtures.sqs import ACCOUNT, REGION, sqs_stand_in
 
 NAME: Final = "bench"

@@ -42,6 +42,11 @@ class Link:
         self._wires: set[_Wire] = set()
         self._server: asyncio.Server | None = None
 
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._wires)
+
     async def open(self) -> None:
         """Take connections (again)."""
         if self._server is None:

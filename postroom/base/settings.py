@@ -78,6 +78,8 @@ class WebhookSettings(BaseModel):
     brokers: Brokers = Field(default_factory=dict)
     """Brokers that urls of endpoints may name, and which tenants may, as JSON:
     `{"nats://nats.example.com:4222": ["acme"]}`; `"*"` is every tenant. Unset: none."""
+    brokers_ca: Path | None = None
+    """A PEM file of further authorities for certificates of brokers. Kafka's client does not read it."""
     identify: bool = True
     """Send `postroom-correlation-id`, `traceparent` and our name in `user-agent`. `false` where receivers
     are strangers."""

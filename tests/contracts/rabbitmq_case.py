@@ -13,8 +13,8 @@ from typing import ClassVar, Self
 
 import aiormq
 
+from chaos.rabbitmq import LOGIN, SIZE_MAX, RabbitMq, rabbitmq
 from tests.contracts.broker_case import BrokerCase, Got
-from tests.fixtures.rabbitmq import LOGIN, SIZE_MAX, RabbitMq, rabbitmq
 
 QUEUE = "orders"
 EXCHANGE = "shop"

@@ -12,7 +12,9 @@ from pydantic import SecretStr
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.secret_rules import is_local
+from postroom.base.tls import verified_context
 
+CA_SETTING = "POSTROOM_EMAIL__TLS_CA"
 FORMS = "smtp://host:port, smtps://host:port or smtp+starttls://user:password@host:port"
 
 
@@ -68,17 +70,4 @@ def parse_target(url: SecretStr, *, tls_ca: Path | None, setting: str = "POSTROO
 def _context(tls: Tls, tls_ca: Path | None) -> ssl.SSLContext | None:
     if tls is Tls.NONE:
         return None
-    return verified_context(tls_ca)
-
-
-def verified_context(tls_ca: Path | None) -> ssl.SSLContext:
-    """Trusts the authorities of this machine, and those of the file. Errors: `SettingsInvalid`."""
-    context = ssl.create_default_context()
-    if tls_ca is not None:
-        try:
-            context.load_verify_locations(cafile=tls_ca)
-        except (OSError, ssl.SSLError):
-            raise SettingsInvalid(
-                ["POSTROOM_EMAIL__TLS_CA: no readable file with certificates in PEM"]
-            ) from None
-    return context
+    return verified_context(tls_ca, setting=CA_SETTING)

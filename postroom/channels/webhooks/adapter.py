@@ -19,6 +19,7 @@ from postroom.base.db import Pool
 from postroom.base.errors import InvalidPayload
 from postroom.base.log import get_logger
 from postroom.base.settings import WebhookSettings
+from postroom.base.tls import verified_context
 from postroom.base.tracing import read_traceparent
 from postroom.channels.webhooks.answer import PRIVATE, judge_answer, judge_failure
 from postroom.channels.webhooks.brokers.connections import BrokerConnections
@@ -123,7 +124,10 @@ class WebhookAdapter:
             rest_s=self._rest_s,
         )
         self._brokers = BrokerConnections(
-            resolver=self._resolver, private=self._settings.private, timeout_s=self._settings.timeout_s
+            resolver=self._resolver,
+            private=self._settings.private,
+            timeout_s=self._settings.timeout_s,
+            tls=verified_context(self._settings.brokers_ca, setting="POSTROOM_WEBHOOK__BROKERS_CA"),
         )
 
     async def close(self) -> None:

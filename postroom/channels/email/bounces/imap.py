@@ -22,7 +22,8 @@ from pydantic import SecretStr
 
 from postroom.base.errors import SettingsInvalid, Unavailable
 from postroom.base.secret_rules import is_local
-from postroom.channels.email.target import verified_context
+from postroom.base.tls import verified_context
+from postroom.channels.email.target import CA_SETTING
 
 TIMEOUT_S: Final = 20.0
 MAIL_BYTES_MAX: Final = 131_072
@@ -72,7 +73,7 @@ def parse_place(url: SecretStr, *, tls_ca: Path | None) -> Place:
             [f"{_OURS}: the password would go unencrypted; write {_FORMS} (imap:// is for this machine only)"]
         )
     default_port = 993 if tls is Tls.IMPLICIT else 143
-    context = verified_context(tls_ca)
+    context = verified_context(tls_ca, setting=CA_SETTING)
     return Place(tls, host, port or default_port, user, SecretStr(password), folder, context)
 
 

@@ -26,6 +26,7 @@ from postroom.resilience.time_limit import TimeLimit
 CONNECTIONS_MAX: Final = 100
 CONNECT_S: Final = 5.0
 CLOSE_S: Final = 5.0
+IDLE_S: Final = 60.0
 _FULL: Final = Deferred(Wait.DESTINATION_FULL, "every connection to a broker is taken")
 
 log = get_logger(__name__)
@@ -41,7 +42,8 @@ class _Line:
 
 
 class _Place:
-    """One url and login. `first`: which node is tried first; `users`: deliveries that open it or wait."""
+    """One url and login. `first`: which node is tried first; `users`: deliveries that open it or wait;
+    `used_at`: when one of them ended last, by the loop's clock."""
 
     def __init__(self, url: BrokerUrl, secret: SecretStr | None) -> None:
         self.url = url
@@ -49,6 +51,7 @@ class _Place:
         self.line: _Line | None = None
         self.opening = asyncio.Lock()
         self.users = 0
+        self.used_at = 0.0
         self.first = 0
 
 
@@ -57,16 +60,27 @@ class BrokerConnections:
     allowed.
 
     There is one connection for each url and login. One that loses an acknowledgement takes no more messages:
-    the next delivery opens another one, at the next node. Does not promise: that what nobody uses is closed,
-    but for the oldest where there are `CONNECTIONS_MAX` already.
+    the next delivery opens another one, at the next node. One that nobody has used for `idle_s` is closed
+    before twice that time is over; where there are `CONNECTIONS_MAX`, the oldest that is free at once.
     """
 
-    def __init__(self, *, resolver: AbstractResolver, private: Private, timeout_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        resolver: AbstractResolver,
+        private: Private,
+        timeout_s: float,
+        idle_s: float = IDLE_S,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`tls`: for what brokers' certificates have to be; without it, as this machine trusts."""
         self._resolver = resolver
         self._private = private
         self._timeout_s = timeout_s
         self._limit = TimeLimit(timeout_s)
-        self._tls = ssl.create_default_context()
+        self._idle_s = idle_s
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._tls = tls or ssl.create_default_context()
         self._places: OrderedDict[tuple[str, SecretStr | None], _Place] = OrderedDict()
         self._closing = set[asyncio.Task[None]]()
 
@@ -95,11 +109,14 @@ class BrokerConnections:
                 answer = Unknown("no acknowledgement within the time limit", code="timeout")
         finally:
             place.users -= 1
+            place.used_at = asyncio.get_running_loop().time()
             if line is not None:
                 self._left(place, line, lost=answer is None or isinstance(answer, Unknown))
         return answer
 
     async def close(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         for place in self._places.values():
             if place.line is not None:
                 self._retire(place, place.line)
@@ -115,17 +132,35 @@ class BrokerConnections:
                 return None
             place = self._places[key] = _Place(url, secret)
         self._places.move_to_end(key)
+        if self._idle_timer is None:
+            self._look_later()
         return place
+
+    def _look_later(self) -> None:
+        self._idle_timer = asyncio.get_running_loop().call_later(self._idle_s, self._forget_idle)
+
+    def _forget_idle(self) -> None:
+        """Close what nobody has used for a while, and look again while there is something left."""
+        self._idle_timer = None
+        oldest = asyncio.get_running_loop().time() - self._idle_s
+        for key, place in list(self._places.items()):
+            if not place.users and place.used_at <= oldest:
+                self._forget(key)
+        if self._places:
+            self._look_later()
 
     def _forget_one(self) -> bool:
         """Close the one that was used longest ago and is free. Returns: whether there is one."""
         for key, place in self._places.items():
             if not place.users:
-                del self._places[key]
-                if place.line is not None:
-                    self._retire(place, place.line)
+                self._forget(key)
                 return True
         return False
+
+    def _forget(self, key: tuple[str, SecretStr | None]) -> None:
+        place = self._places.pop(key)
+        if place.line is not None:
+            self._retire(place, place.line)
 
     async def _open(self, place: _Place) -> _Line | Outcome:
         """The open connection, or why there is none: then nothing was sent."""
@@ -160,7 +195,7 @@ class BrokerConnections:
                 await transport.open(Node(host, address, port, self._tls if kind.tls else None))
             except (OpenFailed, OSError) as error:
                 failed = error
-                await transport.close()
+                self._close(transport)
             except BaseException:
                 self._close(transport)
                 raise
@@ -204,6 +239,8 @@ def _judge_opening(error: OpenFailed | OSError) -> Outcome:
             return RetryLater(error.reason, code=error.code)
         case TimeoutError():
             return RetryLater("no connection within the time limit", code="connect_timeout")
+        case ssl.SSLCertVerificationError():
+            return RetryLater(f"the certificate is not trusted: {error.verify_message}", code="tls")
         case ssl.SSLError():
             return RetryLater("no trusted TLS connection", code="tls")
         case ConnectionRefusedError():

@@ -18,6 +18,7 @@ from postroom.channels.webhooks.brokers.transport import BrokerMessage, Node, Op
 from postroom.channels.webhooks.brokers.url import BrokerUrl
 from postroom.channels.webhooks.url import fault
 from postroom.outbox.model import Delivered, Outcome, Rejected, RetryLater, Trip, Unknown
+from postroom.overrides.nats_tls import TlsClient
 
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _SUBJECT_CHARACTERS_MAX: Final = 250
@@ -64,6 +65,7 @@ class NatsTransport:
         host = f"[{node.address}]" if ":" in node.address else node.address
         options: dict[str, Any] = self._credentials()
         if node.tls is not None:
+            self._client = TlsClient()
             options |= {"tls": node.tls, "tls_hostname": node.host}
         try:
             await self._client.connect(
