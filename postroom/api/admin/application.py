@@ -14,6 +14,7 @@ from postroom.api.admin import (
     dead_letters,
     endpoints,
     erasures,
+    exports,
     jobs,
     limits,
     outbox,
@@ -43,6 +44,7 @@ ROUTERS: Final = (
     suppressions.router,
     unsubscribes.router,
     erasures.router,
+    exports.router,
     audit.router,
     customers.router,
 )
