@@ -30,8 +30,6 @@ from postroom.base.listener import free_port
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.destinations import open_destinations
 from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
-from postroom.channels.exports.manifest import encode, make_manifest
-from postroom.channels.exports.model import Partition
 from postroom.outbox.model import Cause, Claim, Delivered, Message, RetryLater, Trip
 from postroom.outbox.publish import publish
 from tests.factories.claims import make_claim
@@ -154,24 +152,6 @@ async def test_a_record_reaches_s3_and_a_repeat_overwrites_itself(
     assert isinstance(await again.deliver(claim), Delivered)
     assert s3.contents(bucket) == {path: content}
     assert await pool.fetchval("select stored_at is not null from postroom.export_file")
-
-
-async def test_a_manifest_in_s3_is_replaced_by_newer_ones_only(
-    s3: S3Server, bucket: str, tmp_path: Path
-) -> None:
-    storage, path = open_destinations(s3.settings(bucket), tmp_path), "orders/_manifest.json"
-
-    def manifest(version: int) -> bytes:
-        return encode(make_manifest(Partition("orders", "orders"), version, []))
-
-    for put, there in ((1, 1), (3, 3), (2, 3)):
-        assert await storage.replace_older(path, manifest(put), put) == there
-    await asyncio.gather(*(storage.replace_older(path, manifest(n), n) for n in range(4, 9)))
-    assert await storage.get(path) == manifest(8)
-    await storage.delete(path)
-    await storage.delete(path)
-    with pytest.raises(FileNotFoundError):
-        await storage.get(path)
 
 
 async def test_two_files_of_a_folder_in_s3_are_both_listed(
