@@ -62,7 +62,7 @@ check: setup ## format, lint, types, layers, lock files, how old the images of d
 bench: setup ## how fast it is (FULL=1, ONLY=row,row, PEERS=path/to/run)
 	@exec $(BIN)/python -m bench
 
-chaos: setup ## faults while it works, then nothing lost (SEED=n, MINUTES=m, SECONDS=s; a minute by default; CLUSTER=patroni, BROKER=nats)
+chaos: setup ## faults while it works, then nothing lost (SEED=n, MINUTES=m, SECONDS=s; a minute by default; CLUSTER=patroni, BROKER=nats or rabbitmq)
 	@exec $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(BROKER),--broker $(BROKER))
 
 drill: setup ## every alert broken, fired, mended by its page (FULL=1 for all, ONLY=NAME for one)

@@ -35,7 +35,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--cluster", choices=("patroni",), help="a cluster that Patroni runs, with faults of its own"
     )
-    parser.add_argument("--broker", choices=("nats",), help="only a broker as a way out, and its faults")
+    parser.add_argument("--broker", choices=("nats", "rabbitmq"), help="only this way out, and its faults")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data")
     return parser.parse_args(arguments)
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
             return 2
     if options.broker:
         with tempfile.TemporaryDirectory(prefix="postroom-chaos-") as folder_name:
-            return asyncio.run(_with_broker(Path(folder_name)))
+            return asyncio.run(_with_broker(options.broker, Path(folder_name)))
     missing = enter_namespace("chaos", arguments)
     seed = secrets.randbelow(1_000_000_000) if options.seed is None else options.seed
     length_s = options.minutes * 60 + options.seconds or 60.0
@@ -80,12 +80,12 @@ def main(arguments: Sequence[str]) -> int:
             shutil.rmtree(folder)
 
 
-async def _with_broker(folder: Path) -> int:
+async def _with_broker(kind: str, folder: Path) -> int:
     database = Database(folder)
     try:
         await database.start()
         await migrate(database.direct_dsn, roles=True)
-        report = await run_broker(database.direct_dsn, folder)
+        report = await run_broker(kind, database.direct_dsn, folder)
     finally:
         await database.stop()
     print(json.dumps(asdict(report)))

@@ -1,4 +1,4 @@
-"""A broker as a way out under faults: a NATS cluster whose leader dies, disk is full, and answers are lost.
+"""A broker as a way out under faults: a cluster whose leader dies, disk is full, and answers are lost.
 
 A runner of its own delivers meanwhile, and is killed, too. What a consumer reads at the end has to be what
 the ledger says, in the order of each key.
@@ -15,77 +15,85 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
 from pydantic import SecretStr
 
+from chaos.broker_targets import Target, open_target
 from chaos.link import Link
-from chaos.nats_cluster import LOGIN, NatsCluster, nats_cluster
 from chaos.process import ManagedProcess
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.base.json import encode
 from postroom.channels.webhooks import endpoints
 
-STREAM: Final = "ORDERS"
-SUBJECT: Final = "orders.eu"
 TENANT: Final = "acme"
 KEYS: Final = 5
 PER_S: Final = 40
 FAULT_S: Final = 3.0
 SOME: Final = 2
-FULL: Final = "retry/10077"
-"""JetStream's own number for a stream that may hold no more bytes."""
-FELT_WITHIN_S: Final = 60.0
-QUIET_WITHIN_S: Final = 120.0
+FELT_WITHIN_S: Final = 120.0
+QUIET_WITHIN_S: Final = 180.0
 POLL_S: Final = 0.2
 LEFT: Final = "select count(*) from postroom.delivery"
-OUTCOMES: Final = "select outcome || '/' || code as name, count(*) as count from postroom.attempt group by 1"
+UNANSWERED: Final = """
+select message_id::text as id, count(*) from postroom.attempt
+where outcome in ('unknown', 'abandoned') group by 1
+"""
+"""Attempts of which nobody knows what became: the broker may have stored it. Abandoned: of killed runners."""
+OUTCOMES: Final = """
+select outcome || coalesce('/' || code, '') as name, count(*) as count from postroom.attempt group by 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerReport:
-    """What the consumer has beside what was published. `outcomes`: of attempts, with their codes."""
+    """What the consumer has beside what was published. `outcomes`: of attempts, with their codes.
+
+    `stored`: by their ids, which a duplicate shares. `duplicates_unexplained`: more than a message has
+    attempts without an answer, or any on a broker that stores each id once. `out_of_order`: keys of which
+    the messages, each where it is first, have another order than in the ledger.
+    """
 
     published: int
     stored: int
     lost: int
     phantoms: int
     duplicates: int
+    duplicates_unexplained: int
     out_of_order: int
     dead: int
     outcomes: dict[str, int]
 
     @property
     def passed(self) -> bool:
-        wrong = self.lost + self.phantoms + self.duplicates + self.out_of_order + self.dead
+        wrong = self.lost + self.phantoms + self.duplicates_unexplained + self.out_of_order + self.dead
         return not wrong and self.published == self.stored > 0
 
 
-async def run_broker(dsn: str, folder: Path) -> BrokerReport:
+async def run_broker(kind: str, dsn: str, folder: Path) -> BrokerReport:
     """On a migrated database of its own. Errors: `TimeoutError` where it does not get quiet."""
     pool = await open_pool(dsn, connections_max=4)
     try:
-        with nats_cluster(folder / "nats") as cluster:
-            await cluster.make_stream(STREAM, "orders.>")
-            async with _links(cluster) as links:
-                runner = await _prepare(pool, dsn, folder, links)
+        with open_target(kind, folder / kind) as target:
+            await target.prepare()
+            async with _links(target) as links:
+                runner = await _prepare(pool, dsn, folder, target, links)
                 try:
                     publishing = asyncio.create_task(_publish(pool))
-                    await _inflict(pool, cluster, links, runner)
+                    await _inflict(pool, target, links, runner)
                     publishing.cancel()
                     await asyncio.gather(publishing, return_exceptions=True)
                     await _wait_for_quiet(pool)
                 finally:
                     await runner.stop()
-            return await _compare(pool, cluster)
+            return await _compare(pool, target)
     finally:
         await pool.close()
 
 
 @asynccontextmanager
-async def _links(cluster: NatsCluster) -> AsyncIterator[list[Link]]:
-    links = [Link() for _ in cluster.ports]
-    for link, port in zip(links, cluster.ports, strict=True):
+async def _links(target: Target) -> AsyncIterator[list[Link]]:
+    links = [Link() for _ in target.ports]
+    for link, port in zip(links, target.ports, strict=True):
         link.target_port = port
         await link.open()
     try:
@@ -95,14 +103,14 @@ async def _links(cluster: NatsCluster) -> AsyncIterator[list[Link]]:
             await link.shut()
 
 
-async def _prepare(pool: Pool, dsn: str, folder: Path, links: list[Link]) -> ManagedProcess:
+async def _prepare(pool: Pool, dsn: str, folder: Path, target: Target, links: list[Link]) -> ManagedProcess:
     """The endpoint, and a runner that may name the cluster."""
     nodes = [f"127.0.0.1:{link.port}" for link in links]
-    allowed = {f"nats://{node}": [TENANT] for node in nodes}
+    allowed = {f"{target.scheme}://{node}": [TENANT] for node in nodes}
     async with transaction(pool) as conn:
         await endpoints.create_endpoint(
-            conn, tenant=TENANT, url=f"nats://{','.join(nodes)}/{SUBJECT}", secret=SecretStr(LOGIN),
-            allow_private=True, brokers=allowed,
+            conn, tenant=TENANT, url=f"{target.scheme}://{','.join(nodes)}{target.place}",
+            secret=SecretStr(target.login), allow_private=True, brokers=allowed,
         )  # fmt: skip
     environment = {
         "PATH": os.environ.get("PATH", ""),
@@ -131,27 +139,26 @@ async def _publish(pool: Pool) -> None:
         await asyncio.sleep(1 / PER_S)
 
 
-async def _inflict(pool: Pool, cluster: NatsCluster, links: list[Link], runner: ManagedProcess) -> None:
+async def _inflict(pool: Pool, target: Target, links: list[Link], runner: ManagedProcess) -> None:
     """Every fault once, while deliveries are made, until it was felt; each is mended before the next."""
-    await _until_more(pool, "delivered/stored")
-    leader = await cluster.leader(STREAM)
-    await asyncio.to_thread(cluster.kill, leader)
+    await _until_more(pool, target.done)
+    leader = await target.kill_leader()
     await asyncio.sleep(FAULT_S)
-    cluster.start(leader)
-    await _until_more(pool, "delivered/stored")
+    await target.restart(leader)
+    await _until_more(pool, target.done)
     for link in links:
         link.deaf = True
     await _until_more(pool, "unknown/timeout")
     for link in links:
         link.deaf = False
-    await _until_more(pool, "delivered/stored")
-    await cluster.limit_stream(STREAM, max_bytes=1)
-    await _until_more(pool, FULL)
-    await cluster.limit_stream(STREAM, max_bytes=-1)
-    await _until_more(pool, "delivered/stored")
+    await _until_more(pool, target.done)
+    await target.fill()
+    await _until_more(pool, target.full)
+    await target.empty()
+    await _until_more(pool, target.done)
     await runner.kill()
     await runner.start()
-    await _until_more(pool, "delivered/stored")
+    await _until_more(pool, target.done)
 
 
 async def _until_more(pool: Pool, outcome: str) -> None:
@@ -163,7 +170,7 @@ async def _until_more(pool: Pool, outcome: str) -> None:
 
 
 async def _outcomes(pool: Pool) -> dict[str, int]:
-    return {row["name"] or "?": row["count"] for row in await pool.fetch(OUTCOMES)}
+    return {row["name"]: row["count"] for row in await pool.fetch(OUTCOMES)}
 
 
 async def _wait_for_quiet(pool: Pool) -> None:
@@ -172,22 +179,26 @@ async def _wait_for_quiet(pool: Pool) -> None:
             await asyncio.sleep(POLL_S)
 
 
-async def _compare(pool: Pool, cluster: NatsCluster) -> BrokerReport:
+async def _compare(pool: Pool, target: Target) -> BrokerReport:
     rows = await pool.fetch("select id::text, ordering_key from postroom.message order by id")
     ids = {row["id"] for row in rows}
-    read = [each.headers or {} for each in await cluster.read_stream(STREAM)]
-    stored = Counter(headers["webhook-id"] for headers in read)
+    read = await target.read()
+    copies = Counter(each.id for each in read)
+    unanswered = {row["id"]: row["count"] for row in await pool.fetch(UNANSWERED)} if target.repeats else {}
     wrong = 0
     for key in {row["ordering_key"] for row in rows}:
-        theirs = [each["webhook-id"] for each in read if unquote(each["postroom-ordering-key"]) == key]
+        theirs = dict.fromkeys(each.id for each in read if each.key == key)
         ours = [row["id"] for row in rows if row["ordering_key"] == key]
-        wrong += theirs != ours
+        wrong += list(theirs) != ours
     return BrokerReport(
         published=len(rows),
-        stored=len(read),
-        lost=len(ids - stored.keys()),
-        phantoms=len(stored.keys() - ids),
-        duplicates=sum(count - 1 for count in stored.values()),
+        stored=len(copies),
+        lost=len(ids - copies.keys()),
+        phantoms=len(copies.keys() - ids),
+        duplicates=copies.total() - len(copies),
+        duplicates_unexplained=sum(
+            max(0, count - 1 - unanswered.get(id_, 0)) for id_, count in copies.items()
+        ),
         out_of_order=wrong,
         dead=await pool.fetchval("select count(*) from postroom.dead_letter"),
         outcomes=await _outcomes(pool),

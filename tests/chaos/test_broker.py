@@ -16,7 +16,7 @@ async def test_a_brokers_consumer_has_what_the_ledger_says_in_the_order_of_each_
     dsn: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """A leader killed, answers lost, a full disk, a runner killed."""
-    report = await run_broker(dsn, tmp_path)
+    report = await run_broker("nats", dsn, tmp_path)
     record_property(SUMMARY, str(report))
     assert report.passed, report
     assert report.published > 100
