@@ -59,8 +59,7 @@ class BatchCounts:
     cancelled: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskRun:
+class TaskRun(msgspec.Struct, frozen=True, kw_only=True, array_like=True):  # made for each run
     """What a task may know of its own run, and how it ends together with its own rows; see `current_task`.
 
     `attempt` counts from 1 and `message_id` stays the same: what a receiver tells repeats by. `batch`: how
@@ -233,7 +232,14 @@ class Task(Generic[P, R]):
             reason, _, where = str(error).partition(" - at `$.")
             named = where.removesuffix("`") or next(iter(_quoted(reason)), "")
             raise InvalidPayload(reason, field=f"args.{named}" if named else "args") from None
-        return {name: getattr(read, name) for name in read.__struct_fields__}
+        return msgspec.structs.asdict(read)
+
+    def read_payload(self, payload: str) -> dict[str, Any] | None:
+        """The same of a message's whole payload, at a fifth of the cost. None where it does not fit."""
+        try:
+            return msgspec.structs.asdict(self._payload_decoder.decode(payload).args)
+        except msgspec.MsgspecError:
+            return None
 
     def _payload(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -245,6 +251,11 @@ class Task(Generic[P, R]):
         except (TypeError, ValueError) as error:
             raise PublishRefused(f"{self.name}: {error}", field="args") from None
         return {"task": self.name, "args": arguments}
+
+    @cached_property
+    def _payload_decoder(self) -> msgspec.json.Decoder[Any]:
+        fields = [("task", Literal[self.name]), ("args", self._arguments)]
+        return msgspec.json.Decoder(msgspec.defstruct("payload", fields, forbid_unknown_fields=True))
 
     @cached_property
     def _arguments(self) -> type[msgspec.Struct]:

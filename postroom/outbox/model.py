@@ -246,14 +246,16 @@ class Adapter(Protocol):
 
     `circuit` names the breaker shared by all destinations of the channel; None gives each
     destination one of its own; an empty string means that the engine keeps none.
-    `concurrency_max` and `per_destination_max` count deliveries in flight.
+    `concurrency_max` and `per_destination_max` count deliveries in flight; the former is asked at each claim.
     """
 
     channel: Channel
     circuit: str | None
-    concurrency_max: int
     per_destination_max: int
     timeout_s: float
+
+    @property
+    def concurrency_max(self) -> int: ...
 
     async def deliver(self, claim: Claim) -> Answer:
         """Try once. Promises an answer for every failure it foresees; never settles by itself,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import asyncpg
@@ -29,8 +28,7 @@ class NotDelivered(AssertionError):
     """What a real adapter was given and could not deliver, with its reason."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Run(TaskRun):
+class _Run(TaskRun, frozen=True, kw_only=True):
     place: Place
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:

@@ -15,9 +15,9 @@ from postroom.channels.tasks.child import Call
 from postroom.channels.tasks.counts import Counts
 from postroom.channels.tasks.outcomes import within_attempts
 from postroom.channels.tasks.processes import START_S, Processes
-from postroom.channels.tasks.registry import Tasks, check, name_in
-from postroom.channels.tasks.run import Ending, Running, Stuck, run_async
-from postroom.channels.tasks.runs import GRACE_S, Run, Runs
+from postroom.channels.tasks.registry import Tasks, UnknownTask, check, read_call
+from postroom.channels.tasks.run import AsyncRuns, Running
+from postroom.channels.tasks.runs import GRACE_S, Run, Runs, follows_batch
 from postroom.channels.tasks.schedules import schedules_in
 from postroom.client.task import Task, TaskRun
 from postroom.outbox.model import (
@@ -38,7 +38,12 @@ PLACE_WITHIN_S: Final = 5.0
 SPARE_S: Final = 10.0
 CLAIMED_AHEAD: Final = 4
 """So many are held for each that may run, so that a claim is worth its query."""
+QUICK_S: Final = 0.25
+QUICK_PLACES: Final = 4_000
+"""So many are held while tasks end so fast that all of the others' would be over in `QUICK_S`."""
 STUCK_MAX: Final = 20
+TURN_S: Final = 0.005
+"""So long at most tasks run that wait for nothing; then everything else in the loop has its turn."""
 _BUSY: Final = Deferred(Wait.DESTINATION_FULL, "as many tasks run as may")
 
 
@@ -67,11 +72,14 @@ class TaskAdapter:
         self._processes = Processes(places, count=settings.processes, memory_mb=settings.memory_mb)
         # One runs in each, and one is ready to follow.
         self._places = asyncio.Semaphore(self._processes.count * 2)
-        self._stuck = Stuck()
         self._runs = Runs(pool)
+        self._here = AsyncRuns(self._runs)
         self._counts = Counts(pool, tasks)
+        self._turned_s = 0.0
+        self._ended = 0
+        self._is_quick = False
         self._room = asyncio.Semaphore(settings.concurrency)
-        self.concurrency_max = CLAIMED_AHEAD * settings.concurrency
+        self._few_places = CLAIMED_AHEAD * settings.concurrency
         self.per_destination_max = settings.concurrency
         longest_s = max((each.timeout_s for each in tasks.values()), default=0.0)
         # One may wait for a process until another one has started and ended there.
@@ -81,6 +89,7 @@ class TaskAdapter:
         """Nothing is opened ahead."""
 
     async def close(self) -> None:
+        await self._here.close()
         await self._runs.close()
         await self._counts.close()
         await self._processes.close()
@@ -96,14 +105,9 @@ class TaskAdapter:
     async def deliver(self, claim: Claim) -> Answer:
         """Try once. Errors: the database's own, before the task is called."""
         try:
-            name, given = name_in(claim.body())
-            if name not in self._tasks:
-                return Deferred(
-                    Wait.NOT_CONFIGURED,
-                    f"task {name[:200]!r} is in no file that POSTROOM_HANDLERS names here",
-                )
-            task = self._tasks[name]
-            arguments = task.read(given)
+            task, arguments = read_call(claim.destination, claim.payload, self._tasks)
+        except UnknownTask as error:
+            return Deferred(Wait.NOT_CONFIGURED, str(error))
         except InvalidInput as error:
             return rejected_payload(error)
         places = self._room if task.is_async else self._places
@@ -115,33 +119,43 @@ class TaskAdapter:
                 return _BUSY
         else:
             await places.acquire()
-        run = self._runs.begin(claim)
-        started_s = self._clock.monotonic()
         try:
-            answer = await self._answer(task, arguments if task.is_async else given, claim, run)
+            run = self._runs.of(claim)
+            started_s = self._clock.monotonic()
+            answer = await self._answer(task, arguments, claim, run, started_s)
+            ended_s = self._clock.monotonic()
         except Unavailable as error:
             return Deferred(Wait.NOT_CONFIGURED, error.detail)
-        else:
-            took_s = self._clock.monotonic() - started_s
-            cancelled = run.cancelled_by is not None
-            self._counts.add(name, answer, cancelled=cancelled, took_s=took_s, worker=claim.worker)
-            return answer
         finally:
-            self._runs.end(run)
             places.release()
+        cancelled = run.cancelled_by is not None
+        self._counts.add(
+            task.name, answer, cancelled=cancelled, took_s=ended_s - started_s, worker=claim.worker
+        )
+        self._ended += 1
+        if ended_s - self._turned_s > TURN_S:
+            self._is_quick = self._ended / (ended_s - self._turned_s) * QUICK_S >= self._few_places
+            await asyncio.sleep(0)
+            self._turned_s, self._ended = self._clock.monotonic(), 0
+        return answer
+
+    @property
+    def concurrency_max(self) -> int:
+        """A few for each that may run; many while they end at once and none waits for anything."""
+        quick = self._is_quick and not self._runs.under_way
+        if quick and self._clock.monotonic() - self._turned_s <= QUICK_S:
+            return max(self._few_places, QUICK_PLACES)
+        return self._few_places
 
     async def _answer(
-        self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim, run: Run
+        self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim, run: Run, started_s: float
     ) -> Answer:
         """What is cancelled ends so, whatever it makes of it; unless its transaction has ended it before."""
         answer: Answer = Settled()
-        facts = {**_facts(task, claim), "batch": await self._runs.batch_before(claim)}
-        started_s = self._clock.monotonic()
         if run.cancelled_by is None and task.is_async:
-            answer = await self._run_here(task, arguments, claim, run, facts)
+            answer = await self._run_here(task, arguments, claim, run, started_s)
         elif run.cancelled_by is None:
-            call = Call(TaskRun(**facts), arguments)
-            answer = within_attempts(await self._processes.run(task, call, run), task, claim)
+            answer = await self._run_apart(task, claim, run)
         if run.cancelled_by is None:
             return answer
         try:
@@ -152,29 +166,48 @@ class TaskAdapter:
         return Settled()
 
     async def _run_here(
-        self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim, run: Run, facts: dict[str, Any]
+        self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim, run: Run, started_s: float
     ) -> Answer:
-        if len(self._stuck) >= STUCK_MAX:
+        if len(self._here.stuck) >= STUCK_MAX:
             return Deferred(
                 Wait.DESTINATION_FULL, f"{STUCK_MAX} tasks ignore that they are cancelled: restart the runner"
             )
-        end = Ending(claim=claim, pool=self._pool, clock=self._clock, started_s=self._clock.monotonic())
-        running = Running(**facts, ending=end, run=run)
-        ended = await run_async(task, arguments, running, self._stuck)
-        if not end.settled:
+        running = Running(
+            task=task.name,
+            message_id=claim.message_id,
+            attempt=claim.attempts + 1,
+            attempts_max=task.attempts,
+            tenant=claim.tenant,
+            key=claim.key,
+            correlation_id=claim.correlation_id,
+            batch=await self._runs.batch_before(claim) if follows_batch(claim) else None,
+            claim=claim,
+            pool=self._pool,
+            clock=self._clock,
+            started_s=started_s,
+            run=run,
+        )
+        ended = await self._here.run(task, arguments, running)
+        if not run.settled:
             return within_attempts(ended, task, claim)
         if not isinstance(ended, Delivered):  # nothing is undone or tried again by it: say so at least
             log.warning("task.failed_past_its_end", task=task.name, reason=ended.reason)
         return Settled()
 
-
-def _facts(task: Task[..., Any], claim: Claim) -> dict[str, Any]:
-    return {
-        "task": task.name,
-        "message_id": claim.message_id,
-        "attempt": claim.attempts + 1,
-        "attempts_max": task.attempts,
-        "tenant": claim.tenant,
-        "key": claim.key,
-        "correlation_id": claim.correlation_id,
-    }
+    async def _run_apart(self, task: Task[..., Any], claim: Claim, run: Run) -> Answer:
+        facts = TaskRun(
+            task=task.name,
+            message_id=claim.message_id,
+            attempt=claim.attempts + 1,
+            attempts_max=task.attempts,
+            tenant=claim.tenant,
+            key=claim.key,
+            correlation_id=claim.correlation_id,
+            batch=await self._runs.batch_before(claim) if follows_batch(claim) else None,
+        )
+        self._runs.begin(run)
+        try:
+            ended = await self._processes.run(task, Call(facts, claim.payload), run)
+        finally:
+            self._runs.end(run)
+        return within_attempts(ended, task, claim)

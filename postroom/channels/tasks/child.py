@@ -13,15 +13,15 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.operator_code import load_code
-from postroom.channels.tasks.outcomes import Ended, of_error
-from postroom.channels.tasks.registry import Tasks, tasks_in
+from postroom.channels.tasks.outcomes import DONE, Ended, of_error
+from postroom.channels.tasks.registry import Tasks, read_call, tasks_in
 from postroom.client.task import CURRENT, TaskRun
 from postroom.outbox.model import Delivered, Rejected
 from postroom.postgres.watch import die_with_parent
@@ -31,16 +31,22 @@ HEAD_BYTES: Final = 4
 CANCEL: Final = signal.SIGUSR1
 """Tells that the call has been cancelled: it is seen whatever the task waits for."""
 PROGRESS_STEP: Final = 0.01
+RUNS_MAX: Final = 100_000
+LOOK_EVERY: Final = 16
+"""A process is replaced after so many tasks, or once it has kept half of the memory that it may have: to
+start one takes as long as thousands of calls. That is looked up after each `LOOK_EVERY` of them."""
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
     run: TaskRun
-    arguments: dict[str, Any]
+    payload: str
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
     """How a call ended. `kind`: empty where it is done, `rejected`, or the cause for which it is tried again;
     `progress` before it has ended.
+
+    `worn`: another process should take its place.
 
     The first one of all says that the process is ready, or in `reason` why not.
     """
@@ -51,6 +57,11 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     after_s: float | None = None
     detail: str | None = None
     progress: float = 0.0
+    worn: bool = False
+
+
+_calls: Final = msgspec.msgpack.Decoder(Call)
+_telling: Final = msgspec.msgpack.Encoder()
 
 
 class Link:
@@ -74,13 +85,12 @@ class Link:
             self.tell(Told("progress", progress=done))
 
     def tell(self, told: Told) -> None:
-        frame = msgspec.msgpack.encode(told)
+        frame = _telling.encode(told)
         with self._one_at_a_time:
             self._ours.sendall(len(frame).to_bytes(HEAD_BYTES, "big") + frame)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunApart(TaskRun):
+class RunApart(TaskRun, frozen=True, kw_only=True):
     """What `current_task` gives in a process."""
 
     link: Link
@@ -93,27 +103,38 @@ class RunApart(TaskRun):
         return self.link.cancelled
 
 
-def serve(ours: socket.socket, tasks: Tasks, link: Link) -> None:
+def serve(ours: socket.socket, tasks: Tasks, link: Link, *, memory_bytes: int) -> None:
     """Answer calls until the other end closes."""
     own_id = os.getpid()
+    worn_bytes = (resident_bytes() + memory_bytes) // 2
+    runs = 0
     with ours.makefile("rb") as source:
         while len(head := source.read(HEAD_BYTES)) == HEAD_BYTES:
-            call = msgspec.msgpack.decode(source.read(int.from_bytes(head, "big")), type=Call)
+            call = _calls.decode(source.read(int.from_bytes(head, "big")))
             link.begin()
-            ended = _run(call, tasks, link)
+            told = _told(_run(call, tasks, link))
             if os.getpid() != own_id:
                 os._exit(0)  # a copy that the task has forked came back out of it: only the original answers
-            link.tell(_told(ended))
+            runs += 1
+            if runs >= RUNS_MAX or (runs % LOOK_EVERY == 0 and resident_bytes() > worn_bytes):
+                told = msgspec.structs.replace(told, worn=True)
+            link.tell(told)
+
+
+def resident_bytes() -> int:
+    """What this process has in memory."""
+    with Path("/proc/self/statm").open() as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def _run(call: Call, tasks: Tasks, link: Link) -> Ended:
-    CURRENT.set(RunApart(**vars(call.run), link=link))
-    task = tasks[call.run.task]
+    CURRENT.set(RunApart(**msgspec.structs.asdict(call.run), link=link))
     try:
-        task.function(**task.read(call.arguments))
+        task, arguments = read_call(call.run.task, call.payload, tasks)
+        task.function(**arguments)
     except (Exception, SystemExit) as error:  # noqa: BLE001  it is told as the outcome
         return of_error(error)
-    return Delivered()
+    return DONE
 
 
 def _told(ended: Ended) -> Told:
@@ -146,7 +167,7 @@ def main() -> None:
         except SettingsInvalid as error:
             return link.tell(Told(reason=str(error)))
         link.tell(Told())
-        serve(ours, tasks, link)
+        serve(ours, tasks, link, memory_bytes=memory)
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from postroom.base.db import DATABASE_FAILURES, Pool, query
 from postroom.base.log import get_logger
+from postroom.channels.tasks.outcomes import DONE
 from postroom.outbox.model import Answer, Delivered, Rejected, RetryLater, Settled
 from postroom.outbox.store import TALLY_SHARDS
 
@@ -50,7 +51,8 @@ class Counts:
     def __init__(self, pool: Pool, names: Iterable[str]) -> None:
         self._pool = pool
         self._named = frozenset(sorted(names)[:NAMED_MAX])
-        self._grown: Counter[tuple[str, str]] = Counter()
+        # Attempts and seconds by task, outcome and bucket: made into counters where they are kept.
+        self._grown: dict[tuple[str, str, int], list[float]] = {}
         self._shard = 0
         self._closing = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -61,12 +63,18 @@ class Counts:
         if outcome is None:
             return
         task = name if name in self._named else OTHERS
-        self._grown[ATTEMPTS, f"{outcome} {task}"] += 1
-        self._grown[BUCKET, f"{bisect_left(BUCKETS_S, took_s)} {task}"] += 1
-        self._grown[TOOK_MS, f"sum {task}"] += round(took_s * 1_000)
+        self._add((task, outcome, bisect_left(BUCKETS_S, took_s)), 1, took_s)
         self._shard = worker % TALLY_SHARDS
         if self._keeping is None:
             self._keeping = asyncio.create_task(self._keep_soon(), name="task counts")
+
+    def _add(self, key: tuple[str, str, int], attempts: float, took_s: float) -> None:
+        grown = self._grown.get(key)
+        if grown is None:
+            self._grown[key] = [attempts, took_s]
+        else:
+            grown[0] += attempts
+            grown[1] += took_s
 
     async def close(self) -> None:
         self._closing.set()
@@ -86,13 +94,19 @@ class Counts:
             self._keeping = None
 
     async def _keep(self) -> None:
-        grown, self._grown = self._grown, Counter()
-        names, labels = [name for name, _ in grown], [label for _, label in grown]
+        grown, self._grown = self._grown, {}
+        counters: Counter[tuple[str, str]] = Counter()
+        for (task, outcome, bucket), (attempts, took_s) in grown.items():
+            counters[ATTEMPTS, f"{outcome} {task}"] += int(attempts)
+            counters[BUCKET, f"{bucket} {task}"] += int(attempts)
+            counters[TOOK_MS, f"sum {task}"] += round(took_s * 1_000)
+        names, labels = [name for name, _ in counters], [label for _, label in counters]
         try:
             async with asyncio.timeout(WITHIN_S), self._pool.acquire() as conn:
-                await conn.execute(_ADD, names, labels, self._shard, list(grown.values()))
+                await conn.execute(_ADD, names, labels, self._shard, list(counters.values()))
         except (*DATABASE_FAILURES, TimeoutError) as error:
-            self._grown.update(grown)
+            for key, (attempts, took_s) in grown.items():
+                self._add(key, attempts, took_s)
             log.warning("tasks.not_counted", error=repr(error))
 
 
@@ -115,6 +129,8 @@ def read_counts(tallies: Mapping[tuple[str, str], int]) -> dict[str, TaskCounts]
 
 
 def _outcome(answer: Answer, *, cancelled: bool) -> str | None:
+    if answer is DONE:
+        return "delivered"
     match answer:
         case Settled():
             return "cancelled" if cancelled else "delivered"

@@ -15,6 +15,7 @@ DETAIL_CHARACTERS_MAX: Final = 8_000
 HERE: Final = str(Path(__file__).parent)
 
 Ended = Delivered | RetryLater | Rejected
+DONE: Final = Delivered()  # made once: this is a hot path
 
 
 def of_error(error: BaseException) -> Ended:

@@ -10,32 +10,34 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from postroom.base.errors import Unavailable
 from postroom.channels.tasks.child import CANCEL, HEAD_BYTES, MODULE, Call, Told
-from postroom.channels.tasks.outcomes import Ended, failed, overdue
+from postroom.channels.tasks.outcomes import DONE, Ended, failed, overdue
 from postroom.channels.tasks.runs import GRACE_S, Run
 from postroom.client.task import Task
-from postroom.outbox.model import Cause, Delivered, Rejected, RetryLater, Trip
+from postroom.outbox.model import Cause, Rejected, RetryLater, Trip
 
-RUNS_MAX: Final = 1_000
-"""Of one process: then another takes its place, whatever its tasks have left behind."""
 START_S: Final = 60.0
 """For a process to import the operator's code."""
 STOP_S: Final = 5.0
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Told).decode
 
 
-class Child:
+class Child(asyncio.Protocol):
     """One process, which runs one call after the other."""
 
-    def __init__(self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.runs = 0
+    def __init__(self, process: Process, loop: asyncio.AbstractEventLoop) -> None:
         self._process = process
-        self._reader = reader
-        self._writer = writer
+        self._loop = loop
+        self._read = bytearray()
+        self._transport: asyncio.WriteTransport | None = None
+        self._report: Callable[[float], None] | None = None
+        self._told: asyncio.Future[Told] = loop.create_future()
 
     @classmethod
     async def start(cls, places: Sequence[str], memory_mb: int) -> Child:
@@ -53,12 +55,13 @@ class Child:
             except OSError as error:
                 ours.close()
                 raise Unavailable(f"a process for tasks did not start: {error.strerror}") from None
-        reader, writer = await asyncio.open_connection(sock=ours)
-        child = cls(process, reader, writer)
+        loop = asyncio.get_running_loop()
+        child = cls(process, loop)
         try:
             async with asyncio.timeout(START_S):
-                told = await child._read()
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+                await loop.create_connection(lambda: child, sock=ours)
+                told = await child._told
+        except (TimeoutError, ConnectionError) as error:
             raise Unavailable(f"a process for tasks did not start: {await child.kill()}") from error
         except asyncio.CancelledError:
             await child.kill()
@@ -68,14 +71,57 @@ class Child:
             raise Unavailable(f"a process for tasks did not start: {told.reason}")
         return child
 
-    async def ask(self, call: Call, report: Callable[[float], None]) -> Told:
-        """Errors: `IncompleteReadError` and `ConnectionError` once it is gone."""
-        self.runs += 1
-        frame = msgspec.msgpack.encode(call)
-        self._writer.write(len(frame).to_bytes(HEAD_BYTES, "big") + frame)
-        while (told := await self._read()).kind == "progress":
-            report(told.progress)
-        return told
+    async def ask(self, call: Call, limit_s: float, run: Run) -> Told:
+        """For `limit_s` at most, and for `GRACE_S` once somebody has cancelled `run`.
+
+        Errors: `TimeoutError`; `ConnectionError` once it is gone.
+        """
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionResetError
+        told: asyncio.Future[Told] = self._loop.create_future()
+        self._told = told
+        timer = self._loop.call_later(limit_s, self._expire)
+
+        def cancel() -> None:
+            nonlocal timer
+            timer.cancel()
+            self.tell_cancelled()
+            timer = self._loop.call_later(GRACE_S, self._expire)
+
+        run.on_cancel, self._report = cancel, run.report
+        frame = _encode(call)
+        self._transport.write(len(frame).to_bytes(HEAD_BYTES, "big") + frame)
+        try:
+            return await told
+        finally:
+            timer.cancel()
+            self._report = run.on_cancel = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        read = self._read
+        read += data
+        while len(read) >= HEAD_BYTES:
+            end = HEAD_BYTES + int.from_bytes(read[:HEAD_BYTES], "big")
+            if len(read) < end:
+                return
+            told = _decode(read[HEAD_BYTES:end])
+            del read[:end]
+            if told.kind != "progress":
+                if not self._told.done():
+                    self._told.set_result(told)
+            elif self._report is not None:
+                self._report(told.progress)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if not self._told.done():
+            self._told.set_exception(ConnectionResetError())
+
+    def _expire(self) -> None:
+        if not self._told.done():
+            self._told.set_exception(TimeoutError())
 
     def tell_cancelled(self) -> None:
         with suppress(ProcessLookupError):
@@ -83,7 +129,8 @@ class Child:
 
     async def kill(self) -> str:
         """End it, and all that it has started. Returns: how it has ended."""
-        self._writer.close()
+        if self._transport is not None:
+            self._transport.close()
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -97,11 +144,6 @@ class Child:
             async with asyncio.timeout(STOP_S):
                 await self._process.wait()
         return await self.kill()
-
-    async def _read(self) -> Told:
-        head = await self._reader.readexactly(HEAD_BYTES)
-        body = await self._reader.readexactly(int.from_bytes(head, "big"))
-        return msgspec.msgpack.decode(body, type=Told)
 
 
 class Processes:
@@ -130,22 +172,15 @@ class Processes:
     async def _ask(self, child: Child, task: Task[..., Any], call: Call, run: Run) -> Ended:
         kept = False
         try:
-            async with asyncio.timeout(task.timeout_s) as limit:
-
-                def cancel() -> None:
-                    child.tell_cancelled()
-                    limit.reschedule(asyncio.get_running_loop().time() + GRACE_S)
-
-                run.on_cancel = cancel
-                if run.cancelled_by is not None:  # while it waited for the process: it is not called
-                    kept = True
-                    return Delivered()
-                told = await child.ask(call, run.report)
-            kept = child.runs < RUNS_MAX and run.cancelled_by is None
+            if run.cancelled_by is not None:  # while it waited for the process: it is not called
+                kept = True
+                return DONE
+            told = await child.ask(call, task.timeout_s, run)
+            kept = not told.worn and run.cancelled_by is None
             return _ended(told)
         except TimeoutError:
             return overdue(task)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except ConnectionError:
             return failed(f"its process ended: {await child.gone()}", code="died")
         finally:
             if kept:
@@ -160,7 +195,7 @@ class Processes:
 
 def _ended(told: Told) -> Ended:
     if not told.kind:
-        return Delivered()
+        return DONE
     if told.kind == "rejected":
         return Rejected(told.reason, code=told.code)
     return RetryLater(

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeAlias
 
+import msgspec
+
 from postroom.base.errors import InvalidPayload, SettingsInvalid
 from postroom.base.operator_code import SETTING
 from postroom.client.task import Task
@@ -24,6 +26,28 @@ def tasks_in(modules: Sequence[ModuleType]) -> dict[str, Task[..., Any]]:
     if faults:
         raise SettingsInvalid(faults)
     return found
+
+
+class UnknownTask(LookupError):
+    """No task of that name is known here."""
+
+
+def read_call(name: str, payload: str, tasks: Tasks) -> tuple[Task[..., Any], dict[str, Any]]:
+    """The task of a message, and its arguments. `name`: the one under which it was published.
+
+    Errors: `InvalidPayload` naming the field, `UnknownTask`.
+    """
+    task = tasks.get(name)
+    arguments = None if task is None else task.read_payload(payload)
+    if task is not None and arguments is not None:
+        return task, arguments
+    body = msgspec.json.decode(payload)  # as PostgreSQL gave it
+    if not isinstance(body, dict):
+        raise InvalidPayload("the payload is no JSON object", field="payload")
+    named, given = name_in(body)
+    if named not in tasks:
+        raise UnknownTask(f"task {named[:200]!r} is in no file that POSTROOM_HANDLERS names here")
+    return tasks[named], tasks[named].read(given)
 
 
 def name_in(payload: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

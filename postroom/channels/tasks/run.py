@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextvars import copy_context
 from typing import Any
 
 from postroom.base.clock import Clock
 from postroom.base.db import Connection, Pool, transaction
 from postroom.base.log import get_logger
-from postroom.channels.tasks.outcomes import Ended, failed, of_error, overdue
-from postroom.channels.tasks.runs import GRACE_S, Run
+from postroom.channels.tasks.host import CANCELLED_ITSELF, Host
+from postroom.channels.tasks.outcomes import Ended, of_error, overdue
+from postroom.channels.tasks.runs import GRACE_S, Run, Runs
 from postroom.client.task import CURRENT, Task, TaskRun
-from postroom.outbox.model import Claim, Delivered
+from postroom.outbox.model import Claim
 from postroom.outbox.policy import delivered
 from postroom.outbox.store import settle_claims
 
@@ -25,22 +26,13 @@ class RunLost(RuntimeError):
     """Another run of it goes on: nothing of this one is committed."""
 
 
-@dataclass(kw_only=True)
-class Ending:
-    """How a run may end itself. `settled`: its transaction has ended it, or it was lost."""
+class Running(TaskRun, frozen=True, kw_only=True):
+    """What `current_task` gives to an async task."""
 
     claim: Claim
     pool: Pool
     clock: Clock
     started_s: float
-    settled: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Running(TaskRun):
-    """What `current_task` gives to an async task."""
-
-    ending: Ending
     run: Run
 
     def _report(self, done: float) -> None:
@@ -53,16 +45,15 @@ class Running(TaskRun):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """The claim is settled last, under its fence."""
-        end = self.ending
-        if end.settled:
+        if self.run.settled:
             raise RuntimeError("a task has one transaction: it ends the task")
-        async with transaction(end.pool) as conn:
+        async with transaction(self.pool) as conn:
             yield conn
-            took_ms = round((end.clock.monotonic() - end.started_s) * 1_000)
-            if await settle_claims(conn, [(end.claim, delivered(), took_ms)]):
-                end.settled = True  # by whoever has it now
+            took_ms = round((self.clock.monotonic() - self.started_s) * 1_000)
+            if await settle_claims(conn, [(self.claim, delivered(), took_ms)]):
+                self.run.settled = True  # by whoever has it now
                 raise RunLost("this run was given up meanwhile, and another goes on")
-        end.settled = True
+        self.run.settled = True
 
 
 class Stuck:
@@ -79,21 +70,56 @@ class Stuck:
         running.add_done_callback(self._tasks.discard)
 
 
-async def run_async(task: Task[..., Any], arguments: dict[str, Any], running: Running, stuck: Stuck) -> Ended:
-    """Call it, for as long as it may take and until somebody cancels it. A task of its own: what it leaves in
-    its context is its own."""
-    call = asyncio.create_task(_call(task, arguments, running), name=f"task {task.name}")
-    try:
-        if await _ends_within(call, task.timeout_s, running.run):
-            return _result(call)
-        call.cancel()
-        await _ends_within(call, GRACE_S)
-    finally:
-        if not call.done():
-            call.cancel()  # the runner stops, or it swallows its cancellation
-            stuck.add(call)
-            log.error("task.goes_on", task=task.name, message_id=str(running.message_id))
-    return overdue(task)
+class AsyncRuns:
+    """Runs async tasks, each for as long as it may take and until somebody cancels it.
+
+    What one leaves in its context is its own. `stuck`: those that go on although they were cancelled.
+    """
+
+    def __init__(self, runs: Runs) -> None:
+        self.stuck = Stuck()
+        self._runs = runs
+        self._idle: list[Host] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, task: Task[..., Any], arguments: dict[str, Any], running: Running) -> Ended:
+        """Call it. One that waits for nothing has ended when this first gives way to others."""
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        host = self._idle.pop() if self._idle else await Host.open(loop)
+        context = copy_context()
+        context.run(CURRENT.set, running)
+        try:
+            call = task.function(**arguments)
+        except Exception as error:  # noqa: BLE001  a decorator of the operator's
+            return of_error(error)
+        ended = host.begin(call, context)
+        if ended is None:
+            return await self._go_on(host.task, task, running)
+        if host.is_free:
+            self._idle.append(host)
+        return ended
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _go_on(self, call: asyncio.Task[Ended], task: Task[..., Any], running: Running) -> Ended:
+        run = running.run
+        call.set_name(f"task {task.name}")
+        self._runs.begin(run)
+        try:
+            left_s = task.timeout_s - (running.clock.monotonic() - running.started_s)
+            if await _ends_within(call, left_s, run):
+                return CANCELLED_ITSELF if call.cancelled() else call.result()
+            call.cancel()
+            await _ends_within(call, GRACE_S)
+        finally:
+            self._runs.end(run)
+            if not call.done():
+                call.cancel()  # the runner stops, or it swallows its cancellation
+                self.stuck.add(call)
+                log.error("task.goes_on", task=task.name, message_id=str(running.message_id))
+        return overdue(task)
 
 
 async def _ends_within(call: asyncio.Task[Ended], limit_s: float, run: Run | None = None) -> bool:
@@ -115,16 +141,3 @@ async def _ends_within(call: asyncio.Task[Ended], limit_s: float, run: Run | Non
     finally:
         timer.cancel()
     return call.done()
-
-
-async def _call(task: Task[..., Any], arguments: dict[str, Any], running: Running) -> Ended:
-    CURRENT.set(running)
-    try:
-        await task.function(**arguments)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  it is told as the outcome
-        return of_error(error)
-    return Delivered()
-
-
-def _result(call: asyncio.Task[Ended]) -> Ended:
-    return failed("it cancelled itself", code="cancelled") if call.cancelled() else call.result()

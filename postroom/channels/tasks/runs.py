@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from postroom.base.db import DATABASE_FAILURES, Pool, query
 from postroom.base.log import get_logger
 from postroom.client.task import BATCH_KEY, BatchCounts
@@ -25,17 +27,16 @@ GRACE_S: Final = 5.0
 WITHIN_S: Final = 10.0
 
 
-class Run:
-    """One run here. `cancelled_by`: who wants it cancelled; None as long as nobody does."""
+class Run(msgspec.Struct):  # made for each run
+    """One run here. `cancelled_by`: who wants it cancelled; None as long as nobody does. `settled`: its
+    transaction has ended it, or it was lost."""
 
-    __slots__ = ("cancelled_by", "message_id", "on_cancel", "progress", "told")
-
-    def __init__(self, message_id: UUID, cancelled_by: str | None) -> None:
-        self.message_id = message_id
-        self.cancelled_by = cancelled_by
-        self.progress: float | None = None
-        self.told: float | None = None
-        self.on_cancel: Callable[[], None] | None = None
+    message_id: UUID
+    cancelled_by: str | None = None
+    settled: bool = False
+    progress: float | None = None
+    told: float | None = None
+    on_cancel: Callable[[], None] | None = None
 
     def report(self, progress: float) -> None:
         self.progress = progress
@@ -45,6 +46,11 @@ class Run:
             self.cancelled_by = by
             if self.on_cancel is not None:
                 self.on_cancel()
+
+
+def follows_batch(claim: Claim) -> bool:
+    """Whether it may: only of those is the ledger asked."""
+    return claim.key is not None and claim.key.startswith(BATCH_KEY)
 
 
 class Runs:
@@ -60,12 +66,19 @@ class Runs:
         self._wanted: dict[UUID, str] = {}
         self._exchanging: asyncio.Task[None] | None = None
 
-    def begin(self, claim: Claim) -> Run:
-        run = Run(claim.message_id, self._wanted.get(claim.message_id))
-        self._here[claim.message_id] = run
+    @property
+    def under_way(self) -> bool:
+        return bool(self._here)
+
+    def of(self, claim: Claim) -> Run:
+        """Cancelled already, where that is known here."""
+        return Run(claim.message_id, self._wanted.get(claim.message_id))
+
+    def begin(self, run: Run) -> None:
+        """What has ended before anything else can happen here need not be begun."""
+        self._here[run.message_id] = run
         if self._exchanging is None:
             self._exchanging = asyncio.create_task(self._exchange_while_needed(), name="task runs")
-        return run
 
     def end(self, run: Run) -> None:
         if self._here.get(run.message_id) is run:
@@ -79,9 +92,7 @@ class Runs:
             await asyncio.gather(self._exchanging, return_exceptions=True)
 
     async def batch_before(self, claim: Claim) -> BatchCounts | None:
-        """How the batch ended that it follows; only of those is the ledger asked."""
-        if claim.key is None or not claim.key.startswith(BATCH_KEY):
-            return None
+        """How the batch ended that it follows."""
         async with self._pool.acquire() as conn:
             row = await conn.fetchrow(_BATCH, claim.message_id)
         return None if row is None else BatchCounts(**row)

@@ -54,16 +54,13 @@ class Dispatcher:
         limiter: Limiter,
         age_max_s: float = math.inf,
     ) -> None:
-        self.places_max = adapter.concurrency_max
+        self._adapter = adapter
         self._batch_max = adapter.batch_max if isinstance(adapter, BatchAdapter) else 1
         self._width_max = max(1, adapter.per_destination_max // self._batch_max)
-        self._share_max = max(adapter.per_destination_max, self.places_max // 4)
         # With one breaker for all there is one destination, and nobody beside it to be kept from starving.
         self._one_destination = adapter.circuit or ""
         several = adapter.per_destination_max < self.places_max
         self._widens = not self._one_destination and several and self._batch_max == 1
-        self._bulk_max = max(1, self.places_max * 3 // 4)
-        self._claim_max = max(1, self._batch_max, self.places_max // 4)
         self._attempts = attempts
         self._backoff = backoff
         self._clock = clock
@@ -76,6 +73,14 @@ class Dispatcher:
         self._held = 0
         self._yielding_held = 0
         self._settled_elsewhere = 0
+
+    @property
+    def places_max(self) -> int:
+        return self._adapter.concurrency_max
+
+    @property
+    def _claim_max(self) -> int:
+        return max(1, self._batch_max, self.places_max // 4)
 
     @property
     def places_taken(self) -> int:
@@ -111,7 +116,7 @@ class Dispatcher:
     @property
     def bulk_places_free(self) -> int:
         """How many bulk, or tenants that crowd, may take: a quarter is kept for what comes meanwhile."""
-        return max(0, self._bulk_max - self._yielding_held)
+        return max(0, max(1, self.places_max * 3 // 4) - self._yielding_held)
 
     @property
     def has_room(self) -> bool:
@@ -123,10 +128,12 @@ class Dispatcher:
         if self._one_destination:
             return []
         now = self._clock.monotonic()
-        return [name for name, each in self._destinations.items() if each.taken >= self._share(each, now)]
-
-    def _share(self, destination: Destination, now: float) -> int:
-        return min(self._share_max, destination.share(now)) if self._widens else self._share_max
+        most = max(self._adapter.per_destination_max, self.places_max // 4)
+        return [
+            name
+            for name, each in self._destinations.items()
+            if each.taken >= (min(most, each.share(now)) if self._widens else most)
+        ]
 
     def silent_destinations(self) -> list[str]:
         """Those that do not answer, so that no other must wait for them.

@@ -152,3 +152,7 @@ async def report(folder: str) -> None:
 @task("report-apart")
 def report_apart(folder: str) -> None:
     mark(folder, f"sync {current_task().batch}")
+
+
+@task("nothing")
+async def nothing() -> None: ...

@@ -12,6 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from postroom import BatchCounts, publish_batch
+from postroom.admin.audit import Actor
+from postroom.admin.messages import cancel
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.task_settings import TaskSettings
@@ -19,6 +21,7 @@ from postroom.channels.tasks.adapter import TaskAdapter
 from postroom.channels.tasks.registry import tasks_in
 from postroom.client.task import Task
 from postroom.outbox.model import Channel, Message
+from postroom.worker.model import JobContext
 from tests.channels.tasks import code
 from tests.fixtures.engine import AdapterEngine
 from tests.fixtures.roles import pool_as
@@ -224,3 +227,27 @@ async def test_what_follows_a_batch_knows_how_it_ended(
     assert marks(tmp_path) == ["async 1", f"{kind} {counts}"]
     assert made.then is not None
     assert (await attempt(engine.pool, made.then))["outcome"] == "delivered"
+
+
+async def test_what_ends_at_once_is_claimed_a_lot_at_a_time_and_nothing_else_is(
+    engine: AdapterEngine, tmp_path: Path
+) -> None:
+    adapter = engine.adapter
+    assert adapter.concurrency_max == 400
+    await engine.publish([call("nothing") for _ in range(3_000)])
+    held = []
+
+    async def noted(_: int) -> None:
+        held.append(adapter.concurrency_max)
+
+    await engine.relay.run(JobContext(once=True, progress=noted))
+    assert max(held) > 400
+    [waits] = await engine.publish([call("long", folder=str(tmp_path))])
+    draining = asyncio.create_task(engine.drain())
+    async with asyncio.timeout(20):
+        while not (tmp_path / "marks").exists():
+            await asyncio.sleep(0.02)
+    assert adapter.concurrency_max == 400
+    async with transaction(engine.pool) as conn:
+        await cancel(conn, waits, actor=Actor("ada"))
+    await draining
