@@ -17,6 +17,7 @@ from postroom.channels.tasks.adapter import TaskAdapter
 
 PROCESSES: Final = 4
 """As many as the peers' prefork row has."""
+PYTHON_PEERS: Final = ("celery", "pgqueuer", "procrastinate")
 
 
 @task("bench.async")
@@ -28,7 +29,8 @@ def nothing_apart(number: int) -> None: ...
 
 
 async def measure_tasks(stage: Stage, report: Report, *, rounds: int, count: int) -> None:
-    """`tasks_per_s`: async ones in the runner's loop; `tasks_apart_per_s`: others, in four processes."""
+    """`tasks_per_s`: async ones in the runner's loop; `tasks_apart_per_s`: others, in four processes.
+    Both beside peers, where the run has them."""
     for key, each, share in (("tasks_per_s", nothing, 1), ("tasks_apart_per_s", nothing_apart, 4)):
         rates = []
         for _ in range(rounds):
@@ -40,6 +42,17 @@ async def measure_tasks(stage: Stage, report: Report, *, rounds: int, count: int
                 rates.append(await engine.drain())
             await stage.drop(dsn)
         report.put(key, median(rates), spread=rates)
+    _beside(report, "tasks_over_fastest_peer", "tasks_per_s", PYTHON_PEERS)
+    _beside(report, "tasks_apart_over_celery", "tasks_apart_per_s", ("celery",))
+
+
+def _beside(report: Report, key: str, ours: str, peers: tuple[str, ...]) -> None:
+    """How many times as many as the fastest of these peers, which the same run has measured before."""
+    best = report.fastest(peers)
+    if best is None or ours not in report.figures:
+        report.skip(key, f"no jobs of {' or '.join(peers)} that do nothing in this run")
+    else:
+        report.put(key, report.figures[ours] / best)
 
 
 def _adapter(pool: Pool) -> TaskAdapter:
