@@ -144,6 +144,8 @@ begin
                 ('check_publisher',         '',     '',     '',  ''),
                 ('check_size',              '',     '',     '',  ''),
                 ('payload_bytes_max',       '',     '',     '',  ''),
+                ('refuse_texts',            '',     '',     '',  ''),
+                ('texts_fit',               '',     '',     '',  ''),
                 ('key_scope',               '',     '',     '',  ''),
                 ('known_message',           '',     '',     '',  ''),
                 ('check_tenants',           '',     '',     '',  ''),

@@ -73,28 +73,6 @@ as $$
         else postroom.unknown_channel(channel) end
 $$;
 
--- The most bytes of a payload, as jsonb keeps them: more than anything that its channel sends.
-create or replace function postroom.payload_bytes_max(channel text) returns integer
-language sql immutable parallel safe
-as $$
-    select case channel when 'email' then 33554432 when 'stripe' then 8388608 else 2097152 end
-$$;
-
--- Errors: where a payload is larger than its channel may have. One that came compressed is measured as text.
-create or replace function postroom.check_size(channel text, payload jsonb) returns void
-language plpgsql stable parallel safe
-as $$
-declare
-    bytes constant bigint := case when pg_column_compression(payload) is null then pg_column_size(payload)
-        else octet_length(payload::text) end;
-begin
-    if bytes > postroom.payload_bytes_max(channel) then
-        raise program_limit_exceeded using message = format('a payload of %s bytes; %s takes at most %s',
-            bytes, channel, postroom.payload_bytes_max(channel));
-    end if;
-end
-$$;
-
 -- Within what a key is unique on its channel: the tenant. Stripe's events and what they cause have one key whoever they are
 -- about: a tenant that is named differently the next time must not let them through again.
 -- The unique index `message_scoped_key` has the same expression.
@@ -228,23 +206,27 @@ begin
         begin
             insert into postroom.message
                 (id, channel, type, tenant, key, correlation_id, ordering_key, traceparent, payload, deliveries, xid)
-            select ids[nr], m ->> 'channel', coalesce(m ->> 'type', postroom.short(m -> 'payload' ->> 'type'), ''),
-                coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), ''), nullif(m ->> 'key', ''),
-                m ->> 'correlation_id', m ->> 'ordering_key', m ->> 'traceparent', m -> 'payload', 1,
+            select ids[nr], postroom.known_channel(m.channel), coalesce(m.type, postroom.short(m.payload ->> 'type'), ''),
+                coalesce(m.tenant, postroom.short(m.payload ->> 'tenant'), ''), nullif(m.key, ''),
+                m.correlation_id, m.ordering_key, m.traceparent, m.payload, 1,
                 (select pg_current_xact_id()::text::bigint)
-            from jsonb_array_elements(messages) with ordinality as element(m, nr)
+            from rows from (jsonb_to_recordset(messages) as (channel text, type text, tenant text, key text,
+                correlation_id text, ordering_key text, traceparent text, payload jsonb))
+                with ordinality as m(channel, type, tenant, key, correlation_id, ordering_key, traceparent, payload, nr)
+            where postroom.texts_fit(m.type, m.tenant, m.key, m.correlation_id, m.ordering_key, m.traceparent)
             order by nr;
             insert into postroom.delivery (message_id, channel, destination, ordering_key, state, due_at, tenant)
-            select ids[nr], m ->> 'channel', postroom.destination(m ->> 'channel', m -> 'payload'),
-                queue.place, postroom.first_state(m ->> 'urgency'), now(),
-                coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), '')
-            from jsonb_array_elements(messages) with ordinality as element(m, nr)
-            cross join lateral postroom.ordered_by(m ->> 'channel',
-                coalesce(m ->> 'tenant', postroom.short(m -> 'payload' ->> 'tenant'), ''), m ->> 'ordering_key') queue
+            select ids[nr], m.channel, postroom.destination(m.channel, m.payload),
+                queue.place, postroom.first_state(m.urgency), now(),
+                coalesce(m.tenant, postroom.short(m.payload ->> 'tenant'), '')
+            from rows from (jsonb_to_recordset(messages) as (channel text, tenant text, ordering_key text, urgency text,
+                payload jsonb)) with ordinality as m(channel, tenant, ordering_key, urgency, payload, nr)
+            cross join lateral postroom.ordered_by(m.channel,
+                coalesce(m.tenant, postroom.short(m.payload ->> 'tenant'), ''), m.ordering_key) queue
             order by nr;
             made := cardinality(ids);
-        exception when unique_violation or check_violation or not_null_violation then
-            made := null; -- undone; below, the known ones are left out and an unknown channel is told
+        exception when unique_violation or not_null_violation then
+            made := null; -- undone; below, the known ones are left out
         end;
     end if;
 
@@ -282,6 +264,7 @@ begin
                 i.ordering_key, i.traceparent, i.payload, case when i.fans_out then coalesce(f.width, 0) else 1 end
             from input i
             left join fan f on f.id = i.id
+            where postroom.texts_fit(i.type, i.tenant, i.key, i.correlation_id, i.ordering_key, i.traceparent)
             order by i.nr
             on conflict do nothing
             returning message.id
@@ -356,9 +339,20 @@ as $$
 #variable_conflict use_column
 declare
     new_id uuid;
+    own_tenant constant text := coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), '');
+    own_type constant text := coalesce(publish.type, postroom.short(publish.payload ->> 'type'), '');
+    due constant timestamptz := greatest(publish.deliver_at, now());
+    moves boolean;
+    limited boolean;
+    asleep boolean;
 begin
-    if publish.ordering_key is not null or publish.expires_at is not null or (publish.channel = 'webhook' and payload ->> 'url' is null)
-        or exists (select from postroom.ledger_tenant t where t.tenant = coalesce(publish.tenant, postroom.short(payload ->> 'tenant'), '')) then
+    -- One statement, for each costs as much as its row.
+    select exists (select from postroom.ledger_tenant t where t.tenant = own_tenant),
+        exists (select from postroom.publisher_limit l where l.role = session_user),
+        exists (select from postroom.sleeper s where s.channel = publish.channel)
+    into moves, limited, asleep;
+    if moves or publish.ordering_key is not null or publish.expires_at is not null
+        or (publish.channel = 'webhook' and payload ->> 'url' is null) then
         -- What fans out, keeps an order, expires or may be elsewhere is decided in one place.
         select many.id into new_id from postroom.publish_many(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
             'channel', publish.channel, 'key', publish.key, 'tenant', publish.tenant, 'type', publish.type,
@@ -374,7 +368,7 @@ begin
     if publish.channel = 'stripe' or starts_with(publish.key, 'stripe:') then
         perform postroom.check_reserved();
     end if;
-    if exists (select from postroom.publisher_limit l where l.role = session_user) then
+    if limited then
         perform postroom.check_publisher(jsonb_build_array(jsonb_build_object(
             'channel', publish.channel, 'tenant', publish.tenant, 'payload', publish.payload)));
     end if;
@@ -387,22 +381,20 @@ begin
     if pg_column_size(publish.payload) > 2097152 or pg_column_compression(publish.payload) is not null then
         perform postroom.check_size(publish.channel, publish.payload);
     end if;
-    insert into postroom.message (id, channel, type, tenant, key, correlation_id, traceparent, payload, deliveries)
-    values (postroom.uuid7(), postroom.known_channel(publish.channel), coalesce(publish.type, postroom.short(publish.payload ->> 'type'), ''),
-        coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''), nullif(publish.key, ''),
-        publish.correlation_id, publish.traceparent, publish.payload, 1)
-    on conflict do nothing
-    returning message.id into new_id;
+    if postroom.texts_fit(own_type, own_tenant, publish.key, publish.correlation_id, null, publish.traceparent) then
+        insert into postroom.message (id, channel, type, tenant, key, correlation_id, traceparent, payload, deliveries)
+        values (postroom.uuid7(), postroom.known_channel(publish.channel), own_type, own_tenant, nullif(publish.key, ''),
+            publish.correlation_id, publish.traceparent, publish.payload, 1)
+        on conflict do nothing
+        returning message.id into new_id;
+    end if;
     if new_id is null then
-        return postroom.known_message(publish.channel, publish.key,
-            coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''), publish.payload);
+        return postroom.known_message(publish.channel, publish.key, own_tenant, publish.payload);
     end if;
     insert into postroom.delivery (message_id, channel, destination, state, due_at, since, tenant)
     values (new_id, publish.channel, postroom.destination(publish.channel, publish.payload),
-        postroom.first_state(publish.urgency), greatest(publish.deliver_at, now()),
-        nullif(greatest(publish.deliver_at, now()), now()),
-        coalesce(publish.tenant, postroom.short(publish.payload ->> 'tenant'), ''));
-    if exists (select from postroom.sleeper s where s.channel = publish.channel) then
+        postroom.first_state(publish.urgency), due, nullif(due, now()), own_tenant);
+    if asleep then
         perform pg_notify('postroom', publish.channel);
     end if;
     return new_id;

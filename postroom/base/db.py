@@ -26,10 +26,16 @@ Dsn: TypeAlias = str | Callable[[], str]
 Transactions: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
 """What opens a transaction: for work that needs several, one after the other."""
 
-_PLANNED = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
+_PLANNED = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 """Every statement of ours has an index, and reads it in its order. Of a queue that was just empty PostgreSQL
 believes that reading it whole, or all that is due, is cheaper, and does so for each batch: drains went at a
-sixth of their rate for a while. Behind PgBouncer the settings of the role or the database hold instead."""
+sixth of their rate for a while. And each is planned once a session: PostgreSQL planned every claim anew,
+which took longer than a small one. Behind PgBouncer settings of the role or the database hold instead."""
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import TypeVar
 from uuid import UUID
 
@@ -55,6 +56,7 @@ _DUE_NOW = query(__package__, "mark_due_now")
 _WAKE = query(__package__, "wake")
 
 TALLY_SHARDS = 16
+_IN_ORDER = attrgetter("due_s", "seq")
 _ALL_STATES = sorted(FIRST_STATES | RETRY_STATES)
 
 Ended = tuple[Claim, Settlement, int]
@@ -124,10 +126,11 @@ async def claim_behind(
 
 
 async def _bounded(conn: Connection, rows: Sequence[Record]) -> list[Claim]:
-    """The claims, with large payloads as far as one claim may hold them. From the first one on that no longer
-    fits all are handed back, so that the order stays.
+    """The claims in the order in which they became due, with large payloads as far as one claim may hold
+    them. From the first one on that no longer fits all are handed back, so that the order stays.
     """
     claims = [Claim(*row) for row in rows]
+    claims.sort(key=_IN_ORDER)
     large = [claim.message_id for claim in claims if not claim.payload]
     if not large:
         return claims

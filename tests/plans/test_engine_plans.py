@@ -114,6 +114,21 @@ async def test_no_busy_path_scans_a_growing_table(
     assert await scanned_by(work, dsn) == {}
 
 
+PLANNED = """
+select max(generic_plans) as once, max(custom_plans) as anew from pg_prepared_statements
+where statement like '%insert into postroom.claim_batch%'"""
+
+
+async def test_a_session_plans_its_claims_once(dsn: str, pool: Pool) -> None:
+    """For the values of each, it takes longer than a claim of a few."""
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    async with engine.runner.acquire() as conn:
+        for _ in range(7):
+            await store.claim_due(conn, channel="email", worker=1, first_max=1, retry_max=1)
+        [planned] = await conn.fetch(PLANNED)
+    assert (planned["once"], planned["anew"]) == (7, 0)
+
+
 EMPTIED = """
 alter table postroom.delivery set (autovacuum_enabled = false);
 analyze postroom.delivery"""

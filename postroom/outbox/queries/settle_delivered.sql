@@ -23,10 +23,12 @@ with held as materialized (
     select message_id, n, $8, attempts + 1, worker, 'delivered', code, detail, duration_ms,
         postroom.logged_destination($8, destination, endpoint_id), endpoint_id, content_hash
     from ended
+), done as materialized (
+    select count(*) as value, count(batch) as in_batches from ended
 ), counted as (
     insert into postroom.tally as t (name, label, shard, value)
     select count.name, count.label, $9, done.value
-    from (select count(*) as value from ended) done,
+    from done,
         (values ('email_outcome', 'sent'), ('ended', $8 || '/delivered'), ('outcome', $8 || '/delivered'))
             as count(name, label)
     where done.value > 0 and (count.name <> 'email_outcome' or $8 = 'email')
@@ -34,11 +36,11 @@ with held as materialized (
 ), ends as materialized (
     -- In the order of their ids; see `end_in_batch`.
     select batch, count(*) as delivered, 0 as dead, 0 as cancelled
-    from ended where batch is not null group by batch order by batch
+    from ended where batch is not null and (select in_batches from done) > 0 group by batch order by batch
 )
 select i.message_id, i.n
 from unnest($1::uuid[], $2::smallint[]) as i(message_id, n)
-where (select count(*) from ended) < cardinality($1::uuid[])
+where (select value from done) < cardinality($1::uuid[])
     and not exists (select from ended e where e.message_id = i.message_id and e.n = i.n)
 union all
 select null, null -- no row: it is called for what it does

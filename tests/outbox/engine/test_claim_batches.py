@@ -1,17 +1,33 @@
-"""Forgetting claims while somebody holds an old snapshot."""
+"""What one claim brings, and forgetting claims while somebody holds an old snapshot."""
 
 from __future__ import annotations
 
 import json
 
 from postroom.base.db import Pool, query
-from tests.fixtures.engine import Engine, ScriptedAdapter
+from tests.fixtures.engine import Engine, ScriptedAdapter, email
 
 FORGET = query("postroom.outbox", "forget_claims")
 MADE = """
 insert into postroom.claim_batch (worker, channel, message_ids, ns)
 select $1, 'email', array[gen_random_uuid()], array[0::smallint] from generate_series(1, $2) returning id
 """
+
+
+UPSIDE_DOWN = """
+update postroom.delivery set due_at = now() - seq * interval '1 s',
+    state = case when seq % 3 = 0 then 'retry' else state end, attempts = (seq % 3 = 0)::int"""
+
+
+async def test_a_claim_is_in_the_order_in_which_it_became_due_retries_among_the_others(
+    dsn: str, pool: Pool
+) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter()).start()
+    published = await engine.publish([email() for _ in range(9)])
+    await pool.execute(UPSIDE_DOWN)
+    claims = await engine.claim(9)
+    assert [claim.message_id for claim in claims] == published[::-1]
+    assert {claim.attempts for claim in claims} == {0, 1}
 
 
 async def pages(pool: Pool, ids: list[int]) -> tuple[int, float]:
