@@ -16,6 +16,8 @@ from postroom.base.db import Pool, open_pool
 from postroom.base.migrate import migrate
 from postroom.dev.stripe_api import StripeStandIn
 from postroom.outbox.ledger.balance import fetch_balance
+from postroom.postgres.binaries import Flavour
+from postroom.postgres.database import create_database, drop_database
 from postroom.postgres.logins import make_logins
 from postroom.postgres.server import LocalPostgres
 from tests import tools
@@ -33,6 +35,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for program in mark.args:
             tools.require(program)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On the machine's own PostgreSQL only what talks to a database runs once more."""
+    if flavour() == "machine":
+        talks = [item for item in items if "server_dsn" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(talks)])
+        items[:] = talks
+
+
+def flavour() -> Flavour:
+    """POSTROOM_TEST_FLAVOUR chooses the PostgreSQL: `embedded` (default) or `machine`."""
+    match os.environ.get("POSTROOM_TEST_FLAVOUR", "embedded"):
+        case "embedded":
+            return "embedded"
+        case "machine":
+            return "machine"
+    raise pytest.UsageError("POSTROOM_TEST_FLAVOUR is embedded or machine")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -61,18 +81,14 @@ async def run_sql(dsn: str, sql: str) -> None:
 def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL server of this test process, its maintenance database.
 
-    POSTROOM_TEST_FLAVOUR chooses the binaries: `embedded` (default) or `machine`.
     POSTROOM_TEST_SERVER names a running server instead.
     """
     given = os.environ.get("POSTROOM_TEST_SERVER")
     if given:
         yield given
         return
-    flavour = os.environ.get("POSTROOM_TEST_FLAVOUR", "embedded")
-    if flavour not in ("embedded", "machine"):
-        raise pytest.UsageError("POSTROOM_TEST_FLAVOUR is embedded or machine")
     state_dir = tmp_path_factory.mktemp("postgres")
-    with LocalPostgres(state_dir, flavour="embedded" if flavour == "embedded" else "machine") as server:
+    with LocalPostgres(state_dir, flavour=flavour()) as server:
         yield on_database(server.dsn, "postgres")
 
 
@@ -80,12 +96,12 @@ def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def template(server_dsn: str) -> Iterator[str]:
     """A migrated database that each test's own is copied from."""
     name = f"template_{uuid4().hex[:12]}"
-    asyncio.run(run_sql(server_dsn, f'create database "{name}"'))
+    asyncio.run(create_database(server_dsn, name))
     dsn = on_database(server_dsn, name)
     asyncio.run(migrate(dsn, roles=True))
     LOGINS.update(asyncio.run(make_logins(dsn)))
     yield name
-    asyncio.run(run_sql(server_dsn, f'drop database "{name}" with (force)'))
+    asyncio.run(drop_database(server_dsn, name))
 
 
 @pytest.fixture
@@ -95,14 +111,14 @@ async def dsn(server_dsn: str, template: str, request: pytest.FixtureRequest) ->
     Mark a test `rows_by_hand` when it writes rows that the engine would never write.
     """
     name = f"test_{uuid4().hex[:12]}"
-    await run_sql(server_dsn, f'create database "{name}" template "{template}"')
+    await create_database(server_dsn, name, template=template)
     dsn = on_database(server_dsn, name)
     try:
         yield dsn
         if request.node.get_closest_marker("rows_by_hand") is None:
             assert await ledger_drift(dsn) == 0, "the ledger does not add up after this test"
     finally:
-        await run_sql(server_dsn, f'drop database "{name}" with (force)')
+        await drop_database(server_dsn, name)
 
 
 async def ledger_drift(dsn: str) -> int:

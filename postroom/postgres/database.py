@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -17,22 +19,28 @@ NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 async def create_database(dsn: str, name: str, *, template: str | None = None) -> None:
     """Make a database on the server of `dsn`, as a copy of `template` if given.
 
+    The copy is made file by file: through the WAL, PostgreSQL's way since 15, a small one costs two to three
+    times as much, and so does dropping it.
     Errors: `PostgresError` for a name that is not plain; asyncpg's own (`DuplicateDatabaseError`,
     `ObjectInUseError` when the template has sessions).
     """
-    copied = f" template {_quoted(template)}" if template else ""
-    await _execute(dsn, f"create database {_quoted(name)}{copied}")
+    async with _connection(dsn) as connection:
+        by_file = " strategy file_copy" if connection.get_server_version().major >= 15 else ""
+        copied = f" template {_quoted(template)}{by_file}" if template else ""
+        await connection.execute(f"create database {_quoted(name)}{copied}", timeout=COMMAND_S)
 
 
 async def drop_database(dsn: str, name: str) -> None:
     """Drop a database if it exists, and end the sessions in it."""
-    await _execute(dsn, f"drop database if exists {_quoted(name)} with (force)")
+    async with _connection(dsn) as connection:
+        await connection.execute(f"drop database if exists {_quoted(name)} with (force)", timeout=COMMAND_S)
 
 
-async def _execute(dsn: str, statement: str) -> None:
+@asynccontextmanager
+async def _connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(with_database(dsn, "postgres"), timeout=CONNECT_S)
     try:
-        await connection.execute(statement, timeout=COMMAND_S)
+        yield connection
     finally:
         await connection.close(timeout=CONNECT_S)
 

@@ -15,7 +15,8 @@ from postroom.base.db import Pool, connect, open_pool
 from postroom.ledgers.founding import add_ledgers
 from postroom.ledgers.mover import Mover
 from postroom.ledgers.store import DatabaseLedger
-from tests.conftest import ledger_drift, on_database, run_sql
+from postroom.postgres.database import create_database, drop_database
+from tests.conftest import ledger_drift, on_database
 from tests.fixtures.roles import as_role
 
 ACTOR = Actor("test")
@@ -26,12 +27,12 @@ async def dsns(server_dsn: str, template: str) -> AsyncIterator[dict[str, str]]:
     """Three ledgers that are in no directory yet. After the test each must add up."""
     names = {ledger: f"test_{uuid4().hex[:12]}" for ledger in ("l1", "l2", "l3")}
     for name in names.values():
-        await run_sql(server_dsn, f'create database "{name}" template "{template}"')
+        await create_database(server_dsn, name, template=template)
     found = {ledger: on_database(server_dsn, name) for ledger, name in names.items()}
     yield found
     drifts = [await ledger_drift(dsn) for dsn in found.values()]
     for name in names.values():
-        await run_sql(server_dsn, f'drop database "{name}" with (force)')
+        await drop_database(server_dsn, name)
     assert drifts == [0, 0, 0]
 
 

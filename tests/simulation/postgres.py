@@ -7,8 +7,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-import asyncpg
-
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.outbox import store
 from postroom.outbox.cursor import START
@@ -205,9 +203,3 @@ class PostgresStore:
 
     def _run(self, step: Coroutine[Any, Any, Value]) -> Value:
         return self._loop.run_until_complete(step)
-
-
-async def create_database(server_dsn: str, name: str, template: str) -> None:
-    conn = await asyncpg.connect(server_dsn)
-    await conn.execute(f'create database "{name}" template "{template}"')
-    await conn.close()

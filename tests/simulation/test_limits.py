@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from postroom.base.db import Pool, open_pool, transaction
 from postroom.outbox.limits import PILE_S, LimitKey, Wanted, lease, set_limit
+from postroom.postgres.database import create_database
 from tests.conftest import on_database
-from tests.simulation.postgres import create_database
 
 Value = TypeVar("Value")
 WORKERS = 3
@@ -146,6 +146,6 @@ class LimitMachine(RuleBasedStateMachine):
 @pytest.mark.timeout(300)
 def test_no_sequence_of_steps_exceeds_a_limit(server_dsn: str, template: str) -> None:
     name = f"simulation_{uuid4().hex[:12]}"
-    asyncio.run(create_database(server_dsn, name, template))
+    asyncio.run(create_database(server_dsn, name, template=template))
     LimitMachine.dsn = on_database(server_dsn, name)
     run_state_machine_as_test(LimitMachine, settings=SETTINGS)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from postroom.outbox.lanes import Urgency
+from postroom.postgres.database import create_database
 from tests.conftest import on_database
-from tests.simulation.postgres import create_database
 from tests.simulation.relay import BACKOFF, RETRY_S, Fault, RelayOnPostgres
 
 SETTINGS = settings(
@@ -148,6 +148,6 @@ class RelayMachine(RuleBasedStateMachine):
 @pytest.mark.timeout(400)
 def test_a_relay_does_what_the_model_says(server_dsn: str, template: str) -> None:
     name = f"simulation_{uuid4().hex[:12]}"
-    asyncio.run(create_database(server_dsn, name, template))
+    asyncio.run(create_database(server_dsn, name, template=template))
     RelayMachine.dsn = on_database(server_dsn, name)
     run_state_machine_as_test(RelayMachine, settings=SETTINGS)

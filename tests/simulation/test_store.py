@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from postroom.postgres.database import create_database
 from tests.conftest import on_database
 from tests.simulation.machine import EngineMachine
-from tests.simulation.postgres import PostgresStore, create_database
+from tests.simulation.postgres import PostgresStore
 
 EXAMPLES = 100
 STEPS = 25
@@ -27,7 +28,7 @@ SETTINGS = settings(
 @pytest.mark.timeout(400)
 def test_the_store_does_what_the_model_says(server_dsn: str, template: str) -> None:
     name = f"simulation_{uuid4().hex[:12]}"
-    asyncio.run(create_database(server_dsn, name, template))
+    asyncio.run(create_database(server_dsn, name, template=template))
     dsn = on_database(server_dsn, name)
 
     class StoreMachine(EngineMachine):
