@@ -7,6 +7,7 @@ others to them, goes through links, so that a machine can be cut off.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
 import shutil
@@ -49,8 +50,13 @@ REST_S: Final = 2.0
 POLL_S: Final = 0.2
 SYNCHRONOUS: Final = (("sync_standby", "running"), ("sync_standby", "streaming"))
 """What Patroni 3.0.2 says of a standby that is named in etcd, and what later ones do."""
+BY_ITSELF: Final = ("replica", "running")
+"""Not streaming, or not yet named in etcd, which takes seconds."""
+LEFT_BEHIND_S: Final = 45.0
+SCOPE: Final = "postroom"
 FAILSAFE: Final = "failsafe_mode_is_active"
-HEALTHY_WITHIN_S: Final = 120.0
+HEALTHY_WITHIN_S: Final = 300.0
+"""Copying a machine anew takes two minutes where others keep the processors busy."""
 DEAD_WITHIN_S: Final = 10.0
 SMALL: Final = {"shared_buffers": "64MB", "max_wal_size": "256MB", "wal_keep_size": "256MB"}
 """What the parameters of `deploy/ha` are here, beside a load of a few events a second."""
@@ -169,16 +175,34 @@ class Cluster:
     async def healthy(self) -> tuple[Node, Node]:
         """Wait until one leads and the other follows synchronously. Returns: both.
 
+        One that stays behind is helped once, as ReplicationNotSynchronous tells a person to.
         Errors: `TimeoutError` when that takes too long.
         """
-        async with asyncio.timeout(HEALTHY_WITHIN_S):
+        behind_since, helped = math.inf, False
+        async with asyncio.timeout(HEALTHY_WITHIN_S) as limit:
             while True:
                 leader = await self.leader()
                 if leader is not None:
                     other = self.nodes[1 - self.nodes.index(leader)]
-                    if await self._role_of(other, asked=leader) in SYNCHRONOUS:
+                    role = await self._role_of(other, asked=leader)
+                    if role in SYNCHRONOUS:
                         return leader, other
+                    now = asyncio.get_running_loop().time()
+                    behind_since = min(behind_since, now) if role in (None, BY_ITSELF) else math.inf
+                    if now - behind_since > LEFT_BEHIND_S and not helped:
+                        helped = True
+                        await self._help(leader, other, role)
+                        limit.reschedule(asyncio.get_running_loop().time() + HEALTHY_WITHIN_S)
                 await asyncio.sleep(POLL_S)
+
+    async def _help(self, leader: Node, other: Node, role: tuple[str, str] | None) -> None:
+        if role is None:
+            print(f"chaos: {other.name} runs, and its Patroni does nothing: started again", flush=True)
+            await other.kill()
+            await other.start()
+        else:
+            print(f"chaos: {other.name} runs and does not follow: copied anew", flush=True)
+            await self._patronictl(leader, "reinit", SCOPE, other.name, "--force")
 
     async def _role_of(self, node: Node, *, asked: Node) -> tuple[str, str] | None:
         async with aiohttp.ClientSession() as client:
@@ -189,9 +213,13 @@ class Cluster:
     async def switch_over(self, leader: Node, to: Node) -> bool:
         """By patronictl, as the walk-through says. Returns: whether it said that it was done."""
         await self._failsafe_is_over(to)
+        return await self._patronictl(
+            leader, "switchover", "--leader", leader.name, "--candidate", to.name, "--force"
+        )
+
+    async def _patronictl(self, node: Node, *arguments: str) -> bool:
         process = await asyncio.create_subprocess_exec(
-            self._programs["patronictl"], "-c", str(leader.home / "patroni.yml"),
-            "switchover", "--leader", leader.name, "--candidate", to.name, "--force",
+            self._programs["patronictl"], "-c", str(node.home / "patroni.yml"), *arguments,
             env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "HOME": str(self._folder)},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
