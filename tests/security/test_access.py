@@ -265,6 +265,21 @@ async def test_it_publishes_for_its_tenants_on_its_channels_alone(
     assert bool(await api.services.pool.fetchval("select count(*) from postroom.message")) == (status == 201)
 
 
+async def test_of_a_batch_all_must_be_within_its_reach_and_what_follows_too(api: Api) -> None:
+    fine = {"channel": "export", "tenant": "acme", "payload": {"dataset": "d", "record": {}}}
+    then = {"channel": "task", "tenant": "acme", "payload": {"task": "report"}}
+    for channels, event, status in (
+        (["export"], fine, 403),
+        (["export", "task"], {**fine, "tenant": "globex"}, 403),
+        (["export", "task"], fine, 201),
+    ):
+        who = await caller(api, Scope.EVENTS_WRITE, reach=Reach.of(["acme"], channels))
+        headers = {"Authorization": f"Bearer {who.token}"}
+        answer = await api.post("/v1/batches", json={"events": [event], "then": then}, headers=headers)
+        assert answer.status == status, answer.text
+    assert await api.services.pool.fetchval("select count(*) from postroom.message") == 2
+
+
 async def test_it_makes_no_endpoint_and_replays_nothing_beyond_its_reach(api: Api) -> None:
     pool = api.services.pool
     await scene(pool, "acme", "of-acme")

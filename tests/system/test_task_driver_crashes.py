@@ -13,6 +13,7 @@ from tests.client.drivers import DRIVERS
 from tests.processes.commands import processes_of
 from tests.system.test_crash_matrix import Start, count, delivered, kill, no_other_session, travel, until
 from tests.system.test_crash_matrix import start as start
+from tests.system.test_task_crashes import waiting
 
 CODE: Final = """
 import asyncio, time
@@ -119,13 +120,14 @@ async def test_of_each_driver_a_killed_publisher_and_runner_leave_each_task_done
     await until(lambda: not processes_of(code.parent))
     assert await rows(pool) == {}
 
-    (code / "enough").touch()
-    await travel(pool)
     before = marks(code)
+    await travel(pool)
+    victim = start("postroom", "work", **settings)
+    await until(lambda: under_way({name for name, _ in marks(code) - before}))
     async with pool.acquire() as lock, lock.transaction():
         await lock.execute("lock table postroom.tally in share mode")
-        victim = start("postroom", "work", **settings)
-        await until(lambda: under_way({name for name, _ in marks(code) - before}))
+        (code / "enough").touch()
+        await until(lambda: waiting(pool))
         kill(victim)
         await pool.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
