@@ -13,8 +13,10 @@ from uuid import UUID
 import pytest
 
 from postroom.base.db import Pool
+from postroom.channels.exports.adapter import ExportAdapter
 from postroom.outbox.model import Message
 from tests.channels.exports.conftest import Crash, Open
+from tests.fixtures.engine import AdapterEngine
 from tests.fixtures.watched_storage import WatchedStorage
 
 MIDNIGHT_S = 1_767_225_600
@@ -47,6 +49,11 @@ def ids(root: Path) -> Counter[UUID]:
 async def held(pool: Pool) -> int:
     count: int = await pool.fetchval("select count(*) from postroom.delivery where worker is not null")
     return count
+
+
+async def deliver_first(runner: AdapterEngine) -> None:
+    assert isinstance(runner.adapter, ExportAdapter)
+    await runner.adapter.deliver_batch(await runner.claim(FILE))
 
 
 @pytest.fixture
@@ -86,16 +93,14 @@ async def test_runners_that_write_a_backlog_together_write_nothing_twice(
     assert len(storage.paths) == len(set(storage.paths))
 
 
-@pytest.mark.parametrize("kind", ["ordered", "expiring", "limited", "of a tenant's", "bulk"])
+@pytest.mark.parametrize("kind", ["ordered", "expiring", "limited", "of a tenant's"])
 async def test_what_the_engine_has_to_keep_count_of_is_claimed(kind: str, windows: Open, pool: Pool) -> None:
     more: dict[str, Any] = {}
     match kind:
         case "ordered":
-            more = {"ordering_key": "k"}
+            more = {"ordering_key": "k"}  # the others have none
         case "expiring":
             more = {"expires_at": await pool.fetchval("select now() + interval '1 day'")}
-        case "bulk":
-            more = {"urgency": "bulk"}
         case _:
             tenant = "other" if kind == "of a tenant's" else None
             await pool.execute(
@@ -106,8 +111,17 @@ async def test_what_the_engine_has_to_keep_count_of_is_claimed(kind: str, window
                 None if tenant else "orders",
             )
     runner = await windows()
-    await runner.publish(records(400, **more))
-    assert await runner.drain() >= 400
+    await runner.publish([*records(FILE), *records(FILE, **more)])
+    await deliver_first(runner)
+    assert await pool.fetchval("select count(*) from postroom.export_record") <= FILE
+
+
+async def test_what_is_in_an_open_file_is_put_off_until_it_closes(windows: Open, pool: Pool) -> None:
+    runner = await windows()
+    await runner.publish(records(FILE + 10))
+    await deliver_first(runner)
+    assert await pool.fetchval("select count(*) from postroom.export_record") == FILE + 10
+    assert await pool.fetchval("select count(*) from postroom.delivery where due_at > now()") == 10
 
 
 async def test_a_bad_record_of_a_backlog_dies_alone(windows: Open, pool: Pool, root: Path) -> None:
