@@ -50,6 +50,7 @@ from postroom.channels.webhooks.url import URLS_KEPT_MAX, PrivateUrl, parse_url
 from postroom.encryption.keyring import NO_KEYS, Keyring
 from postroom.outbox.model import Answer, Cause, Channel, Claim, Deferred, Rejected, Wait, rejected_payload
 from postroom.overrides.aiohttp_connector import REST_S
+from postroom.overrides.aiohttp_post import PostClient
 from postroom.resilience.time_limit import TimeLimit
 
 CONCURRENCY_MAX = 800
@@ -100,6 +101,7 @@ class WebhookAdapter:
             disable_after=timedelta(days=settings.disable_after_days),
         )
         self._session: aiohttp.ClientSession | None = None
+        self._client: PostClient | None = None
         self._brokers: BrokerConnections | None = None
         # Asked at each delivery; the settings stay.
         self._broker_url = lru_cache(URLS_KEPT_MAX)(
@@ -123,6 +125,7 @@ class WebhookAdapter:
             resolver=self._resolver,
             rest_s=self._rest_s,
         )
+        self._client = PostClient(self._session)
         self._brokers = BrokerConnections(
             resolver=self._resolver,
             private=self._settings.private,
@@ -216,7 +219,7 @@ class WebhookAdapter:
         return await self._brokers.send(url, next(iter(target.secrets), None), message)
 
     async def _post(self, url: URL, headers: dict[str, str], body: bytes) -> Answer:
-        if self._session is None:
+        if self._client is None:
             raise RuntimeError("start() comes before deliver()")
         slot = await self._slots.take(url)
         if slot is None:
@@ -224,10 +227,10 @@ class WebhookAdapter:
         ends_at = self._clock.monotonic() + self._settings.timeout_s
         try:
             with self._limit:
-                response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
-            async with response:
+                response = await self._client.post(url, headers=headers, body=body)
+            with response:
                 left_s = max(0.0, ends_at - self._clock.monotonic())
-                detail = await read_excerpt(response, min(self._response_timeout_s, left_s))
+                detail = await read_excerpt(response.content, min(self._response_timeout_s, left_s))
                 return judge_answer(response.status, response.headers, detail, self._clock.now())
         except (aiohttp.ClientError, TimeoutError, PrivateAddress) as error:
             return judge_failure(error)
@@ -235,18 +238,18 @@ class WebhookAdapter:
             slot.release()
 
 
-async def read_excerpt(response: aiohttp.ClientResponse, within_s: float) -> str:
+async def read_excerpt(content: aiohttp.StreamReader, within_s: float) -> str:
     """The first 20,000 bytes of an answer as text that PostgreSQL can keep, or what comes within `within_s`.
 
     The status is the answer, so a body that is late, broken or endless changes nothing. The
     client closes the connection of an answer that was not read to its end.
     """
-    if response.content.is_eof():  # all of it came with the head, as short answers do: nothing to wait for
-        return _text(response.content.read_nowait(RESPONSE_BYTES_MAX))
+    if content.is_eof():  # all of it came with the head, as short answers do: nothing to wait for
+        return _text(content.read_nowait(RESPONSE_BYTES_MAX))
     kept = bytearray()
     with suppress(aiohttp.ClientError, TimeoutError):
         async with asyncio.timeout(within_s):
-            while len(kept) <= RESPONSE_BYTES_MAX and (chunk := await response.content.readany()):
+            while len(kept) <= RESPONSE_BYTES_MAX and (chunk := await content.readany()):
                 kept += chunk
     return _text(bytes(kept[:RESPONSE_BYTES_MAX]))
 
