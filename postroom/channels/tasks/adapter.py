@@ -135,8 +135,8 @@ class TaskAdapter:
         self._ended += 1
         if ended_s - self._turned_s > TURN_S:
             self._is_quick = self._ended / (ended_s - self._turned_s) * QUICK_S >= self._few_places
+            self._turned_s, self._ended = ended_s, 0  # before others end meanwhile, who are of the next turn
             await asyncio.sleep(0)
-            self._turned_s, self._ended = self._clock.monotonic(), 0
         return answer
 
     @property

@@ -149,7 +149,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused_and_named(
     answer = await send(connect(), secure)
     assert isinstance(answer, RetryLater), answer
     assert answer.code == "tls"
-    assert "the certificate is not trusted: self-signed certificate in certificate chain" in answer.reason
+    assert "the certificate is not trusted: " in answer.reason
 
 
 async def test_a_certificate_for_another_host_is_refused_and_named(
