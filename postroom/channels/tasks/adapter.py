@@ -79,6 +79,8 @@ class TaskAdapter:
         self._ended = 0
         self._is_quick = False
         self._room = asyncio.Semaphore(settings.concurrency)
+        # The rest of the pool is the engine's, which settles what has ended.
+        self._transactions = asyncio.Semaphore(max(1, pool.get_max_size() // 2))
         self._few_places = CLAIMED_AHEAD * settings.concurrency
         self.per_destination_max = settings.concurrency
         longest_s = max((each.timeout_s for each in tasks.values()), default=0.0)
@@ -183,6 +185,7 @@ class TaskAdapter:
             batch=await self._runs.batch_before(claim) if follows_batch(claim) else None,
             claim=claim,
             pool=self._pool,
+            transactions=self._transactions,
             clock=self._clock,
             started_s=started_s,
             run=run,

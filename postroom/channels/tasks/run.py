@@ -31,6 +31,7 @@ class Running(TaskRun, frozen=True, kw_only=True):
 
     claim: Claim
     pool: Pool
+    transactions: asyncio.Semaphore
     clock: Clock
     started_s: float
     run: Run
@@ -47,7 +48,7 @@ class Running(TaskRun, frozen=True, kw_only=True):
         """The claim is settled last, under its fence."""
         if self.run.settled:
             raise RuntimeError("a task has one transaction: it ends the task")
-        async with transaction(self.pool) as conn:
+        async with self.transactions, transaction(self.pool) as conn:
             yield conn
             took_ms = round((self.clock.monotonic() - self.started_s) * 1_000)
             if await settle_claims(conn, [(self.claim, delivered(), took_ms)]):

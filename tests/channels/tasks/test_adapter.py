@@ -15,7 +15,7 @@ from postroom import BatchCounts, publish_batch
 from postroom.admin.audit import Actor
 from postroom.admin.messages import cancel
 from postroom.base.clock import SystemClock
-from postroom.base.db import Pool, transaction
+from postroom.base.db import Pool, open_pool, transaction
 from postroom.base.task_settings import TaskSettings
 from postroom.channels.tasks.adapter import TaskAdapter
 from postroom.channels.tasks.registry import tasks_in
@@ -24,24 +24,28 @@ from postroom.outbox.model import Channel, Message
 from postroom.worker.model import JobContext
 from tests.channels.tasks import code
 from tests.fixtures.engine import AdapterEngine
-from tests.fixtures.roles import pool_as
+from tests.fixtures.roles import as_role, pool_as
 
+SHOP = "create table shop_row (number integer primary key); grant all on shop_row to public"
 PLACES = ("tests.channels.tasks.code",)
 
 
 @pytest.fixture
 async def engine(dsn: str, pool: Pool) -> AsyncIterator[AdapterEngine]:
-    await pool.execute("create table shop_row (number integer primary key)")
-    await pool.execute("grant all on shop_row to public")
-    adapter = TaskAdapter(
-        pool=pool_as(pool, "runner"),
+    await pool.execute(SHOP)
+    adapter = adapter_on(pool_as(pool, "runner"))
+    yield await AdapterEngine(dsn, pool, adapter).start()
+    await adapter.close()
+
+
+def adapter_on(pool: Pool) -> TaskAdapter:
+    return TaskAdapter(
+        pool=pool,
         clock=SystemClock(),
         settings=TaskSettings(processes=2, memory_mb=512),
         tasks=tasks_in([code]),
         places=PLACES,
     )
-    yield await AdapterEngine(dsn, pool, adapter).start()
-    await adapter.close()
 
 
 def call(task: str, **args: Any) -> Message:
@@ -227,6 +231,27 @@ async def test_what_follows_a_batch_knows_how_it_ended(
     assert marks(tmp_path) == ["async 1", f"{kind} {counts}"]
     assert made.then is not None
     assert (await attempt(engine.pool, made.then))["outcome"] == "delivered"
+
+
+async def test_transactions_of_tasks_leave_others_half_of_the_connections(
+    dsn: str, pool: Pool, tmp_path: Path
+) -> None:
+    await pool.execute(SHOP)
+    few = await open_pool(as_role(dsn, "runner"), connections_max=4)
+    adapter = adapter_on(few)
+    engine = await AdapterEngine(dsn, pool, adapter).start()
+    await engine.publish([call("row", number=n, folder=str(tmp_path)) for n in range(4)])
+    draining = asyncio.create_task(engine.drain())
+    async with asyncio.timeout(20):
+        while not (tmp_path / "marks").exists() or len(marks(tmp_path)) < 2:
+            await asyncio.sleep(0.02)
+        async with few.acquire(), few.acquire():
+            assert len(marks(tmp_path)) == 2
+    (tmp_path / "enough").touch()
+    await draining
+    await adapter.close()
+    await few.close()
+    assert await pool.fetchval("select count(*) from shop_row") == 4
 
 
 async def test_what_ends_at_once_is_claimed_a_lot_at_a_time_and_nothing_else_is(
