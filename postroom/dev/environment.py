@@ -86,6 +86,7 @@ def absolute_paths(settings: Settings) -> dict[str, str]:
         "ROUTES": settings.routes,
         "EMAIL__TEMPLATES_DIR": settings.email.templates_dir,
         "EMAIL__TLS_CA": settings.email.tls_ca,
+        "WEBHOOK__BROKERS_CA": settings.webhook.brokers_ca,
     }
     texts = {f"POSTROOM_{name}": str(path.absolute()) for name, path in named.items() if path is not None}
     if settings.handlers:

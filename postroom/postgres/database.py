@@ -19,14 +19,11 @@ NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 async def create_database(dsn: str, name: str, *, template: str | None = None) -> None:
     """Make a database on the server of `dsn`, as a copy of `template` if given.
 
-    The copy is made file by file: through the WAL, PostgreSQL's way since 15, a small one costs two to three
-    times as much, and so does dropping it.
     Errors: `PostgresError` for a name that is not plain; asyncpg's own (`DuplicateDatabaseError`,
     `ObjectInUseError` when the template has sessions).
     """
     async with _connection(dsn) as connection:
-        by_file = " strategy file_copy" if connection.get_server_version().major >= 15 else ""
-        copied = f" template {_quoted(template)}{by_file}" if template else ""
+        copied = f" template {_quoted(template)}" if template else ""
         await connection.execute(f"create database {_quoted(name)}{copied}", timeout=COMMAND_S)
 
 

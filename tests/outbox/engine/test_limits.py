@@ -51,7 +51,8 @@ class Log:
         self.path = path
 
     def notes(self, pids: Sequence[str] = ()) -> list[Note]:
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        text = self.path.read_text() if self.path.exists() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
         found = [line.split() for line in lines]
         notes = sorted((Note(float(at), *rest) for at, *rest in found), key=lambda note: note.at)
         return [each for each in notes if not pids or each.pid in pids]
