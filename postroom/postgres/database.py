@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -22,22 +20,19 @@ async def create_database(dsn: str, name: str, *, template: str | None = None) -
     Errors: `PostgresError` for a name that is not plain; asyncpg's own (`DuplicateDatabaseError`,
     `ObjectInUseError` when the template has sessions).
     """
-    async with _connection(dsn) as connection:
-        copied = f" template {_quoted(template)}" if template else ""
-        await connection.execute(f"create database {_quoted(name)}{copied}", timeout=COMMAND_S)
+    copied = f" template {_quoted(template)}" if template else ""
+    await _execute(dsn, f"create database {_quoted(name)}{copied}")
 
 
 async def drop_database(dsn: str, name: str) -> None:
     """Drop a database if it exists, and end the sessions in it."""
-    async with _connection(dsn) as connection:
-        await connection.execute(f"drop database if exists {_quoted(name)} with (force)", timeout=COMMAND_S)
+    await _execute(dsn, f"drop database if exists {_quoted(name)} with (force)")
 
 
-@asynccontextmanager
-async def _connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+async def _execute(dsn: str, statement: str) -> None:
     connection = await asyncpg.connect(with_database(dsn, "postgres"), timeout=CONNECT_S)
     try:
-        yield connection
+        await connection.execute(statement, timeout=COMMAND_S)
     finally:
         await connection.close(timeout=CONNECT_S)
 

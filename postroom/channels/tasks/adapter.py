@@ -167,6 +167,19 @@ class TaskAdapter:
             return database_away(error)  # it is cancelled when it is claimed again
         return Settled()
 
+    async def _facts(self, task: Task[..., Any], claim: Claim) -> dict[str, Any]:
+        """What a `TaskRun` says of a run."""
+        return {
+            "task": task.name,
+            "message_id": claim.message_id,
+            "attempt": claim.attempts + 1,
+            "attempts_max": task.attempts,
+            "tenant": claim.tenant,
+            "key": claim.key,
+            "correlation_id": claim.correlation_id,
+            "batch": await self._runs.batch_before(claim) if follows_batch(claim) else None,
+        }
+
     async def _run_here(
         self, task: Task[..., Any], arguments: dict[str, Any], claim: Claim, run: Run, started_s: float
     ) -> Answer:
@@ -175,14 +188,7 @@ class TaskAdapter:
                 Wait.DESTINATION_FULL, f"{STUCK_MAX} tasks ignore that they are cancelled: restart the runner"
             )
         running = Running(
-            task=task.name,
-            message_id=claim.message_id,
-            attempt=claim.attempts + 1,
-            attempts_max=task.attempts,
-            tenant=claim.tenant,
-            key=claim.key,
-            correlation_id=claim.correlation_id,
-            batch=await self._runs.batch_before(claim) if follows_batch(claim) else None,
+            **await self._facts(task, claim),
             claim=claim,
             pool=self._pool,
             transactions=self._transactions,
@@ -198,16 +204,7 @@ class TaskAdapter:
         return Settled()
 
     async def _run_apart(self, task: Task[..., Any], claim: Claim, run: Run) -> Answer:
-        facts = TaskRun(
-            task=task.name,
-            message_id=claim.message_id,
-            attempt=claim.attempts + 1,
-            attempts_max=task.attempts,
-            tenant=claim.tenant,
-            key=claim.key,
-            correlation_id=claim.correlation_id,
-            batch=await self._runs.batch_before(claim) if follows_batch(claim) else None,
-        )
+        facts = TaskRun(**await self._facts(task, claim))
         self._runs.begin(run)
         try:
             ended = await self._processes.run(task, Call(facts, claim.payload), run)

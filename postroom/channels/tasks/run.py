@@ -92,6 +92,7 @@ class AsyncRuns:
         try:
             call = task.function(**arguments)
         except Exception as error:  # noqa: BLE001  a decorator of the operator's
+            self._idle.append(host)
             return of_error(error)
         ended = host.begin(call, context)
         if ended is None:

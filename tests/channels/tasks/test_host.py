@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextvars import ContextVar, copy_context
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from postroom.base.db import Pool
 from postroom.channels.tasks.host import CANCELLED_ITSELF, Host
 from postroom.channels.tasks.outcomes import DONE, Ended
+from postroom.channels.tasks.run import AsyncRuns, Running
+from postroom.channels.tasks.runs import Runs
+from postroom.client.task import Task
 from postroom.outbox.model import RetryLater
 
 WORD: ContextVar[str] = ContextVar("word", default="nothing")
@@ -116,3 +120,17 @@ def _itself() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None
     return task
+
+
+async def test_a_call_that_fails_before_it_begins_leaves_no_task_behind(pool: Pool) -> None:
+    def refuses() -> Any:
+        raise ValueError("by its decorator")
+
+    runs = AsyncRuns(Runs(pool))
+    before = asyncio.all_tasks()
+    for _ in range(3):
+        ended = await runs.run(Task("refuses", refuses), {}, cast("Running", None))
+        assert isinstance(ended, RetryLater)
+    assert len(asyncio.all_tasks() - before) == 1, "one host serves all"
+    await runs.close()
+    assert asyncio.all_tasks() == before
