@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable, Coroutine
 
 import uvloop
@@ -100,6 +101,7 @@ def main() -> int:
         return 2
     if {"chain", "ingest"} & set(only or chosen) and shutil.which("wrk") is None:
         console.print("wrk is missing: the rows chain and ingest are left out (Debian: apt-get install wrk)")
+    failures = 0
     with open_stage() as stage:
         if peers := os.environ.get("PEERS"):
             with console.status("measuring the peers"):
@@ -107,11 +109,23 @@ def main() -> int:
         for name in only or chosen:
             started = time.monotonic()
             with console.status(f"measuring: {name}"):
-                uvloop.run(chosen[name](stage, report))
-            console.print(f"measured {name} in {time.monotonic() - started:.0f} s")
+                failed = _failure(chosen[name](stage, report))
+            took = f"in {time.monotonic() - started:.0f} s"
+            console.print(f"{name} failed {took}: {failed}" if failed else f"measured {name} {took}")
+            failures += bool(failed)
         report.write(version=stage.version)
     report.show(console)
-    return 0
+    return 1 if failures else 0
+
+
+def _failure(measuring: Coroutine[None, None, None]) -> str:
+    """What ended a row, in a line, after its traceback; the rows after it are measured all the same."""
+    try:
+        uvloop.run(measuring)
+    except Exception as error:  # noqa: BLE001
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 if __name__ == "__main__":

@@ -68,13 +68,19 @@ async def open_draining(*dsns: str, processes: int) -> AsyncIterator[Sequence[Pr
 
 
 async def drain_together(runners: Sequence[Process], count: int) -> float:
-    """Returns: seconds until all have drained. Errors: `RuntimeError` where that were not `count`."""
-    async with asyncio.timeout(WITHIN_S):
-        started = time.perf_counter()
-        for runner in runners:
-            _start(runner)
-        counts = [int(await _line(runner)) for runner in runners]
-        taken_s = time.perf_counter() - started
+    """Returns: seconds until all have drained.
+
+    Errors: `RuntimeError` where that were not `count`; `TimeoutError`.
+    """
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            started = time.perf_counter()
+            for runner in runners:
+                _start(runner)
+            counts = [int(await _line(runner)) for runner in runners]
+            taken_s = time.perf_counter() - started
+    except TimeoutError as late:
+        raise TimeoutError(f"{len(runners)} did not drain {count} within {WITHIN_S:.0f} s") from late
     if sum(counts) != count:
         raise RuntimeError(f"{count} were published, {counts} were delivered")
     return taken_s
