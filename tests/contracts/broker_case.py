@@ -24,7 +24,8 @@ class BrokerCase(ABC):
     `bad_urls`: what follows the nodes in urls that must be refused before anything is sent. `refused`: what
     follows them in those that the broker itself refuses, each with the code of that answer. `large_bytes`:
     more than the broker takes, or None where there is no such size. `deaf_from`: what a client says when it
-    sends: from then on all answers are lost.
+    sends: from then on all answers are lost. `keeps_repeats`: what a client sends again by itself, because an
+    answer was late, is there twice.
     """
 
     scheme: ClassVar[str]
@@ -34,6 +35,7 @@ class BrokerCase(ABC):
     deaf_from: ClassVar[bytes]
     attribute_prefix: ClassVar[str]
     can_fill: ClassVar[bool] = False
+    keeps_repeats: ClassVar[bool] = False
 
     @classmethod
     @contextmanager

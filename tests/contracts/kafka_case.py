@@ -1,6 +1,7 @@
 """Kafka as the contract of brokers is tried on it: librdkafka's mock cluster, which speaks its protocol.
 
-It is no Kafka: it has no disk, no size limit and no logins, so that every login is refused.
+It is no Kafka: it has no disk, no size limit and no logins, so that every login is refused, and it keeps
+what an idempotent producer repeats.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class KafkaCase(BrokerCase):
     large_bytes = None
     deaf_from = b"webhook-id"
     attribute_prefix = "ce_"
+    keeps_repeats = True
 
     def __init__(self, cluster: KafkaMock) -> None:
         self._cluster = cluster

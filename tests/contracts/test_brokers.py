@@ -106,7 +106,7 @@ async def test_what_is_acknowledged_is_there_with_its_id_and_key(case: BrokerCas
     assert all(isinstance(answer, Delivered) for answer in answers), answers
     got = await case.read()
     assert {each.headers["webhook-id"] for each in got} == {str(id_of(number)) for number in range(1, 21)}
-    assert len(got) == 20
+    assert len(got) == 20 or case.keeps_repeats
     assert got[0].headers["postroom-ordering-key"] == "k"
     assert json.loads(got[0].body)["type"] == "order.paid"
 
