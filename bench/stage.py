@@ -92,9 +92,17 @@ async def execute(dsn: str, sql: str, *, timeout_s: float = 600) -> None:
         await conn.close()
 
 
-def run(arguments: list[str], *, env: dict[str, str] | None = None, timeout_s: float = 300) -> str:
-    """The output of a program. Errors: `CalledProcessError` with what it said."""
-    done = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=timeout_s, check=False)
+def run(
+    arguments: list[str],
+    *,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 300,
+) -> str:
+    """The output of a program. Errors: `RuntimeError` with what it said, `TimeoutExpired`."""
+    done = subprocess.run(
+        arguments, env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
     return done.stdout

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from bench.engine import PUBLISH_MANY, open_engine
 from bench.report import Report
-from bench.stage import Stage
+from bench.stage import Stage, run
+from chaos.rabbitmq import rabbitmq
 from postroom import task
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
@@ -30,7 +35,14 @@ def nothing_apart(number: int) -> None: ...
 
 async def measure_tasks(stage: Stage, report: Report, *, rounds: int, count: int) -> None:
     """`tasks_per_s`: async ones in the runner's loop; `tasks_apart_per_s`: others, in four processes.
-    Both beside peers, where the run has them."""
+
+    Both beside peers, where the run has them: Celery where CELERY names a Python that has it.
+    """
+    if python := os.environ.get("CELERY"):
+        with tempfile.TemporaryDirectory() as folder, rabbitmq(Path(folder) / "rabbitmq") as server:
+            arguments = [python, "celery_noop.py", f"{count // 4}", f"{PROCESSES}"]
+            env = os.environ | {"BROKER": server.url()}
+            report.peers.append(json.loads(run(arguments, env=env, cwd=Path(__file__).parent / "peers")))
     for key, each, share in (("tasks_per_s", nothing, 1), ("tasks_apart_per_s", nothing_apart, 4)):
         rates = []
         for _ in range(rounds):
