@@ -16,8 +16,11 @@ from postroom.base.settings import Settings
 from postroom.base.task_settings import TaskSettings
 from postroom.channels.tasks import reading
 from postroom.channels.tasks.adapter import TaskAdapter
+from postroom.channels.tasks.counts import Counts
 from postroom.channels.tasks.registry import tasks_in
-from postroom.outbox.model import Channel, Message
+from postroom.client.task import NAME_MAX
+from postroom.metrics.throughput import sample_throughput
+from postroom.outbox.model import Channel, Delivered, Message, RetryLater
 from tests.console.http import visitor
 from tests.fixtures.api import running_api
 from tests.fixtures.engine import AdapterEngine
@@ -111,8 +114,8 @@ async def test_each_task_is_told_with_its_attempts_its_progress_and_its_times(
     await adapter.close()
     summary = rows(page, "Tasks by name")
     assert list(summary) == ["mail.digest"]
-    assert summary["mail.digest"][:3] == ["2", "2", "1"]
-    assert "ms" in summary["mail.digest"][3]
+    assert summary["mail.digest"][:4] == ["–", "2", "2", "1"]
+    assert "ms" in summary["mail.digest"][4]
     assert 'href="/console/messages?channel=task&amp;type=mail.digest"' in page
     assert 'href="/console/dead-letters?channel=task&amp;destination=mail.digest"' in page
     under_way = rows(page, "Tasks under way")
@@ -128,3 +131,39 @@ async def test_each_task_is_told_with_its_attempts_its_progress_and_its_times(
     assert schedules["mail.paused"][3] == "–"
     assert "older ones may be tasks too" not in page
     assert "The newest 10\u202f000 messages" in cut
+
+
+async def test_the_rate_is_of_what_ended_lately_whenever_it_was_published(
+    dsn: str, pool: Pool, tmp_path: Path
+) -> None:
+    long = "n" * NAME_MAX
+    await count(pool, {"yesterday": 100}, minutes_ago=1_440)
+    await count(pool, {"early": 100}, minutes_ago=6)
+    await count(pool, {"mail digest": 300, long: 6}, minutes_ago=4)
+    await count(pool, {"mail digest": 300, "beyond those named": 9}, minutes_ago=2, named=["mail digest"])
+    await count(pool, {"mail digest": 9_000, "new": 60}, minutes_ago=-1)  # as one that is not over
+    async with running_api(dsn, Settings(state_dir=tmp_path)) as api, visitor(api) as guest:
+        await guest.sign_in(api.token)
+        page = (await guest.get(PAGE)).text
+    summary = rows(page, "Tasks by name")
+    assert [(name, cells[0]) for name, cells in summary.items()] == [
+        ("mail digest", "2.0/s"), (long, "1.2/min"), ("early", "0/s"),
+    ]  # fmt: skip
+
+
+async def count(
+    pool: Pool, attempts: dict[str, int], *, minutes_ago: int, named: list[str] | None = None
+) -> None:
+    """What a runner counts and the canary samples, as if in that minute; half of it failed."""
+    counts = Counts(pool_as(pool, "runner"), named or attempts)
+    for name, times in attempts.items():
+        for n in range(times):
+            answer = RetryLater("later") if n % 2 else Delivered()
+            counts.add(name, answer, cancelled=False, took_s=0.1, worker=n % 3)
+    await counts.close()
+    await sample_throughput(pool_as(pool, "runner"))
+    await pool.execute(
+        """update postroom.flow set minute = date_trunc('minute', now()) - make_interval(mins => $1)
+        where minute between date_trunc('minute', now()) - interval '1 minute' and now()""",
+        minutes_ago,
+    )

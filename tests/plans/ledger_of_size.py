@@ -39,6 +39,8 @@ select 'job' || n % 7, now(), 'succeeded' from generate_series(1, 20000) n;
 insert into postroom.audit (actor, action) select 'a', 'b' from generate_series(1, 30000);
 insert into postroom.flow
 select now() - make_interval(mins => n), 'email/delivered', 1 from generate_series(1, 11000) n;
+insert into postroom.flow
+select now() - make_interval(mins => n), 'task_attempts/task' || task, 1 from generate_series(1, 1100) n, generate_series(1, 20) task;
 insert into postroom.console_session (hash, actor)
 select sha256(n::text::bytea), 'a' || n from generate_series(1, 5000) n;
 insert into postroom.replay_run (actor, wanted, pace_per_s, items) select 'a', '{}', 1, 100 from generate_series(1, 200);

@@ -129,7 +129,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (METRICS, "list_role_excess", [30.0]),
     (METRICS, "fetch_vitals", [30.0]),
     (TASKS, "list_behind", [50, "other"]),
-    (TASKS, "list_tasks", ["email", NOW - timedelta(hours=1), UUID(int=0), task_store.SCAN_MAX, 200]),
+    (TASKS, "list_tasks", ["email", NOW - timedelta(hours=1), UUID(int=0), task_store.SCAN_MAX, 200, 300.0]),
     (TASKS, "list_under_way", ["email", ["pending", "retry"], task_store.WAITING_SCAN_MAX, 50]),
     (TASKS, "list_schedules", [["a"], 1_000]),
     (METRICS, "list_throughput", [NOW - timedelta(hours=1), 60.0, ["email/delivered"]]),

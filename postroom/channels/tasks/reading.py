@@ -14,6 +14,8 @@ from postroom.outbox.model import Channel
 
 SCAN_MAX: Final = 10_000
 WAITING_SCAN_MAX: Final = 2_000
+RATE_OVER_S: Final = 300.0
+"""Over how long a rate is taken."""
 
 _LIST: Final = query(__package__, "list_tasks")
 _UNDER_WAY: Final = query(__package__, "list_under_way")
@@ -22,7 +24,11 @@ _UNDER_WAY: Final = query(__package__, "list_under_way")
 @dataclass(frozen=True, slots=True)
 class TaskSummary:
     """A task by its name: attempts that succeeded and failed, what is dead, and how long an attempt took, in
-    ms: half of them at most `median_ms`, 19 of 20 at most `p95_ms`; None where none ran."""
+    ms: half of them at most `median_ms`, 19 of 20 at most `p95_ms`; None where none ran.
+
+    `per_s`: attempts that ended in the last full minutes of `RATE_OVER_S`; None where none was counted under
+    this name since then, as beyond the first `counts.NAMED_MAX`.
+    """
 
     name: str
     delivered: int
@@ -30,6 +36,7 @@ class TaskSummary:
     dead: int
     median_ms: int | None
     p95_ms: int | None
+    per_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +55,11 @@ class TaskUnderWay:
 
 
 async def list_tasks(conn: Connection, *, since: datetime, limit: int) -> tuple[list[TaskSummary], bool]:
-    """What was published since then, and what died, by name; those with the most attempts first.
+    """What was published since then, what died, and what ran, by name; those with the most attempts first.
 
     Looks at the newest `SCAN_MAX` messages of all channels. Returns also: whether there are more.
     """
-    rows = await conn.fetch(_LIST, Channel.TASK, since, first_id_at(since), SCAN_MAX, limit)
+    rows = await conn.fetch(_LIST, Channel.TASK, since, first_id_at(since), SCAN_MAX, limit, RATE_OVER_S)
     found = [
         TaskSummary(**{name: value for name, value in row.items() if name != "cut"})
         for row in rows
