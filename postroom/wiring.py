@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -385,9 +385,12 @@ async def open_worker(
             application=f"postroom {role} heartbeat",
         )
         worker = Worker(pool=pool, role=role, opens=beats)
-        await _register(worker, wait_s)
+        await _wait_for_database(worker.register, wait_s)
         stack.push_async_callback(_leave, worker)
         services = await _services(settings, pool, worker.id, stack)
+        tasks = services.adapters[Channel.TASK]
+        if isinstance(tasks, TaskAdapter):
+            await _wait_for_database(tasks.declare_limits, wait_s)
         wakeup = Wakeup(dsn=address, pool=pool, worker=worker, pooler=settings.database_pooler)
         controls = Controls(pool=pool, clock=services.clock)
         chosen, ages = backoffs(settings), greatest_ages(settings)
@@ -416,22 +419,17 @@ async def open_worker(
         )
 
 
-async def _register(worker: Worker, wait_s: float | None) -> None:
+async def _wait_for_database(say: Callable[[], Awaitable[None]], wait_s: float | None) -> None:
     try:
         async with asyncio.timeout(wait_s):
-            while not await _registered(worker):
+            while True:
+                try:
+                    return await say()
+                except DATABASE_AWAY as error:
+                    log.warning("database.away", error=repr(error))
                 await asyncio.sleep(DATABASE_RETRY_S)
     except TimeoutError:
         raise Unavailable(f"the database did not answer within {wait_s:g} s") from None
-
-
-async def _registered(worker: Worker) -> bool:
-    try:
-        await worker.register()
-    except DATABASE_AWAY as error:
-        log.warning("database.away", error=repr(error))
-        return False
-    return True
 
 
 async def _leave(worker: Worker) -> None:

@@ -53,7 +53,7 @@ begin
                 ('job_run',                 'rad',  'r',    'r', ''),
                 ('circuit',                 'rawd', 'raw',  'r', ''),
                 ('channel_pause',           'r',    'rad',  'r', ''),
-                ('delivery_limit',          'raw',  'rawd', 'r', ''),
+                ('delivery_limit',          'rawd', 'rawd', 'r', ''),
                 ('limit_place',             'rawd', 'rawd', 'r', ''),
                 ('schedule',                'raw',  'raw',  'r', ''),
                 ('task_run',                'rawd', 'raw',  'r', ''),

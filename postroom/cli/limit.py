@@ -45,7 +45,7 @@ def list_(as_json: JsonFlag = False) -> None:
                 each.reached_at,
                 each.set_at,
                 each.set_by,
-                each.reason,
+                each.why,
             )
             for each in found
         ),
@@ -87,7 +87,7 @@ def set_(
 
 @group.command(epilog=examples("postroom limit remove --channel webhook --tenant acme"))
 def remove(channel: ChannelName, tenant: Tenant = None, destination: Destination = None) -> None:
-    """End a limit; what waited for it goes out."""
+    """End a limit; what waited for it goes out. What the code of a task declares holds again then."""
     key = LimitKey(channel, tenant, destination)
     in_transaction(lambda s: actions.remove_limit(s.conn, key, actor=s.actor))
     print(f"{channel}: that limit is gone.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import typing
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -27,6 +28,8 @@ BATCH_KEY: Final = "batch:"
 ATTEMPTS_MAX: Final = 25
 TIMEOUT_S_MAX: Final = 86_400.0
 NAME_MAX: Final = 200
+LIMIT_PER_S_MIN: Final = 0.001
+LIMIT_PER_S_MAX: Final = 1_000_000.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -162,6 +165,7 @@ class Task(Generic[P, R]):
     timeout_s: float = 60.0
     options: Options = field(default_factory=Options)
     schedules: tuple[Schedule, ...] = ()
+    limit_per_s: float | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -267,12 +271,15 @@ class Task(Generic[P, R]):
         return msgspec.defstruct("arguments", fields, kw_only=True, forbid_unknown_fields=True)
 
 
-def task(name: str, *, attempts: int = 8, timeout_s: float = 60.0) -> Callable[[Callable[P, R]], Task[P, R]]:
+def task(
+    name: str, *, attempts: int = 8, timeout_s: float = 60.0, limit_per_s: float | None = None
+) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a task of a function, async or not: `@task("crm.sync")`.
 
     The name is kept with what is published: it must stay what it is. `attempts`: how often it is tried,
     up to 25. `timeout_s`: of one attempt; what takes longer is cut off. It may run more than once: a crash
     between its end and the ledger repeats it, unless it ends within `current_task().transaction()`.
+    `limit_per_s`: how many may start in a second, all runners together, where no operator has set a limit.
     Errors: `ValueError` and `TypeError` for a wrong name, number or function.
     """
     if not 0 < len(name) <= NAME_MAX or not name.isprintable():
@@ -281,6 +288,8 @@ def task(name: str, *, attempts: int = 8, timeout_s: float = 60.0) -> Callable[[
         raise ValueError(f"task {name}: attempts is between 1 and {ATTEMPTS_MAX}")
     if not 0 < timeout_s <= TIMEOUT_S_MAX:
         raise ValueError(f"task {name}: timeout_s is above 0 and at most {TIMEOUT_S_MAX:g}")
+    if limit_per_s is not None:
+        _check_number(name, "limit_per_s", limit_per_s, LIMIT_PER_S_MIN, LIMIT_PER_S_MAX)
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         if (
@@ -292,9 +301,16 @@ def task(name: str, *, attempts: int = 8, timeout_s: float = 60.0) -> Callable[[
         for each in inspect.signature(function).parameters.values():
             if each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
                 raise TypeError(f"task {name}: parameter {each.name} must be one that has a name")
-        return Task(name, function, attempts, timeout_s)
+        return Task(name, function, attempts, timeout_s, limit_per_s=limit_per_s)
 
     return decorate
+
+
+def _check_number(task_name: str, name: str, value: object, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"task {task_name}: {name} is a number, not {type(value).__name__}")
+    if not math.isfinite(value) or not least <= value <= most:
+        raise ValueError(f"task {task_name}: {name} is between {least:g} and {most:g}, not {value}")
 
 
 def _default(parameter: inspect.Parameter) -> Any:

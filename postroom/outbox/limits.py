@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -14,6 +14,9 @@ from postroom.outbox.model import Claim
 _SET = query(__package__, "set_limit")
 _ENSURE = query(__package__, "ensure_limit")
 _KEEP = query(__package__, "keep_limit")
+_DECLARE = query(__package__, "declare_limit")
+_WITHDRAW = query(__package__, "withdraw_limit")
+_LIST_DECLARED = query(__package__, "list_declared")
 _DELAY_STARTS = query(__package__, "delay_starts")
 _REMOVE = query(__package__, "remove_limit")
 _LIST = query(__package__, "list_limits")
@@ -24,6 +27,9 @@ _LEASE = query(__package__, "lease_limits")
 PILE_S: Final = 0.2
 """What nobody starts is kept for so long, but two starts at least."""
 
+CODE: Final = "@task"
+"""Who has set a limit that the code of a task declares."""
+CODE_REASON: Final = "limit_per_s of the task"
 
 ROUTE: Final = "route:"
 """How the destination of a limit of email begins that is of a mail server; `list_controls` knows it, too."""
@@ -68,7 +74,7 @@ class LimitStatus:
     """One limit, as a person sees it.
 
     `in_flight_now`: the places that its runners have, where it limits them. `reached`: within the last minute
-    something waited for it, at `reached_at` last.
+    something waited for it, at `reached_at` last. `declared`: what code says, a second, whoever has the word.
     """
 
     channel: str
@@ -82,6 +88,14 @@ class LimitStatus:
     reason: str
     set_by: str
     set_at: datetime
+    declared: float | None = None
+
+    @property
+    def why(self) -> str:
+        """Its reason, and what it takes the place of."""
+        if self.declared is None or self.set_by == CODE:
+            return self.reason
+        return f"{self.reason} (in place of {self.declared:g} a second in the code)"
 
     @property
     def scope(self) -> str:
@@ -169,14 +183,30 @@ async def keep_limit(
     return limit_id
 
 
+async def declare_limits(conn: Connection, channel: str, wanted: Mapping[str, float | None]) -> None:
+    """Take over what code says of these destinations, a second, or None; of others nothing is changed.
+
+    What a person has set for one holds until it is removed. Whoever says so last is right: during a rollout
+    the code that was started last. Transaction: none, so that no two rows are locked at once.
+    """
+    said = {name: per_second for name, per_second in await conn.fetch(_LIST_DECLARED, channel)}
+    for name, per_second in wanted.items():
+        if per_second == said.get(name):
+            continue
+        if per_second is None:
+            await conn.execute(_WITHDRAW, channel, name, CODE)
+        else:
+            await conn.execute(_DECLARE, channel, name, per_second, CODE_REASON, CODE)
+
+
 async def delay_starts(conn: Connection, key: LimitKey, for_s: float) -> None:
     """Let nothing start under a limit for so long."""
     await conn.execute(_DELAY_STARTS, *key, for_s)
 
 
 async def remove_limit(conn: Connection, key: LimitKey) -> dict[str, Any] | None:
-    """Returns: what it was; None where there was none."""
-    old = await conn.fetchrow(_REMOVE, *key)
+    """Returns: what it was; None where there was none. What it took the place of in code holds again."""
+    old = await conn.fetchrow(_REMOVE, *key, CODE, CODE_REASON)
     return None if old is None else dict(old)
 
 

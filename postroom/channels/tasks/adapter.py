@@ -20,6 +20,7 @@ from postroom.channels.tasks.run import AsyncRuns, Running
 from postroom.channels.tasks.runs import GRACE_S, Run, Runs, follows_batch
 from postroom.channels.tasks.schedules import schedules_in
 from postroom.client.task import Task, TaskRun
+from postroom.outbox.limits import declare_limits
 from postroom.outbox.model import (
     Answer,
     Channel,
@@ -89,6 +90,13 @@ class TaskAdapter:
 
     async def start(self) -> None:
         """Nothing is opened ahead."""
+
+    async def declare_limits(self) -> None:
+        """Let all runners keep to what the code says of each task. Errors: the database's own."""
+        if self._tasks:
+            limits = {each.name: each.limit_per_s for each in self._tasks.values()}
+            async with self._pool.acquire() as conn:
+                await declare_limits(conn, Channel.TASK, limits)
 
     async def close(self) -> None:
         await self._here.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -14,15 +14,21 @@ from postroom.client.task import Task
 
 Tasks: TypeAlias = Mapping[str, Task[..., Any]]
 
+LIMITED_MAX: Final = 100
+"""Half of the limits that there may be; the others are the operators'."""
+
 
 def tasks_in(modules: Sequence[ModuleType]) -> dict[str, Task[..., Any]]:
-    """By name. Errors: `SettingsInvalid` where two tasks have one name, with both places."""
+    """By name. Errors: `SettingsInvalid` where two tasks have one name, with both places, and for too many
+    with a limit."""
     found: dict[str, Task[..., Any]] = {}
     faults = []
     for each in (value for module in modules for value in vars(module).values() if isinstance(value, Task)):
         known = found.setdefault(each.name, each)
         if known.function is not each.function:
             faults.append(f"{SETTING}: two tasks are named '{each.name}': {known.place} and {each.place}")
+    if sum(each.limit_per_s is not None for each in found.values()) > LIMITED_MAX:
+        faults.append(f"{SETTING}: at most {LIMITED_MAX} tasks have a limit_per_s")
     if faults:
         raise SettingsInvalid(faults)
     return found

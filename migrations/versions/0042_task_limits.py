@@ -1,0 +1,12 @@
+"""Limits that the code of a task declares."""
+
+from __future__ import annotations
+
+from postroom.base.migrate import run_files
+
+revision = "0042"
+down_revision = "0043"
+
+
+def upgrade() -> None:
+    run_files("task_limits")
