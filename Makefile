@@ -59,7 +59,7 @@ check: setup ## format, lint, types, layers, lock files, how old the images of d
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q -p no:cacheprovider tests/repository/test_lock_files.py tests/deploy/test_versions.py
 
-bench: setup ## how fast it is (FULL=1, ONLY=row,row, PEERS=path/to/run)
+bench: setup ## how fast it is (FULL=1, ONLY=row,row, PEERS=path/to/run, CELERY=path/to/python)
 	@exec $(BIN)/python -m bench
 
 chaos: setup ## faults while it works, then nothing lost (SEED=n, MINUTES=m, SECONDS=s; a minute by default; CLUSTER=patroni, BROKER=nats or rabbitmq)
