@@ -144,6 +144,9 @@ class EmailSettings(BaseModel):
     """The mailbox they come to: `imaps://` or `imap+starttls://user:password@host/FOLDER`. Unset: unread."""
     templates_dir: Path | None = None
     """Your own templates; they take precedence over the shipped ones."""
+    templates_apps: Literal["django"] | None = None
+    """`django`: templates of the project that `DJANGO_SETTINGS_MODULE` names, too. Each of its apps may have
+    a folder `mail_templates`; your own folder comes before them, then the first app wins."""
     locale: Locale | None = None
     """The language of mails that ask for none, such as `de` or `en-GB`. Unset: as the templates are."""
     zone: Annotated[str, AfterValidator(_zone)] | None = None

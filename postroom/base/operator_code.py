@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -60,17 +61,25 @@ def _run_file(path: Path, number: int) -> ModuleType:
     return module
 
 
-def _import(name: str) -> ModuleType:
+@contextmanager
+def operators_code(what: str) -> Iterator[None]:
+    """Modules of the folder that one stands in can be imported. Errors: `SettingsInvalid`, which says of
+    `what` why the code fails, with file and line."""
     if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` has it: a module of the folder one stands in
+        sys.path.insert(0, "")  # as `python -m` has it
     try:
-        return importlib.import_module(name)
+        yield
     except SyntaxError as error:
         raise SettingsInvalid([f"{error.filename}:{error.lineno}: {error.msg}"]) from error
     except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = "" if last.filename.startswith("<") else f" ({last.filename}:{last.lineno})"
-        raise SettingsInvalid([f"{SETTING}: {name}: {type(error).__name__}: {error}{where}"]) from error
+        raise SettingsInvalid([f"{what}: {type(error).__name__}: {error}{where}"]) from error
+
+
+def _import(name: str) -> ModuleType:
+    with operators_code(f"{SETTING}: {name}"):
+        return importlib.import_module(name)
 
 
 def _line(error: BaseException, path: Path) -> int:

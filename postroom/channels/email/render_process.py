@@ -1,6 +1,6 @@
-"""The process that renders templates: `python -m postroom.channels.email.render_process FOLDER DEFAULTS`.
+"""The process that renders templates: `python -m postroom.channels.email.render_process DEFAULTS FOLDER...`.
 
-Both may be empty; see `defaults`.
+DEFAULTS may be empty, see `defaults`; the FOLDERs are those beside the shipped one, the first wins.
 
 Frames on standard input and output: four bytes of length, then MessagePack. A process of its own
 has a limit on memory and can be killed; a thread could be neither bounded nor stopped.
@@ -91,8 +91,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    own, defaults = sys.argv[1:]
-    folders = TemplateFolders(Path(own) if own else None, read_defaults(defaults))
+    _, defaults, *added = sys.argv
+    folders = TemplateFolders(None, read_defaults(defaults), of_apps=[Path(each) for each in added])
     serve(sys.stdin.buffer, sys.stdout.buffer, Templates(folders))
 
 

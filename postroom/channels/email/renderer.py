@@ -89,9 +89,8 @@ class Renderer:
         return Rendered(result.subject, result.text, result.html, files)
 
     async def _start(self) -> Process:
-        own = self._folders.own
         command = [sys.executable, "-m", "postroom.channels.email.render_process"]
-        command += [str(own.absolute()) if own else "", self._folders.defaults.to_text()]
+        command += [self._folders.defaults.to_text(), *(str(each.absolute()) for each in self._folders.added)]
         try:
             self._process = process = await asyncio.create_subprocess_exec(
                 *command, stdin=PIPE, stdout=PIPE, env=_environment()

@@ -1,15 +1,15 @@
 """Templates on disk: which names there are, and how one becomes subject, text and HTML.
 
 A template is `<name>.subject`, `<name>.mjml` and, unless its text is to be taken from the HTML, `<name>.txt`;
-the operator's folder is looked at first, then the shipped one. Jinja comes first and MJML second, so that a
-template may loop over columns and rows.
+the operator's folder is looked at first, then those of applications, then the shipped one. Jinja comes first
+and MJML second, so that a template may loop over columns and rows.
 """
 
 from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
+from postroom.base.operator_code import operators_code
 from postroom.base.sandbox import Sandbox
 from postroom.channels.email.defaults import NONE, MailDefaults, defaults_of
 from postroom.channels.email.mjml import to_html
@@ -61,13 +62,16 @@ class Rendered:
 class TemplateFolders:
     """Looks at the folders at each question, so that a new template needs no restart."""
 
-    def __init__(self, own: Path | None, defaults: MailDefaults = NONE) -> None:
-        self.own = own
+    def __init__(
+        self, own: Path | None, defaults: MailDefaults = NONE, *, of_apps: Sequence[Path] = ()
+    ) -> None:
+        """A file is taken from the first folder that has it: `own`, those of applications, the shipped."""
         self.defaults = defaults
-        self.folders = (*((own,) if own else ()), SHIPPED)
+        self.added = (*((own,) if own else ()), *of_apps)
+        self.folders = (*self.added, SHIPPED)
 
     def has(self, name: str) -> bool:
-        """Whether its files are there, each in either folder."""
+        """Whether its files are there, each in any folder."""
         return bool(_NAME.fullmatch(name)) and all(
             any((folder / f"{name}.{kind}").is_file() for folder in self.folders) for kind in REQUIRED
         )
@@ -103,8 +107,14 @@ class TemplateFolders:
 
 
 def folders_of(settings: EmailSettings) -> TemplateFolders:
-    """The folders, and what the settings say for all mails."""
-    return TemplateFolders(settings.templates_dir, defaults_of(settings))
+    """The folders, and what the settings say for all mails. Errors: `SettingsInvalid`, of applications."""
+    of_apps: Sequence[Path] = ()
+    if settings.templates_apps == "django":
+        with operators_code("POSTROOM_EMAIL__TEMPLATES_APPS"):
+            from postroom.contrib.django.mail_templates import folders_of_project
+
+            of_apps = folders_of_project()
+    return TemplateFolders(settings.templates_dir, defaults_of(settings), of_apps=of_apps)
 
 
 class Templates:

@@ -1,4 +1,4 @@
-"""Publishing in Django's transaction. The app `postroom.contrib.django` adds a check of the database."""
+"""Publishing in Django's transaction. The app `postroom.contrib.django` adds checks: see `checks`."""
 
 from __future__ import annotations
 

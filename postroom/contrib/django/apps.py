@@ -12,6 +12,7 @@ class PostroomConfig(AppConfig):  # type: ignore[misc]  # Django has no types of
     verbose_name = "Postroom"
 
     def ready(self) -> None:
-        from postroom.contrib.django.checks import check_databases
+        from postroom.contrib.django.checks import check_databases, check_mail_templates
 
         register(check_databases, Tags.database)
+        register(check_mail_templates, Tags.templates)

@@ -1,4 +1,4 @@
-"""`manage.py check --database default`: whether that database can publish."""
+"""`manage.py check`: mail templates that hide others; with `--database default`, whether it can publish."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.core.checks import Warning as CheckWarning
 from django.db import connections
 
 from postroom.base.db import query
+from postroom.contrib.django.mail_templates import apps_of_doubles
 
 _FETCH_RIGHTS: Final = query(__package__, "fetch_rights")
 
@@ -23,6 +24,18 @@ def check_databases(*, databases: Sequence[str] | None = None, **_options: Any) 
         CheckWarning(f"database {alias!r}: {fault[0]}", hint=fault[1], id=fault[2])
         for alias, fault in found
         if fault is not None
+    ]
+
+
+def check_mail_templates(**_options: Any) -> list[CheckWarning]:
+    """A warning for each file of mail templates that several apps have."""
+    return [
+        CheckWarning(
+            f"mail template {file} is in {', '.join(having)}: that of {having[0]} is used",
+            hint="rename one of them; the order of INSTALLED_APPS says which one is used",
+            id="postroom.W003",
+        )
+        for file, having in apps_of_doubles().items()
     ]
 
 
