@@ -18,6 +18,7 @@ import msgspec
 
 from postroom.base.db import Connection
 from postroom.base.errors import InvalidPayload, PublishRefused
+from postroom.client.arguments import Misfit, read_other, to_builtins
 from postroom.client.message import Publication
 from postroom.client.publish import AnyAsync, SyncConnection, Unique, publish, publish_unique
 
@@ -231,10 +232,12 @@ class Task(Generic[P, R]):
     def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call, as its annotations have them. Errors: `InvalidPayload` naming one."""
         try:
-            read = msgspec.convert(arguments, self._arguments, str_keys=True)
+            read = msgspec.convert(arguments, self._arguments, str_keys=True, dec_hook=read_other)
         except msgspec.ValidationError as error:
             reason, _, where = str(error).partition(" - at `$.")
             named = where.removesuffix("`") or next(iter(_quoted(reason)), "")
+            if isinstance(error.__cause__, Misfit):
+                named += error.__cause__.where
             raise InvalidPayload(reason, field=f"args.{named}" if named else "args") from None
         return msgspec.structs.asdict(read)
 
@@ -248,7 +251,7 @@ class Task(Generic[P, R]):
     def _payload(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
             bound = inspect.signature(self.function).bind(*args, **kwargs).arguments
-            arguments = msgspec.to_builtins(bound)
+            arguments = to_builtins(bound)
             self.read(arguments)
         except InvalidPayload as error:
             raise PublishRefused(error.detail, field=(error.field or "args").removeprefix("args.")) from None
@@ -259,7 +262,8 @@ class Task(Generic[P, R]):
     @cached_property
     def _payload_decoder(self) -> msgspec.json.Decoder[Any]:
         fields = [("task", Literal[self.name]), ("args", self._arguments)]
-        return msgspec.json.Decoder(msgspec.defstruct("payload", fields, forbid_unknown_fields=True))
+        payload = msgspec.defstruct("payload", fields, forbid_unknown_fields=True)
+        return msgspec.json.Decoder(payload, dec_hook=read_other)
 
     @cached_property
     def _arguments(self) -> type[msgspec.Struct]:

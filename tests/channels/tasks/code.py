@@ -6,8 +6,11 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from postroom import Reject, Retry, current_task, publish, task
 
@@ -156,3 +159,32 @@ def report_apart(folder: str) -> None:
 
 @task("nothing")
 async def nothing() -> None: ...
+
+
+class Line(BaseModel):
+    sku: str
+    price: Decimal = Field(gt=0)
+
+
+class Invoice(BaseModel):
+    """As pydantic has it: an alias, what is computed, nested models, and no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    number: int = Field(alias="no")
+    at: datetime
+    lines: list[Line]
+
+    @computed_field
+    def total(self) -> Decimal:
+        return sum((line.price for line in self.lines), Decimal())
+
+
+@task("invoice")
+async def book(folder: str, invoice: Invoice, others: list[Line], last: Line | None = None) -> None:
+    mark(folder, f"{invoice.number} {invoice.at:%H:%M %Z} {invoice.total} {len(others)} {last}")
+
+
+@task("invoice-apart")
+def book_apart(folder: str, invoice: Invoice, others: list[Line], last: Line | None = None) -> None:
+    mark(folder, f"{invoice.number} {invoice.at:%H:%M %Z} {invoice.total} {len(others)} {last}")
