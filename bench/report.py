@@ -149,9 +149,11 @@ class Report:
         RESULTS.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def show(self, console: Console) -> None:
-        """A table for a terminal of 100 columns; the peers' figures follow it."""
+        """What was measured or left out, as a table for a terminal of 100 columns; the peers' figures follow."""
         table = Table(Column("row", no_wrap=True), "figure", "goal", "", title="Postroom, measured")
         for key, goal in GOALS.items():
+            if key not in self.figures and key not in self.notes:
+                continue
             verdict = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}[self.passed(key)]
             beside = self.notes.get(key, "") if key in self.figures else ""
             table.add_row(key, self._shown(key), self._goal_shown(key, goal), f"{verdict} {beside}".strip())
@@ -164,9 +166,7 @@ class Report:
 
     def _shown(self, key: str) -> str:
         value = self.figures.get(key)
-        if value is None:
-            return self.notes.get(key, "not measured")
-        return _written(value)
+        return self.notes[key] if value is None else _written(value)
 
     def _goal_shown(self, key: str, goal: Goal) -> str:
         """The goal's own words, and the number that the peers of this run make of it."""
