@@ -147,8 +147,9 @@ def test_a_task_knows_the_time_that_it_runs_for() -> None:
         key=message.key,
         correlation_id="",
     )
-    CURRENT.set(run)
+    before = CURRENT.set(run)
     assert current_task().scheduled_at == NINE
+    CURRENT.reset(before)
 
 
 @pytest.mark.parametrize(
