@@ -149,7 +149,7 @@ class Report:
         RESULTS.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def show(self, console: Console) -> None:
-        """What was measured or left out, as a table for a terminal of 100 columns; the peers' figures follow."""
+        """What was measured or left out, as a table of 100 columns; the peers' figures follow."""
         table = Table(Column("row", no_wrap=True), "figure", "goal", "", title="Postroom, measured")
         for key, goal in GOALS.items():
             if key not in self.figures and key not in self.notes:
