@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 from uuid import UUID
 
@@ -29,6 +30,10 @@ BATCH_KEY: Final = "batch:"
 ATTEMPTS_MAX: Final = 25
 TIMEOUT_S_MAX: Final = 86_400.0
 NAME_MAX: Final = 200
+UNIQUE_KEY: Final = "unique:"
+UNIQUE_S_MIN: Final = 0.001
+UNIQUE_S_MAX: Final = 31_536_000.0
+UNIQUE_OPTIONS: Final = ("unique_for_s", "replace", "throttle_s")
 LIMIT_PER_S_MIN: Final = 0.001
 LIMIT_PER_S_MAX: Final = 1_000_000.0
 
@@ -167,6 +172,7 @@ class Task(Generic[P, R]):
     options: Options = field(default_factory=Options)
     schedules: tuple[Schedule, ...] = ()
     limit_per_s: float | None = None
+    unique: float | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -196,24 +202,35 @@ class Task(Generic[P, R]):
     ) -> UUID | Coroutine[Any, Any, UUID]:
         """Run it with these arguments once this transaction has committed. Returns the message's id.
 
-        See `postroom.publish`. Errors: `PublishRefused` also for arguments that do not fit, naming them.
+        Of a task that is `unique` the id is that of the one that there is, unless `with_options` gave it a
+        key or `unique_for_s=None`. See `postroom.publish`. Errors: `PublishRefused` also for arguments that
+        do not fit, naming them.
         """
-        if unique := sorted(self.options.keys() & {"unique_for_s", "replace", "throttle_s"}):
+        plain = self._plain_options()
+        if unique := [name for name in UNIQUE_OPTIONS if name in plain]:
             raise PublishRefused(
                 "goes with publish_unique, which tells what has become of it", field=unique[0]
             )
-        plain = typing.cast("dict[str, Any]", self.options)
-        return publish(
-            connection, channel=CHANNEL, type=self.name, payload=self._payload(args, kwargs), **plain
-        )
+        if self.unique is None or self.options.get("key") is not None or "unique_for_s" in self.options:
+            payload = self._payload(args, kwargs)
+            return publish(connection, channel=CHANNEL, type=self.name, payload=payload, **plain)
+        done: Unique | Coroutine[Any, Any, Unique] = self.publish_unique(connection, *args, **kwargs)
+        return done.id if isinstance(done, Unique) else _id_of(done)
+
+    def _plain_options(self) -> dict[str, Any]:
+        """Without those of uniqueness that say no."""
+        given: dict[str, Any] = {**self.options}
+        return {
+            k: v for k, v in given.items() if k not in UNIQUE_OPTIONS or (v is not None and v is not False)
+        }
 
     def message(self, *args: P.args, **kwargs: P.kwargs) -> Publication:
-        """A run with these arguments, for `postroom.publish_many` and `publish_batch`.
+        """A run with these arguments, for `postroom.publish_many` and `publish_batch`, unique or not.
 
         Errors: `PublishRefused` for arguments that do not fit, naming them.
         """
         own = {"channel": CHANNEL, "type": self.name, "payload": self._payload(args, kwargs)}
-        return typing.cast("Publication", {**self.options, **own})
+        return typing.cast("Publication", {**self._plain_options(), **own})
 
     @overload
     def publish_unique(self, connection: SyncConnection, /, *args: P.args, **kwargs: P.kwargs) -> Unique: ...
@@ -225,9 +242,20 @@ class Task(Generic[P, R]):
         self, connection: SyncConnection | AnyAsync, /, *args: P.args, **kwargs: P.kwargs
     ) -> Unique | Coroutine[Any, Any, Unique]:
         """The same, at most once in a while or the last one only: with the key and one of `unique_for_s`,
-        `replace` and `throttle_s` that `with_options` gave it. See `postroom.publish_unique`."""
+        `replace` and `throttle_s` that `with_options` gave it. A task that is `unique` has both by itself:
+        its arguments and its own seconds. See `postroom.publish_unique`."""
         payload = self._payload(args, kwargs)
-        return publish_unique(connection, channel=CHANNEL, type=self.name, payload=payload, **self.options)
+        plain = self._plain_options()
+        if self.unique is not None:
+            plain["key"] = plain.get("key") or self._key_of(payload["args"])
+            if not any(name in plain for name in UNIQUE_OPTIONS):
+                plain["unique_for_s"] = self.unique
+        return publish_unique(connection, channel=CHANNEL, type=self.name, payload=payload, **plain)
+
+    def _key_of(self, arguments: dict[str, Any]) -> str:
+        """The same for the same arguments, however they were given: with its defaults, in one order."""
+        text = msgspec.json.encode(to_builtins(self.read(arguments)), order="deterministic")
+        return f"{UNIQUE_KEY}{self.name}:{sha256(text).hexdigest()}"
 
     def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call, as its annotations have them. Errors: `InvalidPayload` naming one."""
@@ -276,7 +304,12 @@ class Task(Generic[P, R]):
 
 
 def task(
-    name: str, *, attempts: int = 8, timeout_s: float = 60.0, limit_per_s: float | None = None
+    name: str,
+    *,
+    attempts: int = 8,
+    timeout_s: float = 60.0,
+    limit_per_s: float | None = None,
+    unique: float | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a task of a function, async or not: `@task("crm.sync")`.
 
@@ -284,6 +317,7 @@ def task(
     up to 25. `timeout_s`: of one attempt; what takes longer is cut off. It may run more than once: a crash
     between its end and the ledger repeats it, unless it ends within `current_task().transaction()`.
     `limit_per_s`: how many may start in a second, all runners together, where no operator has set a limit.
+    `unique`: seconds within which `publish` publishes the same arguments once.
     Errors: `ValueError` and `TypeError` for a wrong name, number or function.
     """
     if not 0 < len(name) <= NAME_MAX or not name.isprintable():
@@ -294,6 +328,8 @@ def task(
         raise ValueError(f"task {name}: timeout_s is above 0 and at most {TIMEOUT_S_MAX:g}")
     if limit_per_s is not None:
         _check_number(name, "limit_per_s", limit_per_s, LIMIT_PER_S_MIN, LIMIT_PER_S_MAX)
+    if unique is not None:
+        _check_number(name, "unique", unique, UNIQUE_S_MIN, UNIQUE_S_MAX)
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         if (
@@ -305,9 +341,13 @@ def task(
         for each in inspect.signature(function).parameters.values():
             if each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
                 raise TypeError(f"task {name}: parameter {each.name} must be one that has a name")
-        return Task(name, function, attempts, timeout_s, limit_per_s=limit_per_s)
+        return Task(name, function, attempts, timeout_s, limit_per_s=limit_per_s, unique=unique)
 
     return decorate
+
+
+async def _id_of(unique: Coroutine[Any, Any, Unique]) -> UUID:
+    return (await unique).id
 
 
 def _check_number(task_name: str, name: str, value: object, least: float, most: float) -> None:
