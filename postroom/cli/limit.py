@@ -22,7 +22,7 @@ Destination = Annotated[
     str | None,
     typer.Option(
         help="Only to this one: an endpoint's id, the host of a webhook's url, an export's dataset, "
-        "the domain of a mail's first recipient."
+        "the domain of a mail's first recipient, a task's name."
     ),
 ]
 
