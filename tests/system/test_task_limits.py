@@ -30,7 +30,7 @@ async def test_two_runners_keep_the_limit_that_a_task_declares(
 ) -> None:
     (tmp_path / "jobs.py").write_text(CODE)
     marks = tmp_path / "marks"
-    publish = "select postroom.publish('task', '{\"task\": \"paced\"}') from generate_series(1, 200)"
+    publish = "select postroom.publish('task', '{\"task\": \"paced\"}') from generate_series(1, 1000)"
     settings = {"POSTROOM_HANDLERS": str(tmp_path / "jobs.py")}
 
     def ran() -> list[list[str]]:
