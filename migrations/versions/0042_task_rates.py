@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from postroom.base.migrate import run_files
 
-revision = "0043"
+revision = "0042"
 down_revision = "0041"
 
 

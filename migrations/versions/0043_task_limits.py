@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from postroom.base.migrate import run_files
 
-revision = "0042"
-down_revision = "0043"
+revision = "0043"
+down_revision = "0042"
 
 
 def upgrade() -> None:
