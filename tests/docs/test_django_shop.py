@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from subprocess import PIPE, STDOUT, run
+from subprocess import PIPE, STDOUT, Popen, run
 from typing import Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
 from uuid import uuid4
 
+from postroom.base.listener import free_port
 from tests.conftest import on_database
-from tests.processes.commands import ROOT
+from tests.processes.commands import ROOT, Running, environment
+from tests.processes.commands import run as run_command
+from tests.processes.local_postgres import wait_until
 
 FOLDER: Final = ROOT / "docs/samples/django_shop"
 WITHIN_S: Final = 100
@@ -39,3 +48,75 @@ def test_the_tutorial_shows_each_file() -> None:
     ]
     assert len(files) == 7
     assert all(f'--8<-- "{name}"' in page for name in files)
+
+
+def test_what_it_lets_a_person_run_does_what_it_says(tmp_path: Path) -> None:
+    """Its third section: an order has a charge, a task and a mail, a refused one has nothing."""
+    folder = shutil.copytree(FOLDER, tmp_path / "shop")
+    names = {
+        "DJANGO_SETTINGS_MODULE": "shop.settings",
+        "PYTHONPATH": f"{folder}:{ROOT}",  # which is the folder one stands in
+    }
+    started = {
+        **names,
+        "POSTROOM_HANDLERS": "postroom.contrib.django.handlers",
+        "POSTROOM_STATE_DIR": str(tmp_path / "state"),
+    }
+    with running_up(tmp_path, started) as up:
+        settings = {**names, **made_by(up, tmp_path / "state" / "environment")}
+        django = [sys.executable, "-m", "django"]
+        migrate = run(
+            [*django, "migrate", "--run-syncdb"],
+            env=environment(tmp_path, settings), stdout=PIPE, stderr=STDOUT, text=True,
+            timeout=WITHIN_S, check=False,
+        )  # fmt: skip
+        assert migrate.returncode == 0, migrate.stdout
+        port = free_port()
+        with Popen(
+            [*django, "runserver", "--noreload", f"{port}"], env=environment(tmp_path, settings)
+        ) as shop:
+            try:
+                assert wait_until(lambda: order(port, 4_900) == 201, limit_s=WITHIN_S)
+                assert order(port, 200_000) == 400
+            finally:
+                shop.terminate()
+        effects = ("delivered 200", "shop.confirm", "Your order 1 → ada@example.com")
+        assert wait_until(lambda: all(map(up.says, effects)), limit_s=WITHIN_S), up.output
+        assert "Your order 2" not in up.output
+        listed = run_command("postroom", "schedule", "list", home=tmp_path, settings=settings)
+        assert "shop.report" in listed.out, listed.err
+        ran = run_command("postroom", "schedule", "run", "shop.report", home=tmp_path, settings=settings)
+        assert ran.code == 0, ran.err
+        mails = tmp_path / "state" / "mail"
+        assert wait_until(lambda: any("1 orders" in m.read_text() for m in mails.iterdir()), limit_s=WITHIN_S)
+        assert len(list(mails.glob("*.eml"))) == 2
+
+
+@contextmanager
+def running_up(home: Path, settings: Mapping[str, str]) -> Iterator[Running]:
+    up = Running(["up"], home=home, settings=settings)
+    try:
+        assert wait_until(lambda: up.says("postroom doctor"), limit_s=WITHIN_S), up.output
+        yield up
+    finally:
+        up.process.terminate()
+        up.process.wait(WITHIN_S)
+
+
+def made_by(up: Running, path: Path) -> dict[str, str]:
+    """The settings that a second terminal reads in."""
+    assert wait_until(path.exists, limit_s=WITHIN_S), up.output
+    lines = (line.partition("=") for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
+    return {name: shlex.split(value)[0] for name, _, value in lines if value}
+
+
+def order(port: int, total: int) -> int:
+    """The status that an order is answered with; 0 while nobody answers."""
+    form = urlencode({"email": "ada@example.com", "customer": "cus_42", "total": total}).encode()
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/orders", form, timeout=10) as answer:
+            return int(answer.status)
+    except HTTPError as refused:
+        return refused.code
+    except URLError:
+        return 0
