@@ -23,6 +23,7 @@ from postroom.base.notify import notify, watchdog
 from postroom.base.settings import Settings, load_settings
 from postroom.base.tracing import tracing
 from postroom.jobs.catalog import DELIVERS, catalog
+from postroom.jobs.no_fork import no_fork
 from postroom.outbox.model import Channel
 from postroom.postgres.resolve import resolve
 from postroom.wiring import DATABASE_RETRY_S, WorkerServices, open_worker
@@ -213,7 +214,8 @@ def run_jobs(*, job: str | None, once: bool, channels: Collection[Channel] = ())
     wanted = Wanted(job=job, once=once, channels=channels)
     with tracing("postroom-runner"):
         if settings.ledgers:
-            return uvloop.run(run_ledgers(settings, wanted))
+            with no_fork():
+                return uvloop.run(run_ledgers(settings, wanted))
         url = settings.database_url.get_secret_value() if settings.database_url else None
-        with resolve(database_url=url, state_dir=settings.state_dir) as database:
+        with resolve(database_url=url, state_dir=settings.state_dir) as database, no_fork():
             return uvloop.run(run(settings, database.dsn, wanted))

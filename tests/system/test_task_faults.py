@@ -1,0 +1,107 @@
+"""Async tasks that harm the runner they run in: real runners, and neighbours that must not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from postroom.base.db import Pool
+from tests.processes.commands import processes_of
+from tests.system.test_crash_matrix import Start, count, delivered, until
+from tests.system.test_crash_matrix import start as start
+
+CODE = """
+import asyncio, multiprocessing, os, subprocess
+from pathlib import Path
+from postroom import task
+
+def mark(text):
+    with (Path(__file__).parent / "marks").open("a") as file:
+        file.write(text + "\\n")
+
+@task("forks", attempts=1)
+async def forks():
+    mark("forks")
+    os.fork()
+    mark("copied")
+
+@task("forks-in-a-thread", attempts=1)
+async def forks_in_a_thread():
+    await asyncio.to_thread(multiprocessing.get_context("fork").Process(target=mark, args=["copied"]).start)
+
+@task("starts")
+async def starts():
+    subprocess.run(["true"], check=True, preexec_fn=os.getpid)
+    process = await asyncio.create_subprocess_exec("true", preexec_fn=os.getpid)
+    assert await process.wait() == 0
+    spawned = multiprocessing.get_context("spawn").Process(target=os.getpid)
+    spawned.start()
+    await asyncio.to_thread(spawned.join)
+    assert spawned.exitcode == 0
+    mark("started")
+
+@task("neighbour")
+async def neighbour(number: int):
+    await asyncio.sleep(0.05)
+    mark(f"neighbour {number}")
+
+@task("apart")
+def apart():
+    if pid := os.fork():
+        os.waitpid(pid, 0)
+        mark("apart")
+    else:
+        os._exit(0)
+"""
+PUBLISH = "select postroom.publish('task', jsonb_build_object('task', $1::text, 'args', $2::text::jsonb))"
+WITHIN_S = 15.0
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the tasks of these tests; what runs them and still lives is killed in the end."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "jobs.py").write_text(CODE)
+    yield folder
+    for process_id in processes_of(folder):
+        with suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGKILL)
+
+
+def marks(folder: Path) -> list[str]:
+    found = folder / "marks"
+    return found.read_text().splitlines() if found.exists() else []
+
+
+async def test_an_async_task_that_forks_is_refused_and_its_neighbours_notice_nothing(
+    pool: Pool, start: Start, code: Path
+) -> None:
+    runner = start("postroom", "work", POSTROOM_HANDLERS=str(code / "jobs.py"), POSTROOM_TASKS__PROCESSES="1")
+    await pool.execute(PUBLISH, "apart", "{}")
+    await until(lambda: delivered(pool))
+    async with pool.acquire() as conn, conn.transaction():
+        for number in range(20):
+            await conn.execute(PUBLISH, "neighbour", f'{{"number": {number}}}')
+            if number % 5 == 0:
+                await conn.execute(PUBLISH, "forks", "{}")
+        await conn.execute(PUBLISH, "forks-in-a-thread", "{}")
+        await conn.execute(PUBLISH, "starts", "{}")
+    async with asyncio.timeout(WITHIN_S):
+        await until(lambda: delivered(pool))
+    wanted = ["apart", "started", *["forks"] * 4, *(f"neighbour {number}" for number in range(20))]
+    assert sorted(marks(code)) == sorted(wanted), "each once, and no copy"
+    assert await count(pool, "attempt where outcome = 'delivered'") == 22
+    dead = await pool.fetch("select reason from postroom.dead_letter")
+    assert len(dead) == 5
+    assert all("use subprocess" in row["reason"] for row in dead)
+    runner.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(WITHIN_S):
+        assert await asyncio.to_thread(runner.wait) == 0
+    assert not processes_of(code)
