@@ -7,13 +7,13 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
-from uuid import UUID
 
 import msgspec
 
 from postroom.base.db import query
+from postroom.client.task import Reject
 from postroom.testing.place import Place
-from postroom.testing.published import Published, Sent
+from postroom.testing.published import Delivery, Due, Published, Sent
 from postroom.testing.real import Real, send
 
 _LIST_PUBLISHED: Final = query(__package__, "list_published")
@@ -32,7 +32,8 @@ class Kit:
         """`since`: the newest message that is none of this test's."""
         self._place = place
         self._since = since
-        self._drained = set[tuple[UUID, int]]()
+        self._drained = set[Delivery]()
+        self._rejected = set[Delivery]()
         self._clock = ExitStack()
 
     def freeze(self, moment: datetime | timedelta) -> None:
@@ -68,18 +69,30 @@ class Kit:
     async def _drain(self, real: Sequence[Real]) -> list[Sent]:
         drained = list[Sent]()
         while due := await self._due():
-            for each in due:  # a task may publish more
-                if each.channel in real:
-                    await send(self._place, each)
-                self._drained.add((each.message_id, each.n))
-                drained.append(each)
+            for each in due:  # a task may publish more, and the last of a batch lets go what follows it
+                if each.sent.channel in real:
+                    await self._send(each)
+                self._drained.add(each.delivery)
+                drained.append(each.sent)
             _within_limit(drained)
         return drained
 
-    async def _due(self) -> list[Sent]:
+    async def _send(self, due: Due) -> None:
+        try:
+            await send(self._place, due.sent)
+        except Reject:
+            if due.in_batch:  # it has died, or what follows would wait forever
+                self._rejected.add(due.delivery)
+            raise
+
+    async def _due(self) -> list[Due]:
         rows = _within_limit(await self._place.read(_LIST_DUE, self._since, datetime.now(UTC).isoformat()))
-        everything = [msgspec.json.decode(row, type=Sent) for row in rows]
-        return [each for each in everything if (each.message_id, each.n) not in self._drained]
+        everything = [msgspec.json.decode(row, type=Due) for row in rows]
+        ended = self._drained | self._rejected
+        left = [
+            each.after(self._drained, self._rejected) for each in everything if each.delivery not in ended
+        ]
+        return [each for each in left if each is not None]
 
 
 def _within_limit(found: list[T]) -> list[T]:
@@ -113,7 +126,8 @@ class Postroom(Kit):
         """What would be sent now, in order, once each: captured, unless its channel is in `real`.
 
         A real task is called here, in the test; real mails and webhooks go to the servers of the settings.
-        What fails raises its own error, and is still there for the next `drain`. The ledger is not changed.
+        What fails raises its own error, and is still there for the next `drain`; of a batch, what raises
+        `Reject` has died. What follows a batch comes once all of that has ended. The ledger is not changed.
         """
         return _at_once(self._drain(real))
 

@@ -50,7 +50,7 @@ async def _call(place: Place, sent: Sent) -> None:
     arguments = task.read(sent.payload.get("args", {}))
     run = _Run(
         task=task.name, message_id=sent.message_id, attempt=1, attempts_max=task.attempts, tenant=sent.tenant,
-        key=sent.key, correlation_id=sent.correlation_id, place=place,
+        key=sent.key, correlation_id=sent.correlation_id, batch=sent.batch, place=place,
     )  # fmt: skip
     token = CURRENT.set(run)
     try:

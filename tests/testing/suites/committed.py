@@ -9,6 +9,7 @@ import pytest
 from tasks import add_points
 
 import postroom as postroom_package
+from postroom.dev.mailbox import Mailbox
 from postroom.testing import NotDelivered
 
 
@@ -82,3 +83,26 @@ def test_a_real_webhook_arrives(connection, postroom, url, monkeypatch):
     publish(connection, channel="webhook", payload={"url": f"{url}500", "type": "order.paid", "data": {}})
     with pytest.raises(NotDelivered, match="500"):
         postroom.drain(real=["webhook"])
+
+
+@pytest.fixture
+async def mailbox(monkeypatch):
+    mailbox = Mailbox()
+    await mailbox.start()
+    monkeypatch.setenv("POSTROOM_EMAIL__URL", f"smtp://127.0.0.1:{mailbox.port}")
+    yield mailbox
+    await mailbox.close()
+
+
+async def test_a_real_mail_arrives(connection, postroom, mailbox):
+    mail = {"to": "ada@example.com", "subject": "Order 42", "text": "It is on its way."}
+    publish(connection, channel="email", payload=mail)
+    assert len(await postroom.drain(real=["email"])) == 1
+    [arrived] = mailbox.mails
+    assert (arrived.recipients, arrived.subject) == (("ada@example.com",), "Order 42")
+    assert arrived.text.strip() == "It is on its way."
+    mailbox.faults.refuse["bob@example.com"] = "550 5.1.1 No such user"
+    publish(connection, channel="email", payload={**mail, "to": "bob@example.com"})
+    with pytest.raises(NotDelivered, match="550"):
+        await postroom.drain(real=["email"])
+    assert len(mailbox.mails) == 1

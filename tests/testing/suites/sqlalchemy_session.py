@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tasks import CALLED, refuse, sync_customer
+from tasks import CALLED, refuse, report, sync_customer
 
 import postroom as postroom_package
-from postroom import Reject
+from postroom import BatchCounts, Reject
 
 
 @pytest.fixture
@@ -83,3 +83,34 @@ def test_an_export_is_never_real(session, postroom):
     postroom_package.publish(session, channel="export", payload={"dataset": "orders", "record": {}})
     with pytest.raises(ValueError, match="needs a message that is committed"):
         postroom.drain(real=["export"])
+
+
+def test_what_follows_a_batch_is_drained_with_its_counts(session, postroom):
+    CALLED.clear()
+    members = [sync_customer.message(1), refuse.message(2), sync_customer.message(3)]
+    postroom_package.publish_batch(session, members, then=report.message())
+    postroom_package.publish_batch(session, [refuse.message(4)], then=sync_customer.message(4), on="success")
+    for _ in range(2):
+        with pytest.raises(Reject):
+            postroom.drain(real=["task"])
+    [follower] = postroom.drain(real=["task"])
+    assert follower.batch == BatchCounts(size=3, delivered=2, dead=1, cancelled=0)
+    assert list(CALLED) == [("crm.sync", 1), ("crm.sync", 3), ("crm.report", follower.batch)]
+    assert postroom.drain() == [], "what would follow a success is cancelled"
+
+
+def test_what_follows_a_batch_waits_for_the_last_of_it(session, postroom):
+    now = datetime.now(UTC)
+    later = sync_customer.with_options(deliver_at=now + timedelta(hours=2)).message(1)
+    expires = sync_customer.with_options(
+        deliver_at=now + timedelta(hours=1), expires_at=now + timedelta(minutes=90)
+    )
+    postroom_package.publish_batch(session, [later], then=report.message(), on="success")
+    postroom_package.publish_batch(session, [refuse.message(2), expires.message(3)], then=report.message())
+    assert [each.payload["args"] for each in postroom.drain()] == [{"customer": 2}]
+    postroom.freeze(timedelta(hours=3))
+    assert [each.batch for each in postroom.drain()] == [
+        None,
+        BatchCounts(size=2, delivered=1, dead=1, cancelled=0),
+        BatchCounts(size=1, delivered=1, dead=0, cancelled=0),
+    ]

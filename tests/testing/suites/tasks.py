@@ -15,6 +15,11 @@ def refuse(customer: int) -> None:
     raise Reject("no such customer")
 
 
+@task("crm.report")
+def report() -> None:
+    CALLED.append((current_task().task, current_task().batch))
+
+
 @cron("30 2 * * *", zone="Europe/Berlin")
 @task("points.add")
 async def add_points(customer: int = 1) -> None:
