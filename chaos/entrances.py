@@ -14,7 +14,7 @@ import aiohttp
 import asyncpg
 
 from chaos.journal import Entry, Fate, Journal
-from chaos.tasks import APART, IN_TRANSACTION
+from chaos.tasks import TASKS
 from postroom.base import json
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, DATABASE_FAILURES, Pool
 from postroom.base.stripe_account import OWN_ACCOUNT
@@ -50,7 +50,7 @@ def message_of(token: str, channel: str) -> dict[str, Any]:
         "email": {"to": f"{token}@example.com", "subject": "chaos", "text": "It happened."},
         "export": {"dataset": DATASET, "record": {"token": token}},
         "webhook": {"tenant": TENANT, "type": TYPE, "data": {"token": token}},
-        "task": {"task": APART if crc32(token.encode()) % 2 else IN_TRANSACTION, "args": {"token": token}},
+        "task": {"task": TASKS[crc32(token.encode()) % len(TASKS)], "args": {"token": token}},
     }
     return {"channel": channel, "key": token, "payload": payloads[channel]}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from chaos.installation import Installation
 from chaos.journal import Entry
 from chaos.outside import Line
 from chaos.process import ManagedProcess
+from chaos.tasks import IN_TRANSACTION, TASKS, TICK
 from chaos.verdict import Arrival
 from postroom.base.db import Pool
 from postroom.outbox.ledger.balance import check_ledger
@@ -27,14 +29,12 @@ LETTERS = (
     "select message_id::text as id, n, channel, cause, reason from postroom.dead_letter"
     " where not $1 or cause = 'permanent'"
 )
-
-
+# What is due does not depend on what ran: from the first full minute after the schedule was made up to $2.
 TICKS = (
-    "select minute, count(t.at) as runs"
-    " from (select min(at) as first, greatest(max(at), (select date_trunc('minute', last_at)"
-    "  from postroom.schedule where name = 'chaos.tick')) as last from public.chaos_tick) as each,"
-    " generate_series(first, last, interval '1 minute') as minute"
-    " left join public.chaos_tick t on t.at = minute group by 1 having count(t.at) <> 1 order by 1"
+    "select coalesce(minute, t.at) as at, minute is not null as is_due, count(t.at) as runs"
+    " from (select generate_series(date_trunc('minute', chaos_made_at) + interval '1 minute', $2, '1 minute')"
+    "  as minute from postroom.schedule where name = $1) as due"
+    " full join (select at from public.chaos_tick where at <= $2) t on t.at = minute group by 1, 2 order by 1"
 )
 
 
@@ -48,23 +48,37 @@ class _ExportLine(msgspec.Struct):
 
 
 class _TaskLine(msgspec.Struct):
+    task: str
     token: str
     id: str
 
 
 @dataclass(frozen=True, slots=True)
+class Ticks:
+    """Minutes of the schedule: how many were due, how many of them ran, and those that did not run once."""
+
+    expected: int
+    seen: int
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
-    """`cut_attempts`: see `verdict.compare`. `signature_faults`: what receivers could not verify."""
+    """`cut_attempts`: see `verdict.compare`. `signature_faults`: what receivers could not verify.
+
+    `tasks`: how many messages each task ran for.
+    """
 
     arrivals: tuple[Arrival, ...]
     cut_attempts: dict[tuple[str, str], int]
     signature_faults: tuple[str, ...]
     unknown_surfaced: int
     drift: int
-    ticks: int
+    tasks: Mapping[str, int]
+    ticks: Ticks
 
 
-async def collect(installation: Installation, pool: Pool) -> Evidence:
+async def collect(installation: Installation, pool: Pool, *, ticks_until: datetime) -> Evidence:
     """Read everything. The drift is that of both sides of the ledger now, added up anew."""
     lines = [
         (destination, line)
@@ -76,7 +90,8 @@ async def collect(installation: Installation, pool: Pool) -> Evidence:
     ]
     arrivals = [Arrival(line.token, destination, _bare(line.id)) for destination, line in lines]
     arrivals += [Arrival(each.record.token, EXPORT, each.id) for each in _exported(installation.exports_dir)]
-    arrivals += _task_lines(installation.folder / "task-lines")
+    told = _task_lines(installation.folder / "task-lines")
+    arrivals += [Arrival(each.token, TASK, each.id) for each in told]
     rows = await pool.fetch("select token, message_id::text as id from public.chaos_task")
     arrivals += [Arrival(row["token"], TASK, row["id"]) for row in rows]
     cut_attempts = await _cut_attempts(installation, pool)
@@ -92,7 +107,8 @@ async def collect(installation: Installation, pool: Pool) -> Evidence:
             "select count(*) from postroom.attempt where outcome = 'unknown'"
         ),
         drift=(await check_ledger(pool)).drift,
-        ticks=await pool.fetchval("select count(distinct at) from public.chaos_tick"),
+        tasks=_count_tasks({row["token"] for row in rows}, told),
+        ticks=await read_ticks(pool, until=ticks_until),
     )
 
 
@@ -125,17 +141,30 @@ def _lines(installation: Installation, process: ManagedProcess) -> Iterator[Line
             yield msgspec.json.decode(line, type=Line)
 
 
-async def wrong_ticks(pool: Pool) -> list[str]:
-    """Minutes for which the schedule ran twice, or not at all between its first and the last that is due."""
-    rows = await pool.fetch(TICKS)
-    return [f"{row['minute']}: {row['runs']} times" for row in rows]
+async def read_ticks(pool: Pool, *, until: datetime) -> Ticks:
+    """Each minute up to `until` must have run once from the schedule's making on, and no other."""
+    rows = await pool.fetch(TICKS, TICK, until)
+    due = [row for row in rows if row["is_due"]]
+    wrong = [row for row in rows if row["runs"] != 1 or not row["is_due"]]
+    return Ticks(
+        expected=len(due),
+        seen=sum(row["runs"] > 0 for row in due),
+        wrong=tuple(
+            f"{row['at']:%H:%M:%S}: {row['runs']} times{'' if row['is_due'] else ', not due'}"
+            for row in wrong
+        ),
+    )
 
 
-def _task_lines(path: Path) -> list[Arrival]:
+def _task_lines(path: Path) -> list[_TaskLine]:
     if not path.exists():
         return []
-    told = (msgspec.json.decode(line, type=_TaskLine) for line in path.read_bytes().splitlines())
-    return [Arrival(each.token, TASK, each.id) for each in told]
+    return [msgspec.json.decode(line, type=_TaskLine) for line in path.read_bytes().splitlines()]
+
+
+def _count_tasks(in_transaction: set[str], told: list[_TaskLine]) -> dict[str, int]:
+    once = {(each.task, each.token) for each in told} | {(IN_TRANSACTION, each) for each in in_transaction}
+    return {name: sum(task == name for task, _ in once) for name in TASKS}
 
 
 def _exported(folder: Path) -> Iterator[_ExportLine]:

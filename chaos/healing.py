@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import datetime
 from typing import Final
 
+from chaos.tasks import TICK
 from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool, transaction
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import replay_dead_letters
@@ -19,11 +21,16 @@ HURRY: Final = (
     " where last_reason is not null and worker is null and due_at > now() and due_at < 'infinity'",
     "update postroom.circuit set retry_at = now() where retry_at > now() and not forced",
 )
-OPEN: Final = "select count(*) from postroom.delivery"
+# In one look: what a schedule is due is published in the transaction that says up to when it is.
+OPEN: Final = (
+    "select exists (select from postroom.delivery)"
+    " or not exists (select from postroom.schedule where name = $1 and last_at >= $2)"
+)
 WAITS: Final = (
     "select channel, destination, state, attempts, worker, due_at - now() as due_in, last_reason"
     " from postroom.delivery order by seq limit 10"
 )
+PUBLISHED_UP_TO: Final = "select last_at from postroom.schedule where name = $1"
 
 
 async def hurry(pool: Pool) -> None:
@@ -55,15 +62,20 @@ async def replay_letters(pool: Pool) -> int:
             return count
 
 
-async def wait_for_quiet(pool: Pool, *, limit_s: float) -> bool:
-    """Until nothing is open. Returns: False, with what still waits on standard output, after `limit_s`."""
+async def wait_for_quiet(pool: Pool, *, ticks_until: datetime, limit_s: float) -> bool:
+    """Until nothing is open, and the schedule is published up to `ticks_until`.
+
+    Returns: False, with what still waits on standard output, after `limit_s`.
+    """
     try:
         async with asyncio.timeout(limit_s):
-            while await pool.fetchval(OPEN):
+            while await pool.fetchval(OPEN, TICK, ticks_until):
                 await hurry(pool)
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         for row in await pool.fetch(WAITS):
             print(f"chaos: still open: {dict(row)}", flush=True)
+        upto = await pool.fetchval(PUBLISHED_UP_TO, TICK)
+        print(f"chaos: the schedule is published up to {upto}, wanted is {ticks_until}", flush=True)
         return False
     return True

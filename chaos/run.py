@@ -17,7 +17,7 @@ from chaos.cluster_faults import ClusterFaults, open_beats
 from chaos.database import Database
 from chaos.database_faults import DatabaseFaults
 from chaos.entrances import ApiEntrance, Entrance, SqlEntrance, StripeEntrance
-from chaos.evidence import LETTERS, collect, found_in_ledger, torn_transactions, wrong_ticks
+from chaos.evidence import LETTERS, collect, found_in_ledger, torn_transactions
 from chaos.faults import Faults
 from chaos.healing import hurrying, replay_letters, wait_for_quiet
 from chaos.installation import Installation, open_installation, wait_until_ready
@@ -198,14 +198,15 @@ async def _judge(
     journal, probes = parts
     pool = await open_pool(installation.database.direct_dsn, connections_max=4)
     try:
+        healed_at = await pool.fetchval("select now()")
         strange = list(await pool.fetch(LETTERS, True))
         say(f"healed; {await replay_letters(pool)} dead letters replayed; waiting for quiet")
-        quiet = await wait_for_quiet(pool, limit_s=QUIET_WITHIN_S)
+        quiet = await wait_for_quiet(pool, ticks_until=healed_at, limit_s=QUIET_WITHIN_S)
         strange += await pool.fetch(LETTERS, False)
         unknown = journal.unknown()
         journal.resolve(await found_in_ledger(pool, unknown))
-        torn, ticks = await torn_transactions(pool), await wrong_ticks(pool)
-        evidence = await collect(installation, pool)
+        torn = await torn_transactions(pool)
+        evidence = await collect(installation, pool, ticks_until=healed_at)
         forgotten = await cluster.beats.missing(pool) if cluster else []
     finally:
         await pool.close()
@@ -222,9 +223,17 @@ async def _judge(
         faults=dict(counts),
         recovery_s=recovery_time(probes.times_s),
         writes_stopped_s=cluster.writes_stopped_s() if cluster else {},
+        tasks=evidence.tasks,
+        ticks_expected=evidence.ticks.expected,
+        ticks_seen=evidence.ticks.seen,
+        ticks_wrong=len(evidence.ticks.wrong),
         seed=options.seed,
     )
-    say(f"{evidence.ticks} minutes of a schedule, {len(ticks)} of them missed or doubled")
+    say(f"tasks that ran: {', '.join(f'{count} {name}' for name, count in report.tasks.items())}")
+    say(
+        f"minutes of a schedule: {report.ticks_expected} were due, {report.ticks_seen} of them ran,"
+        f" {report.ticks_wrong} were missed, doubled or not due"
+    )
     say(f"{len(journal)} publications tried, {len(unknown)} of them without an answer and looked up")
     for what, found in (
         ("lost", comparison.lost),
@@ -232,7 +241,7 @@ async def _judge(
         ("unexplained duplicate", comparison.duplicates_unexplained),
         ("unexplained dead letter", [str(dict(row)) for row in strange]),
         ("torn transaction", torn),
-        ("minute of a schedule", ticks),
+        ("minute of a schedule", evidence.ticks.wrong),
         ("write that was acknowledged and is not there", forgotten),
         ("bad signature", evidence.signature_faults),
     ):
@@ -240,10 +249,9 @@ async def _judge(
             say(f"{what}: {each}")
     more = [] if quiet else [f"not quiet within {QUIET_WITHIN_S:g} s"]
     more += [f"torn transactions = {len(torn)}"] if torn else []
-    more += [f"minutes of a schedule that did not run once = {len(ticks)}"] if ticks else []
     more += [f"acknowledged writes that are not there = {len(forgotten)}"] if forgotten else []
     more += [f"bad signatures = {len(evidence.signature_faults)}"] if evidence.signature_faults else []
-    return Result(report, [*failures(report, comparison), *more])
+    return Result(report, [*failures(report, comparison, length_s=options.length_s), *more])
 
 
 def say(text: str) -> None:

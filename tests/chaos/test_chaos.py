@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.tasks import TASKS
 from postroom.base.encryption_keys import SETTING
 from postroom.encryption.keyring import new_key
 from tests.conftest import SUMMARY
@@ -54,6 +55,9 @@ def test_nothing_is_lost_and_nothing_is_made_up(
     result = json.loads(done.stdout.splitlines()[-1])
     assert [result[name] for name in ("lost", "phantoms", "ledger_drift", "dead_unexplained")] == [0, 0, 0, 0]
     assert result["published"] == result["delivered"] > 100
+    assert set(result["tasks"]) == set(TASKS)
+    assert min(result["tasks"].values()) > 0
+    assert result["ticks_expected"] == result["ticks_seen"]
     assert sum(result["faults"].values()) > 5
     assert result["seed"] == chosen
     assert processes_of(tmp_path) == []

@@ -11,7 +11,8 @@ from chaos.verdict import Arrival, Comparison, compare
 
 KEYS = [
     "published", "delivered", "lost", "duplicates", "phantoms", "dead_unexplained", "unknown_surfaced",
-    "ledger_drift", "faults", "recovery_s", "writes_stopped_s", "seed",
+    "ledger_drift", "faults", "recovery_s", "writes_stopped_s", "tasks", "ticks_expected", "ticks_seen",
+    "ticks_wrong", "seed",
 ]  # fmt: skip
 
 
@@ -26,11 +27,15 @@ def judged(*arrivals: Arrival, fate: Fate = Fate.COMMITTED, cut: int = 0) -> Com
 ARRIVED = Arrival("a", "email", "id-a")
 
 
+def failed(report: Report, comparison: Comparison, *, length_s: float = 60) -> list[str]:
+    return failures(report, comparison, length_s=length_s)
+
+
 def report(**changes: int) -> Report:
-    values = dict.fromkeys(KEYS[1:8], 0) | changes
+    values = dict.fromkeys((*KEYS[1:8], *KEYS[12:15]), 0) | changes
     never = RecoveryTime(0.0, 0.0)
     counted = {"published": 1} | values
-    return Report(**counted, faults={}, recovery_s=never, writes_stopped_s={}, seed=1)
+    return Report(**counted, faults={}, recovery_s=never, writes_stopped_s={}, tasks={}, seed=1)
 
 
 def test_what_arrived_once_is_in_order() -> None:
@@ -38,7 +43,7 @@ def test_what_arrived_once_is_in_order() -> None:
     assert (comparison.published, comparison.delivered, comparison.duplicates) == (1, 1, 0)
     assert not comparison.lost
     assert not comparison.phantoms
-    assert failures(report(), comparison) == []
+    assert failed(report(), comparison) == []
 
 
 def test_what_was_committed_and_did_not_arrive_is_lost() -> None:
@@ -62,13 +67,20 @@ def test_a_duplicate_needs_an_attempt_that_was_cut() -> None:
     comparison = judged(ARRIVED, ARRIVED, ARRIVED, cut=1)
     assert comparison.duplicates == 2
     assert len(comparison.duplicates_unexplained) == 1
-    assert failures(report(duplicates=2), comparison)
+    assert failed(report(duplicates=2), comparison)
 
 
 def test_each_number_that_must_be_zero_fails_the_run() -> None:
-    for name in ("lost", "phantoms", "dead_unexplained", "ledger_drift"):
-        assert failures(report(**{name: 1}), judged(ARRIVED)) == [f"{name} = 1"]
-    assert failures(report(published=0), judged(ARRIVED))
+    for name in ("lost", "phantoms", "dead_unexplained", "ledger_drift", "ticks_wrong"):
+        assert failed(report(**{name: 1}), judged(ARRIVED)) == [f"{name} = 1"]
+    assert failed(report(published=0), judged(ARRIVED))
+
+
+def test_a_run_of_minutes_must_have_had_minutes_of_its_schedule() -> None:
+    assert failed(report(), judged(ARRIVED), length_s=180) == [
+        "only 0 minutes of the schedule were due in 180 s"
+    ]
+    assert failed(report(ticks_expected=2), judged(ARRIVED), length_s=180) == []
 
 
 def test_the_last_line_has_the_keys_of_the_contract_in_order() -> None:
