@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import importlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,3 +87,22 @@ async def test_the_ports_of_celerys_and_rivers_first_applications_run(
     assert said == {"the sum is 9", "sorted: fig pear plum", "sorted: a b"}
     left = await pool.fetch("select destination, state from postroom.delivery")
     assert [tuple(row) for row in left] == [("shop.fetch", "retry")]
+
+
+def test_what_the_page_of_ports_shows_is_what_these_files_have() -> None:
+    page = (ROOT / "docs/how-to/port-tasks.md").read_text(encoding="utf-8")
+    files = (ROOT / "docs/samples/ports").glob("*.py")
+    have = {line.strip() for each in files for line in each.read_text(encoding="utf-8").splitlines()}
+    blocks = [
+        re.sub("^(-.*|[+ ])", "", each, flags=re.M) for each in re.findall("(?s)```diff\n(.*?)```", page)
+    ]
+    python = [each for each in blocks if _is_python(each)]
+    assert len(python) == 3, "the tasks of both, and where one calls them; the others are shell and Go"
+    assert {line.strip() for each in python for line in each.splitlines()} - have == set()
+
+
+def _is_python(text: str) -> bool:
+    try:
+        return bool(ast.parse(text))
+    except SyntaxError:
+        return False
