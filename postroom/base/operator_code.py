@@ -69,6 +69,8 @@ def operators_code(what: str) -> Iterator[None]:
         sys.path.insert(0, "")  # as `python -m` has it
     try:
         yield
+    except SettingsInvalid:  # it has said already where the fault is
+        raise
     except SyntaxError as error:
         raise SettingsInvalid([f"{error.filename}:{error.lineno}: {error.msg}"]) from error
     except (Exception, SystemExit) as error:

@@ -16,7 +16,7 @@ from postroom.base.db import Pool
 from tests.conftest import run_sql
 from tests.fixtures.django import django_on
 from tests.fixtures.roles import as_role
-from tests.processes.commands import run
+from tests.processes.commands import ROOT, Ended, run
 
 SHOP: Final = "tests.fixtures.django_shop.tasks"
 
@@ -90,3 +90,33 @@ async def test_what_it_cannot_do_it_refuses(dsn: str, pool: Pool) -> None:
         with pytest.raises(TaskResultDoesNotExist):
             urgent.refresh()
         bulk.refresh()
+
+
+PAID: Final = """
+from postroom import on
+
+@on("invoice.paid")
+async def paid(event, tx): ...
+"""
+
+
+def test_handlers_of_events_are_found_in_the_apps_and_faults_are_named(tmp_path: Path) -> None:
+    def check(handlers: str) -> Ended:
+        """Of a project whose one app has a handler among its tasks, and these."""
+        (tmp_path / "shop/handlers.py").write_text(handlers)
+        settings = {
+            "POSTROOM_HANDLERS": "postroom.contrib.django.handlers",
+            "DJANGO_SETTINGS_MODULE": "project",
+            "PYTHONPATH": f"{ROOT}:{tmp_path}",
+        }
+        return run("postroom", "routes", "check", "--json", home=tmp_path, settings=settings)
+
+    (tmp_path / "project.py").write_text("INSTALLED_APPS = ['postroom.contrib.django', 'shop']")
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/__init__.py").touch()
+    (tmp_path / "shop/tasks.py").write_text(PAID)
+    found = check(f"from shop.tasks import paid\n{PAID.replace('paid', 'voided')}")
+    assert found.code == 0, found.err
+    assert {each["key"] for each in found.json} == {"handler/paid:", "handler/voided:"}
+    assert "the name 'paid' is used by 2 handlers" in check(PAID).err
+    assert "shop.handlers: ModuleNotFoundError: No module named 'nowhere'" in check("import nowhere").err

@@ -1,7 +1,9 @@
-"""The tasks of a Django project, for the runner: `POSTROOM_HANDLERS=postroom.contrib.django.handlers`.
+"""All that the apps of a Django project run: `POSTROOM_HANDLERS=postroom.contrib.django.handlers`.
 
-It reads the module `tasks` of each installed app: the tasks of Django's framework that are for
-`PostroomBackend`, and Postroom's own. `DJANGO_SETTINGS_MODULE` says which project it is.
+It has what the modules `tasks` and `handlers` of the installed apps have, of which the runner takes
+Postroom's tasks and the handlers of Stripe's events; tasks of Django's framework that are for
+`PostroomBackend` are made such. `DJANGO_SETTINGS_MODULE` says which project it is. A module that fails is
+named.
 """
 
 from __future__ import annotations
@@ -9,31 +11,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from types import ModuleType
+from typing import Final
 
 import django
 from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
-from postroom.client.task import Task
+from postroom.base.operator_code import SETTING, operators_code
+
+MODULES: Final = ("tasks", "handlers")
 
 
-def _of_framework(value: object) -> Task[..., Any] | None:
+def _modules() -> Iterator[ModuleType]:
+    for app in apps.get_app_configs():
+        for name in MODULES:
+            if app.module is not None and module_has_submodule(app.module, name):
+                with operators_code(f"{SETTING}: {app.name}.{name}"):
+                    module = import_module(f"{app.name}.{name}")
+                yield module
+
+
+def _found() -> dict[str, object]:
+    """By module and name, so that two of one name are both there, for the runner to refuse."""
+    found = dict[int, tuple[str, object]]()  # one that another module imports is the same
+    for module in _modules():
+        for name, value in vars(module).items():
+            found.setdefault(id(value), (f"{module.__name__}.{name}", value))
+    everything = dict(found.values())
     if find_spec("django.tasks") or find_spec("django_tasks"):  # Django 6.0, or the package for earlier ones
         from postroom.contrib.django.runner import of_framework
 
-        return of_framework(value)
-    return None
-
-
-def _found() -> Iterator[Task[..., Any]]:
-    for app in apps.get_app_configs():
-        if app.module is not None and module_has_submodule(app.module, "tasks"):
-            for each in vars(import_module(f"{app.name}.tasks")).values():
-                found = each if isinstance(each, Task) else _of_framework(each)
-                if found is not None:
-                    yield found
+        return {name: of_framework(value) or value for name, value in everything.items()}
+    return everything
 
 
 django.setup()
-globals().update({each.name: each for each in _found()})
+globals().update(_found())
