@@ -47,7 +47,7 @@ def register(application: typer.Typer) -> None:
         Periodic jobs run in one of all runners, whichever is free. With --processes, one that ends is started
         again, and SIGHUP replaces all of them, one after the other.
 
-        Exit codes: 0 done, 1 the job failed, 2 wrong use.
+        Exit codes: 0 done, 1 the job failed, 2 wrong use, 3 your code blocked it for over a minute.
         """
         count = process_count(processes)
         if once and processes != "1":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import threading
+import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 from postroom.base.clock import Clock, SystemClock
 from postroom.base.db import DATABASE_FAILURES, Pool
@@ -27,6 +29,12 @@ WORKER_TTL_S: Final = 10.0
 """Without a beat for so long, a worker is dead: its claims are taken over and fenced off."""
 BLOCKED_MAX_S: Final = 60.0
 """A process whose event loop is blocked for longer hangs: it beats no more, and others take over."""
+BLOCKED_LOOKS: Final = 5
+"""So often, `BEAT_S` apart, it is found to hang before it ends: one that was paused (SIGSTOP, a frozen
+container) has not turned for long, either, and goes on within that time."""
+HANGS: Final = 3
+"""The exit code of a process that hung."""
+PLACES_MAX: Final = 5
 GRACE_S: Final = 5.0
 """After an outage all look dead to the first one that is back; so long it gives the others to beat."""
 
@@ -41,7 +49,8 @@ class Worker:
     blocks the event loop, or jobs that hold all connections, must not make a living worker dead.
     Promise: while `beating`, the row is renewed every `BEAT_S`. When the worker was declared dead
     (it was stopped, or the database was away), it comes back under a new id; what it held under
-    the old one can no longer be settled.
+    the old one can no longer be settled. With `opens`, a process whose event loop hangs ends with the exit
+    code `HANGS`, at most a quarter of a minute after `BLOCKED_MAX_S`: it could do nothing more.
     """
 
     def __init__(
@@ -111,6 +120,7 @@ class Worker:
     async def _beating_apart(self, opens: OpenPool) -> None:
         """Until the thread ends; cancelled, it waits for the thread's last beat."""
         began: Future[Callable[[], object]] = Future()
+        self._watched = asyncio.get_running_loop(), threading.get_ident()
         self._turned_at = self._clock.monotonic()  # the thread asks for it at once
         apart = partial(copy_context().run, self._beat_apart, opens, began)
         thread = threading.Thread(target=apart, name="heartbeat", daemon=True)
@@ -138,18 +148,37 @@ class Worker:
         asyncio.run(beat_until_the_end())
 
     async def _beat_on(self, pool: Pool) -> None:
+        blocked_count = 0
         while True:
             pause_s = BEAT_S
             try:
                 if self._clock.monotonic() - self._turned_at > BLOCKED_MAX_S and self._opens is not None:
+                    blocked_count += 1
                     log.error("worker.blocked", worker=self._id)
+                    if blocked_count >= BLOCKED_LOOKS:
+                        self._end_process()
                 else:
+                    blocked_count = 0
                     async with asyncio.timeout(WORKER_TTL_S / 2):
                         await self.beat(pool)
             except DATABASE_FAILURES as error:
                 log.warning("worker.beat_failed", worker=self._id, error=repr(error))
                 pause_s = RETRY_S
             await asyncio.sleep(pause_s)
+
+    def _end_process(self) -> NoReturn:
+        """Say what runs and where, without any value, and end: nothing in the loop can be ended otherwise."""
+        loop, thread = self._watched
+        running = asyncio.current_task(loop)
+        stack = traceback.walk_stack(sys._current_frames().get(thread))
+        places = traceback.StackSummary.extract(stack, limit=PLACES_MAX, lookup_lines=False)
+        log.critical(
+            "worker.ends_as_it_hangs",
+            worker=self._id,
+            running=running.get_name() if running else None,
+            at=[f"{each.filename}:{each.lineno} in {each.name}" for each in places],
+        )
+        os._exit(HANGS)
 
     async def leave(self) -> None:
         """Take the row away; call it when nothing is held any more."""

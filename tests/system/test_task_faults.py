@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from postroom.base.db import Pool
+from postroom.worker.heartbeat import HANGS
 from tests.processes.commands import processes_of
-from tests.system.test_crash_matrix import Start, count, delivered, until
+from tests.processes.hasty_runner import BLOCKED_MAX_S
+from tests.system.test_crash_matrix import Start, count, delivered, travel, until
 from tests.system.test_crash_matrix import start as start
 
 CODE = """
@@ -45,6 +48,14 @@ async def starts():
     await asyncio.to_thread(spawned.join)
     assert spawned.exitcode == 0
     mark("started")
+
+@task("computes", attempts=1)
+async def computes(secret: str):
+    mark("computes")
+    if len((Path(__file__).parent / "marks").read_text().splitlines()) == 1:
+        await asyncio.sleep(0)
+    while True:
+        pass
 
 @task("neighbour")
 async def neighbour(number: int):
@@ -105,3 +116,55 @@ async def test_an_async_task_that_forks_is_refused_and_its_neighbours_notice_not
     async with asyncio.timeout(WITHIN_S):
         assert await asyncio.to_thread(runner.wait) == 0
     assert not processes_of(code)
+
+
+async def test_an_async_task_that_never_waits_ends_its_runner_and_then_dies_of_it(
+    pool: Pool, start: Start, code: Path, tmp_path: Path
+) -> None:
+    """The first end of its runner costs it nothing, the next one its only attempt."""
+    settings = {"POSTROOM_HANDLERS": str(code / "jobs.py")}
+    await pool.execute(PUBLISH, "computes", '{"secret": "a value"}')
+    for number in range(2):
+        runner = start("tests.processes.hasty_runner", "work", **settings)
+        async with asyncio.timeout(WITHIN_S):
+            assert await asyncio.to_thread(runner.wait) == HANGS
+        assert marks(code) == ["computes"] * (number + 1)
+        assert not processes_of(code)
+        says_why(tmp_path / f"log-{number}", code)
+        await travel(pool)
+    await pool.execute(PUBLISH, "neighbour", '{"number": 1}')
+    start("tests.processes.hasty_runner", "work", **settings)
+    async with asyncio.timeout(WITHIN_S):
+        await until(lambda: delivered(pool))
+    assert marks(code) == ["computes", "computes", "neighbour 1"]
+    dead = await pool.fetch("select cause, reason from postroom.dead_letter")
+    assert [tuple(row) for row in dead] == [("ours", "its attempts are spent: 1")]
+
+
+def says_why(log: Path, code: Path) -> None:
+    """Which task and where, and nothing of its arguments."""
+    text = log.read_text()
+    [line] = [line for line in text.splitlines() if "worker.ends_as_it_hangs" in line]
+    said = json.loads(line)
+    assert said["running"] == "task computes"
+    assert said["at"][0].startswith(f"{code / 'jobs.py'}:")
+    assert "a value" not in text
+
+
+async def test_a_runner_that_was_paused_for_long_goes_on(pool: Pool, start: Start, code: Path) -> None:
+    runner = start("tests.processes.hasty_runner", "work", POSTROOM_HANDLERS=str(code / "jobs.py"))
+    await pool.execute(PUBLISH, "neighbour", '{"number": 1}')
+    await until(lambda: delivered(pool))
+    runner.send_signal(signal.SIGSTOP)
+    silent = "select now() - max(beat_at) > make_interval(secs => $1) from postroom.worker"
+    await until(lambda: pool.fetchval(silent, BLOCKED_MAX_S * 1.5))
+    await pool.execute(PUBLISH, "neighbour", '{"number": 2}')
+    runner.send_signal(signal.SIGCONT)
+    await until(lambda: delivered(pool))
+    await until(lambda: beats(pool))
+    assert runner.poll() is None
+
+
+async def beats(pool: Pool) -> bool:
+    found: bool = await pool.fetchval("select now() - max(beat_at) < interval '1s' from postroom.worker")
+    return found

@@ -180,6 +180,7 @@ async def test_a_process_that_hangs_beats_no_more(
 ) -> None:
     monkeypatch.setattr(heartbeat, "BEAT_S", 0.05)
     monkeypatch.setattr(heartbeat, "BLOCKED_MAX_S", -1.0)
+    monkeypatch.setattr(heartbeat, "BLOCKED_LOOKS", 1_000_000)
     worker = Worker(
         pool=pool_as(pool, "runner"),
         role="test",

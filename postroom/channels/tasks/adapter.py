@@ -13,7 +13,7 @@ from postroom.base.log import get_logger
 from postroom.base.task_settings import TaskSettings
 from postroom.channels.tasks.child import Call
 from postroom.channels.tasks.counts import Counts
-from postroom.channels.tasks.outcomes import within_attempts
+from postroom.channels.tasks.outcomes import spent, within_attempts
 from postroom.channels.tasks.processes import START_S, Processes
 from postroom.channels.tasks.registry import Tasks, UnknownTask, check, read_call
 from postroom.channels.tasks.run import AsyncRuns, Running
@@ -120,6 +120,8 @@ class TaskAdapter:
             return Deferred(Wait.NOT_CONFIGURED, str(error))
         except InvalidInput as error:
             return rejected_payload(error)
+        if dead := spent(task, claim):
+            return dead
         places = self._room if task.is_async else self._places
         if places.locked():
             try:

@@ -55,3 +55,10 @@ def within_attempts(ended: Ended, task: Task[..., Any], claim: Claim) -> Ended:
     if not isinstance(ended, RetryLater) or claim.attempts + 1 < task.attempts:
         return ended
     return Rejected(ended.reason, code=ended.code, detail=ended.detail, cause=ended.cause)
+
+
+def spent(task: Task[..., Any], claim: Claim) -> Rejected | None:
+    """Dead before it is called: its last attempt ended with its runner, and who rescued it knows no tasks."""
+    if claim.attempts < task.attempts:
+        return None
+    return Rejected(f"its attempts are spent: {claim.attempts}", code="attempts_spent", cause=Cause.OURS)

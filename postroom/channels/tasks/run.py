@@ -87,6 +87,7 @@ class AsyncRuns:
         """Call it. One that waits for nothing has ended when this first gives way to others."""
         loop = self._loop = self._loop or asyncio.get_running_loop()
         host = self._idle.pop() if self._idle else await Host.open(loop)
+        host.task.set_name(f"task {task.name}")
         context = copy_context()
         context.run(CURRENT.set, running)
         try:
@@ -107,7 +108,6 @@ class AsyncRuns:
 
     async def _go_on(self, call: asyncio.Task[Ended], task: Task[..., Any], running: Running) -> Ended:
         run = running.run
-        call.set_name(f"task {task.name}")
         self._runs.begin(run)
         try:
             left_s = task.timeout_s - (running.clock.monotonic() - running.started_s)
