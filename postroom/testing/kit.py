@@ -19,8 +19,8 @@ from postroom.testing.real import Real, send
 _LIST_PUBLISHED: Final = query(__package__, "list_published")
 _LIST_DUE: Final = query(__package__, "list_due")
 
-LISTED_MAX: Final = 1_000
-"""Messages of one test; more are a loop."""
+LISTED_MAX: Final = 2_000
+"""Messages of one test, which may be the largest batch and what follows it; more are a loop."""
 
 T = TypeVar("T")
 

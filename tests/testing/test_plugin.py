@@ -48,7 +48,7 @@ async def test_what_is_rolled_back_or_committed_is_seen_and_drained(dsn: str, tm
     shutil.copy(SAMPLES / "conftest.py", tmp_path)
     names = ("sqlalchemy_session", "asyncpg_connection", "committed")
     told, output = await asyncio.to_thread(suites, tmp_path, *names, ini=f"postroom_database_url = {dsn}")
-    assert told == {"passed": 20, "error": 1}, output
+    assert told == {"passed": 21, "error": 1}, output
     assert "a call of `postroom` was not awaited" in output
 
 

@@ -19,4 +19,4 @@ left join lateral (
 where m.channel <> 'stripe' and d.worker is null
     and (d.due_at <= moment.at or d.due_at = 'infinity' and b.size is not null) and coalesce(d.expires_at, 'infinity') > moment.at
 order by d.seq
-limit 1001
+limit 2001

@@ -4,4 +4,4 @@ select jsonb_build_object('message_id', m.id, 'channel', m.channel, 'type', m.ty
 from postroom.message m
 where m.id > $1::uuid and m.channel <> 'stripe'
 order by m.id
-limit 1001
+limit 2001

@@ -114,3 +114,9 @@ def test_what_follows_a_batch_waits_for_the_last_of_it(session, postroom):
         BatchCounts(size=2, delivered=1, dead=1, cancelled=0),
         BatchCounts(size=1, delivered=1, dead=0, cancelled=0),
     ]
+
+
+def test_the_largest_batch_is_drained_with_what_follows_it(session, postroom):
+    members = [sync_customer.message(number) for number in range(1_000)]
+    postroom_package.publish_batch(session, members, then=report.message(), on="success")
+    assert [each.destination for each in postroom.drain()][999:] == ["crm.sync", "crm.report"]
