@@ -13,6 +13,6 @@ from postroom.worker import heartbeat
 BLOCKED_MAX_S = 2.0
 
 if __name__ == "__main__":
-    for name, value in {"BLOCKED_MAX_S": BLOCKED_MAX_S, "BEAT_S": 0.1, "GRACE_S": 0.0}.items():
+    for name, value in {"BLOCKED_MAX_S": BLOCKED_MAX_S, "BEAT_S": 0.2, "GRACE_S": 0.0}.items():
         setattr(heartbeat, name, value)
     sys.exit(main())

@@ -20,7 +20,7 @@ from tests.system.test_crash_matrix import Start, count, delivered, travel, unti
 from tests.system.test_crash_matrix import start as start
 
 CODE = """
-import asyncio, multiprocessing, os, subprocess
+import asyncio, multiprocessing, os, subprocess, time
 from pathlib import Path
 from postroom import task
 
@@ -55,6 +55,15 @@ async def computes(secret: str):
     if len((Path(__file__).parent / "marks").read_text().splitlines()) == 1:
         await asyncio.sleep(0)
     while True:
+        pass
+
+@task("busy")
+async def busy():
+    mark("busy")
+    while not (Path(__file__).parent / "paused").exists():
+        pass
+    end_s = time.process_time() + 0.15
+    while time.process_time() < end_s:
         pass
 
 @task("neighbour")
@@ -152,17 +161,19 @@ def says_why(log: Path, code: Path) -> None:
 
 
 async def test_a_runner_that_was_paused_for_long_goes_on(pool: Pool, start: Start, code: Path) -> None:
+    """It is seen before its loop turns again: a task goes on to compute in it."""
     runner = start("tests.processes.hasty_runner", "work", POSTROOM_HANDLERS=str(code / "jobs.py"))
-    await pool.execute(PUBLISH, "neighbour", '{"number": 1}')
-    await until(lambda: delivered(pool))
+    await pool.execute(PUBLISH, "busy", "{}")
+    await until(lambda: marks(code))
     runner.send_signal(signal.SIGSTOP)
+    (code / "paused").touch()
     silent = "select now() - max(beat_at) > make_interval(secs => $1) from postroom.worker"
     await until(lambda: pool.fetchval(silent, BLOCKED_MAX_S * 1.5))
-    await pool.execute(PUBLISH, "neighbour", '{"number": 2}')
     runner.send_signal(signal.SIGCONT)
     await until(lambda: delivered(pool))
     await until(lambda: beats(pool))
     assert runner.poll() is None
+    assert marks(code) == ["busy"]
 
 
 async def beats(pool: Pool) -> bool:
