@@ -9,4 +9,4 @@ down_revision = "0042"
 
 
 def upgrade() -> None:
-    run_files("task_limits")
+    run_files("hold", "task_limits")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen, run
 from typing import Final
@@ -19,7 +16,7 @@ from uuid import uuid4
 
 from postroom.base.listener import free_port
 from tests.conftest import on_database
-from tests.processes.commands import ROOT, Running, environment
+from tests.processes.commands import ROOT, environment, read_environment, running_command
 from tests.processes.commands import run as run_command
 from tests.processes.local_postgres import wait_until
 
@@ -62,8 +59,10 @@ def test_what_it_lets_a_person_run_does_what_it_says(tmp_path: Path) -> None:
         "POSTROOM_HANDLERS": "postroom.contrib.django.handlers",
         "POSTROOM_STATE_DIR": str(tmp_path / "state"),
     }
-    with running_up(tmp_path, started) as up:
-        settings = {**names, **made_by(up, tmp_path / "state" / "environment")}
+    with running_command(
+        ["up"], home=tmp_path, settings=started, ready="postroom doctor", limit_s=WITHIN_S
+    ) as up:
+        settings = {**names, **read_environment(tmp_path / "state" / "environment")}
         django = [sys.executable, "-m", "django"]
         migrate = run(
             [*django, "migrate", "--run-syncdb"],
@@ -90,24 +89,6 @@ def test_what_it_lets_a_person_run_does_what_it_says(tmp_path: Path) -> None:
         mails = tmp_path / "state" / "mail"
         assert wait_until(lambda: any("1 orders" in m.read_text() for m in mails.iterdir()), limit_s=WITHIN_S)
         assert len(list(mails.glob("*.eml"))) == 2
-
-
-@contextmanager
-def running_up(home: Path, settings: Mapping[str, str]) -> Iterator[Running]:
-    up = Running(["up"], home=home, settings=settings)
-    try:
-        assert wait_until(lambda: up.says("postroom doctor"), limit_s=WITHIN_S), up.output
-        yield up
-    finally:
-        up.process.terminate()
-        up.process.wait(WITHIN_S)
-
-
-def made_by(up: Running, path: Path) -> dict[str, str]:
-    """The settings that a second terminal reads in."""
-    assert wait_until(path.exists, limit_s=WITHIN_S), up.output
-    lines = (line.partition("=") for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
-    return {name: shlex.split(value)[0] for name, _, value in lines if value}
 
 
 def order(port: int, total: int) -> int:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.fixtures.roles import as_deployed
+from tests.processes.local_postgres import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND_TIMEOUT_S = 90.0
@@ -82,6 +85,27 @@ class Running:
             return True
         assert self.process.poll() is None, self.output
         return False
+
+
+@contextmanager
+def running_command(
+    arguments: Sequence[str], *, home: Path, settings: Mapping[str, str], ready: str, limit_s: float
+) -> Iterator[Running]:
+    """Once it says that it is `ready`, and until left."""
+    command = Running(arguments, home=home, settings=settings)
+    try:
+        assert wait_until(lambda: command.says(ready), limit_s=limit_s), command.output
+        yield command
+    finally:
+        if command.process.poll() is None:
+            command.process.terminate()
+            command.process.wait(limit_s)
+
+
+def read_environment(path: Path) -> dict[str, str]:
+    """The settings that `postroom up` has written for a second terminal."""
+    lines = (line.partition("=") for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
+    return {name: shlex.split(value)[0] for name, _, value in lines if value}
 
 
 def processes_of(folder: Path) -> list[int]:

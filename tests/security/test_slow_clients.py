@@ -25,8 +25,7 @@ from postroom.base.settings import Settings
 from postroom.dev.stripe_events import encode, signed, snapshot_event
 from tests.fixtures.api import Api, running_api
 from tests.fixtures.stripe import SECRET
-from tests.processes.commands import Running
-from tests.processes.local_postgres import wait_until
+from tests.processes.commands import Running, running_command
 from tests.system.test_overload import resident_bytes
 
 CLIENTS = int(os.environ.get("POSTROOM_TEST_SLOW_CLIENTS", "300"))
@@ -51,13 +50,10 @@ def served(dsn: str, tmp_path: Path, unused_tcp_port: int) -> Iterator[tuple[Run
         "POSTROOM_HTTP_CONNECTIONS_MAX": str(CONNECTIONS_MAX),
         "POSTROOM_STRIPE__WEBHOOK_SECRETS": SECRET,
     }
-    running = Running(["serve"], home=tmp_path, settings=settings)
-    try:
-        assert wait_until(lambda: running.says("http.listening"), limit_s=40), running.output
+    with running_command(
+        ["serve"], home=tmp_path, settings=settings, ready="http.listening", limit_s=40
+    ) as running:
         yield running, unused_tcp_port
-    finally:
-        running.process.terminate()
-        running.process.wait(30)
 
 
 @pytest.mark.timeout(LASTING_S + 180)

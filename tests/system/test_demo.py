@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.commands import Running, processes_of, run
+from tests.processes.commands import Running, processes_of, read_environment, run, running_command
 from tests.processes.local_postgres import wait_until
 
 READY_S = 60.0
@@ -24,14 +23,11 @@ GONE_S = 40.0
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Running]:
     """`postroom up` on a state folder of its own, ready."""
-    running = Running(["up"], home=tmp_path, settings={"POSTROOM_STATE_DIR": str(tmp_path / "state")})
-    try:
-        assert wait_until(lambda: running.says("postroom doctor"), limit_s=READY_S), running.output
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.process.terminate()
-            running.process.wait(GONE_S)
+    settings = {"POSTROOM_STATE_DIR": str(tmp_path / "state")}
+    with running_command(
+        ["up"], home=tmp_path, settings=settings, ready="postroom doctor", limit_s=READY_S
+    ) as up:
+        yield up
 
 
 def url_of(up: Running) -> str:
@@ -87,8 +83,7 @@ def test_a_second_terminal_gets_its_settings_for_the_runbooks_commands(up: Runni
     assert path.stat().st_mode & 0o777 == 0o600
     assert re.search(r"database +PostgreSQL .* postgresql://postgres@127\.0\.0\.1:\d+/postroom ", up.output)
     assert "select postroom.publish(…) in your own transaction" in up.output
-    lines = [line.partition("=") for line in path.read_text().splitlines() if line.startswith("POSTROOM_")]
-    settings = {name: shlex.split(value)[0] for name, _, value in lines}
+    settings = read_environment(path)
 
     doctor = run("postroom", "doctor", home=tmp_path, settings=settings)
     assert doctor.code == 0, doctor.out

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from postroom.dev.stripe_events import snapshot_event
-from tests.processes.commands import Running, run
-from tests.processes.local_postgres import wait_until
+from tests.processes.commands import run, running_command
 
 HANDLERS = """
 from postroom import on
@@ -66,9 +65,5 @@ def test_they_run_with_what_they_import(settings: dict[str, str], tmp_path: Path
 
 
 def test_serve_loads_them(settings: dict[str, str], tmp_path: Path) -> None:
-    running = Running(["serve"], home=tmp_path, settings=settings)
-    try:
-        assert wait_until(lambda: running.says("http.listening"), limit_s=40.0), running.output
-    finally:
-        running.process.kill()
-        running.process.wait()
+    with running_command(["serve"], home=tmp_path, settings=settings, ready="http.listening", limit_s=40):
+        pass

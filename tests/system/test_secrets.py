@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -16,8 +16,7 @@ from postroom.admin.tokens import Scope, insert_token
 from postroom.base.db import Pool, transaction
 from postroom.dev.mailbox import Mailbox
 from postroom.dev.stripe_events import encode, signed, snapshot_event
-from tests.processes.commands import Running, run
-from tests.processes.local_postgres import wait_until
+from tests.processes.commands import run, running_command
 
 PLANTED = {
     "Stripe key": "sk_live_plantedStripeKey42",
@@ -67,17 +66,6 @@ def settings_of(dsn: str, smtp_port: int) -> dict[str, str]:
     }
 
 
-@contextmanager
-def serving(home: Path, settings: dict[str, str]) -> Iterator[Running]:
-    running = Running(["serve", "--drain-s", "0"], home=home, settings=settings)
-    try:
-        assert wait_until(lambda: running.says("http.listening"), limit_s=LIMIT_S), running.output
-        yield running
-    finally:
-        running.process.terminate()
-        running.process.wait(LIMIT_S)
-
-
 async def use_it(base: str, token: str) -> list[str]:
     """Call it rightly and wrongly. Returns every answer, problem documents included."""
     body = encode(snapshot_event("invoice.paid", {"id": "in_1", "object": "invoice"}))
@@ -119,7 +107,10 @@ async def everything_stored(pool: Pool) -> list[str]:
 
 def run_everything(settings: dict[str, str], token: str, home: Path) -> list[str]:
     """The service, its jobs, and commands that cannot work. Returns all they said; the first is the log."""
-    with serving(home, settings) as running:
+    serve = ["serve", "--drain-s", "0"]
+    with running_command(
+        serve, home=home, settings=settings, ready="http.listening", limit_s=LIMIT_S
+    ) as running:
         port = re.search(r'"port": (\d+)', running.output)
         assert port is not None, running.output
         written = asyncio.run(use_it(f"http://127.0.0.1:{port[1]}", token))
