@@ -17,7 +17,7 @@ from chaos.tasks import TASKS
 from postroom.base.encryption_keys import SETTING
 from postroom.encryption.keyring import new_key
 from tests.conftest import SUMMARY
-from tests.processes.commands import ROOT, processes_of
+from tests.processes.commands import ROOT, all_gone
 from tests.processes.local_postgres import wait_until
 
 LENGTH_S = 30
@@ -60,7 +60,7 @@ def test_nothing_is_lost_and_nothing_is_made_up(
     assert result["ticks_expected"] == result["ticks_seen"]
     assert sum(result["faults"].values()) > 5
     assert result["seed"] == chosen
-    assert processes_of(tmp_path) == []
+    assert all_gone(tmp_path)
 
 
 @pytest.mark.timeout(STARTED_S + 120)
@@ -77,4 +77,4 @@ def test_when_it_is_interrupted_nothing_stays_behind(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
-    assert wait_until(lambda: processes_of(tmp_path) == [])
+    assert all_gone(tmp_path)

@@ -113,6 +113,11 @@ def processes_of(folder: Path) -> list[int]:
     return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _belongs(entry, str(folder))]
 
 
+def all_gone(folder: Path) -> bool:
+    """Soon: what multiprocessing starts beside a process ends a moment after it."""
+    return wait_until(lambda: processes_of(folder) == [], limit_s=COMMAND_TIMEOUT_S)
+
+
 def _belongs(entry: Path, folder: str) -> bool:
     try:
         if "\nState:\tZ" in (entry / "status").read_text():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.commands import Running, processes_of, read_environment, run, running_command
+from tests.processes.commands import Running, all_gone, processes_of, read_environment, run, running_command
 from tests.processes.local_postgres import wait_until
 
 READY_S = 60.0
@@ -60,7 +60,7 @@ def test_every_effect_of_the_demo_arrives_once_and_nothing_stays(tmp_path: Path)
     assert "known: nothing happens twice" in done.out
     assert done.out.count("delivered") == 16
     assert list(tmp_path.glob("postroom-demo-*")) == []
-    assert processes_of(tmp_path) == []
+    assert all_gone(tmp_path)
 
 
 def test_a_second_one_says_where_the_first_is_and_sigterm_ends_all(up: Running, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_second_one_says_where_the_first_is_and_sigterm_ends_all(up: Running, 
 
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(GONE_S) == 0, up.output
-    assert processes_of(tmp_path) == []
+    assert all_gone(tmp_path)
 
 
 def test_a_second_terminal_gets_its_settings_for_the_runbooks_commands(up: Running, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_kill_minus_nine_leaves_no_process_behind_and_nothing_that_misleads(
     up.process.kill()
     up.process.wait(GONE_S)
 
-    assert wait_until(lambda: processes_of(tmp_path) == [], limit_s=GONE_S), processes_of(tmp_path)
+    assert all_gone(tmp_path)
     assert f"(pid {up.process.pid}) runs no longer" in sourced(settings)
     doctor = run(
         "postroom", "doctor", home=tmp_path, settings={"POSTROOM_STATE_DIR": str(tmp_path / "state")}
@@ -133,7 +133,7 @@ def test_it_ends_when_one_of_its_processes_does_and_shows_the_log(up: Running, t
     assert up.process.wait(GONE_S) == 1
     assert "The process runner ended with status -9" in up.output
     assert str(tmp_path / "state" / "logs" / "runner.log") in up.output
-    assert processes_of(tmp_path) == []
+    assert all_gone(tmp_path)
 
 
 def test_a_named_port_that_is_taken_is_refused_by_name(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_named_port_that_is_taken_is_refused_by_name(tmp_path: Path) -> None:
 
     assert done.code == 1
     assert f"Port {port} is taken" in done.err
-    assert processes_of(tmp_path) == []
+    assert all_gone(tmp_path)
 
 
 def test_it_is_not_for_prod(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.processes.commands import Running, processes_of
+from tests.processes.commands import Running, all_gone, processes_of
 from tests.processes.local_postgres import wait_until
 
 WITHIN_S = 60.0
@@ -141,7 +141,7 @@ def test_none_outlives_its_supervisor_and_the_port_is_free(serve: Serve, tmp_pat
     port = int(lines(running, "http.listening")[0]["port"])
     running.process.kill()
     running.process.wait(WITHIN_S)
-    assert wait_until(lambda: processes_of(tmp_path) == [], limit_s=WITHIN_S)
+    assert all_gone(tmp_path)
     assert wait_until(lambda: can_listen(port), limit_s=WITHIN_S)  # another test may have it for a moment
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from postroom.base.db import Pool
 from postroom.worker.heartbeat import HANGS
-from tests.processes.commands import processes_of
+from tests.processes.commands import all_gone, processes_of
 from tests.processes.hasty_runner import BLOCKED_MAX_S
 from tests.system.test_crash_matrix import Start, count, delivered, travel, until
 from tests.system.test_crash_matrix import start as start
@@ -124,7 +124,7 @@ async def test_an_async_task_that_forks_is_refused_and_its_neighbours_notice_not
     runner.send_signal(signal.SIGTERM)
     async with asyncio.timeout(WITHIN_S):
         assert await asyncio.to_thread(runner.wait) == 0
-    assert not processes_of(code)
+    assert await asyncio.to_thread(all_gone, code)
 
 
 async def test_an_async_task_that_never_waits_ends_its_runner_and_then_dies_of_it(
@@ -138,7 +138,7 @@ async def test_an_async_task_that_never_waits_ends_its_runner_and_then_dies_of_i
         async with asyncio.timeout(WITHIN_S):
             assert await asyncio.to_thread(runner.wait) == HANGS
         assert marks(code) == ["computes"] * (number + 1)
-        assert not processes_of(code)
+        assert await asyncio.to_thread(all_gone, code)
         says_why(tmp_path / f"log-{number}", code)
         await travel(pool)
     await pool.execute(PUBLISH, "neighbour", '{"number": 1}')
