@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from html import unescape
 from unittest.mock import patch
 from uuid import UUID
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -154,3 +156,38 @@ def test_a_mail_with_attachments_keeps_every_part() -> None:
         "Rechnung ü1.pdf",
     ]
     assert len({part.get_boundary() for part in parsed.walk() if part.is_multipart()}) == 2
+
+
+def html_part(html: str) -> EmailMessage:
+    part = written(plain(), Content("x", "y", html)).get_body(("html",))
+    assert isinstance(part, EmailMessage)
+    return part
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters="&<>")))
+@example("é" * 100)
+def test_html_reads_the_same_whether_encoded_or_in_references(text: str) -> None:
+    part = html_part(f"<style>p {{ color: red }}</style><p>{text}</p>")
+    assert unescape(part.get_content().strip()) == f"<style>p {{ color: red }}</style><p>{text}</p>".strip()
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<style>p::before { content: 'é' }</style><p>é</p>",
+        "<style>p { color: red }</style><p>é</p><STYLE>p::before { content: 'é' }</STYLE>",
+        "<p>é</p><SCRIPT>'é'</SCRIPT>",
+        f"<p>é{'x' * 999}</p>",
+        "x" * 999,
+    ],
+)
+def test_html_that_references_would_change_and_long_lines_are_encoded(html: str) -> None:
+    part = html_part(html)
+    assert part["Content-Transfer-Encoding"] == "quoted-printable"
+    assert part.get_content().strip() == html
+
+
+def test_html_goes_out_as_it_stands_where_that_will_do() -> None:
+    part = html_part("<style>a { color: red }</style><p>\u20ac\u00a05</p>\n<p>.</p>\n.\n")
+    assert part["Content-Transfer-Encoding"] is None
+    assert part.get_payload() == "<style>a { color: red }</style><p>&#8364;&#160;5</p>\r\n<p>.</p>\r\n.\r\n"
