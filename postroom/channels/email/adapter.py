@@ -59,9 +59,9 @@ _BASE64_GROWTH = 1.4
 _SPARE_S = 15.0
 NAMED_MAX = 5
 REASON_SHOWN = 60
-CLAIMED_AHEAD = 8
+CLAIMED_AHEAD = 12
 """So many mails are held for each connection, so that a claim is worth its query."""
-PREPARED_AHEAD = 3
+PREPARED_AHEAD = 8
 """So many are under way for each, one of them on the wire: look-ups and renderings have several to share."""
 GATHER_S = 0.004
 LINKED_S = 40.0
@@ -174,7 +174,7 @@ class EmailAdapter:
         """
         email = self._parse(body)
         if email.category is not None:  # a link that works is its receiver's alone
-            email = replace(email, data={**email.data, "unsubscribe_url": PATH})
+            email = email.with_data(unsubscribe_url=PATH)
         if email.template is None:
             return Content(email.subject, email.text, email.html)
         done = await self._render(email.template, email, content_hash)
@@ -194,7 +194,9 @@ class EmailAdapter:
         if not routes.all:
             return Deferred(Wait.NOT_CONFIGURED, "POSTROOM_EMAIL__URL is not set")
         try:
-            email = self._parse(claim.body())
+            email = payload.parse_text(
+                claim.payload, attachments_bytes_max=self._settings.attachments_bytes_max
+            )
             if email.category is not None and not can_link(self._settings):
                 return Deferred(Wait.NOT_CONFIGURED, NO_LINKS)
         except InvalidInput as error:
@@ -235,8 +237,8 @@ class EmailAdapter:
         answer: Delivered | Failure | Deferred = _BUSY
         busy: Deferred | None = None
         turns = [(route, False) for route in found]
+        urgent = claim.state in URGENT_STATES
         for route, patient in turns:
-            urgent = claim.state in URGENT_STATES
             if not_now := await (routes.turn(route, urgent=urgent) if patient else routes.admit(route)):
                 if not_now.wait is Wait.DESTINATION_FULL:
                     busy = not_now
@@ -244,9 +246,11 @@ class EmailAdapter:
                         turns.append((route, True))  # where no other one takes it, it waits
                 answer = not_now if isinstance(answer, Deferred) else answer
                 continue
-            body, utf8 = body_for(route.settings.provider)
             try:
-                receipt = await self._send(route.connections, Envelope(sender, wanted.addresses, utf8), body)
+                async with route.connections.place(urgent=urgent):
+                    body, utf8 = body_for(route.settings.provider)  # of no more mails than have a place
+                    envelope = Envelope(sender, wanted.addresses, utf8)
+                    receipt = await self._send(route.connections, envelope, body)
             except NoPlace:
                 busy = _BUSY
             except SmtpFailed as failed:
@@ -343,15 +347,14 @@ class EmailAdapter:
         return mime.write(email, content, sender=sender.address, stamp=stamp, utf8=utf8), utf8
 
     async def _send(self, connections: Connections, envelope: Envelope, body: bytes) -> Receipt:
-        async with connections.place():
-            deadline, timeout_s = self._deadline(), self._settings.timeout_s
-            while True:
-                try:
-                    async with connections.take(deadline) as session:
-                        return await send(session, envelope, body, deadline=deadline, timeout_s=timeout_s)
-                except SmtpFailed as failed:
-                    if not failed.stale:  # a server that ends a session after so many mails refused nothing
-                        raise
+        deadline, timeout_s = self._deadline(), self._settings.timeout_s
+        while True:
+            try:
+                async with connections.take(deadline) as session:
+                    return await send(session, envelope, body, deadline=deadline, timeout_s=timeout_s)
+            except SmtpFailed as failed:
+                if not failed.stale:  # a server that ends a session after so many mails refused nothing
+                    raise
 
     async def _taken(self, claim: Claim, wanted: _Wanted, receipt: Receipt) -> Delivered | Failure:
         """The mail is out. Whoever was refused keeps the message alive, for them alone."""

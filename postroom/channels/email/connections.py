@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from aiosmtplib import SMTP, SMTPException, SMTPNotSupported, SMTPRecipientsRefused, SMTPResponseException
@@ -20,7 +20,7 @@ CHECK_S = 5.0
 RESTED_S = 1.0
 """A connection that has rested for longer may be gone, and is asked first."""
 QUIT_S = 1.0
-PLACE_WITHIN_S = 5.0
+PLACE_WITHIN_S = 20.0
 
 
 class NoPlace(Exception):
@@ -49,25 +49,25 @@ class Connections:
         self._hostname = hostname
         self._timeout_s = timeout_s
         self._places = asyncio.Semaphore(connections_max)
+        self._next = asyncio.Semaphore(2 * connections_max)
         self._idle: list[_Line] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._quitting: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """One of the `connections_max` places. Errors: `NoPlace` if none is free within `PLACE_WITHIN_S`."""
-        if self._places.locked():
+    async def place(self, *, urgent: bool = False) -> AsyncIterator[None]:
+        """One of the `connections_max` places. Only as many more are next in line, and what is urgent goes
+        right behind those. Errors: `NoPlace` if none is free within `PLACE_WITHIN_S`."""
+        gates = (self._places,) if urgent else (self._next, self._places)
+        waits = any(gate.locked() for gate in gates)
+        async with AsyncExitStack() as held:
             try:
-                async with asyncio.timeout(PLACE_WITHIN_S):
-                    await self._places.acquire()
+                async with asyncio.timeout(PLACE_WITHIN_S if waits else None):
+                    for gate in gates:
+                        await held.enter_async_context(gate)
             except TimeoutError:
                 raise NoPlace from None
-        else:
-            await self._places.acquire()  # does not wait
-        try:
             yield
-        finally:
-            self._places.release()
 
     @asynccontextmanager
     async def take(self, deadline: float) -> AsyncIterator[SmtpSession]:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.headerregistry import Address
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 from postroom.base.errors import InvalidPayload
 from postroom.channels.email import address
 from postroom.channels.email.address import refuse_line_breaks
+from postroom.outbox.model import read_body
 
 RECIPIENTS_MAX = 50
 ATTACHMENTS_MAX = 20
@@ -69,10 +70,17 @@ class EmailPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     locale: str | list[str] | None = None
 
 
+class _Unread(EmailPayload, frozen=True, forbid_unknown_fields=True):
+    """What fills a template is read by the process that does it."""
+
+    data: msgspec.Raw = msgspec.Raw(b"{}")  # type: ignore[assignment]  # wider than the shape's
+
+
 class _Addressed(msgspec.Struct):
     to: str | list[str] = ""
 
 
+_read_unread = msgspec.json.Decoder(_Unread).decode
 _read_addressed = msgspec.json.Decoder(_Addressed).decode
 
 
@@ -101,7 +109,7 @@ class Email:
     bcc: tuple[Address, ...]
     reply_to: Address | None
     template: str | None
-    data: dict[str, Any]
+    data: dict[str, Any] | msgspec.Raw
     subject: str
     text: str | None
     html: str | None
@@ -112,13 +120,32 @@ class Email:
     locale: tuple[str, ...] = ()
     """Languages that a template may be filled in, the preferred one first."""
 
+    def with_data(self, **more: Any) -> Email:
+        """More of it to fill a template with."""
+        data = msgspec.json.decode(self.data) if isinstance(self.data, msgspec.Raw) else self.data
+        return replace(self, data={**data, **more})
+
+
+def parse_text(text: str, *, attachments_bytes_max: int) -> Email:
+    """As `parse`, of JSON text; its `data`, most of it, stays the text that it is. Errors: as `parse`."""
+    try:
+        raw = _read_unread(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return parse(read_body(text), attachments_bytes_max=attachments_bytes_max)  # says what is wrong
+    if raw.template is None or not bytes(raw.data).startswith(b"{"):
+        return parse(read_body(text), attachments_bytes_max=attachments_bytes_max)
+    return _checked(raw, attachments_bytes_max)
+
 
 def parse(payload: dict[str, Any], *, attachments_bytes_max: int) -> Email:
     """Check a payload and turn it into an `Email`. Whether the template exists is not looked at.
 
     Errors: `InvalidPayload` naming the field.
     """
-    raw = _shape(payload)
+    return _checked(_shape(payload), attachments_bytes_max)
+
+
+def _checked(raw: EmailPayload, attachments_bytes_max: int) -> Email:
     to, cc, bcc = (_addresses(getattr(raw, name), name) for name in ("to", "cc", "bcc"))
     if not to:
         raise InvalidPayload("to names nobody", field="to")

@@ -26,10 +26,11 @@ JOB_S_MAX = 10
 
 
 class Job(msgspec.Struct, frozen=True):
-    """`files`: the version to render, by name; otherwise it is the one on disk. `locale`: which language."""
+    """`data` as bytes is JSON. `files`: the version to render, by name; otherwise it is the one on disk.
+    `locale`: which language."""
 
     template: str
-    data: dict[str, Any]
+    data: dict[str, Any] | bytes
     files: dict[str, str] | None = None
     locale: Any = None
 
@@ -59,8 +60,9 @@ class Rendering:
         return [self._answer(job) for job in jobs]
 
     def _answer(self, job: Job) -> Result:
+        data = msgspec.json.decode(job.data) if isinstance(job.data, bytes) else job.data
         try:
-            done = self._templates.render(job.template, job.data, job.files, job.locale)
+            done = self._templates.render(job.template, data, job.files, job.locale)
         except TemplateFailed as error:
             return Result(error=str(error))
         if job.files is not None or self._told.get(job.template) is done.files:

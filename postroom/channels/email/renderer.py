@@ -19,7 +19,7 @@ from postroom.resilience.batcher import Batcher
 
 START_S = 20.0
 RENDER_S = 3.0
-BATCH_MAX = 20
+BATCH_MAX = 32
 FRAME_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -44,17 +44,19 @@ class Renderer:
     async def render(
         self,
         template: str,
-        data: dict[str, Any],
+        data: dict[str, Any] | msgspec.Raw,
         *,
         files: Mapping[str, str] | None = None,
         locale: str | list[str] | None = None,
     ) -> Rendered:
-        """`files`: an earlier version of the template; otherwise it is rendered as it is on disk.
+        """`data`: a Raw one is JSON. `files`: an earlier version of the template; otherwise it is rendered as
+        it is on disk.
 
         `locale`: the language, as in `Speech.begin`.
         Errors: `TemplateFailed`, its own fault; `Unavailable` when no process can be started.
         """
-        job = Job(template, data, None if files is None else dict(files), locale)
+        values = bytes(data) if isinstance(data, msgspec.Raw) else data
+        job = Job(template, values, None if files is None else dict(files), locale)
         return await self._waiting.submit(job)
 
     async def close(self) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiosmtplib import SMTPException
 
@@ -25,11 +25,18 @@ class SmtpFailed(Exception):
         self.phase = phase
 
 
-@asynccontextmanager
-async def step(phase: Phase, deadline: float) -> AsyncIterator[None]:
-    """Run a step until `deadline`, in the running loop's time. Errors: `SmtpFailed`."""
+@contextmanager
+def phase(of: Phase) -> Iterator[None]:
+    """What goes wrong in here does so in that phase. Errors: `SmtpFailed`."""
     try:
+        yield
+    except (SMTPException, OSError) as error:  # TimeoutError and ssl.SSLError are OSErrors
+        raise SmtpFailed(error, of) from error
+
+
+@asynccontextmanager
+async def step(of: Phase, deadline: float) -> AsyncIterator[None]:
+    """What waits in here does so until `deadline`, in the running loop's time. Errors: `SmtpFailed`."""
+    with phase(of):
         async with asyncio.timeout_at(deadline):
             yield
-    except (SMTPException, OSError) as error:  # TimeoutError and ssl.SSLError are OSErrors
-        raise SmtpFailed(error, phase) from error

@@ -19,7 +19,7 @@ from aiosmtplib import (
 
 from postroom.channels.email.outcomes import Phase
 from postroom.channels.email.session import SmtpSession
-from postroom.channels.email.smtp import SmtpFailed, step
+from postroom.channels.email.smtp import SmtpFailed, phase, step
 
 _DATA: Final = b"DATA\r\n"
 BODY_BYTES_PER_S = 131_072
@@ -55,7 +55,7 @@ async def send(
     """
     refused = await _address(session, envelope, len(body), deadline)
     body_timeout_s = timeout_s + len(body) / BODY_BYTES_PER_S
-    async with step(Phase.DATA, deadline):
+    with phase(Phase.DATA):
         session.send(_stuffed(body))  # what is lost by now has had nothing of it
     async with step(Phase.BODY, asyncio.get_running_loop().time() + body_timeout_s):
         answer = await session.reply()
@@ -80,7 +80,7 @@ async def _address(
     mail = _command("MAIL FROM:<%s>%s", envelope.sender, _options(session, envelope, size_bytes))
     rcpts = [_command("RCPT TO:<%s>", address) for address in envelope.recipients]
     if session.pipelining:
-        async with step(Phase.SENDER, deadline):
+        with phase(Phase.SENDER):
             session.send(b"".join([mail, *rcpts, _DATA]), len(rcpts) + 2)
     answer = await _ask(session, mail, Phase.SENDER, deadline)
     if answer.code != 250:

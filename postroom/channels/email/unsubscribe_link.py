@@ -51,7 +51,7 @@ def with_link(email: Email, settings: EmailSettings, message_id: UUID, tenant: s
     if settings.ledger and not tenant:
         link += f"&ledger={settings.ledger}"  # a tenant's is where the tenant is by then
     headers = (("List-Unsubscribe", f"<{link}>"), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
-    return replace(email, headers=email.headers + headers, data={**email.data, "unsubscribe_url": link})
+    return replace(email.with_data(unsubscribe_url=link), headers=email.headers + headers)
 
 
 def make_link(base_url: str, secrets: SecretStr, wish: Unsubscribe) -> str:

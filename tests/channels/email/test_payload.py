@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from typing import Any
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from postroom.base.errors import InvalidPayload, SettingsInvalid
 from postroom.channels.email import address, mime
 from postroom.channels.email.mime import Content, Stamp
-from postroom.channels.email.payload import first_domain, parse
+from postroom.channels.email.payload import first_domain, parse, parse_text
 from postroom.channels.email.target import Tls, parse_target
 
 PLAIN = {"to": "ann@example.com", "subject": "Hello", "text": "Good day"}
@@ -74,6 +75,23 @@ def test_what_cannot_be_sent_is_refused_with_its_field(changes: dict[str, Any], 
         parse({**PLAIN, **changes}, attachments_bytes_max=1_000)
     assert refused.value.field == field
     assert "ann@example.com" not in refused.value.detail
+    with pytest.raises(InvalidPayload) as again:
+        parse_text(json.dumps({**PLAIN, **changes}), attachments_bytes_max=1_000)
+    assert (again.value.field, again.value.detail) == (field, refused.value.detail)
+
+
+@pytest.mark.parametrize("data", [{"object": {"id": "in_1", "paid": [True, None, 1.5]}}, {}, None, "none"])
+@pytest.mark.parametrize("more", [{}, {"cc": ["bob@example.com"], "locale": ["de"], "category": None}])
+def test_a_text_is_read_as_its_value_is(data: Any, more: dict[str, Any]) -> None:
+    body = {"to": "Ann <ann@example.com>", "template": "receipt", "data": data, **more}
+    if data == "none":
+        del body["data"]
+    read = parse_text(json.dumps(body), attachments_bytes_max=1_000)
+    assert read.with_data(unsubscribe_url="/u") == parse(body, attachments_bytes_max=1_000).with_data(
+        unsubscribe_url="/u"
+    )
+    with pytest.raises(InvalidPayload, match="data"):
+        parse_text(json.dumps({**body, "data": [1]}), attachments_bytes_max=1_000)
 
 
 def test_a_missing_recipient_is_named() -> None:

@@ -74,6 +74,23 @@ async def test_a_wait_for_a_place_is_no_failure_of_the_server(
     await connections.close()
 
 
+async def test_what_is_urgent_waits_for_those_that_are_next_and_no_others(mailbox: Mailbox) -> None:
+    connections = Connections(target(mailbox.port), hostname="shop.example", connections_max=2, timeout_s=5.0)
+    went: list[int | str] = []
+
+    async def goes(name: int | str, *, urgent: bool = False) -> None:
+        async with connections.place(urgent=urgent):
+            went.append(name)
+            await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(10):
+            group.create_task(goes(number))
+            await asyncio.sleep(0)
+        group.create_task(goes("urgent", urgent=True))
+    assert went == [0, 1, 2, 3, "urgent", 4, 5, 6, 7, 8, 9]
+
+
 async def test_mails_follow_each_other_and_dots_arrive(mailbox: Mailbox) -> None:
     async with open_session(mailbox.port) as session:
         assert session.pipelining is mailbox.pipelining

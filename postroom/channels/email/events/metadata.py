@@ -23,6 +23,8 @@ def with_metadata(
         headers.append((f"X-PM-Metadata-{METADATA}", str(message_id)))  # its Message-ID is its own
     if provider == "resend":  # so that it sends one mail, however often it is handed over within a day
         headers.append(("Resend-Idempotency-Key", str(message_id)))
+    if not headers:
+        return email
     known = {name.lower() for name, _ in email.headers}
     return replace(
         email, headers=(*email.headers, *(each for each in headers if each[0].lower() not in known))
