@@ -39,6 +39,7 @@ class _Event(msgspec.Struct):
     data: _Data
 
 
+_encode: Final = msgspec.json.Encoder().encode
 _read_event: Final = msgspec.json.Decoder(_Event).decode
 
 
@@ -103,7 +104,7 @@ def complete(text: str, source: Source) -> str:
     payload: dict[str, Any] = msgspec.json.decode(text)
     del payload[SEALED]
     filled = {name: _filled(each, source) for name, each in payload.pop(WITH).items()}
-    return json.encode(filled | payload)
+    return _encode(filled | payload).decode()  # of what PostgreSQL has kept
 
 
 def _filled(common: Any, source: Source) -> Any:

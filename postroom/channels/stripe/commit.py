@@ -25,7 +25,7 @@ from postroom.encryption.keyring import Keyring
 from postroom.outbox.model import Claim, Message
 from postroom.outbox.policy import delivered
 from postroom.outbox.publish import publish_many
-from postroom.outbox.references import refer
+from postroom.outbox.references import Source, refer
 from postroom.outbox.store import count_outcome, settle_claims
 from postroom.resilience.batcher import Batcher
 
@@ -56,8 +56,8 @@ class Asked:
 class Work:
     """One event, decided on, ready for its transaction.
 
-    `refers`: its effects may refer to it instead of repeating it. `api_version`: the one that objects should
-    have.
+    `source`: the event as its effects may refer to it, instead of repeating it. `api_version`: the one that
+    objects should have.
     """
 
     claim: Claim
@@ -66,7 +66,7 @@ class Work:
     state: EventState
     origin: Origin
     started_s: float
-    refers: bool
+    source: Source | None
     asked: Asked
     api_version: str | None = None
 
@@ -107,9 +107,9 @@ class Work:
             case None if event.thin:
                 return None
             case _:
-                return ObjectRow(
-                    event, self.asked.event.object, event.says_deleted, event.created, event.api_version
-                )
+                told = self.asked.event.object
+                text = bytes(self.source.object).decode() if self.source and told is event.object else None
+                return ObjectRow(event, told, event.says_deleted, event.created, event.api_version, text=text)
 
 
 class Commits:
@@ -194,7 +194,7 @@ def _messages(work: Work) -> list[Message]:
     if not work.acts:
         return []
     messages = work.plan.messages(work.seen, work.origin)
-    if not work.refers:
+    if work.source is None:
         return messages
     source, event = work.claim.message_id, work.event.body
     return [

@@ -186,9 +186,10 @@ class Ingest:
 
     def _row(self, arrival: Arrival) -> store.EventRow:
         event = arrival.event
-        message = mirror_message(event)
         if arrival.effects:
             message = message_of(event, traceparent=arrival.traceparent)
+        else:
+            message = mirror_message(event)
         if self._settings.shared(event.via):
             message = placed(message, event.owner)
         state = self._state(event)

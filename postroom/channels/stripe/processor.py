@@ -40,6 +40,7 @@ from postroom.outbox.model import (
     Settled,
     Trip,
 )
+from postroom.outbox.references import Source
 from postroom.resilience.batcher import Batcher
 
 log = get_logger(__name__)
@@ -50,6 +51,7 @@ FETCHES_MAX: Final = 16
 HANDLING_MAX: Final = 6
 """Handlers hold a connection each; the pool's others are for everybody else."""
 HANDLING_S: Final = 20.0
+GATHER_S: Final = 0.004
 COMMIT_S: Final = 30.0
 HAS_MORE: Final = ('"has_more": true', '"has_more":true')
 
@@ -91,7 +93,9 @@ class StripeAdapter:
         self._effects = effects
         self._keyring = keyring
         self._sources = sources
-        self._mirror_states: Batcher[tuple[UUID, str | None], MirrorState | None] = Batcher(self._look_up)
+        self._mirror_states: Batcher[tuple[UUID, str | None], MirrorState | None] = Batcher(
+            self._look_up, gather_s=GATHER_S
+        )
         self._customers = Customers(pool=pool, keyring=keyring)
         self._commits = Commits(pool=pool, clock=clock, keyring=keyring)
 
@@ -149,8 +153,8 @@ class StripeAdapter:
             asked = answer
         if plan.customer and state is not EventState.QUARANTINED:
             asked = await self._with_customer(asked)
-        origin, refers = await self._origin(claim, event), await self._may_refer(claim, plan)
-        work = Work(claim, event, plan, state, origin, started_s, refers, asked, account.api_version)
+        origin, source = await self._origin(claim, event), await self._source(claim, plan)
+        work = Work(claim, event, plan, state, origin, started_s, source, asked, account.api_version)
         if plan.handlers:
             await self._handle(work)
         else:
@@ -213,12 +217,11 @@ class StripeAdapter:
             raise EffectFailed(str(unknown)) from unknown
         return dataclasses.replace(asked, event=msgspec.structs.replace(asked.event, buyer=buyer))
 
-    async def _may_refer(self, claim: Claim, plan: Plan) -> bool:
-        """Whether effects may refer to this event; what delivers them here has it at hand then."""
+    async def _source(self, claim: Claim, plan: Plan) -> Source | None:
+        """This event, where effects may refer to it; what delivers them here has it at hand then."""
         if self._sources is None or not plan.routes or not await self._sources.understood():
-            return False
-        self._sources.keep(claim.message_id, claim.payload)
-        return True
+            return None
+        return self._sources.keep(claim.message_id, claim.payload)
 
     async def _handle(self, work: Work) -> None:
         """Handlers are other people's code in this transaction: nobody else's event waits for them."""

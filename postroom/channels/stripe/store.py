@@ -84,7 +84,8 @@ class MirrorState:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRow:
-    """The state of an object as of a moment. `fetched`: it comes from Stripe's API, not from an event."""
+    """The state of an object as of a moment. `fetched`: it comes from Stripe's API, not from an event.
+    `text`: its data as JSON, where PostgreSQL has given it."""
 
     event: Event
     data: dict[str, Any]
@@ -92,6 +93,7 @@ class ObjectRow:
     as_of: datetime
     api_version: str | None
     fetched: bool = False
+    text: str | None = None
 
 
 async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int) -> list[Published]:
@@ -103,7 +105,7 @@ async def book_events(conn: Connection, rows: Sequence[EventRow], *, worker: int
     with elsewhere_told():
         booked = await conn.fetch(
             _BOOK_EVENTS,
-            json.encode([msgspec.to_builtins(row.message) for row in rows]),
+            json.encode([row.message for row in rows]),
             *_columns(rows),
             [row.raw for row in rows],
             worker % TALLY_SHARDS,
@@ -185,7 +187,10 @@ async def upsert_objects(conn: Connection, rows: Sequence[ObjectRow], keyring: K
         [e.account_key for e in events],
         [e.object_id for e in events],
         [e.object_type or "" for e in events],
-        [encrypt_object(e.account_key, e.object_id or "", json.encode(r.data), keyring) for e, r in both],
+        [
+            encrypt_object(e.account_key, e.object_id or "", r.text or json.encode(r.data), keyring)
+            for e, r in both
+        ],
         [row.deleted for row in rows],
         [row.as_of for row in rows],
         [e.id for e in events],

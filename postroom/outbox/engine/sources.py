@@ -51,11 +51,12 @@ class Sources:
             self._ask_at = self._clock.monotonic() + ASK_EVERY_S
         return self._one_version
 
-    def keep(self, message_id: UUID, text: str) -> None:
+    def keep(self, message_id: UUID, text: str) -> Source | None:
         """What was just processed is what effects refer to next. `text`: its payload from PostgreSQL."""
         source = Source.of(text)
         if source is not None and message_id not in self._kept:
             self._keep(message_id, source)
+        return source
 
     def complete_from_memory(self, claims: Sequence[Claim]) -> list[Claim] | None:
         """The claims with whole payloads; None where one is encrypted, or refers to what is not in memory."""
