@@ -177,7 +177,7 @@ def _text(text: str, subtype: str) -> str:
 
 
 def _as_ascii(html: str) -> str | None:
-    """What it says, without an encoding for the transport, which takes five times as long; `None` where only
+    """What it says, without an encoding for the transport, which takes three times as long; `None` where only
     that will do: for long lines, and for letters in a style or script, where a reference is no letter."""
     if not html.isascii():
         raw, end, rest = html.rpartition("</style>")

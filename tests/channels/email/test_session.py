@@ -77,17 +77,20 @@ async def test_a_wait_for_a_place_is_no_failure_of_the_server(
 async def test_what_is_urgent_waits_for_those_that_are_next_and_no_others(mailbox: Mailbox) -> None:
     connections = Connections(target(mailbox.port), hostname="shop.example", connections_max=2, timeout_s=5.0)
     went: list[int | str] = []
+    all_wait = asyncio.Event()
 
     async def goes(name: int | str, *, urgent: bool = False) -> None:
         async with connections.place(urgent=urgent):
             went.append(name)
-            await asyncio.sleep(0.01)
+            await all_wait.wait()
 
     async with asyncio.TaskGroup() as group:
         for number in range(10):
             group.create_task(goes(number))
             await asyncio.sleep(0)
         group.create_task(goes("urgent", urgent=True))
+        await asyncio.sleep(0)
+        all_wait.set()
     assert went == [0, 1, 2, 3, "urgent", 4, 5, 6, 7, 8, 9]
 
 
