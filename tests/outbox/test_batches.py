@@ -15,6 +15,7 @@ from postroom.admin.audit import Actor
 from postroom.admin.messages import cancel
 from postroom.base.db import Connection, Pool, transaction
 from postroom.outbox import store
+from postroom.outbox.engine.lane_claims import LaneClaims
 from postroom.outbox.ledger.replay import replay_one
 from postroom.outbox.model import Answer, Cause, Channel, Claim, Delivered, Rejected
 from postroom.outbox.policy import Settlement, Verdict, delivered
@@ -173,3 +174,26 @@ async def test_of_many_that_settle_several_batches_at_once_one_ends_each(engine:
     assert sum(dead for _, _, dead, _ in ended) == len(deaths)
     due = await engine.pool.fetchval("select count(*) from postroom.delivery where due_at <= now()")
     assert due == 8
+
+
+async def test_a_drain_runs_what_follows_though_its_last_claim_found_nothing_before(
+    engine: Engine, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That claim asked while the batch was under way, and hears nothing is due when all has ended."""
+    engine.adapter.gate = asyncio.Event()
+    claim = LaneClaims.claim
+
+    async def answered_late(lanes: LaneClaims, *args: Any, **options: Any) -> list[Claim]:
+        claims = await claim(lanes, *args, **options)
+        if not claims and engine.adapter.gate is not None:
+            engine.adapter.gate.set()
+            while await pool.fetchval("select count(*) from postroom.delivery") == 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)  # until the settler knows it, too
+        return claims
+
+    monkeypatch.setattr(LaneClaims, "claim", answered_late)
+    follower = await batch(pool, "one")
+    await engine.drain()
+    assert await counts(pool, follower) == (1, 1, 0, 0)
+    assert await outcome(pool, follower) == ["delivered"]

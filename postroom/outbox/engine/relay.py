@@ -152,6 +152,7 @@ class Relay:
         empty_claims = 0
         while not context.stop.is_set():
             wanted = min(CLAIM_MAX, dispatcher.places_free)
+            under_way = dispatcher.places_taken  # what ends during the claim may make more due than it saw
             claimed = await self._claim(lanes, dispatcher, settler, batches)
             await batches.forget_now_and_then()
             await context.progress(dispatcher.done_count)
@@ -159,8 +160,7 @@ class Relay:
             if claimed >= BUSY_MIN:
                 await self._wakeup.awake_on(self._channel)
             due = not self._paused and (settler.next_may_go or self._passed_some_by)
-            waits = dispatcher.places_taken or due
-            if context.once and not (claimed or waits):
+            if context.once and not (claimed or under_way or due):
                 return
             if not dispatcher.has_room or (context.once and not claimed):
                 if dispatcher.places_taken or dispatcher.held_back:  # all may have ended during the claim
