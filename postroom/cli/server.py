@@ -34,6 +34,9 @@ from postroom.wiring import open_services
 log = get_logger(__name__)
 
 STOP_WITHIN_S: Final = 10
+KEEP_ALIVE_S: Final = 620
+"""Longer than what a proxy keeps a connection for (nginx and AWS 60 s, Google 600 s): where we close first,
+it loses the request that it sends at that moment, and Stripe hears 502."""
 CLOSE: Final = (b"connection", b"close")
 OTHER_FILES_MAX: Final = 512
 """Connections to PostgreSQL and receivers, logs, templates."""
@@ -167,6 +170,7 @@ def http_config(application: Starlette, settings: Settings) -> uvicorn.Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=as_seen(settings.trusted_proxies),
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WITHIN_S,
     )
 

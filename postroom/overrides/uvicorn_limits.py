@@ -103,6 +103,8 @@ class BoundedHttpProtocol(JoinedHttpProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.timeout_keep_alive_task is not None:
+            self._bounds.wait_for(self)  # its patience begins with this head, not with the rest before it
         self._overhead += len(data)
         super().data_received(data)
         if self._overhead > HEAD_BYTES_MAX or (self.headers and len(self.headers) > HEADERS_MAX):
@@ -153,6 +155,8 @@ class BoundedHttpProtocol(JoinedHttpProtocol):
             self.transport.abort()
         elif self._overhead:
             self._refuse(408, "header_time")
+        elif self.timeout_keep_alive_task is not None:
+            self._bounds.wait_for(self)  # it rests; uvicorn ends that, or whoever needs its place
         else:
             self.transport.close()  # it never said anything
 

@@ -182,6 +182,28 @@ async def test_a_head_that_does_not_end_is_answered_408(scene: Scene) -> None:
     assert scene.refused == {"header_time": 2}
 
 
+async def test_who_rests_between_requests_is_kept_and_its_next_head_has_all_its_time(scene: Scene) -> None:
+    """A proxy's connection rests for minutes; one that we close loses the request that is on its way."""
+    peer = await scene.connect(GET + b"\r\n")
+    await answer_of(peer)
+    for _ in range(3):
+        await asyncio.sleep(PATIENCE_S * 1.7)
+        peer[1].write(GET)
+        await asyncio.sleep(PATIENCE_S * 0.7)
+        peer[1].write(b"\r\n")
+        assert (await answer_of(peer)).strip().startswith(b"HTTP/1.1 200")
+    assert not scene.refused
+
+
+async def test_who_rests_makes_room(scene: Scene) -> None:
+    resting = [await scene.connect(GET + b"\r\n") for _ in range(CONNECTIONS_MAX)]
+    for each in resting:
+        await answer_of(each)
+    await asyncio.sleep(PATIENCE_S * 2)
+    assert (await answer_of(await scene.connect(GET + b"\r\n"))).startswith(b"HTTP/1.1 200")
+    assert scene.refused == {"connections": 1}
+
+
 async def test_bytes_that_trickle_do_not_buy_time(scene: Scene) -> None:
     peer = await scene.connect(GET)
     await pour(peer, b"x")
