@@ -138,17 +138,13 @@ def read_body(payload: str) -> dict[str, Any]:
 
 
 class Waiting(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that nobody has claimed, locked by a transaction. Fields as in `Claim`; `payload` is None
-    where only a claim brings it."""
+    """A delivery that nobody had claimed when it was listed. Fields as in `Claim`."""
 
     message_id: UUID
     n: int
     claim_no: int
     due_s: float
     seq: int
-    tenant: str
-    created_s: float
-    payload: str | None
     worker: None = None
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
-from msgspec.structs import force_setattr
+import asyncpg
 
 from postroom.base.clock import Clock
 from postroom.base.db import Connection, Pool, transaction
 from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports import store
 from postroom.channels.exports.formats import Formats
-from postroom.channels.exports.gather import Batch, sort_claims
+from postroom.channels.exports.gather import Batch, read_whole, sort_claims
 from postroom.channels.exports.layout import Layout
 from postroom.channels.exports.model import ExportFile
 from postroom.channels.exports.schema_store import hold_to_schemas
@@ -23,10 +23,12 @@ from postroom.outbox.cursor import Position
 from postroom.outbox.model import Channel, Claim, Waiting
 
 WAITS: Final = "its file is open for more records"
+LOOKED_AT_MAX: Final = 5_000
+"""Records that are looked at together."""
 READ_MAX: Final = 1_000
-"""Records that are read together: 16 MB of payloads at most."""
+"""The same, where there are datasets whose payloads are read for it: 16 MB at most."""
 LOCKED_S: Final = 10.0
-"""After so long no more of a backlog is locked in one transaction."""
+"""After so long others that add records to files have their turn."""
 
 Files = dict[UUID, ExportFile]
 
@@ -62,9 +64,17 @@ class Assigner:
         self._records_max = settings.records_max
         self._layout = Layout(settings)
         self._formats = Formats(settings)
+        self._whole = read_whole(self._layout, self._formats)
 
     async def assign(self, claims: Sequence[Claim]) -> Assigned:
         """Let go of the claims whose file is open. What cannot be exported is rejected in the batch."""
+        try:
+            return await self._assign(claims)
+        except asyncpg.UniqueViolationError:
+            # A worker of an earlier version asks no lock; the file that it chose is known now.
+            return await self._assign(claims)
+
+    async def _assign(self, claims: Sequence[Claim]) -> Assigned:
         # What was claimed before has a file, as a rule: it is not looked at again.
         batch = sort_claims((c for c in claims if c.claim_no == 1), self._layout, self._formats)
         message_ids = [claim.message_id for claim in claims]
@@ -95,25 +105,26 @@ class Assigner:
         memberships: Files = {}
         closed: Files = {}
         more, until = True, self._clock.monotonic() + LOCKED_S
-        most = min(READ_MAX, max(1, self._records_max // 4))
+        most = LOOKED_AT_MAX if self._whole == [] else READ_MAX
+        most = min(most, max(1, self._records_max // 4))
         async with transaction(self._pool) as conn:
             await store.lock_files(conn)
             while more and not closed and self._clock.monotonic() < until:
-                rows = await outbox.lock_behind(
-                    conn,
-                    channel=Channel.EXPORT,
-                    state=backlog.state,
-                    behind=backlog.behind,
-                    since_s=backlog.since_s,
-                    most=most,
+                rows = await outbox.list_behind(
+                    conn, channel=Channel.EXPORT, state=backlog.state, behind=backlog.behind, most=most
                 )
                 if more := len(rows) == most:
                     backlog = replace(backlog, behind=(rows[-1].due_s, rows[-1].seq))
-                fit = [row for row in rows if row.payload is not None]
+                heads = await store.list_heads(
+                    conn,
+                    message_ids=[row.message_id for row in rows],
+                    since_s=backlog.since_s,
+                    whole=self._whole,
+                )
+                fit = [heads[row.message_id] for row in rows if row.message_id in heads]
                 batch = sort_claims(fit, self._layout, self._formats)
-                known = await store.list_memberships(conn, message_ids=list(batch.records))
-                added, full = await self._add(conn, batch, known=known.keys())
-                waiting += [_without_payload(row) for row in fit if row.message_id in added]
+                added, full = await self._add(conn, batch, known=())
+                waiting += [row for row in rows if row.message_id in added]
                 memberships |= added
                 closed |= full | {file.id: file for file in added.values() if file.open_s is None}
                 if len(waiting) >= self._records_max:
@@ -128,7 +139,9 @@ class Assigner:
         """Returns: the files of the records that had none, and those that were closed, by their ids."""
         await hold_to_schemas(conn, batch, self._formats, without=known)
         added, full = Files(), Files()
-        for groups in batch.rounds(without=known, records_max=self._records_max) or [[]]:
+        folders = batch.folders(without=known)
+        begun = await store.list_open(conn, folders=list(folders)) if folders else {}
+        for groups in batch.rounds(folders, begun=begun, records_max=self._records_max) or [[]]:
             if not groups and not due_again:
                 continue
             closed = await store.close_files(
@@ -138,11 +151,6 @@ class Assigner:
             if groups:
                 added |= await store.add_records(conn, groups=groups, roll_s=self._roll_s)
         return added, full
-
-
-def _without_payload(row: Waiting) -> Waiting:
-    force_setattr(row, "payload", None)  # nobody else has it, and 20,000 payloads are too many to keep
-    return row
 
 
 async def _set_aside(conn: Connection, records: Sequence[Claim | Waiting], memberships: Files) -> None:

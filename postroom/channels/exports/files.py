@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from postroom.base.db import Pool, transaction
+from postroom.base.db import Pool
 from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports import formats, schema_store, store
 from postroom.channels.exports.destinations import open_destinations
@@ -63,7 +63,7 @@ class ExportFiles:
         """
         records = await self._records(file)
         stored = await self._put(file, records, fields)
-        async with transaction(self._pool) as conn:
+        async with self._pool.acquire() as conn:
             await store.mark_stored(conn, file=file, stored=stored)
         await self.write_manifest(file.folder)
         return [record.id for record in records]
@@ -77,7 +77,7 @@ class ExportFiles:
         async with self._pool.acquire() as conn:
             fields = await schema_store.fetch_fields(conn, file_id=file.id)
         stored = await self._put(file, found, fields) if len(found) == records else None
-        async with transaction(self._pool) as conn:
+        async with self._pool.acquire() as conn:
             await store.mark_again(conn, file=file, stored=stored)
         await self.write_manifest(file.folder)
         return stored is not None
@@ -95,7 +95,7 @@ class ExportFiles:
             with from_storage():
                 async with asyncio.timeout(self.put_timeout_s / 2):
                     there = await self.open().replace_older(path, content, manifest.version)
-            async with transaction(self._pool) as conn:
+            async with self._pool.acquire() as conn:
                 newest = await store.mark_written(conn, folder=folder, version=there)
             if newest == manifest.version:
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from postroom.base.errors import SettingsInvalid
@@ -35,6 +35,15 @@ class Formats:
 
     def suffix(self, dataset: str) -> str:
         return SUFFIXES[self._settings.formats.get(dataset, self._settings.format)]
+
+    @property
+    def default_has_schema(self) -> bool:
+        return self._settings.format != "ndjson"
+
+    @property
+    def named(self) -> Collection[str]:
+        """The datasets that have settings of their own."""
+        return self.declared.keys() | self._settings.formats.keys()
 
     def has_schema(self, dataset: str) -> bool:
         """NDJSON only where one is declared."""

@@ -21,7 +21,18 @@ from postroom.channels.exports.model import (
     Partition,
     check_payload,
 )
-from postroom.outbox.model import Claim, Rejected, Waiting, read_body, rejected_payload
+from postroom.outbox.model import Claim, Rejected, read_body, rejected_payload
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """What is looked at of a record before anybody claims it. `size_bytes`: of the whole payload, of which
+    `payload` has what `sort_claims` needs."""
+
+    message_id: UUID
+    tenant: str
+    created_s: float
+    size_bytes: int
+    payload: str
 
 
 class Fit(msgspec.Struct, frozen=True, gc=False):  # made for each record
@@ -44,26 +55,41 @@ class Batch:
         del self.records[message_id]
         self.rejected[message_id] = rejected_payload(error)
 
-    def rounds(self, *, without: Collection[UUID], records_max: int) -> list[list[Group]]:
-        """What needs a file, by folder, in the order of the claims, within a file's limits.
-
-        Returns: groups to add to files one round after the other; in a round each folder is there once.
-        """
+    def folders(self, *, without: Collection[UUID]) -> dict[str, list[UUID]]:
+        """What needs a file, by folder, in the order of the claims."""
         folders: dict[str, list[UUID]] = {}
         for message_id, fit in self.records.items():
             if message_id not in without:
                 folders.setdefault(fit.partition.folder, []).append(message_id)
-        split = [[*self._split(together, records_max)] for _, together in sorted(folders.items())]
+        return folders
+
+    def rounds(
+        self, folders: Mapping[str, Sequence[UUID]], *, begun: Mapping[str, tuple[int, int]], records_max: int
+    ) -> list[list[Group]]:
+        """Groups to add to files one round after the other; in a round each folder is there once.
+
+        The first of a folder fills its open file, of which `begun` has records and bytes, up to a file's
+        limits, and each further one a file of its own.
+        """
+        split = [
+            [*self._split(together, records_max, *begun.get(folder, (0, 0)))]
+            for folder, together in sorted(folders.items())
+        ]
         return [[group for group in nth if group is not None] for nth in zip_longest(*split)]
 
-    def _split(self, message_ids: Sequence[UUID], records_max: int) -> Iterator[Group]:
+    def _split(
+        self, message_ids: Sequence[UUID], records_max: int, begun_records: int, begun_bytes: int
+    ) -> Iterator[Group]:
         group: list[UUID] = []
         size_bytes = 0
+        room, room_bytes = records_max - begun_records, FILE_BYTES_MAX - begun_bytes
         for message_id in message_ids:
             own_bytes = self.records[message_id].size_bytes
-            if group and (size_bytes + own_bytes > FILE_BYTES_MAX or len(group) == records_max):
-                yield self._group(group, size_bytes)
+            if len(group) >= room or size_bytes + own_bytes > room_bytes:
+                if group:
+                    yield self._group(group, size_bytes)
                 group, size_bytes = [], 0
+                room, room_bytes = records_max, FILE_BYTES_MAX
             group.append(message_id)
             size_bytes += own_bytes
         if group:
@@ -75,7 +101,7 @@ class Batch:
 
 
 def sort_claims(
-    claims: Iterable[Claim | Waiting], layout: Layout, formats: Formats, batch: Batch | None = None
+    claims: Iterable[Claim | Head], layout: Layout, formats: Formats, batch: Batch | None = None
 ) -> Batch:
     """One that cannot be exported is rejected alone, with the field that is wrong. Adds to `batch`."""
     batch = batch or Batch()
@@ -85,6 +111,11 @@ def sort_claims(
         except InvalidInput as error:
             batch.rejected[claim.message_id] = rejected_payload(error)
     return batch
+
+
+def read_whole(layout: Layout, formats: Formats) -> list[str] | None:
+    """The datasets of which more than `layout.DEFAULT_FIELD` is looked at; None: all."""
+    return None if formats.default_has_schema else [*layout.named, *formats.named]
 
 
 class _Payload(msgspec.Struct):
@@ -105,10 +136,10 @@ _decode: Final = msgspec.json.Decoder(_Payload).decode
 _decode_short: Final = msgspec.json.Decoder(_Short).decode
 
 
-def _fit(claim: Claim | Waiting, layout: Layout, formats: Formats) -> Fit:
+def _fit(claim: Claim | Head, layout: Layout, formats: Formats) -> Fit:
     """Errors: `InvalidInput` where it can go to no file."""
     payload = claim.payload or ""
-    size_bytes = len(payload.encode())
+    size_bytes = claim.size_bytes if isinstance(claim, Head) else len(payload.encode())
     read = _plain(payload, size_bytes, layout, formats)
     if read is None:
         body = read_body(payload)
@@ -124,7 +155,7 @@ def _plain(payload: str, size_bytes: int, layout: Layout, formats: Formats) -> _
     say what is wrong."""
     try:
         short = _decode_short(payload)
-        if formats.has_schema(short.dataset) or layout.names_time(short.dataset):
+        if formats.has_schema(short.dataset) or short.dataset in layout.named:
             read = _decode(payload)
         else:
             read = _Payload(short.dataset, {DEFAULT_FIELD: short.record.created})

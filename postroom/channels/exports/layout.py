@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -56,9 +56,10 @@ class Layout:
         values = {"dataset": dataset, "tenant": tenant_folder(tenant), "date": day.isoformat()}
         return _FIELD.sub(lambda found: values[found[1]], self._template)
 
-    def names_time(self, dataset: str) -> bool:
-        """Whether the settings say where the time of its records is."""
-        return dataset in self._time_fields
+    @property
+    def named(self) -> Collection[str]:
+        """The datasets of which the settings say where the time of their records is."""
+        return self._time_fields.keys()
 
     def day(self, dataset: str, record: Mapping[str, Any], *, published_s: float) -> date:
         """The day of the record's time, in UTC; of `published_s` where no field is named, and `created` none.

@@ -9,9 +9,11 @@ import msgspec
 
 from postroom.base.db import Connection, Record, fetch_one, query
 from postroom.channels.exports.destinations import path_in
+from postroom.channels.exports.gather import Head
 from postroom.channels.exports.manifest import Entry, Manifest, make_manifest
 from postroom.channels.exports.model import (
     FILE_BYTES_MAX,
+    RECORD_BYTES_MAX,
     ExportFile,
     ExportRecord,
     Group,
@@ -28,7 +30,9 @@ from postroom.outbox.references import Source, complete, fetch_sources, source_o
 _LOCK = query(__package__, "lock_files")
 _CLOSE_FILES = query(__package__, "close_files")
 _OPEN_FILES = query(__package__, "open_files")
+_LIST_OPEN = query(__package__, "list_open")
 _ADD_RECORDS = query(__package__, "add_records")
+_LIST_HEADS = query(__package__, "list_heads")
 _MEMBERSHIPS = query(__package__, "list_memberships")
 _RECORDS = query(__package__, "list_records")
 _MARK_STORED = query(__package__, "mark_stored")
@@ -78,6 +82,12 @@ async def close_files(
     return [_file(row) for row in rows if row["waits"]]
 
 
+async def list_open(conn: Connection, *, folders: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Records and bytes of the open file of each folder that has one."""
+    rows = await conn.fetch(_LIST_OPEN, folders)
+    return {row["folder"]: (row["records"], row["payload_bytes"]) for row in rows}
+
+
 async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: float) -> dict[UUID, ExportFile]:
     """Add each group to its folder's open file, or to a new one, which closes after `roll_s`; with 0 at once.
 
@@ -108,6 +118,16 @@ async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: floa
     if int(status.split()[-1]) == len(memberships):
         return memberships
     return await list_memberships(conn, message_ids=list(memberships))
+
+
+async def list_heads(
+    conn: Connection, *, message_ids: Sequence[UUID], since_s: float, whole: Sequence[str] | None
+) -> dict[UUID, Head]:
+    """What is looked at of those records that have no file. Left out is what only a claim opens or judges:
+    what is encrypted, refers to an event, is large, or was published before `since_s`. `whole`: the datasets
+    of which all is looked at; None: all of them."""
+    rows = await conn.fetch(_LIST_HEADS, message_ids, since_s, whole)
+    return {row["message_id"]: Head(*row) for row in rows if row["bytes"] <= RECORD_BYTES_MAX}
 
 
 async def list_memberships(conn: Connection, *, message_ids: Sequence[UUID]) -> dict[UUID, ExportFile]:

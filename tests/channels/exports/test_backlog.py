@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import gzip
 import json
 from collections import Counter
@@ -12,9 +13,13 @@ from uuid import UUID
 
 import pytest
 
-from postroom.base.db import Pool
+from postroom.admin.audit import Actor
+from postroom.admin.messages import cancel
+from postroom.base.db import Pool, transaction
+from postroom.channels.exports import store
 from postroom.channels.exports.adapter import ExportAdapter
-from postroom.outbox.model import Message
+from postroom.channels.exports.model import RECORD_BYTES_MAX
+from postroom.outbox.model import Claim, Message
 from tests.channels.exports.conftest import Crash, Open
 from tests.fixtures.engine import AdapterEngine
 from tests.fixtures.watched_storage import WatchedStorage
@@ -40,6 +45,16 @@ def records(count: int = COUNT, **more: Any) -> list[Message]:
 def lines(root: Path) -> list[dict[str, Any]]:
     files = sorted(root.rglob("*.ndjson.gz"))
     return [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
+
+
+def days(root: Path) -> set[str]:
+    return {file.parent.name.removeprefix("dt=") for file in root.rglob("*.gz")}
+
+
+def numbers(root: Path) -> list[int]:
+    texts = [gzip.decompress(file.read_bytes()).decode() for file in root.rglob("*.csv.gz")]
+    rows = [row for text in texts for row in csv.DictReader(text.splitlines())]
+    return [int(row["record.number"]) for row in rows] or [line["record"]["number"] for line in lines(root)]
 
 
 def ids(root: Path) -> Counter[UUID]:
@@ -135,6 +150,72 @@ async def test_a_bad_record_of_a_backlog_dies_alone(windows: Open, pool: Pool, r
     dead = await pool.fetch("select message_id from postroom.dead_letter")
     assert [row["message_id"] for row in dead] == published[-1:]
     assert ids(root) == Counter(published[:-1])
+
+
+@pytest.mark.parametrize("settings", [{}, {"time_fields": {"orders": "placed"}}, {"format": "csv"}])
+async def test_of_a_backlog_as_much_is_looked_at_as_its_files_need(
+    windows: Open, pool: Pool, root: Path, settings: dict[str, Any]
+) -> None:
+    """Its day, by default and by a field of its own; its fields, where the dataset has a schema."""
+    runner = await windows(**settings)
+    await runner.publish(
+        Message(
+            channel="export",
+            payload={
+                "dataset": "orders",
+                "record": {"created": MIDNIGHT_S + n % 2 * 86_400, "placed": "2026-01-03", "number": n},
+            },
+        )
+        for n in range(COUNT)
+    )
+    claimed = await runner.drain()
+    assert claimed < COUNT
+    await runner.travel(300)
+    await runner.drain()
+    assert days(root) == ({"2026-01-03"} if "time_fields" in settings else {"2026-01-01", "2026-01-02"})
+    assert sorted(numbers(root)) == list(range(COUNT))
+
+
+async def test_what_is_too_large_but_small_where_it_is_stored_dies(windows: Open, pool: Pool) -> None:
+    runner = await windows()
+    await runner.publish(records())
+    large = {"dataset": "orders", "record": {"note": "x" * RECORD_BYTES_MAX}}
+    await runner.publish([Message(channel="export", payload=large, tenant="t")])
+    await runner.drain()
+    reason = await pool.fetchval("select reason from postroom.dead_letter")
+    assert reason == f"record is larger than {RECORD_BYTES_MAX} bytes as JSON"
+
+
+async def test_what_is_claimed_or_cancelled_while_it_is_added_to_a_file_is_there_once(
+    windows: Open, pool: Pool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of a backlog is locked: who has one by then finds its file."""
+    runner, other = await windows(), await windows()
+    published = await runner.publish(records(FILE * 2))
+    listed = store.list_heads
+    cancelled = published[-1]
+    claims: list[Claim] = []
+
+    async def meanwhile(*args: Any, **options: Any) -> Any:
+        heads = await listed(*args, **options)
+        if not claims:
+            claims.extend(await other.claim(10))
+            async with transaction(pool) as conn:
+                await cancel(conn, cancelled, actor=Actor("ada"))
+        return heads
+
+    monkeypatch.setattr(store, "list_heads", meanwhile)
+    await deliver_first(runner)
+    assert claims
+    await other.adapter.deliver_batch(claims)  # type: ignore[attr-defined]
+    for engine in (runner, other):
+        await engine.bury()  # with what it was answered
+    fresh = await windows()
+    await fresh.drain()
+    await fresh.travel(300)
+    await fresh.drain()
+    assert ids(root) == Counter(published[:-1])
+    assert await pool.fetchval("select count(*) from postroom.delivery") == 0
 
 
 async def test_killed_while_a_backlog_is_written_each_record_is_in_one_file(

@@ -55,7 +55,8 @@ def test_datasets_tenants_and_days_never_share_a_file_and_claims_keep_their_orde
         claim(n, {"dataset": dataset, "record": {"created": created}}, tenant=tenant)
         for n, (dataset, tenant, created) in where.items()
     ]
-    [groups] = sort_claims(claims, LAYOUT, FORMATS).rounds(without={UUID(int=1)}, records_max=10)
+    batch = sort_claims(claims, LAYOUT, FORMATS)
+    [groups] = batch.rounds(batch.folders(without={UUID(int=1)}), begun={}, records_max=10)
     assert {group.folder: [each.int for each in group.message_ids] for group in groups} == {
         "a/t/dt=1970-01-01": [4, 2],
         "a/t/dt=1970-01-02": [5],
@@ -70,10 +71,16 @@ def test_a_file_ends_at_its_limits_and_a_round_has_each_folder_once(monkeypatch:
     claims.append(claim(5, {"dataset": "b", "record": {}}))
     batch = sort_claims(claims, LAYOUT, FORMATS)
 
-    def sizes(records_max: int) -> list[list[int]]:
-        rounds = batch.rounds(without=set(), records_max=records_max)
+    def sizes(records_max: int, begun: dict[str, tuple[int, int]] | None = None) -> list[list[int]]:
+        rounds = batch.rounds(batch.folders(without=()), begun=begun or {}, records_max=records_max)
         return [[len(group.message_ids) for group in groups] for groups in rounds]
 
     assert sizes(2) == [[2, 1], [2], [1]]
-    monkeypatch.setattr(gather, "FILE_BYTES_MAX", 3 * batch.records[UUID(int=0)].size_bytes)
+    [folder, _] = sorted(batch.folders(without=()))
+    assert sizes(3, {folder: (1, 1)}) == [[2, 1], [3]], "what is open is filled first"
+    assert sizes(3, {folder: (3, 1)}) == [[3, 1], [2]]
+    size_bytes = batch.records[UUID(int=0)].size_bytes
+    monkeypatch.setattr(gather, "FILE_BYTES_MAX", 3 * size_bytes)
     assert sizes(10) == [[3, 1], [2]]
+    assert sizes(10, {folder: (1, 2 * size_bytes)}) == [[1, 1], [3], [1]]
+    assert sizes(10, {folder: (1, 3 * size_bytes)}) == [[3, 1], [2]]

@@ -176,8 +176,8 @@ async def test_a_file_without_room_is_stored_before_its_time(
     for start in range(0, 12, 4):
         await runner.publish(records(4, start))
         await runner.drain()
-    assert [numbers(lines) for lines in written(storage).values()] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert await waiting(pool) == 4
+    assert [numbers(lines) for lines in written(storage).values()] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert await waiting(pool) == 2
     await runner.travel(WINDOW_S)
     await runner.drain()
     assert await waiting(pool) == 0
