@@ -24,7 +24,6 @@ from bench.history import measure_history
 from bench.intake import measure_ingest, measure_publish_over_insert
 from bench.ledgers import measure_ledgers
 from bench.limited import measure_limited
-from bench.other_brokers import measure_other_brokers
 from bench.queue import measure_drain, measure_held_snapshot, measure_latency
 from bench.report import Report
 from bench.retention import measure_retention
@@ -71,8 +70,7 @@ def rows(*, full: bool) -> dict[str, Measure]:
         "tasks": lambda stage, report: measure_tasks(
             stage, report, rounds=rounds, count=40_000 if full else 20_000
         ),
-        "broker": lambda stage, report: measure_brokers(stage, report, rounds=rounds),
-        "brokers": lambda stage, report: measure_other_brokers(stage, report, rounds=rounds),
+        "brokers": lambda stage, report: measure_brokers(stage, report, rounds=rounds),
         "export": lambda stage, report: measure_exports(stage, report, rounds=rounds),
         "neighbours": lambda stage, report: measure_slow_neighbours(
             stage, report, rounds=rounds, seconds=seconds + 1

@@ -150,6 +150,10 @@ class Assigner:
             full |= {file.id: file for file in closed}
             if groups:
                 added |= await store.add_records(conn, groups=groups, roll_s=self._roll_s)
+        files = {file.id: file for file in added.values() if file.open_s is not None}
+        if any(file.records >= self._records_max for file in files.values()):
+            closed = await store.close_files(conn, groups=(), due_again=(), records_max=self._records_max)
+            full |= {file.id: file for file in closed}
         return added, full
 
 

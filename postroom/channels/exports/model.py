@@ -26,7 +26,7 @@ class ExportFile:
     """`path`: its name below the root of the storage, decided once, so that a repeat overwrites. `open_s`:
     seconds until it closes; None when its records are decided. `stored_at` is None until it is durable.
     `stale`: it is stored, and the manifest in the storage may not list it yet. `size_bytes` is that of its
-    records before compression, as they were counted."""
+    records before compression, as they were counted; `records`: how many it had then, where that is known."""
 
     id: UUID
     path: str
@@ -34,6 +34,7 @@ class ExportFile:
     open_s: float | None = None
     stale: bool = False
     size_bytes: int = 0
+    records: int = 0
 
     @property
     def folder(self) -> str:

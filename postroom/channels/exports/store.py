@@ -64,8 +64,9 @@ async def lock_files(conn: Connection) -> None:
 async def close_files(
     conn: Connection, *, groups: Sequence[Group], due_again: Collection[UUID], records_max: int
 ) -> list[ExportFile]:
-    """Close the open files of these records, which are due again, and that of each group's folder if its time
-    is over or it has no room. Forget what of a closed file waits no more: it was cancelled, or is dead.
+    """Close the open files of these records, which are due again, that of each group's folder if its time
+    is over or it has no room, and what is full. Forget what of a closed file waits no more: it was cancelled,
+    or is dead.
 
     Returns: those closed that still hold something. A closed file never gains records.
     """
@@ -105,15 +106,15 @@ async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: floa
         [len(group.message_ids) for group in groups],
         roll_s,
     )
-    files = {row["folder"]: (_file(row), row["records"]) for row in rows}
+    files = {row["folder"]: _file(row) for row in rows}
     memberships: dict[UUID, ExportFile] = {}
     file_ids: list[UUID] = []
     places: list[int] = []
     for group in groups:
-        file, records = files[group.folder]
+        file = files[group.folder]
         memberships |= dict.fromkeys(group.message_ids, file)
         file_ids += [file.id] * len(group.message_ids)
-        places += range(records - len(group.message_ids) + 1, records + 1)
+        places += range(file.records - len(group.message_ids) + 1, file.records + 1)
     status = await conn.execute(_ADD_RECORDS, list(memberships), file_ids, places)
     if int(status.split()[-1]) == len(memberships):
         return memberships
@@ -148,6 +149,7 @@ def _file(row: Record) -> ExportFile:
         row.get("open_s"),
         row.get("stale", False),
         row["payload_bytes"],
+        row.get("records", 0),
     )
 
 

@@ -224,18 +224,18 @@ async def test_killed_while_a_backlog_is_written_each_record_is_in_one_file(
     """Before a file is written, and after: what nobody has claimed is due, and leads to its file."""
     runner = await windows()
     published = await runner.publish(records())
-    written = 0
+    left = 0
 
     async def crash() -> None:
-        nonlocal written
-        written += 1
-        if written >= 2:
+        nonlocal left
+        left -= 1
+        if left <= 0:
             raise Crash
 
-    for step in ("before", "after"):
-        written = 0
+    # First in the second file, which nobody has claimed; then in that one again, once it is claimed.
+    for step, left, count in (("before", 2, FILE), ("after", 1, 2 * FILE)):  # noqa: B007
         setattr(storage, step, crash)
-        claims = await runner.claim(FILE)
+        claims = await runner.claim(count)
         with pytest.raises(Crash):
             await runner.adapter.deliver_batch(claims)  # type: ignore[attr-defined]
         setattr(storage, step, None)

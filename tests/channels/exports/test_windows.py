@@ -178,10 +178,16 @@ async def test_a_file_without_room_is_stored_before_its_time(
         await runner.drain()
     assert [numbers(lines) for lines in written(storage).values()] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
     assert await waiting(pool) == 2
+    await runner.publish(records(3, 12))
+    await runner.drain()
+    assert await waiting(pool) == 0, "one that is full does not wait for the next record"
+    await runner.publish(records(1, 15))
+    await runner.drain()
+    assert await waiting(pool) == 1
     await runner.travel(WINDOW_S)
     await runner.drain()
     assert await waiting(pool) == 0
-    assert len(storage.paths) == 3
+    assert len(storage.paths) == 4
 
 
 async def test_runners_of_one_window_write_one_file(

@@ -1,6 +1,6 @@
 -- Close open files: those that hold one of the records $4, which are due again, for the time is over or somebody wants
--- them now; and those that a group is meant for, where the time is over, they have no room for it, or another format. A record whose
--- delivery is gone, cancelled or dead, is not in a file that closes; replayed, it gets another one.
+-- them now; those that are full; and those that a group is meant for, where the time is over, they have no room for it, or another
+-- format. A record whose delivery is gone, cancelled or dead, is not in a file that closes; replayed, it gets another one.
 -- Each delivery is looked up by its key, whatever PostgreSQL believes of the table.
 -- One element a group, each of another folder: $1 folders, $2 bytes, $3 records, $4 ends of names
 -- $5 message ids, $6 most bytes of a file, $7 most records
@@ -9,7 +9,8 @@ with closing as materialized (
     from postroom.export_file f
     left join unnest($1::text[], $2::bigint[], $3::integer[], $4::text[]) as coming (folder, bytes, records, suffix) using (folder)
     where f.closes_at is not null and (
-        f.payload_bytes + coming.bytes > $6 or f.records + coming.records > $7
+        f.records >= $7
+        or f.payload_bytes + coming.bytes > $6 or f.records + coming.records > $7
         or right(f.path, length(coming.suffix)) <> coming.suffix
         or f.closes_at <= now() and coming.folder is not null
         or f.id in (select r.file_id from postroom.export_record r where r.message_id = any ($5::uuid[])))

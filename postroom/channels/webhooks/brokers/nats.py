@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from itertools import count
 from typing import Any, ClassVar, Final
 
+import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import AuthorizationError, Error, MaxPayloadError
@@ -28,6 +28,22 @@ _PING_S: Final = 20
 _LOST: Final = Unknown("the connection ended before the acknowledgement", code="disconnected")
 
 log = get_logger(__name__)
+
+
+class _Error(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Told(msgspec.Struct):
+    """JetStream's acknowledgement: where it stored a message, or why it did not."""
+
+    stream: str = ""
+    seq: int = 0
+    error: _Error | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Told).decode
 
 
 class NatsTransport:
@@ -94,12 +110,11 @@ class NatsTransport:
         number = str(next(self._numbers))
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._awaited[number] = answer
-        headers = {
-            **message.headers,
-            **{f"ce-{name}": value for name, value in message.attributes.items()},
-            # A stream may take several subjects, and the same message on each is another one to it.
-            "Nats-Msg-Id": f"{message.id}:{self._subject}",
-        }
+        headers = dict(message.headers)
+        if message.attributes:
+            headers |= {f"ce-{name}": value for name, value in message.attributes.items()}
+        # A stream may take several subjects, and the same message on each is another one to it.
+        headers["Nats-Msg-Id"] = f"{message.id}:{self._subject}"
         try:
             await self._client.publish(
                 self._subject, message.body, reply=f"{self._inbox}.{number}", headers=headers
@@ -152,13 +167,15 @@ def _judge(answer: Msg) -> Outcome:
     if (answer.headers or {}).get("Status") == "503":
         return RetryLater("no stream listens to the subject", code="no_stream", trip=Trip.NO)
     try:
-        told = json.loads(answer.data)
-        error = told.get("error")
-        if error is None:
-            return Delivered(code="stored", detail=f"stream {told['stream']}, sequence {told['seq']}")
-        number, text = int(error.get("err_code", 0)), str(error.get("description", ""))[:500]
-    except (ValueError, KeyError, AttributeError, TypeError):
+        told = _decode(answer.data)
+    except msgspec.MsgspecError:
         return Unknown("the acknowledgement was not understood", code="protocol")
-    if number == _TOO_LARGE:
+    error = told.error
+    if error is None and told.stream and told.seq:
+        return Delivered(code="stored", detail=f"stream {told.stream}, sequence {told.seq}")
+    if error is None:
+        return Unknown("the acknowledgement was not understood", code="protocol")
+    text = error.description[:500]
+    if error.err_code == _TOO_LARGE:
         return Rejected("larger than the stream takes", code="too_large", detail=text)
-    return RetryLater(f"JetStream refused it: {number}", code=str(number), detail=text)
+    return RetryLater(f"JetStream refused it: {error.err_code}", code=str(error.err_code), detail=text)

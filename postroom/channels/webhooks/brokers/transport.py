@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import msgspec
+
 from postroom.channels.webhooks.brokers.login import Login
 from postroom.channels.webhooks.brokers.url import BrokerUrl
 from postroom.outbox.model import Outcome
@@ -29,8 +31,7 @@ class Node:
     tls: ssl.SSLContext | None
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerMessage:
+class BrokerMessage(msgspec.Struct, frozen=True, gc=False):  # made for each delivery
     """One delivery. `id` is the same on every attempt; `key` is what its order is kept by, and partitions.
 
     `attributes`: those of CloudEvents in binary mode, by their names without any prefix; each kind of broker
