@@ -138,7 +138,7 @@ def read_body(payload: str) -> dict[str, Any]:
 
 
 class Waiting(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that nobody had claimed when it was listed. Fields as in `Claim`."""
+    """A delivery that nobody has claimed, locked by a transaction. Fields as in `Claim`."""
 
     message_id: UUID
     n: int

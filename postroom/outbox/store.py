@@ -27,7 +27,7 @@ _COUNT_DUE = query(__package__, "count_due")
 _PUT_OFF = query(__package__, "put_off")
 _LIST_LARGE = query(__package__, "list_large_payloads")
 _RELEASE = query(__package__, "release_claims")
-_LIST_BEHIND = query(__package__, "list_behind")
+_LOCK_BEHIND = query(__package__, "lock_behind")
 _SET_ASIDE = query(__package__, "set_aside")
 _HAND_BACK = query(__package__, "hand_back")
 _HAND_BACK_NAMED = query(__package__, "hand_back_named")
@@ -151,24 +151,24 @@ async def _bounded(conn: Connection, rows: Sequence[Record]) -> list[Claim]:
     return claims
 
 
-async def list_behind(
+async def lock_behind(
     conn: Connection, *, channel: str, state: str, behind: Position, most: int
 ) -> list[Waiting]:
-    """What nobody has claimed and follows this position in a lane, for an adapter that takes more of a
+    """Lock what nobody has claimed and follows this position in a lane, for an adapter that takes more of a
     backlog than was claimed for it. Left out is what has an order, a limit or an age to be kept.
 
-    Nothing is locked: somebody may claim or cancel one meanwhile, and must find what the adapter noted of it.
+    Transaction: the adapter's own; until it ends nobody claims or cancels them.
     """
-    rows = await conn.fetch(_LIST_BEHIND, channel, state, *behind, most)
+    rows = await conn.fetch(_LOCK_BEHIND, channel, state, *behind, most)
     return [Waiting(*row) for row in rows]
 
 
 async def set_aside(
     conn: Connection, claims: Sequence[tuple[Claim | Waiting, float]], *, reason: str
 ) -> None:
-    """Let go of claims, or put off what nobody has claimed, each due again after so many seconds, for an
-    adapter that has noted their order: what follows them in their ordering key may go. Those that were lost
-    to another worker, or have been claimed since, are left alone.
+    """Let go of claims, or put off what is locked, each due again after so many seconds, for an adapter that
+    has noted their order: what follows them in their ordering key may go. Those that were lost to another
+    worker are left alone.
 
     Transaction: the adapter's own; it answers `Settled`.
     """

@@ -31,8 +31,9 @@ REFUSALS: Final[tuple[Refusal, ...]] = ("header_size", "header_time", "answer_no
 class Connections:
     """The connections of a server, and those of them that we wait for.
 
-    Promise: no more than `connections_max` are open. When one more comes, the one that has kept us waiting
-    longest goes, so that slow ones do not shut out others; where none does, the new one gets 503.
+    Promise: no more than `connections_max` are open. When one more comes, one that rests between requests
+    goes, else the one that has kept us waiting longest, so that slow ones do not shut out others; where none
+    does, the new one gets 503.
     Whoever keeps us waiting for a head or takes no answer is cut after `patience_s`, twice that at most.
     """
 
@@ -52,7 +53,8 @@ class Connections:
 
     def make_room(self) -> bool:
         """Whether one more may stay."""
-        longest = next(iter(self._awaited), None)
+        resting = (each for each in self._awaited if each.rests)
+        longest = next(resting, None) or next(iter(self._awaited), None)
         if longest is None:
             return False
         self.forget(longest)
@@ -102,8 +104,13 @@ class BoundedHttpProtocol(JoinedHttpProtocol):
         self._bounds.forget(self)
         super().connection_lost(exc)
 
+    @property
+    def rests(self) -> bool:
+        """Whether it had its answer, and has not begun another request."""
+        return self.timeout_keep_alive_task is not None
+
     def data_received(self, data: bytes) -> None:
-        if self.timeout_keep_alive_task is not None:
+        if self.rests:
             self._bounds.wait_for(self)  # its patience begins with this head, not with the rest before it
         self._overhead += len(data)
         super().data_received(data)
@@ -155,7 +162,7 @@ class BoundedHttpProtocol(JoinedHttpProtocol):
             self.transport.abort()
         elif self._overhead:
             self._refuse(408, "header_time")
-        elif self.timeout_keep_alive_task is not None:
+        elif self.rests:
             self._bounds.wait_for(self)  # it rests; uvicorn ends that, or whoever needs its place
         else:
             self.transport.close()  # it never said anything

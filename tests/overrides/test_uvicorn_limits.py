@@ -204,6 +204,16 @@ async def test_who_rests_makes_room(scene: Scene) -> None:
     assert scene.refused == {"connections": 1}
 
 
+async def test_who_rests_goes_before_whoever_has_begun(scene: Scene) -> None:
+    for _ in range(CONNECTIONS_MAX - 1):
+        await scene.connect(GET)
+    resting = await scene.connect(GET + b"\r\n")
+    await answer_of(resting)
+    await answer_of(await scene.connect(GET + b"\r\n"))
+    assert await all_of(resting) == b""
+    assert scene.refused == {"connections": 1}
+
+
 async def test_bytes_that_trickle_do_not_buy_time(scene: Scene) -> None:
     peer = await scene.connect(GET)
     await pour(peer, b"x")

@@ -110,7 +110,7 @@ class Assigner:
         async with transaction(self._pool) as conn:
             await store.lock_files(conn)
             while more and not closed and self._clock.monotonic() < until:
-                rows = await outbox.list_behind(
+                rows = await outbox.lock_behind(
                     conn, channel=Channel.EXPORT, state=backlog.state, behind=backlog.behind, most=most
                 )
                 if more := len(rows) == most:

@@ -1,6 +1,6 @@
 -- Let go of claims whose place in the order is decided: they are due at a moment, and what follows them in their
 -- ordering key may go. No attempt is spent.
--- One element a claim: $1 message ids, $2 n, $3 workers (null: nobody had it), $4 claim numbers, $5 seconds;
+-- One element a claim: $1 message ids, $2 n, $3 workers (null: the transaction has it locked), $4 claim numbers, $5 seconds;
 -- $6 why they wait
 update postroom.delivery d
 set worker = null, claimed_at = null, started_no = null, ordering_key = null,

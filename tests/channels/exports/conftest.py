@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,11 @@ def open_runner(dsn: str, pool: Pool, tmp_path: Path, storage: WatchedStorage) -
         return await AdapterEngine(dsn, pool, adapter, AT_ONCE).start()
 
     return open_one
+
+
+async def until_somebody_waits_for_a_lock(pool: Pool) -> None:
+    waiting = """select exists (
+        select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())"""
+    async with asyncio.timeout(10):
+        while not await pool.fetchval(waiting):
+            await asyncio.sleep(0)

@@ -34,6 +34,7 @@ from postroom.outbox.model import (
     Wait,
 )
 from postroom.outbox.publish import publish_many
+from tests.channels.exports.conftest import until_somebody_waits_for_a_lock
 from tests.factories.claims import make_claim
 from tests.fixtures.roles import pool_as
 from tests.fixtures.watched_storage import WatchedStorage
@@ -82,14 +83,6 @@ async def publish_claims(pool: Pool, payloads: Sequence[object]) -> list[Claim]:
         )
     claims = {row["message_id"]: make_claim(**row) for row in rows}
     return [claims[p.id] for p in published]
-
-
-async def until_somebody_waits_for_a_lock(pool: Pool) -> None:
-    waiting = """select exists (
-        select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())"""
-    async with asyncio.timeout(10):
-        while not await pool.fetchval(waiting):
-            await asyncio.sleep(0)
 
 
 def invoices(count: int, dataset: str = "invoices") -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from postroom.channels.exports import store
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.model import RECORD_BYTES_MAX
 from postroom.outbox.model import Claim, Message
-from tests.channels.exports.conftest import Crash, Open
+from tests.channels.exports.conftest import Crash, Open, until_somebody_waits_for_a_lock
 from tests.fixtures.engine import AdapterEngine
 from tests.fixtures.watched_storage import WatchedStorage
 
@@ -186,36 +186,40 @@ async def test_what_is_too_large_but_small_where_it_is_stored_dies(windows: Open
     assert reason == f"record is larger than {RECORD_BYTES_MAX} bytes as JSON"
 
 
-async def test_what_is_claimed_or_cancelled_while_it_is_added_to_a_file_is_there_once(
+async def test_nobody_claims_or_cancels_what_is_being_added_to_a_file(
     windows: Open, pool: Pool, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of a backlog is locked: who has one by then finds its file."""
+    """Whoever claimed one would close its file, and what was cancelled would be in it."""
     runner, other = await windows(), await windows()
-    published = await runner.publish(records(FILE * 2))
+    published = await runner.publish(records(FILE + 100))
     listed = store.list_heads
-    cancelled = published[-1]
     claims: list[Claim] = []
+    cancelling: list[asyncio.Task[None]] = []
+
+    async def cancel_one() -> None:
+        async with transaction(pool) as conn:
+            await cancel(conn, published[FILE + 20], actor=Actor("ada"))
 
     async def meanwhile(*args: Any, **options: Any) -> Any:
         heads = await listed(*args, **options)
-        if not claims:
+        if not cancelling:
             claims.extend(await other.claim(10))
-            async with transaction(pool) as conn:
-                await cancel(conn, cancelled, actor=Actor("ada"))
+            cancelling.append(asyncio.create_task(cancel_one()))
+            await until_somebody_waits_for_a_lock(pool)
         return heads
 
     monkeypatch.setattr(store, "list_heads", meanwhile)
     await deliver_first(runner)
-    assert claims
-    await other.adapter.deliver_batch(claims)  # type: ignore[attr-defined]
+    await cancelling[0]
+    assert {claim.message_id for claim in claims}.isdisjoint(published[FILE : FILE + 50])
+    assert await pool.fetchval("select count(*) from postroom.export_file where closes_at is not null") == 1
     for engine in (runner, other):
-        await engine.bury()  # with what it was answered
+        await engine.bury()  # with what it had
     fresh = await windows()
     await fresh.drain()
     await fresh.travel(300)
     await fresh.drain()
-    assert ids(root) == Counter(published[:-1])
-    assert await pool.fetchval("select count(*) from postroom.delivery") == 0
+    assert ids(root) == Counter(each for each in published if each != published[FILE + 20])
 
 
 async def test_killed_while_a_backlog_is_written_each_record_is_in_one_file(

@@ -4,8 +4,7 @@
 -- event, and one that was published before $2.
 -- $1 message ids, $2 epoch seconds, $3 datasets; null: all
 select m.id as message_id, m.tenant, date_part('epoch', m.created_at) as created_s,
-    case when pg_column_compression(m.payload) is null then pg_column_size(m.payload)
-        else octet_length(m.payload::text) end as bytes,
+    octet_length(m.payload::text) as bytes,
     case when jsonb_typeof(m.payload -> 'dataset') = 'string' and jsonb_typeof(m.payload -> 'record') = 'object'
             and not m.payload ->> 'dataset' = any ($3::text[]) -- null where $3 is
         then format('{"dataset":%s,"record":{"created":%s}}', m.payload -> 'dataset', coalesce(m.payload #> '{record,created}', 'null'))

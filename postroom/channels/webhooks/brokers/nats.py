@@ -141,7 +141,7 @@ class NatsTransport:
         return {"user": self._login.user, "password": password} if self._login.user else {"token": password}
 
     async def _on_answer(self, answer: Msg) -> None:
-        self._answer(answer.subject.rpartition(".")[2], _judge(answer))
+        self._answer(answer.subject.rpartition(".")[2], judge(answer))
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error
@@ -163,12 +163,13 @@ class NatsTransport:
             awaited.set_result(outcome)
 
 
-def _judge(answer: Msg) -> Outcome:
+def judge(answer: Msg) -> Outcome:
+    """What JetStream's answer means; `Unknown` where it is none."""
     if (answer.headers or {}).get("Status") == "503":
         return RetryLater("no stream listens to the subject", code="no_stream", trip=Trip.NO)
     try:
         told = _decode(answer.data)
-    except msgspec.MsgspecError:
+    except ValueError:  # a text that is no UTF-8 is no error of msgspec
         return Unknown("the acknowledgement was not understood", code="protocol")
     error = told.error
     if error is None and told.stream and told.seq:
