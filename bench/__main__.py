@@ -92,7 +92,7 @@ def measure_peers(stage: Stage, report: Report, path: str) -> None:
 def main() -> int:
     console = Console()
     configure_logging(json_lines=False, level="ERROR")
-    garbage.search_less()  # as `postroom work` and `serve` do; both sides of a ratio gain
+    garbage.search_less()  # as `postroom work` and `serve` do, for both sides of a ratio
     report = Report()
     chosen = rows(full=bool(os.environ.get("FULL")))
     only = [name for name in os.environ.get("ONLY", "").split(",") if name]

@@ -31,7 +31,7 @@ REFUSALS: Final[tuple[Refusal, ...]] = ("header_size", "header_time", "answer_no
 class Connections:
     """The connections of a server, and those of them that we wait for.
 
-    Promise: no more than `connections_max` are open. When one more comes, one that rests between requests
+    Promise: no more than `connections_max` are open. When one more comes, an idle one, between requests,
     goes, else the one that has kept us waiting longest, so that slow ones do not shut out others; where none
     does, the new one gets 503.
     Whoever keeps us waiting for a head or takes no answer is cut after `patience_s`, twice that at most.
@@ -53,8 +53,8 @@ class Connections:
 
     def make_room(self) -> bool:
         """Whether one more may stay."""
-        resting = (each for each in self._awaited if each.rests)
-        longest = next(resting, None) or next(iter(self._awaited), None)
+        idle = (each for each in self._awaited if each.is_idle)
+        longest = next(idle, None) or next(iter(self._awaited), None)
         if longest is None:
             return False
         self.forget(longest)
@@ -105,13 +105,13 @@ class BoundedHttpProtocol(JoinedHttpProtocol):
         super().connection_lost(exc)
 
     @property
-    def rests(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether it had its answer, and has not begun another request."""
         return self.timeout_keep_alive_task is not None
 
     def data_received(self, data: bytes) -> None:
-        if self.rests:
-            self._bounds.wait_for(self)  # its patience begins with this head, not with the rest before it
+        if self.is_idle:
+            self._bounds.wait_for(self)  # its patience begins with this head, not while it was idle
         self._overhead += len(data)
         super().data_received(data)
         if self._overhead > HEAD_BYTES_MAX or (self.headers and len(self.headers) > HEADERS_MAX):
@@ -162,8 +162,8 @@ class BoundedHttpProtocol(JoinedHttpProtocol):
             self.transport.abort()
         elif self._overhead:
             self._refuse(408, "header_time")
-        elif self.rests:
-            self._bounds.wait_for(self)  # it rests; uvicorn ends that, or whoever needs its place
+        elif self.is_idle:
+            self._bounds.wait_for(self)  # until uvicorn closes it, or somebody needs its place
         else:
             self.transport.close()  # it never said anything
 

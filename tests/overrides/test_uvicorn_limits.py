@@ -182,8 +182,8 @@ async def test_a_head_that_does_not_end_is_answered_408(scene: Scene) -> None:
     assert scene.refused == {"header_time": 2}
 
 
-async def test_who_rests_between_requests_is_kept_and_its_next_head_has_all_its_time(scene: Scene) -> None:
-    """A proxy's connection rests for minutes; one that we close loses the request that is on its way."""
+async def test_an_idle_connection_is_kept_and_its_next_head_has_all_its_time(scene: Scene) -> None:
+    """A proxy's connection is idle for minutes; one that we close loses the request that is on its way."""
     peer = await scene.connect(GET + b"\r\n")
     await answer_of(peer)
     for _ in range(3):
@@ -195,22 +195,22 @@ async def test_who_rests_between_requests_is_kept_and_its_next_head_has_all_its_
     assert not scene.refused
 
 
-async def test_who_rests_makes_room(scene: Scene) -> None:
-    resting = [await scene.connect(GET + b"\r\n") for _ in range(CONNECTIONS_MAX)]
-    for each in resting:
+async def test_an_idle_connection_makes_room(scene: Scene) -> None:
+    idle = [await scene.connect(GET + b"\r\n") for _ in range(CONNECTIONS_MAX)]
+    for each in idle:
         await answer_of(each)
     await asyncio.sleep(PATIENCE_S * 2)
     assert (await answer_of(await scene.connect(GET + b"\r\n"))).startswith(b"HTTP/1.1 200")
     assert scene.refused == {"connections": 1}
 
 
-async def test_who_rests_goes_before_whoever_has_begun(scene: Scene) -> None:
+async def test_an_idle_connection_goes_before_one_that_has_begun(scene: Scene) -> None:
     for _ in range(CONNECTIONS_MAX - 1):
         await scene.connect(GET)
-    resting = await scene.connect(GET + b"\r\n")
-    await answer_of(resting)
+    idle = await scene.connect(GET + b"\r\n")
+    await answer_of(idle)
     await answer_of(await scene.connect(GET + b"\r\n"))
-    assert await all_of(resting) == b""
+    assert await all_of(idle) == b""
     assert scene.refused == {"connections": 1}
 
 
