@@ -53,19 +53,22 @@ class Installation:
 async def measure_chain(stage: Stage, report: Report, *, rounds: int, events: int) -> None:
     """`chain_events_per_s`: signed `invoice.paid` over 32 connections, until all their effects have ended.
 
+    `chain_door_per_s`: of these, how many were answered a second while the chain worked beside them.
     `chain_us_per_event`: processor time of API, runner and PostgreSQL together, children included.
     """
     if shutil.which("wrk") is None:
         report.skip("chain_events_per_s", "wrk is missing (Debian: apt-get install wrk)")
         return
-    rates, costs, parts = [], [], []
+    rates, doors, costs, parts = [], [], [], []
     for _ in range(rounds):
         async with open_installation(stage) as installation:
-            rate, cost = await _run(installation, events)
+            rate, door, cost = await _run(installation, events)
         rates.append(rate)
+        doors.append(door)
         costs.append(sum(cost.values()))
         parts.append(cost)
     report.put("chain_events_per_s", median(rates), spread=rates)
+    report.put("chain_door_per_s", median(doors), spread=doors)
     middle = parts[costs.index(sorted(costs)[len(costs) // 2])]
     shown = ", ".join(f"{name} {us:,.0f}" for name, us in middle.items())
     report.put("chain_us_per_event", median(costs), spread=costs, note=shown)
@@ -113,8 +116,8 @@ def parent_of(pid: int) -> int:
     return int(status.partition("PPid:")[2].split()[0])
 
 
-async def _run(installation: Installation, events: int) -> tuple[float, dict[str, float]]:
-    """Returns: events a second, and processor time in µs an event by process."""
+async def _run(installation: Installation, events: int) -> tuple[float, float, dict[str, float]]:
+    """Returns: events a second, as a whole and at the door, and processor time in µs an event by process."""
     with tempfile.TemporaryDirectory(prefix="postroom-bench-") as folder:
         script = await asyncio.to_thread(_write_requests, Path(folder), events)
         before = {name: processor_s(pid) for name, pid in installation.pids.items()}
@@ -125,6 +128,7 @@ async def _run(installation: Installation, events: int) -> tuple[float, dict[str
             installation.url + "/v1/stripe/webhook",
             stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
+        answered = asyncio.create_task(_ended_after_s(sender, started))
         try:
             async with asyncio.timeout(WITHIN_S):
                 while (done := await installation.conn.fetchval(DELIVERED)) < events * EFFECTS:
@@ -135,9 +139,16 @@ async def _run(installation: Installation, events: int) -> tuple[float, dict[str
             took_s = time.perf_counter() - started
             if sender.returncode is None:
                 sender.kill()
-            await sender.wait()
+            door_s = await answered
         after = {name: processor_s(pid) for name, pid in installation.pids.items()}
-    return events / took_s, {name: (after[name] - before[name]) / events * 1e6 for name in after}
+    costs = {name: (after[name] - before[name]) / events * 1e6 for name in after}
+    return events / took_s, events / door_s, costs
+
+
+async def _ended_after_s(sender: asyncio.subprocess.Process, started: float) -> float:
+    """It ends by itself when its events are answered."""
+    await sender.wait()
+    return time.perf_counter() - started
 
 
 def _write_requests(folder: Path, events: int) -> Path:

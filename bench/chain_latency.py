@@ -22,8 +22,8 @@ from postroom.dev.stripe_events import signed
 IDLE_COUNT: Final = 200
 IDLE_PAUSE_S: Final = 0.05
 HALF_COUNT: Final = 2_000
-HALF_PER_S: Final = 250
-"""Half of what the chain takes on two cores."""
+HALF_PER_S: Final = 300
+"""Half of what the chain is to take on two cores."""
 WITHIN_S: Final = 60.0
 
 

@@ -47,13 +47,18 @@ DATA: Final = {"id": "in_1", "amount_paid": 4_200, "currency": "eur", "lines": [
 
 
 async def measure_webhooks(stage: Stage, report: Report, *, rounds: int) -> None:
-    """`webhook_over_bare`: signed and kept in the ledger, over a bare loop posting the same bytes."""
-    ratios = []
+    """`webhook_over_bare`: signed and kept in the ledger, over a bare loop posting the same bytes.
+
+    `webhooks_per_s`: the same deliveries a second, beside what peers post.
+    """
+    rates, ratios = [], []
     async with open_process(["bench.sink", "http"], {}, r"ports (\d+)") as (_, found):
         url = f"http://127.0.0.1:{found[1]}/"
         for _ in range(rounds):
             bare = await _post_bare(url)
-            ratios.append(await _deliver_webhooks(stage, [url]) / bare)
+            rates.append(await _deliver_webhooks(stage, [url]))
+            ratios.append(rates[-1] / bare)
+    report.put("webhooks_per_s", median(rates), spread=rates)
     report.put("webhook_over_bare", median(ratios), spread=ratios)
 
 

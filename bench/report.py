@@ -29,6 +29,7 @@ class Goal:
 
 GOALS: Final = {
     "chain_events_per_s": Goal("≥ 600", at_least=600),
+    "chain_door_per_s": Goal("reported"),
     "chain_us_per_event": Goal("≤ 2,500", at_most=2_500),
     "chain_latency_ms_p50": Goal("reported"),
     "chain_latency_ms_p99": Goal("reported"),
@@ -55,6 +56,7 @@ GOALS: Final = {
     "backlog_ratio": Goal("≥ 0.9", at_least=0.9),
     "retention_60m": Goal("≥ 0.9", at_least=0.9),
     "ingest_over_http": Goal("≥ 0.4", at_least=0.4),
+    "webhooks_per_s": Goal("reported"),
     "webhook_over_bare": Goal("≥ 0.6", at_least=0.6),
     "email_over_bare": Goal("≥ 0.6", at_least=0.6),
     "tasks_per_s": Goal("reported"),

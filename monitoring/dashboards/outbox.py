@@ -36,6 +36,24 @@ PAGE = Page(
                 unit="s",
             ),
             Graph(
+                "How late the oldest due one of an urgency is",
+                {
+                    "{{channel}}, {{urgency}}": (
+                        "max by (channel, urgency) (postroom_urgency_oldest_due_age_seconds) > 0"
+                    )
+                },
+                unit="s",
+            ),
+            Graph(
+                "Limits that hold something back",
+                {"{{channel}}": 'max by (channel) (postroom_limits{state="reached"}) > 0'},
+            ),
+            Graph(
+                "Too old to be sent",
+                {"{{channel}}": "max by (channel) (rate(postroom_deliveries_expired_total[5m])) > 0"},
+                unit="ops",
+            ),
+            Graph(
                 "Dead letters by channel and cause",
                 {"{{channel}}, {{cause}}": "max by (channel, cause) (postroom_dead_letters) > 0"},
             ),

@@ -307,3 +307,15 @@ async def test_an_endpoint_that_is_a_broker_takes_a_login_shows_none_and_tells_i
         page = (await guest.get(place)).text
         assert "Change the login" in page
         assert "no acknowledgement within the time limit" in page
+
+
+async def test_a_tenant_that_others_would_wait_behind_is_named(api: Api, somebody: Visitor) -> None:
+    assert "much of one tenant" not in (await somebody.get("/console/channels")).text
+    await api.pool.execute(
+        """select postroom.publish('email', '{"to": "a@example.com", "subject": "s", "text": "t"}',
+            tenant => 'acme') from generate_series(1, 60)"""
+    )
+    await api.pool.execute("update postroom.delivery set due_at = now() - interval '1 minute'")
+    page = (await somebody.get("/console/channels")).text
+    assert "much of one tenant" in page
+    assert "of the tenant acme" in page

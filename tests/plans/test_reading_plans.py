@@ -23,6 +23,7 @@ from postroom.channels.tasks import reading as task_store
 from postroom.channels.webhooks import receivers
 from postroom.console.pages.dead_letters import DRY_RUN_SCAN_MAX as DRY
 from postroom.console.pages.overview import PUBLISHED_CAP
+from postroom.health import crowding
 from postroom.metrics import failing
 from postroom.metrics.gauges import COUNTED_MAX
 from postroom.outbox.ledger import dead_letters as letter_store
@@ -34,6 +35,7 @@ from tests.fixtures.api import Api, running_api
 from tests.plans.ledger_of_size import FILL, grows
 
 ADMIN = "postroom.admin"
+HEALTH = "postroom.health"
 METRICS = "postroom.metrics"
 OUTBOX = "postroom.outbox"
 READING = "postroom.outbox.ledger"
@@ -124,6 +126,7 @@ LOOKS: list[tuple[str, str, list[Any]]] = [
     (SESSIONS, "fetch_session", [b"x" * 32, 43_200.0, 604_800.0]),
     (METRICS, "list_failing", [failing.FAILURES_MIN, failing.SCAN_MAX]),
     (METRICS, "count_deliveries", [COUNTED_MAX]),
+    (HEALTH, "list_crowding", [CHANNELS, ["pending", "retry"], crowding.LATE_S, crowding.SCAN_MAX, 0.5, 50]),
     (READING, "count_dead_letters", [COUNTED_MAX]),
     (METRICS, "list_tallies", []),
     (METRICS, "list_role_excess", [30.0]),

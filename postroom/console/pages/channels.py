@@ -13,6 +13,7 @@ from postroom.base.errors import Unavailable
 from postroom.console.access.security import Form, field
 from postroom.console.page_request import PageRequest
 from postroom.console.pages.overview import channel_rows
+from postroom.health.crowding import check_crowding
 
 PLACE: Final = "/console/channels"
 
@@ -21,12 +22,15 @@ async def channels(request: PageRequest) -> Response:
     gauges = await request.console.gauges.read()
     if gauges is None:
         raise Unavailable("the database cannot be asked right now")
+    async with request.console.snapshot() as conn:
+        crowding = await check_crowding(conn)
     return request.page(
         "channels.html",
         active="channels",
         rows=channel_rows(gauges, ()),
         paused=gauges.paused,
         limits=gauges.limits,
+        crowding=crowding,
         may_write=request.may(Scope.CHANNELS_WRITE),
     )
 
