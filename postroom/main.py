@@ -29,7 +29,7 @@ from postroom.api.intake.unsubscribe import UNSUBSCRIBE_ROUTE
 from postroom.api.openapi import openapi
 from postroom.api.probes.health import health_routes
 from postroom.api.probes.metrics import metrics
-from postroom.base.migrate import read_schema
+from postroom.base.schema import read_schema
 from postroom.base.settings import Settings
 from postroom.channels.email.events.intake import EmailEvents
 from postroom.console.routes import console_routes

@@ -1,12 +1,10 @@
-"""Migrations: bring the schema to what this code needs, and say what is there."""
+"""Migrations: bring the schema to what this code needs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import asynccontextmanager
 
 import asyncpg
 from alembic import command, op
@@ -19,9 +17,8 @@ from sqlalchemy.util import await_only
 
 from postroom.base.db import CONNECT_TIMEOUT_S, Connection, query
 from postroom.base.errors import Unavailable
-from postroom.base.version import PACKAGE
+from postroom.base.schema import fetch_revision, head, migrations_folder, read_schema
 
-_FETCH_REVISION = query(__package__, "fetch_revision")
 _TRY_LOCK = query(__package__, "try_migration_lock")
 _CLOSE_PORTAL = query(__package__, "close_portal")
 _INDEX_VALID = query(__package__, "is_index_valid")
@@ -37,60 +34,10 @@ INDEX_WITHIN_S = 3600.0
 POLL_S = 0.1
 
 
-def _folder() -> Path:
-    installed = PACKAGE / "_migrations"
-    return installed if installed.is_dir() else PACKAGE.parent / "migrations"
-
-
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_folder()))
+    config.set_main_option("script_location", str(migrations_folder()))
     return config
-
-
-def head() -> str:
-    """The revision this code needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    if revision is None:
-        raise RuntimeError("this installation lacks its migrations folder")
-    return revision
-
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """The schema that this code works on."""
-
-    head: str
-    known: frozenset[str]
-
-    def fault(self, revision: str | None) -> str | None:
-        """What keeps this code from working on a database at `revision`; None: nothing.
-
-        A database that is ahead of the code is fine: a rolling deploy.
-        """
-        if revision is None:
-            return "the schema is missing"
-        if revision != self.head and revision in self.known:
-            return f"schema at {revision}, code at {self.head}"
-        return None
-
-
-def read_schema() -> Schema:
-    """Read from the migration files, so ask once and keep it."""
-    revisions = ScriptDirectory.from_config(_config()).walk_revisions()
-    return Schema(head(), frozenset(each.revision for each in revisions))
-
-
-async def fetch_revision(conn: Connection) -> str | None:
-    """The revision of the database's schema; None where there is none.
-
-    Transaction: none is open; a missing schema would end it.
-    """
-    try:
-        revision: str | None = await conn.fetchval(_FETCH_REVISION)
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        return None
-    return revision
 
 
 def run_files(*names: str) -> None:
@@ -106,7 +53,7 @@ def run_files(*names: str) -> None:
 
 
 def _script(name: str) -> str:
-    return (_folder() / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    return (migrations_folder() / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def roles_script() -> str:
@@ -228,24 +175,3 @@ async def _make_views(conn: Connection) -> None:
             f"the schema is at {head()}, but somebody reads a view of the schema stripe that is to be"
             " replaced: run 'postroom migrate' again once that query has ended"
         ) from error
-
-
-async def ensure_schema(dsn: str, *, prod: bool) -> None:
-    """Make sure that this code can work on the schema: migrate in dev, only look in prod.
-
-    A schema newer than the code is fine (a rolling deploy). A role that may not migrate only looks.
-    Errors: `Unavailable` with the command that mends it; what the driver raises while the database is away.
-    """
-    conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
-    try:
-        revision = await fetch_revision(conn)
-    finally:
-        await conn.close(timeout=CONNECT_TIMEOUT_S)
-    fault = read_schema().fault(revision)
-    if fault is None:
-        return
-    if not prod:
-        with suppress(asyncpg.InsufficientPrivilegeError):
-            await migrate(dsn)
-            return
-    raise Unavailable(f"{fault}: run 'postroom migrate'")

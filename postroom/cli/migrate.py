@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from postroom.base.foreign_text import visible
+from postroom.base.schema import head
 from postroom.base.settings import load_settings
 from postroom.cli.failures import explain
 from postroom.cli.output import console, examples
@@ -40,8 +41,8 @@ def register(application: typer.Typer) -> None:
         The roles of the database may afterwards do what their processes need, and no more.
         """
         # Imported late: Alembic costs a second that no other command should pay for.
-        from postroom.base.migrate import head, roles_script
         from postroom.base.migrate import migrate as run_migrations
+        from postroom.base.migrate import roles_script
 
         if print_roles:
             print(roles_script(), end="")

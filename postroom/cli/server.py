@@ -19,9 +19,9 @@ from starlette.applications import Starlette
 
 from postroom.api.context import Context
 from postroom.base import garbage
+from postroom.base.ensure_schema import ensure_schema
 from postroom.base.listener import BACKLOG, listen
 from postroom.base.log import get_logger
-from postroom.base.migrate import ensure_schema
 from postroom.base.networks import as_seen
 from postroom.base.notify import notify, watchdog
 from postroom.base.settings import Settings

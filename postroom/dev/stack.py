@@ -14,7 +14,8 @@ import aiohttp
 
 from postroom.base.db import Pool, open_pool
 from postroom.base.errors import Unavailable
-from postroom.base.migrate import head, migrate
+from postroom.base.migrate import migrate
+from postroom.base.schema import head
 from postroom.base.settings import Settings
 from postroom.dev.environment import child_environment, kept_for_shells, open_listener, stripe_secret
 from postroom.dev.fake_services import FakeServices, admin_token, open_fake_services, register_receiver

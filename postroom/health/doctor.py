@@ -15,7 +15,7 @@ from postroom.base.db import DATABASE_AWAY, Connection, connect, fetch_one, quer
 from postroom.base.durations import span
 from postroom.base.errors import SettingsInvalid
 from postroom.base.log import remove_secrets
-from postroom.base.migrate import fetch_revision, read_schema
+from postroom.base.schema import fetch_revision, read_schema
 from postroom.base.settings import Settings
 from postroom.base.stripe_account import OWN_ACCOUNT
 from postroom.channels.stripe.client import StripeApi

@@ -14,7 +14,7 @@ from postroom.base.cached import Cached
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Pool, query
 from postroom.base.errors import NotFound
-from postroom.base.migrate import Schema, fetch_revision
+from postroom.base.schema import Schema, fetch_revision
 from postroom.health.thresholds import RUNNER_SILENT_S
 
 CHECK_TIMEOUT_S: Final = 1.0

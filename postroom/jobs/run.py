@@ -16,9 +16,9 @@ import uvloop
 
 from postroom.base import garbage
 from postroom.base.db import DATABASE_AWAY
+from postroom.base.ensure_schema import ensure_schema
 from postroom.base.errors import SettingsInvalid, Unavailable
 from postroom.base.log import configure_logging, get_logger
-from postroom.base.migrate import ensure_schema
 from postroom.base.notify import notify, watchdog
 from postroom.base.settings import Settings, load_settings
 from postroom.base.tracing import tracing

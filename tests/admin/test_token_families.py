@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from postroom.admin.scopes import Scope
 from postroom.admin.tokens import insert_token
 from postroom.base.db import Pool, transaction
-from postroom.base.migrate import head, migrate
+from postroom.base.migrate import migrate
+from postroom.base.schema import head
 from postroom.base.settings import TOKEN_DAYS, Environment, Settings
 from postroom.outbox.reach import EVERYTHING, Reach
 from tests.console.http import visitor

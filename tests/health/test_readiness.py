@@ -6,7 +6,7 @@ import pytest
 
 from postroom.base.db import Pool, open_pool
 from postroom.base.errors import NotFound
-from postroom.base.migrate import Schema, head
+from postroom.base.schema import Schema, head
 from postroom.health.readiness import CACHE_S, CheckStatus, Readiness
 from tests.fixtures.clock import DrivenClock
 from tests.fixtures.roles import pool_as

@@ -10,7 +10,8 @@ import pytest
 
 from postroom.base.db import Connection, Pool
 from postroom.base.errors import Unavailable
-from postroom.base.migrate import fetch_revision, head, migrate
+from postroom.base.migrate import migrate
+from postroom.base.schema import fetch_revision, head
 from postroom.postgres.logins import make_logins, with_login
 from tests.conftest import on_database, run_sql
 from tests.fixtures.roles import as_role

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel, SecretStr
 from starlette.responses import Response
 
-from postroom.base.migrate import head
+from postroom.base.schema import head
 from postroom.base.settings import Settings
 from postroom.console.page_request import PageRequest
 from postroom.health.findings import Level

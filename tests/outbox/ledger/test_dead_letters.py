@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from postroom.base.db import Pool, open_pool, transaction
-from postroom.base.migrate import head, migrate
+from postroom.base.migrate import migrate
+from postroom.base.schema import head
 from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import fetch_dry_run, replay_dead_letters
 from postroom.outbox.model import OUTBOUND
