@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Self
 
-from nats.js.errors import NotFoundError
-
 from chaos.nats_cluster import LOGIN, PAYLOAD_MAX, NatsCluster, nats_cluster
 from tests.contracts.broker_case import BrokerCase, Got
 
@@ -43,11 +41,7 @@ class NatsCase(BrokerCase):
 
     async def prepare(self) -> None:
         await self._cluster.make_stream(STREAM, "orders.>")
-        async with self._cluster.client() as client:
-            try:
-                await client.jetstream().purge_stream(STREAM)
-            except NotFoundError:
-                raise LookupError("the stream that was made is gone") from None
+        await self._cluster.empty_stream(STREAM)
 
     async def read(self) -> list[Got]:
         return [
