@@ -17,11 +17,13 @@ from postroom.channels.webhooks.url import fault
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`place`: module and class of its transport; `extra`: what brings its library."""
+    """`place`: module and class of its transport; `extra`: what brings its library; `needs_login`: none of
+    these brokers takes anything without a login."""
 
     place: str
     extra: str
     tls: bool = False
+    needs_login: bool = False
 
 
 _NATS: Final = "nats:NatsTransport"
@@ -36,8 +38,8 @@ KINDS: Final = {
     "amqps": Kind("rabbitmq:RabbitTlsTransport", "rabbitmq", tls=True),
     "kafka": Kind(_KAFKA, "kafka"),
     "kafka+tls": Kind(_KAFKA, "kafka", tls=True),
-    "sqs": Kind("sqs:SqsTransport", "sqs", tls=True),
-    "sqs+http": Kind("sqs:PlainSqsTransport", "sqs"),
+    "sqs": Kind("sqs:SqsTransport", "sqs", tls=True, needs_login=True),
+    "sqs+http": Kind("sqs:PlainSqsTransport", "sqs", needs_login=True),
 }
 
 
@@ -79,8 +81,17 @@ def parse_broker_url(text: str) -> BrokerUrl:
 
 
 def parse_allowed(text: str, *, tenant: str, allowed: Allowed, private: Private) -> BrokerUrl:
-    """The same, for a tenant that has to be allowed. Without one only what every tenant may use."""
+    """The same, for a tenant that has to be allowed.
+
+    Without a tenant it is the url of a payload, which has no login: only what every tenant may use, and no
+    kind that wants one.
+    """
     scheme = text.partition("://")[0]
+    if not tenant and KINDS[scheme].needs_login:
+        raise fault(
+            f"names a broker by {scheme}://, which takes nothing without a login, and a payload or route has "
+            "none: make an endpoint with this url and its login, and publish to its tenant"
+        )
     if not any(origin.startswith(f"{scheme}://") for origin in allowed):
         raise fault(f"names a broker, and POSTROOM_WEBHOOK__BROKERS allows none by {scheme}://")
     url = parse_broker_url(text)
