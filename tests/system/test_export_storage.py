@@ -208,21 +208,29 @@ async def test_a_server_that_never_answers_is_given_up(
     assert answer.code == "timeout"
 
 
-async def test_wrong_credentials_are_our_fault_and_open_the_breaker(
-    s3: S3Server, bucket: str, pool: Pool, tmp_path: Path
-) -> None:
+def make_key(s3: S3Server, actions: str, resource: str = "*") -> dict[str, str]:
+    """Options of a user who may do this only, while logins are checked."""
     iam = connect("iam", s3.endpoint)
     name = f"exporter-{uuid4().hex[:8]}"
     iam.create_user(UserName=name)
-    allowed = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
-    iam.put_user_policy(UserName=name, PolicyName="write", PolicyDocument=allowed)
+    statement = {"Effect": "Allow", "Action": actions, "Resource": resource}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=name, PolicyName="exports", PolicyDocument=policy)
     key = iam.create_access_key(UserName=name)["AccessKey"]
-    right = {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
+    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
+
+
+async def test_wrong_credentials_are_our_fault_and_open_the_breaker(
+    s3: S3Server, bucket: str, pool: Pool, tmp_path: Path
+) -> None:
+    """So is a key that may read and not put."""
+    right, reads_only = make_key(s3, "s3:*"), make_key(s3, "s3:Get*")
     claim = await publish_claim(pool)
     with logins_checked(s3):
-        answer = await make_adapter(pool, s3.settings(bucket), tmp_path).deliver(claim)
-        assert isinstance(answer, RetryLater)
-        assert (answer.cause, answer.trip) == (Cause.OURS, Trip.NOW)
+        for wrong in ({}, reads_only):
+            answer = await make_adapter(pool, s3.settings(bucket, **wrong), tmp_path).deliver(claim)
+            assert isinstance(answer, RetryLater)
+            assert (answer.cause, answer.trip, answer.code) == (Cause.OURS, Trip.NOW, "forbidden")
         mended = await make_adapter(pool, s3.settings(bucket, **right), tmp_path).deliver(claim)
         assert isinstance(mended, Delivered)
     assert len(s3.contents(bucket)) == 1

@@ -41,6 +41,10 @@ _OURS: Final = frozenset(
 )
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_TOKEN_REFUSED: Final = re.compile(
+    r"<Code>(ExpiredToken(?:Exception)?|InvalidToken|TokenRefreshRequired)</Code>"
+)
+"""Refusals that AWS answers with 400: obstore tells only 401 and 403 apart, and keeps these as text."""
 _TIMED_OUT = "timed out"
 _REASON_MAX: Final = 300
 
@@ -48,13 +52,15 @@ _REASON_MAX: Final = 300
 def answer_failure(error: BaseException) -> RetryLater:
     """The outcome for one of `STORAGE_ERRORS`.
 
-    Ours: login refused (the breaker opens at once), bucket missing, disk full, no right to write.
+    Ours: login refused or expired (the breaker opens at once), bucket missing, disk full, no right to write.
     Everything else may pass by itself.
     """
     text = _first_line(error)
     number = _os_error(error)
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return _ours(f"the storage refuses our credentials: {text}", "forbidden", Trip.NOW)
+    if token := _TOKEN_REFUSED.search(str(error)):
+        return _ours(f"the storage refuses our credentials ({token[1]}): {text}", "forbidden", Trip.NOW)
     if number in _FULL:
         return _ours(f"no room left for exports: {text}", errno.errorcode[number])
     if number in _OURS:
