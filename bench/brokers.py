@@ -1,8 +1,8 @@
 """Rows about brokers: the real engine and adapter, over a bare producer of the same library.
 
-The producer sends the same bytes to the same place, and as many messages at once wait for their
-acknowledgement as deliveries do. Kafka is librdkafka's mock cluster and SQS is moto, so their rates are no
-figures of theirs.
+The producer sends the same body, headers and properties to the same place, and as many messages at once wait
+for their acknowledgement as deliveries do. Kafka is librdkafka's mock cluster and SQS is moto, so their rates
+are no figures of theirs.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
 from postroom.base.settings import WebhookSettings
 from postroom.channels.webhooks.adapter import WebhookAdapter
+from postroom.channels.webhooks.brokers.message import ENVELOPE, build_message
+from tests.factories.claims import make_claim
 from tests.fixtures.kafka_mock import kafka_mock
 from tests.fixtures.redis_server import LOGIN as REDIS_LOGIN
 from tests.fixtures.redis_server import PASSWORD, RedisServer
@@ -80,9 +82,11 @@ async def measure_brokers(stage: Stage, report: Report, *, rounds: int) -> None:
 
 
 def _message() -> tuple[bytes, dict[str, str]]:
-    """What the adapter hands to a broker, made once."""
-    body, headers = webhook_request()
-    return body, {name: headers[name] for name in ("webhook-id", "content-type")}
+    """What the adapter hands to a broker of what `publish_to` publishes, made once: by the same code."""
+    body, _ = webhook_request()
+    claim = make_claim(message_id=uuid4(), channel="webhook", tenant="t0", type="invoice.paid")
+    message = build_message(claim, format_=ENVELOPE, envelope=body, data=b"")
+    return message.body, dict(message.headers)
 
 
 async def _deliver(stage: Stage, broker: Broker, count: int) -> float:
@@ -118,7 +122,7 @@ def _nats(folder: Path) -> Iterator[Broker]:
 
         async def send() -> None:
             for _ in left:
-                numbered = {**headers, "Nats-Msg-Id": str(uuid4())}
+                numbered = {**headers, "Nats-Msg-Id": f"{uuid4()}:{SUBJECT}"}
                 await stream.publish(SUBJECT, body, headers=numbered, timeout=30)
 
         await asyncio.gather(*(send() for _ in range(CONNECTIONS)))
@@ -166,9 +170,12 @@ def _rabbitmq(folder: Path) -> Iterator[Broker]:
 
                 async def send() -> None:
                     channel = await connection.channel(on_return_raises=True)
-                    for number in left:
+                    for _ in left:
                         properties = spec.Basic.Properties(
-                            delivery_mode=2, message_id=str(number), headers=dict(headers)
+                            content_type=headers["content-type"],
+                            delivery_mode=2,
+                            message_id=str(uuid4()),
+                            headers=dict(headers),
                         )
                         await channel.basic_publish(
                             body, routing_key=NAME, mandatory=True, properties=properties

@@ -66,7 +66,8 @@ async def test_what_has_the_url_of_an_allowed_broker_is_in_its_stream(
     assert answer.status == 201, answer.text
     await engine.drain()
     async with Redis(port=server.port, username="reader", password="any", decode_responses=True) as client:
-        [(_, fields)] = await client.xrange(STREAM) or []
+        entries: list[Any] = await client.xrange(STREAM) or []
+    [(_, fields)] = entries
     assert fields["webhook-id"] == answer.json["id"]
     assert fields["body"].endswith('"data":{"number":1}}')
     assert "postroom-tenant" not in fields
