@@ -118,8 +118,9 @@ def make_adapter(pool: Pool, settings: ExportSettings, state_dir: Path) -> Expor
     )
 
 
-async def publish_claim(pool: Pool) -> Claim:
-    message = Message(channel="export", payload={"dataset": "invoices", "record": {"number": 1}})
+async def publish_claim(pool: Pool, tenant: str | None = None) -> Claim:
+    payload = {"dataset": "invoices", "record": {"number": 1}}
+    message = Message(channel="export", payload=payload, tenant=tenant)
     async with transaction(pool) as conn:
         published = await publish(conn, message)
         row = await conn.fetchrow("select * from postroom.message where id = $1", published.id)
@@ -234,6 +235,37 @@ async def test_wrong_credentials_are_our_fault_and_open_the_breaker(
         mended = await make_adapter(pool, s3.settings(bucket, **right), tmp_path).deliver(claim)
         assert isinstance(mended, Delivered)
     assert len(s3.contents(bucket)) == 1
+
+
+async def test_a_tenants_files_lie_in_its_own_bucket_and_no_other_key_puts_them_there(
+    s3: S3Server, pool: Pool, tmp_path: Path
+) -> None:
+    tenants = ("acme", "eve")
+    buckets = {tenant: f"{tenant}-{uuid4().hex[:8]}" for tenant in tenants}
+    for name in buckets.values():
+        s3.client.create_bucket(Bucket=name)
+    keys = {tenant: make_key(s3, "s3:*", f"arn:aws:s3:::{buckets[tenant]}*") for tenant in tenants}
+
+    def adapter(key_of: dict[str, str]) -> ExportAdapter:
+        places: dict[str, Any] = {}
+        for tenant in tenants:
+            bucket = s3.settings(buckets[tenant], **keys[key_of[tenant]])
+            places[tenant] = {"url": bucket.url, "options": bucket.options, "tenants": [tenant]}
+        return make_adapter(pool, ExportSettings(destinations=places, roll_s=0), tmp_path)
+
+    claims = {tenant: await publish_claim(pool, tenant) for tenant in tenants}
+    with logins_checked(s3):
+        swapped = adapter({"acme": "eve", "eve": "acme"})
+        for claim in claims.values():
+            refused = await swapped.deliver(claim)
+            assert isinstance(refused, RetryLater)
+            assert (refused.cause, refused.code) == (Cause.OURS, "forbidden")
+        own = adapter({tenant: tenant for tenant in tenants})
+        assert [type(await own.deliver(claim)) for claim in claims.values()] == [Delivered, Delivered]
+    for tenant, claim in claims.items():
+        [(path, content)] = s3.contents(buckets[tenant]).items()
+        assert path.startswith(f"exports/invoices/{tenant}/")
+        assert str(claim.message_id).encode() in gzip.decompress(content)
 
 
 @contextmanager
