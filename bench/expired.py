@@ -83,7 +83,7 @@ async def measure_expired(stage: Stage, report: Report) -> None:
     pool = await open_pool(dsn)
     engine = Engine(dsn, pool, DeadReceiver(), age_max_s=AGE.total_seconds())
     await engine.start()
-    expirer = Expirer(pool=pool, worker=engine.worker, ages=Ages({Channel.WEBHOOK: AGE}))
+    expirer = Expirer(pool=pool, worker=engine.worker, ages=Ages({Channel.WEBHOOK: AGE}, parked=AGE))
     early = kept = Kept(1, 1, 1)
     for day in range(1, DAYS + 1):
         await execute(dsn, NEXT_DAY)

@@ -136,7 +136,8 @@ class PostgresStore:
         return self._run(rescuer.rescue(ttl_s=TTL_S))
 
     def sweep(self, worker: int) -> int:
-        expirer = Expirer(pool=self._pool, worker=As(worker), ages=Ages({Channel.EMAIL: timedelta(days=365)}))
+        year = timedelta(days=365)
+        expirer = Expirer(pool=self._pool, worker=As(worker), ages=Ages({Channel.EMAIL: year}, parked=year))
         return self._run(expirer.sweep())
 
     def replay(self, key: Key) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
@@ -52,7 +51,7 @@ class Dispatcher:
         clock: Clock,
         settler: Settler,
         limiter: Limiter,
-        age_max_s: float = math.inf,
+        age_max_s: float,
     ) -> None:
         self._adapter = adapter
         self._batch_max = adapter.batch_max if isinstance(adapter, BatchAdapter) else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -28,8 +28,8 @@ _FIRST: Final = UUID(int=0)
 class Ages:
     """The greatest ages. A channel that is not named has none."""
 
-    channels: Mapping[Channel, timedelta] = field(default_factory=dict)
-    parked: timedelta = timedelta(days=30)
+    channels: Mapping[Channel, timedelta]
+    parked: timedelta
 
     def of(self, channel: Channel) -> float:
         """In seconds; infinite where there is none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from contextlib import suppress
 from typing import Final
 
@@ -64,7 +63,7 @@ class Relay:
         adapter: Adapter,
         backoff: Backoff,
         controls: Controls,
-        age_max_s: float = math.inf,
+        age_max_s: float,
         keyring: Keyring = NO_KEYS,
         sources: Sources | None = None,
         restart_pace: RestartPace = DEFAULT_PACE,

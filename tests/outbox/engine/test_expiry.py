@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pytest
 
@@ -16,10 +15,10 @@ from postroom.outbox.ledger.dead_letters import DeadLetterFilter
 from postroom.outbox.ledger.replay import replay_dead_letters
 from postroom.outbox.model import Cause, Channel, Deferred, Message, Rejected, RetryLater, Wait
 from postroom.outbox.policy import settle
+from tests.fixtures.ageing import DAY_S, make_older
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
 from tests.fixtures.roles import pool_as
 
-DAY_S = 86_400.0
 AGES = Ages({Channel.EMAIL: timedelta(days=3), Channel.WEBHOOK: timedelta(days=5)}, parked=timedelta(days=30))
 
 
@@ -33,27 +32,6 @@ async def engine(dsn: str, pool: Pool) -> AsyncIterator[Engine]:
 @pytest.fixture
 def expirer(engine: Engine, pool: Pool) -> Expirer:
     return Expirer(pool=pool_as(pool, "runner"), worker=engine.worker, ages=AGES)
-
-
-AGED = (
-    "update postroom.message set created_at = created_at - make_interval(secs => $1) where id = any ($2)",
-    *(
-        f"update postroom.{table} t set {column} = (left(postroom.first_id_at(m.created_at)::text, 13)"
-        f" || substr(t.{column}::text, 14))::uuid from postroom.message m"
-        f" where m.id = t.{column} and m.id = any ($1)"
-        for table, column in (("delivery", "message_id"), ("dead_letter", "message_id"), ("message", "id"))
-    ),
-)
-"""An id holds its time, too."""
-
-
-async def make_older(pool: Pool, days: float, ids: list[UUID]) -> None:
-    """Make it look as if these had been published so much earlier."""
-    first, *others = AGED
-    async with transaction(pool) as conn:
-        await conn.execute(first, days * DAY_S, ids)
-        for statement in others:
-            await conn.execute(statement, ids)
 
 
 async def published_before(pool: Pool, engine: Engine, days: float, *messages: Message) -> None:
