@@ -50,8 +50,8 @@ class Faces:
     dsn: str
     folder: Path
 
-    async def do(self, action: Action, face: Face, made: str) -> None:
-        """Errors: `AssertionError` when it is refused."""
+    async def do(self, action: Action, face: Face, made: str) -> str:
+        """Returns: what is shown then. Errors: `AssertionError` when it is refused."""
         match face:
             case "api":
                 assert action.api is not None
@@ -59,17 +59,24 @@ class Faces:
                 sent = {} if body is None else {"json": body}
                 answer = await self.api.call(method, "/v1/admin/" + path.format(id=made), **sent)
                 assert answer.status < 300, answer.text
+                return answer.text
             case "console":
                 assert action.console is not None
                 path, form = action.console
                 answer = await self.guest.post("/console" + path.format(id=made), form)
                 assert answer.status in (200, 303), answer.text
+                return (
+                    (await self.guest.get(answer.headers["Location"])).text
+                    if answer.status == 303
+                    else answer.text
+                )
             case "cli":
                 assert action.cli is not None
                 command = [part.format(id=made) for part in action.cli]
                 settings = {"POSTROOM_DATABASE_URL": self.dsn, "POSTROOM_STATE_DIR": str(self.folder)}
                 done = await asyncio.to_thread(run, "postroom", *command, home=self.folder, settings=settings)
                 assert done.code == 0, done.err
+                return done.out
 
     async def trail(self, made: str) -> list[Row]:
         """What the trail got since it was last asked; ids but that of `made` look alike, and so do actors."""

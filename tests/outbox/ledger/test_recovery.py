@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -165,6 +166,26 @@ async def test_only_failed_sends_what_died_and_only_missing_what_never_went(
     assert await found(pool, all_of(one)) == Found(missing=1)
     assert await recover(pool, all_of(one, Only.MISSING)) == 1
     assert await drain(webhooks) == 3
+
+
+async def test_what_died_or_was_published_from_its_end_on_is_left_alone(webhooks: Engine, pool: Pool) -> None:
+    one = await endpoint(pool, "order.paid")
+    webhooks.adapter.answer = lambda _: Rejected("no")
+    early = await webhooks.publish([order(), order("order.lost")])
+    await webhooks.drain()
+    await asyncio.sleep(0.01)  # ids tell the millisecond
+    until = await pool.fetchval("select clock_timestamp()")
+    await webhooks.publish([order(), order("order.lost")])
+    await webhooks.drain()
+    async with transaction(pool) as conn:
+        await endpoints.update_endpoint(conn, one, types=["*"])
+    assert await found(pool, all_of(one)) == Found(failed=2, missing=2)
+    before = replace(all_of(one), until=until)
+    assert await found(pool, before) == Found(failed=1, missing=1)
+    webhooks.adapter.seen.clear()
+    assert await recover(pool, before) == 2
+    await drain(webhooks)
+    assert {each.message_id for each in webhooks.adapter.seen} == set(early)
 
 
 async def test_it_is_paced_stops_where_its_endpoint_does_and_goes_on_after_a_restart(
