@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from postroom.base.db import Pool, open_pool, transaction
+from postroom.channels.webhooks.endpoints import create_endpoint, park
+from postroom.channels.webhooks.store import mark_disabled
 from postroom.metrics.families import families
 from postroom.metrics.gauges import CACHE_S, COUNTED_MAX, GaugeReader, Gauges
 from postroom.outbox.ledger.balance import check_ledger
+from postroom.outbox.limits import LimitKey, set_limit
 from postroom.outbox.model import Message
+from postroom.outbox.pauses import mark_paused
 from postroom.outbox.publish import publish_many
 from tests.conftest import run_sql
 from tests.fixtures.clock import DrivenClock
@@ -110,6 +114,43 @@ async def test_numbers_follow_the_ledger(pool: Pool) -> None:
     assert found["postroom_deliveries_parked", (("channel", "email"),)] == 1.0
     assert 90 <= found["postroom_oldest_due_age_seconds", (("channel", "email"),)] < 150
     assert found["postroom_dead_letters", (("cause", "ours"), ("channel", "email"))] == 1.0
+
+
+async def test_what_people_have_set_and_what_died_of_age_is_told_by_channel(pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        await mark_paused(conn, channel="export", reason="r", paused_by="ada")
+        for destination in ("gmail.com", "web.de", "gmx.de"):
+            key = LimitKey("email", destination=destination)
+            await set_limit(conn, key, in_flight=1, reason="r", set_by="ada")
+        await set_limit(conn, LimitKey("webhook", tenant="acme"), per_second=1.0, reason="r", set_by="ada")
+        for state in ("enabled", "parked", "disabled", "disabled"):
+            made = await create_endpoint(conn, tenant="acme", url="https://a.example/")
+            if state == "disabled":
+                await mark_disabled(conn, endpoint_id=made.endpoint.id, reason="gone")
+            elif state == "parked":
+                await park(conn, made.endpoint.id, reason="r")
+        await conn.execute("""
+            update postroom.delivery_limit set reached_at = now() - case destination
+                when 'gmail.com' then interval '50 s' when 'web.de' then interval '70 s' end""")
+        await conn.execute("""
+            insert into postroom.tally select 'expired', channel, i, 10 * n + i
+            from unnest(array['email', 'webhook', 'export']) with ordinality t(channel, n),
+                generate_series(1, 2) i""")
+    found = samples(await reader(pool)[0].read())
+
+    def of(name: str, **labels: str) -> dict[str, float]:
+        """Those that are not 0, by channel."""
+        return {
+            dict(key)["channel"]: value
+            for (shown, key), value in found.items()
+            if shown == name and labels.items() <= dict(key).items() and value
+        }
+
+    assert of("postroom_channel_paused") == {"export": 1.0}
+    assert of("postroom_limits", state="set") == {"email": 3.0, "webhook": 1.0}
+    assert of("postroom_limits", state="reached") == {"email": 1.0}
+    assert of("postroom_deliveries_expired_total") == {"email": 23.0, "webhook": 43.0, "export": 63.0}
+    assert found["postroom_endpoints_disabled", ()] == 2.0
 
 
 async def test_each_urgency_is_counted_and_bulk_is_never_late(pool: Pool) -> None:
