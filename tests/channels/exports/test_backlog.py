@@ -19,6 +19,7 @@ from postroom.base.db import Pool, transaction
 from postroom.channels.exports import store
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.channels.exports.model import RECORD_BYTES_MAX
+from postroom.outbox.lanes import LANES, NORMAL, Lane, Urgency
 from postroom.outbox.model import Claim, Message
 from tests.channels.exports.conftest import Crash, Open, until_somebody_waits_for_a_lock
 from tests.fixtures.engine import AdapterEngine
@@ -66,9 +67,9 @@ async def held(pool: Pool) -> int:
     return count
 
 
-async def deliver_first(runner: AdapterEngine) -> None:
+async def deliver_first(runner: AdapterEngine, lane: Lane = NORMAL) -> None:
     assert isinstance(runner.adapter, ExportAdapter)
-    await runner.adapter.deliver_batch(await runner.claim(FILE))
+    await runner.adapter.deliver_batch(await runner.claim(FILE, lane=lane))
 
 
 @pytest.fixture
@@ -108,27 +109,36 @@ async def test_runners_that_write_a_backlog_together_write_nothing_twice(
     assert len(storage.paths) == len(set(storage.paths))
 
 
-@pytest.mark.parametrize("kind", ["ordered", "expiring", "limited", "of a tenant's"])
+def limit(tenant: str | None, destination: str | None) -> str:
+    shown = (f"'{each}'" if each else "null" for each in (tenant, destination))
+    return f"""insert into postroom.delivery_limit (channel, tenant, destination, in_flight, reason, set_by)
+        values ('export', {", ".join(shown)}, 1000, 'agreed', 'ada')"""
+
+
+THE_OTHERS = "where message_id = any ($1)"
+KINDS = {
+    "ordered": f"update postroom.delivery set ordering_key = 'k' {THE_OTHERS}",  # the first have none
+    "expiring": f"update postroom.delivery set expires_at = now() + interval '1 day' {THE_OTHERS}",
+    "of an age of its own": f"update postroom.delivery set since = now() {THE_OTHERS}",
+    "of another urgency": f"update postroom.delivery set state = 'pending_urgent' {THE_OTHERS}",
+    "older": "update postroom.message set created_at = created_at - interval '1 day' where id = any ($1)",
+    "limited": limit(None, "orders"),
+    "of a tenant's": limit("other", None),
+    "paused": "insert into postroom.channel_pause (channel, reason, paused_by) values ('export', 'r', 'ada')",
+    "bulk": "update postroom.delivery set state = 'pending_bulk'",
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "plain"])
 async def test_what_the_engine_has_to_keep_count_of_is_claimed(kind: str, windows: Open, pool: Pool) -> None:
-    more: dict[str, Any] = {}
-    match kind:
-        case "ordered":
-            more = {"ordering_key": "k"}  # the others have none
-        case "expiring":
-            more = {"expires_at": await pool.fetchval("select now() + interval '1 day'")}
-        case _:
-            tenant = "other" if kind == "of a tenant's" else None
-            await pool.execute(
-                """insert into postroom.delivery_limit
-                       (channel, tenant, destination, in_flight, reason, set_by)
-                   values ('export', $1, $2, 1000, 'agreed', 'ada')""",
-                tenant,
-                None if tenant else "orders",
-            )
     runner = await windows()
-    await runner.publish([*records(FILE), *records(FILE, **more)])
-    await deliver_first(runner)
-    assert await pool.fetchval("select count(*) from postroom.export_record") <= FILE
+    await runner.publish(records(FILE))
+    others = await runner.publish(records(FILE))
+    if statement := KINDS.get(kind):
+        await pool.execute(statement, *([others] if "$1" in statement else []))
+    await deliver_first(runner, LANES[Urgency.BULK] if kind == "bulk" else NORMAL)
+    written = await pool.fetchval("select count(*) from postroom.export_record")
+    assert written == (2 * FILE if kind == "plain" else FILE)
 
 
 async def test_what_is_in_an_open_file_is_put_off_until_it_closes(windows: Open, pool: Pool) -> None:
