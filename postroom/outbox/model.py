@@ -25,6 +25,8 @@ class Channel(StrEnum):
     TASK = "task"
 
 
+NAME_CHARACTERS_MAX = 200
+"""Of what a payload may name as its tenant or type."""
 OUTBOUND = (Channel.EMAIL, Channel.WEBHOOK, Channel.EXPORT, Channel.STRIPE_API, Channel.TASK)
 
 
@@ -126,6 +128,16 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     def body(self) -> dict[str, Any]:
         """As `read_body`."""
         return read_body(self.payload)
+
+
+def check_same(name: str, value: object, published: str) -> None:
+    """Errors: `InvalidPayload` where a payload names another tenant or type than its message: it may be meant
+    for somebody else.
+
+    What is no text or too long was never taken for a name (`postroom.short`).
+    """
+    if isinstance(value, str) and value != published and len(value) <= NAME_CHARACTERS_MAX:
+        raise InvalidPayload(f"the payload names another {name} than its message", field=name)
 
 
 def read_body(payload: str) -> dict[str, Any]:

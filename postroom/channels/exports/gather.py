@@ -21,7 +21,7 @@ from postroom.channels.exports.model import (
     Partition,
     check_payload,
 )
-from postroom.outbox.model import Claim, Rejected, read_body, rejected_payload
+from postroom.outbox.model import Claim, Rejected, check_same, read_body, rejected_payload
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -30,6 +30,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
     message_id: UUID
     tenant: str
+    type: str
     created_s: float
     size_bytes: int
     payload: str
@@ -121,6 +122,8 @@ def read_whole(layout: Layout, formats: Formats) -> list[str] | None:
 class _Payload(msgspec.Struct):
     dataset: str
     record: dict[str, Any]
+    tenant: Any = None
+    type: Any = None
 
 
 class _Timed(msgspec.Struct):
@@ -130,6 +133,8 @@ class _Timed(msgspec.Struct):
 class _Short(msgspec.Struct):
     dataset: str
     record: _Timed
+    tenant: Any = None
+    type: Any = None
 
 
 _decode: Final = msgspec.json.Decoder(_Payload).decode
@@ -143,7 +148,9 @@ def _fit(claim: Claim | Head, layout: Layout, formats: Formats) -> Fit:
     read = _plain(payload, size_bytes, layout, formats)
     if read is None:
         body = read_body(payload)
-        read = _Payload(check_payload(body), body["record"])
+        read = _Payload(check_payload(body), body["record"], body.get("tenant"), body.get("type"))
+    check_same("tenant", read.tenant, claim.tenant)
+    check_same("type", read.type, claim.type)
     day = layout.day(read.dataset, read.record, published_s=claim.created_s)
     suffix = formats.suffix(read.dataset)
     partition = layout.partition(dataset=read.dataset, tenant=claim.tenant, day=day, suffix=suffix)
@@ -158,7 +165,7 @@ def _plain(payload: str, size_bytes: int, layout: Layout, formats: Formats) -> _
         if formats.has_schema(short.dataset) or short.dataset in layout.named:
             read = _decode(payload)
         else:
-            read = _Payload(short.dataset, {DEFAULT_FIELD: short.record.created})
+            read = _Payload(short.dataset, {DEFAULT_FIELD: short.record.created}, short.tenant, short.type)
     except msgspec.MsgspecError:
         return None
     return read if size_bytes <= RECORD_BYTES_MAX and DATASET.fullmatch(read.dataset) else None

@@ -14,11 +14,12 @@ from postroom.channels.webhooks.address import Private
 from postroom.channels.webhooks.brokers.kinds import is_broker, parse_allowed
 from postroom.channels.webhooks.brokers.url import NONE_ALLOWED, Allowed
 from postroom.channels.webhooks.url import parse_url
+from postroom.outbox.model import NAME_CHARACTERS_MAX, check_same
 
 DATA_BYTES_MAX = 256 * 1024
 DATA_BYTES_WARNED = 20 * 1024
 TYPE_PATTERN = re.compile(r"[a-zA-Z0-9_.-]{1,200}")
-TENANT_CHARACTERS_MAX = 200
+TENANT_CHARACTERS_MAX = NAME_CHARACTERS_MAX
 _FIELDS = frozenset(("tenant", "url", "type", "data"))
 _NOTHING = msgspec.Raw()
 
@@ -95,8 +96,8 @@ def read_payload(text: str, *, tenant: str, type_: str) -> Payload:
         raise InvalidPayload("data is missing", field="data")
     if payload.url is not None:
         _check_no_tenant(tenant)
-    _check_same("tenant", payload.tenant, tenant)
-    _check_same("type", payload.type, type_)
+    check_same("tenant", payload.tenant, tenant)
+    check_same("type", payload.type, type_)
     check_type(type_)
     data = msgspec.json.format(bytes(payload.data), indent=-1)
     _check_size(len(data))
@@ -126,15 +127,6 @@ def _check_no_tenant(tenant: object) -> None:
             "or tenant to post to the url",
             field="tenant",
         )
-
-
-def _check_same(name: str, value: object, published: str) -> None:
-    """The message's own name wins; a payload that contradicts it may be meant for somebody else.
-
-    What is no text or too long was never taken for a name (`postroom.short`).
-    """
-    if isinstance(value, str) and value != published and len(value) <= TENANT_CHARACTERS_MAX:
-        raise InvalidPayload(f"the payload names another {name} than its message", field=name)
 
 
 def _check_size(size_bytes: int) -> None:

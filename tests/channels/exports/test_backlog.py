@@ -186,6 +186,25 @@ async def test_of_a_backlog_as_much_is_looked_at_as_its_files_need(
     assert sorted(numbers(root)) == list(range(COUNT))
 
 
+async def test_a_record_that_names_another_tenant_than_its_message_dies(
+    windows: Open, pool: Pool, root: Path
+) -> None:
+    """As SQL publishes them; whether they are claimed, or waited behind those that were."""
+    runner = await windows()
+    publish = """select postroom.publish('export', jsonb_build_object('dataset', 'orders',
+            'record', jsonb_build_object('number', n), 'tenant', case when n % 50 = 0 then 'u' else 't' end),
+        tenant => 't') from generate_series(1, $1) n"""
+    await pool.execute(publish, COUNT)
+    await runner.drain()
+    await runner.travel(300)
+    await runner.drain()
+    dead = await pool.fetch("select reason, count(*) from postroom.dead_letter group by 1")
+    assert [tuple(row) for row in dead] == [
+        ("tenant: the payload names another tenant than its message", COUNT // 50)
+    ]
+    assert sorted(numbers(root)) == [n for n in range(1, COUNT + 1) if n % 50]
+
+
 async def test_what_is_too_large_but_small_where_it_is_stored_dies(windows: Open, pool: Pool) -> None:
     runner = await windows()
     await runner.publish(records())

@@ -13,6 +13,7 @@ from postroom.channels.exports import gather
 from postroom.channels.exports.formats import Formats
 from postroom.channels.exports.gather import sort_claims
 from postroom.channels.exports.layout import Layout
+from postroom.channels.exports.model import RECORD_BYTES_MAX
 from postroom.outbox.model import Claim
 from tests.factories.claims import make_claim
 
@@ -31,14 +32,27 @@ def test_a_bad_claim_is_rejected_alone_and_named() -> None:
             claim(2, {"dataset": "../b", "record": {}}),
             claim(3, ["no object"]),
             claim(4, {"dataset": "paid", "record": {"created": 1, "paid": {"at": "soon"}}}),
+            claim(5, {"dataset": "a", "record": {}, "tenant": "u"}, tenant="t"),
+            claim(6, {"dataset": "a", "record": {"n": "x" * RECORD_BYTES_MAX}, "tenant": "u"}, tenant="t"),
+            claim(7, {"dataset": "a", "record": {}, "type": "made"}, type="lost"),
+            claim(8, {"dataset": "paid", "record": {"paid": {"at": 1}}, "tenant": "u"}, tenant="t"),
+            claim(9, {"dataset": "a", "record": {}, "tenant": "t", "type": "made"}, tenant="t", type="made"),
+            claim(10, {"dataset": "a", "record": {}, "tenant": 7, "type": "x" * 201}, tenant="t"),
         ],
         LAYOUT,
         FORMATS,
     )
-    assert list(batch.records) == [UUID(int=1)]
+    assert [each.int for each in batch.records] == [1, 9, 10]
     assert batch.rejected[UUID(int=2)].reason.startswith("dataset must ")
     assert batch.rejected[UUID(int=3)].reason.startswith("payload: ")
     assert batch.rejected[UUID(int=4)].reason.startswith("record.paid.at must be a time")
+    reasons = [batch.rejected[UUID(int=n)].reason for n in (5, 6, 7, 8)]
+    assert reasons == [
+        "tenant: the payload names another tenant than its message",
+        f"record is larger than {RECORD_BYTES_MAX} bytes as JSON",
+        "type: the payload names another type than its message",
+        "tenant: the payload names another tenant than its message",
+    ]
 
 
 def test_datasets_tenants_and_days_never_share_a_file_and_claims_keep_their_order() -> None:
