@@ -26,6 +26,7 @@ _FETCH_SEARCH = query(__package__, "fetch_search")
 _LIST_SEARCHED = query(__package__, "list_searched")
 _MARK_FOUND = query(__package__, "mark_found")
 _MOVE_SEARCH = query(__package__, "move_search")
+_MARK_ABANDONED = query(__package__, "mark_abandoned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ async def replace(
 
 
 async def drop_plan(conn: Connection, *, file_id: UUID) -> None:
-    """What it would have replaced stays."""
+    """What it would have replaced stays, and what an attempt has put there is to be deleted."""
     await conn.execute(_DROP_PLAN, file_id)
 
 
@@ -79,8 +80,14 @@ async def list_to_erase(conn: Connection, *, limit: int) -> list[UUID]:
     return [row["id"] for row in await conn.fetch(_LIST_TO_ERASE, limit)]
 
 
+async def mark_abandoned(conn: Connection) -> None:
+    """Have objects deleted that no manifest ever listed and nobody will write again: of files that hold who
+    was erased, and, while somebody is looked for, of all. Transaction: one that locked the files."""
+    await conn.execute(_MARK_ABANDONED)
+
+
 async def list_to_delete(conn: Connection, *, limit: int) -> list[ExportFile]:
-    """Files that were replaced, and that nobody is told to read any more."""
+    """Files that nobody is told to read any more, or ever was."""
     return [_file(row) for row in await conn.fetch(_LIST_TO_DELETE, limit)]
 
 

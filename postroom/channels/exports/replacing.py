@@ -35,9 +35,10 @@ CARRY_OUT_MAX_S: Final = 120.0
 
 
 async def plan_erasures(pool: Pool, *, limit: int) -> None:
-    """Each file that holds somebody who was erased is to be replaced."""
+    """Each file that holds somebody who was erased is to be replaced, or deleted where none is listed."""
     async with transaction(pool) as conn:
         await lock_files(conn)
+        await store.mark_abandoned(conn)
         for file_id in await store.list_to_erase(conn, limit=limit):
             await store.plan(conn, file_ids=[file_id])
 
@@ -125,6 +126,8 @@ async def search(pool: Pool, files: ExportFiles) -> int:
             await store.move_search(conn, search=wanted, after=file.id)
     if not found:
         async with transaction(pool) as conn:
+            await lock_files(conn)
+            await store.mark_abandoned(conn)  # whoever may be in there, the search ends without them
             await store.move_search(conn, search=wanted, after=None)
     return max(len(found), 1)
 

@@ -235,7 +235,8 @@ async def mark_written(conn: Connection, *, folder: str, version: int) -> int:
 async def prune_records(conn: Connection, *, days: int, limit: int) -> int:
     """Forget which records the files older than `days` hold; never touches files in storage.
 
-    Spares files with a record that is pending or dead. What a manifest lists stays known as a file. A record
+    Spares files with a record that is pending or dead. What a manifest lists stays known as a file; what none
+    ever listed is deleted by the job `export-files`, in case a killed attempt has put it there. A record
     that is replayed after its file is forgotten is exported again, with the same id: keep `days` as long as
     messages are kept.
     Returns: how many files were forgotten, at most `limit`.

@@ -39,7 +39,7 @@ class ListedFile:
 
     `listed`: readers of the manifest are to read it. `current`: the manifest in the storage has the last
     change of its folder. `manifest`: its version there. `again`: it will be written again. `delete_at`:
-    another file has its records, and it is deleted then.
+    it is deleted then: another file has its records, or nobody will write it.
     """
 
     id: UUID
@@ -65,7 +65,7 @@ class ListedFile:
         if self.again:
             return "to be written again"
         if self.delete_at is not None:
-            return "replaced, to be deleted"
+            return "replaced, to be deleted" if self.stored_at else "abandoned, to be deleted"
         if self.stored_at is None:
             return "open" if self.closes_at else "closed"
         return "listed" if self.listed and self.current else "stored"

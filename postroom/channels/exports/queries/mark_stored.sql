@@ -4,7 +4,7 @@ with stored as (
     update postroom.export_file
     set stored_at = now(), created_at = coalesce(created_at, opened_at), path = $2, size_bytes = $3, sha256 = $4,
         records = $5, listed = true, folder = coalesce(folder, regexp_replace($2, '/[^/]*$', ''))
-    where id = $1 and stored_at is null
+    where id = $1 and stored_at is null and delete_at is null
     returning folder, dataset
 )
 insert into postroom.export_partition as p (folder, dataset, version)

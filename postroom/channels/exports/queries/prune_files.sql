@@ -1,8 +1,9 @@
--- Forget which records old files hold, unless one of them may still be delivered or replayed. A file that was never
--- stored goes altogether; a stored one stays known for as long as a manifest lists it.
+-- Forget which records old files hold, unless one of them may still be delivered or replayed. A file that never closed
+-- goes altogether: nobody wrote it. One that closed and was never said to be stored goes once its object is deleted. A
+-- stored one stays known for as long as a manifest lists it.
 -- $1 age in days, $2 most files
 with old as materialized (
-    select f.id, f.stored_at
+    select f.id, f.stored_at is null and (f.closes_at is not null or f.path is null) as unwritten
     from postroom.export_file f
     where f.opened_at < now() - make_interval(days => $1)
         and not f.forgotten
@@ -21,8 +22,10 @@ with old as materialized (
 ), emptied as (
     delete from postroom.export_record r using old where r.file_id = old.id
 ), gone as (
-    delete from postroom.export_file f using old where f.id = old.id and old.stored_at is null
+    delete from postroom.export_file f using old where f.id = old.id and old.unwritten
 ), kept as (
-    update postroom.export_file f set forgotten = true from old where f.id = old.id and old.stored_at is not null
+    update postroom.export_file f
+    set forgotten = true, delete_at = case when f.stored_at is null then coalesce(f.delete_at, now()) else f.delete_at end
+    from old where f.id = old.id and not old.unwritten
 )
 select id from old

@@ -4,7 +4,7 @@
 with taken as (
     update postroom.export_file f
     set taken_by = $2, taken_until = now() + make_interval(secs => $3)
-    where f.id = $1 and f.stored_at is null
+    where f.id = $1 and f.stored_at is null and f.delete_at is null
         and (f.taken_by is null or f.taken_by = $2 or f.taken_until <= now()
             or not exists (select from postroom.worker w where w.id = f.taken_by))
     returning f.id
