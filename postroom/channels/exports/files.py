@@ -13,7 +13,7 @@ from postroom.base.db import Pool
 from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports import formats, schema_store, store
 from postroom.channels.exports.destinations import open_destinations
-from postroom.channels.exports.failures import from_storage
+from postroom.channels.exports.failures import StorageFailed, from_storage
 from postroom.channels.exports.manifest import encode, manifest_path
 from postroom.channels.exports.model import ExportFile, ExportRecord, Stored
 from postroom.channels.exports.storage import Storage
@@ -117,12 +117,34 @@ class ExportFiles:
                 await self.open().put(path, content)
         return Stored(records=records, size_bytes=len(content), sha256=hashlib.sha256(content).digest())
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, file: ExportFile) -> bytes | None:
+        """None where somebody lost it. Errors: `StorageFailed`, also where its whole place is away."""
+        try:
+            return await self._get(file.path)
+        except StorageFailed as failed:
+            if not isinstance(failed.error, FileNotFoundError):
+                raise
+        await self._prove_place(file.folder)
+        return None
+
+    async def delete(self, file: ExportFile) -> None:
+        """What is not there is deleted. Errors: `StorageFailed`, also where its whole place is away."""
+        await self._prove_place(file.folder)
+        with from_storage():
+            async with asyncio.timeout(self.put_timeout_s):
+                await self.open().delete(file.path)
+
+    async def _get(self, path: str) -> bytes:
         with from_storage():
             async with asyncio.timeout(self.put_timeout_s):
                 return await self.open().get(path)
 
-    async def delete(self, path: str) -> None:
-        with from_storage():
-            async with asyncio.timeout(self.put_timeout_s):
-                await self.open().delete(path)
+    async def _prove_place(self, folder: str) -> None:
+        """A bucket that is gone, or a folder that is not mounted, has no file either: before one is believed
+        to be lost or deleted, a manifest beside it is read. Errors: `StorageFailed`."""
+        async with self._pool.acquire() as conn:
+            written = await store.find_manifest(conn, folder=folder)
+        if written is None:
+            await self.write_manifest(folder)
+        else:
+            await self._get(manifest_path(written))

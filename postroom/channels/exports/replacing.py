@@ -16,7 +16,6 @@ from postroom.base.db import Pool, transaction
 from postroom.base.log import get_logger
 from postroom.channels.exports import replace_store as store
 from postroom.channels.exports import rows, schema_store
-from postroom.channels.exports.failures import StorageFailed
 from postroom.channels.exports.files import ExportFiles
 from postroom.channels.exports.model import FILE_BYTES_MAX, ExportFile
 from postroom.channels.exports.store import lock_files
@@ -77,15 +76,13 @@ async def _carry_out(pool: Pool, files: ExportFiles, file: ExportFile) -> None:
         return
     found: list[rows.Row] = []
     for source in sources:
-        try:
-            found += await asyncio.to_thread(rows.read, source.path, await files.get(source.path))
-        except StorageFailed as failed:
-            if not isinstance(failed.error, FileNotFoundError):
-                raise
-            log.error("export.file_missing", path=source.path)  # noqa: TRY400  nothing of ours failed
+        old = await files.get(source)
+        if old is None:
+            log.error("export.file_missing", path=source.path)
             async with transaction(pool) as conn:
                 await store.drop_plan(conn, file_id=file.id)
             return
+        found += await asyncio.to_thread(rows.read, source.path, old)
     async with pool.acquire() as conn:
         erased = await store.list_erased(conn, file_ids=[source.id for source in sources])
     kept = [row for row in found if row.id not in erased]
@@ -102,7 +99,7 @@ async def _carry_out(pool: Pool, files: ExportFiles, file: ExportFile) -> None:
 
 async def delete(pool: Pool, files: ExportFiles, file: ExportFile) -> None:
     """Delete what no manifest lists any more. Errors: `StorageFailed`."""
-    await files.delete(file.path)
+    await files.delete(file)
     async with transaction(pool) as conn:
         await store.delete(conn, file_id=file.id)
 
@@ -133,12 +130,9 @@ async def search(pool: Pool, files: ExportFiles) -> int:
 
 
 async def _find(files: ExportFiles, file: ExportFile, pattern: re.Pattern[str]) -> dict[UUID, int]:
-    try:
-        content = await files.get(file.path)
-    except StorageFailed as failed:
-        if isinstance(failed.error, FileNotFoundError):
-            return {}
-        raise
+    content = await files.get(file)
+    if content is None:
+        return {}
     found = await asyncio.to_thread(rows.read, file.path, content)
     return {row.id: line for line, row in enumerate(found, start=1) if pattern.search(row.text)}
 

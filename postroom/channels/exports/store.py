@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from postroom.base.db import Connection, Record, fetch_one, query
-from postroom.channels.exports.destinations import path_in
+from postroom.channels.exports.destinations import destination_of, path_in, place
 from postroom.channels.exports.gather import Head
 from postroom.channels.exports.manifest import Entry, Manifest, make_manifest
 from postroom.channels.exports.model import (
@@ -39,6 +39,7 @@ _MARK_STORED = query(__package__, "mark_stored")
 _TAKE = query(__package__, "take_file")
 _LET_GO = query(__package__, "let_go")
 _FETCH_MANIFEST = query(__package__, "fetch_manifest")
+_FIND_MANIFEST = query(__package__, "find_manifest")
 _MARK_WRITTEN = query(__package__, "mark_written")
 _MARK_AGAIN = query(__package__, "mark_again")
 _PRUNE = query(__package__, "prune_files")
@@ -223,6 +224,13 @@ async def fetch_manifest(conn: Connection, *, folder: str) -> Manifest:
     partition = Partition(folder, first["dataset"], first["tenant"], first["day"])
     schemas = {str(row["schema_version"]): decode_fields(row["fields"]) for row in rows if row["fields"]}
     return make_manifest(partition, first["version"], files, schemas)
+
+
+async def find_manifest(conn: Connection, *, folder: str) -> str | None:
+    """A folder whose manifest must be in the storage, if the place of this one is there: itself, or another
+    where it has no manifest yet. None where that place has none at all."""
+    row = await conn.fetchrow(_FIND_MANIFEST, folder, place(destination_of(folder), ""))
+    return row["folder"] if row else None
 
 
 async def mark_written(conn: Connection, *, folder: str, version: int) -> int:

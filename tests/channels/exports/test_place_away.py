@@ -1,0 +1,82 @@
+"""A folder that is not mounted has no file: nothing is believed lost or deleted until it is there again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from postroom.base.db import Pool
+from postroom.channels.exports.failures import StorageFailed
+from postroom.channels.exports.replacing import ERASED_GRACE_S
+from tests.channels.exports.conftest import Open
+from tests.channels.exports.test_abandoned import cancel_and_erase_ada, killed_once_it_is_put
+from tests.channels.exports.test_replacing import ADA, erase_ada, export, hits, objects, upkeep
+from tests.fixtures.watched_storage import WatchedStorage
+
+
+@contextmanager
+def away(root: Path) -> Iterator[None]:
+    """The mount is gone, and what it was mounted on is empty."""
+    mounted = root.rename(root.with_name("mounted"))
+    root.mkdir()
+    yield
+    root.rmdir()  # nothing was put there meanwhile
+    mounted.rename(root)
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_an_erasure_goes_on_once_the_place_is_there_again(
+    forgotten: bool, open_runner: Open, root: Path, pool: Pool
+) -> None:
+    """Of files that the ledger knows, and of those that it searches."""
+    runner = await open_runner()
+    await export(runner, {"email": ADA}, {"email": "x@y.org"})
+    if forgotten:
+        await pool.execute("update postroom.message set payload = '{}'")
+        await pool.execute("delete from postroom.export_record")
+        await pool.execute("update postroom.export_file set forgotten = true")
+    await erase_ada(pool)
+    with away(root):
+        for _ in range(2):
+            with pytest.raises(StorageFailed):
+                await upkeep(runner)
+            await runner.travel(ERASED_GRACE_S)
+    for _ in range(3):
+        await upkeep(runner)
+        await runner.travel(2 * ERASED_GRACE_S)
+    assert (hits(root, "ndjson"), len(objects(root))) == (0, 1)
+    assert await pool.fetchval("select count(*) from postroom.export_search") == 0
+
+
+async def test_a_file_is_deleted_once_its_place_is_there_again(
+    open_runner: Open, root: Path, pool: Pool
+) -> None:
+    runner = await open_runner()
+    await export(runner, {"email": ADA})
+    await erase_ada(pool)
+    await upkeep(runner)
+    await runner.travel(ERASED_GRACE_S)
+    assert hits(root, "ndjson") == 1
+    with away(root), pytest.raises(StorageFailed):
+        await upkeep(runner)
+    await upkeep(runner)
+    assert objects(root) == []
+
+
+async def test_a_folder_without_a_manifest_is_judged_by_another_one(
+    open_runner: Open, root: Path, pool: Pool, storage: WatchedStorage
+) -> None:
+    runner = await open_runner()
+    await export(runner, {"created": 0})
+    await killed_once_it_is_put(runner, storage, ADA)
+    await pool.execute("delete from postroom.worker")
+    runner = await open_runner()
+    await cancel_and_erase_ada(pool)
+    await runner.travel(ERASED_GRACE_S)
+    with away(root), pytest.raises(StorageFailed):
+        await upkeep(runner)
+    await upkeep(runner)
+    assert (hits(root, "ndjson"), len(objects(root))) == (0, 1)
