@@ -53,6 +53,10 @@ class Destinations:
     async def replace_older(self, path: str, content: bytes, version: int) -> int:
         return await self._of(path).replace_older(path_in(path), content, version)
 
+    async def remove_leftovers(self) -> None:
+        for storage in self._storages.values():
+            await storage.remove_leftovers()
+
     def _of(self, path: str) -> Storage:
         name = destination_of(path) or ""
         if name not in self._storages:

@@ -134,6 +134,12 @@ class ExportFiles:
             async with asyncio.timeout(self.put_timeout_s):
                 await self.open().delete(file.path)
 
+    async def remove_leftovers(self) -> None:
+        """What killed writers left beside the files. Errors: `StorageFailed`."""
+        with from_storage():
+            async with asyncio.timeout(self.put_timeout_s):
+                await self.open().remove_leftovers()
+
     async def _get(self, path: str) -> bytes:
         with from_storage():
             async with asyncio.timeout(self.put_timeout_s):

@@ -92,6 +92,10 @@ class FolderStorage:
             staged.unlink(missing_ok=True)
         return version
 
+    async def remove_leftovers(self) -> None:
+        """What has been on its way for longer than `STAGING_MAX_S`."""
+        await asyncio.to_thread(_remove_leftovers, self._root / STAGING)
+
     def _prepare(self) -> None:
         """Make the root and its staging folder, and bring each folder made to the disk."""
         staging = self._root / STAGING
@@ -114,7 +118,7 @@ class FolderStorage:
 def _remove_leftovers(staging: Path) -> None:
     # Compared with times that the file system wrote, so the machine's own clock is the right one.
     oldest = time.time() - STAGING_MAX_S
-    for leftover in staging.iterdir():
+    for leftover in staging.iterdir() if staging.exists() else ():
         try:
             if leftover.stat().st_mtime < oldest:
                 leftover.unlink()

@@ -29,8 +29,9 @@ REST_S: Final = 60.0
 
 def export_files_job(*, pool: Pool, files: ExportFiles, settings: ExportSettings) -> Job:
     """Writes what people want again, takes out who was erased, makes few files of many, writes manifests that
-    a crash left behind, deletes what was replaced. One thing at a time. What a storage refuses is left for
-    the next run; the others have their turn, for they may lie elsewhere, and then the job fails.
+    a crash left behind, deletes what was replaced and what killed writers left. One thing at a time. What a
+    storage refuses is left for the next run; the others have their turn, for they may lie elsewhere, and
+    then the job fails.
 
     Each step can be killed and is found again by the next run.
     """
@@ -68,6 +69,8 @@ async def _steps(
     pool: Pool, files: ExportFiles, settings: ExportSettings, failures: Failures, *, requested: bool
 ) -> AsyncIterator[None]:
     """Everything there is to do, one step after the other. `requested`: also what has just been changed."""
+    with failures.kept():
+        await files.remove_leftovers()
     async with transaction(pool) as conn:
         await upkeep.adopt_files(conn, limit=BATCH_MAX)
     async with pool.acquire() as conn:

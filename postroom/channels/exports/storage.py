@@ -79,6 +79,10 @@ class Storage(Protocol):
         """
         ...
 
+    async def remove_leftovers(self) -> None:
+        """What writers that were killed left beside the files."""
+        ...
+
 
 class BucketStorage:
     """Object storage. A put is one request: the store shows all of the file or nothing of it."""
@@ -118,6 +122,9 @@ class BucketStorage:
                     raise
             else:
                 return version
+
+    async def remove_leftovers(self) -> None:
+        """There are none: the store shows nothing of a put that was broken off."""
 
     async def _older(self, path: str, version: int) -> int | Literal["create"] | UpdateVersion:
         """What is to be replaced; a number: the version that is there, and no older one."""

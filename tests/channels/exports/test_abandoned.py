@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from postroom.admin.erasure import erase, person
 from postroom.admin.tokens import Scope
 from postroom.base.db import Pool, transaction
 from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.exports.folder import STAGING, STAGING_MAX_S
 from postroom.channels.exports.replacing import COMPACTED_GRACE_S
 from postroom.channels.exports.store import prune_records
 from postroom.outbox.model import Message
@@ -129,3 +131,18 @@ async def test_a_replacement_of_which_nothing_is_left_leaves_no_object(
         await runner.travel(COMPACTED_GRACE_S)
         await upkeep(runner, requested=True)
     assert objects(root) == []
+
+
+async def test_what_a_killed_writer_left_in_staging_goes_though_nothing_is_exported(
+    open_runner: Open, root: Path
+) -> None:
+    runner = await open_runner()
+    await upkeep(runner)  # nothing was ever exported there
+    await export(runner, {"n": 1})
+    old, fresh = root / STAGING / "old", root / STAGING / "fresh"
+    for leftover in (old, fresh):
+        leftover.write_bytes(b"")
+    long_ago = fresh.stat().st_mtime - STAGING_MAX_S - 60
+    os.utime(old, (long_ago, long_ago))
+    await upkeep(runner)
+    assert [*(root / STAGING).iterdir()] == [fresh]
