@@ -98,7 +98,7 @@ class Batch:
 
     def _group(self, message_ids: Sequence[UUID], size_bytes: int) -> Group:
         fit = self.records[message_ids[0]]
-        return Group(fit.partition, tuple(message_ids), size_bytes)
+        return Group(fit.partition, tuple(message_ids), size_bytes, held=fit.record is not None)
 
 
 def sort_claims(

@@ -65,11 +65,13 @@ class ExportRecord(msgspec.Struct, frozen=True, gc=False):  # made thousands of 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Records that go to one file of a folder together, in the order of their lines."""
+    """Records that go to one file of a folder together, in the order of their lines. `held`: to the newest
+    schema of their dataset."""
 
     partition: Partition
     message_ids: tuple[UUID, ...]
     size_bytes: int
+    held: bool = False
 
     @property
     def folder(self) -> str:

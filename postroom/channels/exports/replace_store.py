@@ -103,11 +103,12 @@ async def list_quiet(conn: Connection, *, rest_s: float, limit: int) -> list[str
 
 async def list_small(
     conn: Connection, *, folder: str, rest_s: float, size_max: int
-) -> list[tuple[ExportFile, int]]:
-    """Small files of a folder, with how many records each has; says that the folder was looked at."""
+) -> list[tuple[ExportFile, int, bool]]:
+    """Small files of a folder, with how many records each has, and whether these have a schema; says that the
+    folder was looked at."""
     rows = await conn.fetch(_LIST_SMALL, folder, rest_s, size_max)
     await conn.execute(_MARK_COMPACTED, folder, rest_s)
-    return [(_file(row), row["records"]) for row in rows]
+    return [(_file(row), row["records"], row["has_schema"]) for row in rows]
 
 
 async def search_files(conn: Connection, *, pattern: str) -> None:

@@ -137,13 +137,14 @@ async def _find(files: ExportFiles, file: ExportFile, pattern: re.Pattern[str]) 
     return {row.id: line for line, row in enumerate(found, start=1) if pattern.search(row.text)}
 
 
-def gather(small: Sequence[tuple[ExportFile, int]], *, records_max: int) -> Iterator[list[UUID]]:
-    """Small files of one format, in their order, up to the limits of a file; none alone."""
+def gather(small: Sequence[tuple[ExportFile, int, bool]], *, records_max: int) -> Iterator[list[UUID]]:
+    """Small files of one format, all with a schema or none, in their order, up to the limits of a file; none
+    alone."""
     together: list[UUID] = []
     size_bytes = records = 0
-    format_ = ""
-    for file, count in small:
-        its_format = file.path.rpartition("/")[2].partition(".")[2]
+    format_ = ("", False)
+    for file, count, has_schema in small:
+        its_format = (file.path.rpartition("/")[2].partition(".")[2], has_schema)
         if (
             its_format != format_
             or size_bytes + file.size_bytes > FILE_BYTES_MAX

@@ -66,8 +66,8 @@ async def close_files(
     conn: Connection, *, groups: Sequence[Group], due_again: Collection[UUID], records_max: int
 ) -> list[ExportFile]:
     """Close the open files of these records, which are due again, that of each group's folder if its time
-    is over or it has no room, and what is full. Forget what of a closed file waits no more: it was cancelled,
-    or is dead.
+    is over, it has no room, or its schema is of another version, and what is full. Forget what of a closed
+    file waits no more: it was cancelled, or is dead.
 
     Returns: those closed that still hold something. A closed file never gains records.
     """
@@ -77,6 +77,7 @@ async def close_files(
         [group.size_bytes for group in groups],
         [len(group.message_ids) for group in groups],
         [group.partition.suffix for group in groups],
+        [group.held for group in groups],
         list(due_again),
         FILE_BYTES_MAX,
         records_max,
@@ -105,6 +106,7 @@ async def add_records(conn: Connection, *, groups: Sequence[Group], roll_s: floa
         [group.partition.suffix for group in groups],
         [group.size_bytes for group in groups],
         [len(group.message_ids) for group in groups],
+        [group.held for group in groups],
         roll_s,
     )
     files = {row["folder"]: _file(row) for row in rows}

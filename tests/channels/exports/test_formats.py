@@ -13,7 +13,9 @@ from postroom.base.clock import SystemClock
 from postroom.base.db import Pool
 from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports.adapter import ExportAdapter
+from postroom.channels.exports.job import export_files_job
 from postroom.outbox.model import Message
+from postroom.worker.model import JobContext
 from tests.fixtures.engine import AT_ONCE, AdapterEngine
 from tests.fixtures.export_reader import read_manifest
 from tests.fixtures.roles import pool_as
@@ -150,3 +152,44 @@ async def test_a_changed_format_begins_another_file(open_runner: Open, pool: Poo
     manifest = read_manifest(tmp_path / "exports" / FOLDER / "_manifest.json")
     assert [file["path"].partition(".")[2] for file in manifest["files"]] == ["ndjson.gz", "csv.gz"]
     assert await pool.fetchval("select count(*) from postroom.delivery") == 0
+
+
+async def test_a_file_belongs_to_the_schema_that_it_began_with(
+    open_runner: Open, pool: Pool, tmp_path: Path
+) -> None:
+    """No manifest says of lines that nobody checked that they have a schema, however files become one."""
+    integers = {"orders": {"created": "integer", "id": "integer"}}
+    grown = {"orders": {**integers["orders"], "note": "string?"}}
+    runner = await open_runner(roll_s=300)
+    for schemas, record in (({}, {"id": "odd"}), (integers, {"id": 1}), (grown, {"id": 2}), ({}, {"id": {}})):
+        runner = await open_runner(roll_s=300, schemas=schemas)
+        for _ in range(2):  # into the file that is open
+            await runner.publish(messages({"created": CREATED, **record}))
+            await runner.drain()
+    await runner.travel(300)
+    await runner.drain()
+    path = tmp_path / "exports" / FOLDER / "_manifest.json"
+    listed = [(file["schema_version"], file["records"]) for file in read_manifest(path)["files"]]
+    assert listed == [(None, 2), (1, 2), (2, 2), (None, 2)]
+    assert isinstance(runner.adapter, ExportAdapter)
+    job = export_files_job(
+        pool=runner.runner, files=runner.adapter.files, settings=ExportSettings(compact_files=4)
+    )
+    await job.run(JobContext(requested=True))
+    manifest = read_manifest(path)
+    assert [file["schema_version"] for file in manifest["files"]] == [None, 2, None]
+    assert manifest["records"] == 8
+    assert await reasons(pool) == []
+
+
+async def test_a_file_that_a_runner_of_an_earlier_version_opened_has_its_columns(
+    open_runner: Open, pool: Pool, tmp_path: Path
+) -> None:
+    """It decides the version of the schema when the file closes."""
+    runner = await open_runner(format="csv", roll_s=300)
+    await runner.publish(messages({"created": CREATED, "id": 1}))
+    await runner.drain()
+    await pool.execute("update postroom.export_file set schema_version = null")
+    await runner.travel(300)
+    await runner.drain()
+    assert read(tmp_path, "csv", '"record.id"') == [(1,)]

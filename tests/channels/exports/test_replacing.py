@@ -209,11 +209,15 @@ async def test_a_file_that_somebody_lost_holds_up_no_other(open_runner: Open, ro
 
 
 def test_files_are_gathered_by_format_up_to_the_limits_of_one() -> None:
-    def small(name: str, size: int, records: int = 1) -> tuple[ExportFile, int]:
-        return ExportFile(uuid4(), f"a/shop.example/{name}", size_bytes=size), records
+    def small(
+        name: str, size: int, records: int = 1, *, has_schema: bool = False
+    ) -> tuple[ExportFile, int, bool]:
+        return ExportFile(uuid4(), f"a/shop.example/{name}", size_bytes=size), records, has_schema
 
     half = FILE_BYTES_MAX // 2
     found = [small("1.csv.gz", half), small("2.csv.gz", half), small("3.csv.gz", 1), small("4.ndjson.gz", 1)]
     assert [*gather(found, records_max=10)] == [[found[0][0].id, found[1][0].id]]
     many = [small(f"{n}.parquet", 1, 4) for n in range(5)]
     assert [len(each) for each in gather(many, records_max=10)] == [2, 2]
+    some = [small(f"{n}.ndjson.gz", 1, has_schema=n > 2) for n in range(6)]
+    assert [*gather(some, records_max=10)] == [[each[0].id for each in some[n : n + 3]] for n in (0, 3)]

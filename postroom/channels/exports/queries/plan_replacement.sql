@@ -1,5 +1,5 @@
 -- Decide that one file will have the records of these, which are listed and nobody else's plan. Its name says when the
--- first of them was begun, so that names keep their order. Whoever runs it has locked the files.
+-- first of them was begun, so that names keep their order. All have a schema, or none: versions only grow. Whoever runs it has locked the files.
 -- $1 file ids
 with source as materialized (
     select id, dataset, folder, path, opened_at, payload_bytes, schema_version
