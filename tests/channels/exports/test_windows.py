@@ -18,6 +18,8 @@ import pytest
 from postroom.base.clock import SystemClock
 from postroom.base.db import Pool, transaction
 from postroom.base.export_settings import ExportSettings
+from postroom.channels.exports import gather
+from postroom.channels.exports import store as exports
 from postroom.channels.exports.adapter import ExportAdapter
 from postroom.outbox import store
 from postroom.outbox.model import Delivered, Message, Settled
@@ -316,3 +318,21 @@ async def test_whatever_crashes_each_record_is_in_one_file_under_one_name(
     assert await waiting(pool) == 0
     assert await pool.fetchval("select count(*) from postroom.dead_letter") == 0
     assert ids(storage) == Counter(published)
+
+
+async def test_a_file_closes_before_it_is_larger_than_what_is_held_in_memory(
+    open_runner: Open, storage: WatchedStorage, monkeypatch: pytest.MonkeyPatch, pool: Pool
+) -> None:
+    """The bytes of what came before are counted in the ledger."""
+    runner = await open_runner()
+    await runner.publish(records(2))
+    await runner.drain()
+    begun = await pool.fetchval("select payload_bytes from postroom.export_file")
+    for module in (exports, gather):
+        monkeypatch.setattr(module, "FILE_BYTES_MAX", begun + begun // 4)
+    await runner.publish(records(2, 2))
+    await runner.drain()
+    assert [numbers(lines) for lines in written(storage).values()] == [[0, 1]]
+    await runner.travel(WINDOW_S)
+    await runner.drain()
+    assert [numbers(lines) for lines in written(storage).values()] == [[0, 1], [2, 3]]
