@@ -126,9 +126,9 @@ async def _run(installation: Installation, events: int) -> tuple[float, float, d
             "wrk", "-t", "2", "-c", str(CLIENTS), "-d", f"{WITHIN_S:.0f}s", "--timeout", "30s",
             "-s", str(script),
             installation.url + "/v1/stripe/webhook",
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        answered = asyncio.create_task(_ended_after_s(sender, started))
+        sent = asyncio.create_task(_sent_after_s(sender, started))
         try:
             async with asyncio.timeout(WITHIN_S):
                 while (done := await installation.conn.fetchval(DELIVERED)) < events * EFFECTS:
@@ -139,15 +139,20 @@ async def _run(installation: Installation, events: int) -> tuple[float, float, d
             took_s = time.perf_counter() - started
             if sender.returncode is None:
                 sender.kill()
-            door_s = await answered
+            await sender.wait()
         after = {name: processor_s(pid) for name, pid in installation.pids.items()}
     costs = {name: (after[name] - before[name]) / events * 1e6 for name in after}
-    return events / took_s, events / door_s, costs
+    return events / took_s, events / await sent, costs
 
 
-async def _ended_after_s(sender: asyncio.subprocess.Process, started: float) -> float:
-    """It ends by itself when its events are answered."""
-    await sender.wait()
+async def _sent_after_s(sender: asyncio.subprocess.Process, started: float) -> float:
+    """Each of its two threads says so when its events are all sent, and answered but for the last ones."""
+    if sender.stdout is None:
+        raise RuntimeError("the sender's output is not read")
+    for _ in range(2):
+        while (line := await sender.stdout.readline()) != b"sent\n":
+            if not line:
+                raise RuntimeError("the sender ended before it had sent its events")
     return time.perf_counter() - started
 
 

@@ -114,6 +114,7 @@ function init()
 end
 function request()
   position = position + 1
+  if position == #requests + 1 then print("sent") io.stdout:flush() end
   if position > #requests then wrk.thread:stop() return requests[1] end
   return requests[position]
 end
