@@ -48,6 +48,7 @@ async def test_a_dry_run_says_how_many_and_sends_nothing(face: Face, dsn: str, t
         until = ""
         for count in (2, 1):
             until = (await api.pool.fetchval("select clock_timestamp()")).isoformat()
+            await asyncio.sleep(0.01)  # ids tell the millisecond
             async with transaction(api.pool) as conn:
                 await publish_many(conn, [MISSED] * count)
             await asyncio.sleep(0.01)  # ids tell the millisecond

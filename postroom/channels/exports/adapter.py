@@ -47,6 +47,7 @@ GATHER_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.2
 """Whether the file that another runner writes is stored."""
 _SLOW: Final = Deferred(Wait.DESTINATION_FULL, "the storage is slow; other files went first")
+_GIVEN_UP: Final = RetryLater("its file was given up meanwhile; it gets another one", trip=Trip.NO)
 
 
 class ExportAdapter:
@@ -165,8 +166,8 @@ class ExportAdapter:
         lock = self._written.setdefault(file.id, asyncio.Lock())  # of another batch with records of it
         async with lock:
             taken = await self._take(file, worker, latest)
-            if taken is None:
-                return _SLOW
+            if not isinstance(taken, Taken):
+                return taken
             if taken.stored and not taken.stale:
                 return Delivered(detail=file.path)
             answer = await self._tried(file, taken, worker, latest)
@@ -197,15 +198,17 @@ class ExportAdapter:
                 answer = replace(answer, trip=Trip.NO)
         return answer
 
-    async def _take(self, file: ExportFile, worker: int, latest: float) -> Taken | None:
-        """Wait until it is ours, stored, or too late (None). The ledger says who writes a file."""
+    async def _take(self, file: ExportFile, worker: int, latest: float) -> Taken | Answer:
+        """Wait until it is ours, stored, given up, or too late. The ledger says who writes a file."""
         while self._clock.monotonic() <= latest:
             async with self._pool.acquire() as conn:
                 taken = await store.take_file(conn, file_id=file.id, worker=worker, lease_s=self.timeout_s)
+            if taken is None:
+                return _GIVEN_UP
             if taken.mine or taken.stored:
                 return taken
             await asyncio.sleep(LOOK_EVERY_S)
-        return None
+        return _SLOW
 
     async def _write(self, file: ExportFile, taken: Taken, worker: int, latest: float) -> Answer:
         """Write the file, and settle with it what nobody has claimed again: it is delivered as well."""
@@ -216,6 +219,8 @@ class ExportAdapter:
             await self.files.write_manifest(file.folder)
             return Delivered(detail=file.path)
         message_ids = await self.files.store(file, fields=taken.fields)
+        if message_ids is None:
+            return _GIVEN_UP
         duration_ms = round((self._clock.monotonic() - started) * 1_000)
         for start in range(0, len(message_ids), SETTLED_MAX):
             async with self._pool.acquire() as conn:
@@ -234,7 +239,7 @@ class ExportAdapter:
         if claim.message_id in assigned.batch.rejected:
             return assigned.batch.rejected[claim.message_id]
         if claim.message_id not in assigned.memberships:
-            return RetryLater("retention forgot this record's file while it was looked up")
+            return _GIVEN_UP
         file = assigned.memberships[claim.message_id]
         return answer_of[file.id] if file.open_s is None else Settled()
 

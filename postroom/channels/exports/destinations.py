@@ -54,8 +54,14 @@ class Destinations:
         return await self._of(path).replace_older(path_in(path), content, version)
 
     async def remove_leftovers(self) -> None:
+        failures: list[OSError] = []
         for storage in self._storages.values():
-            await storage.remove_leftovers()
+            try:
+                await storage.remove_leftovers()
+            except OSError as failed:
+                failures.append(failed)
+        if failures:
+            raise failures[0]
 
     def _of(self, path: str) -> Storage:
         name = destination_of(path) or ""

@@ -56,15 +56,17 @@ class ExportFiles:
             self._storage = open_destinations(self._settings, self._state_dir)
         return self._storage
 
-    async def store(self, file: ExportFile, *, fields: Mapping[str, str]) -> list[UUID]:
+    async def store(self, file: ExportFile, *, fields: Mapping[str, str]) -> list[UUID] | None:
         """Write all records of the file, whichever are due now, and let the manifest list it.
 
-        Returns: their messages. Errors: `StorageFailed`; `Unreadable`.
+        Returns: their messages; None where the file was given up meanwhile. Errors: `StorageFailed`;
+        `Unreadable`.
         """
         records = await self._records(file)
         stored = await self._put(file, records, fields)
         async with self._pool.acquire() as conn:
-            await store.mark_stored(conn, file=file, stored=stored)
+            if not await store.mark_stored(conn, file=file, stored=stored):
+                return None
         await self.write_manifest(file.folder)
         return [record.id for record in records]
 
@@ -111,7 +113,7 @@ class ExportFiles:
         return await self.put(file.path, content, records=len(records))
 
     async def put(self, path: str, content: bytes, *, records: int) -> Stored:
-        """Errors: `StorageFailed`, as in the two below."""
+        """Errors: `StorageFailed`, as in all that asks the storage."""
         with from_storage():
             async with asyncio.timeout(self.put_timeout_s):
                 await self.open().put(path, content)
@@ -147,10 +149,18 @@ class ExportFiles:
 
     async def _prove_place(self, folder: str) -> None:
         """A bucket that is gone, or a folder that is not mounted, has no file either: before one is believed
-        to be lost or deleted, a manifest beside it is read. Errors: `StorageFailed`."""
+        to be lost or deleted, a manifest is read: its own, or, where somebody has deleted all of its folder,
+        another one of the same place. Errors: `StorageFailed`."""
         async with self._pool.acquire() as conn:
-            written = await store.find_manifest(conn, folder=folder)
-        if written is None:
+            folders = await store.list_manifests(conn, folder=folder)
+        if not folders:
             await self.write_manifest(folder)
-        else:
-            await self._get(manifest_path(written))
+            return
+        for each in folders:
+            try:
+                await self._get(manifest_path(each))
+            except StorageFailed as failed:
+                if each == folders[-1] or not isinstance(failed.error, FileNotFoundError):
+                    raise
+            else:
+                return

@@ -36,6 +36,7 @@ _LIST_HEADS = query(__package__, "list_heads")
 _MEMBERSHIPS = query(__package__, "list_memberships")
 _RECORDS = query(__package__, "list_records")
 _MARK_STORED = query(__package__, "mark_stored")
+_IS_STORED = query(__package__, "is_stored")
 _TAKE = query(__package__, "take_file")
 _LET_GO = query(__package__, "let_go")
 _FETCH_MANIFEST = query(__package__, "fetch_manifest")
@@ -190,14 +191,22 @@ def _record(text: str, sources: Mapping[UUID, Source]) -> str | None:
     return bytes(_decode(text).record).decode()
 
 
-async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> None:
-    """Say that the file is durably in storage, and belongs into the manifest. Call it after the write."""
+async def mark_stored(conn: Connection, *, file: ExportFile, stored: Stored) -> bool:
+    """Say that the file is durably in storage, and belongs into the manifest. Call it after the write.
+
+    Returns: False where it was given up meanwhile, and is to be deleted.
+    """
     await conn.execute(_MARK_STORED, file.id, file.path, stored.size_bytes, stored.sha256, stored.records)
+    is_stored: bool = await conn.fetchval(_IS_STORED, file.id)
+    return is_stored
 
 
-async def take_file(conn: Connection, *, file_id: UUID, worker: int, lease_s: float) -> Taken:
-    """Take a closed file for a worker, if it is not stored and no other one that lives has it."""
-    row = await fetch_one(conn, _TAKE, file_id, worker, lease_s)
+async def take_file(conn: Connection, *, file_id: UUID, worker: int, lease_s: float) -> Taken | None:
+    """Take a closed file for a worker, if it is not stored and no other one that lives has it. None where it
+    was given up: its records get others."""
+    row = await conn.fetchrow(_TAKE, file_id, worker, lease_s)
+    if row is None:
+        return None
     fields = decode_fields(row["fields"]) if row["fields"] else {}
     return Taken(row["taken"], row["stored"], row["stale"], fields)
 
@@ -228,11 +237,11 @@ async def fetch_manifest(conn: Connection, *, folder: str) -> Manifest:
     return make_manifest(partition, first["version"], files, schemas)
 
 
-async def find_manifest(conn: Connection, *, folder: str) -> str | None:
-    """A folder whose manifest must be in the storage, if the place of this one is there: itself, or another
-    where it has no manifest yet. None where that place has none at all."""
-    row = await conn.fetchrow(_FIND_MANIFEST, folder, place(destination_of(folder), ""))
-    return row["folder"] if row else None
+async def list_manifests(conn: Connection, *, folder: str) -> list[str]:
+    """Folders of which one at least has its manifest in the storage, if the place of this one is there:
+    itself first. Empty where that place has none at all."""
+    rows = await conn.fetch(_FIND_MANIFEST, folder, place(destination_of(folder), ""))
+    return [row["folder"] for row in rows]
 
 
 async def mark_written(conn: Connection, *, folder: str, version: int) -> int:

@@ -105,6 +105,9 @@ async def test_retention_has_the_object_deleted_before_the_row(
     async with transaction(runner.runner) as conn:
         assert await prune_records(conn, days=30, limit=10) == 1
         assert await prune_records(conn, days=30, limit=10) == 0
+    await upkeep(runner)
+    assert len(objects(root)) == 1  # what was sent before the crash may still arrive
+    await runner.travel(ExportAdapter.timeout_s)
     storage.before = crash
     with pytest.raises(Crash):
         await upkeep(runner)
@@ -146,3 +149,24 @@ async def test_what_a_killed_writer_left_in_staging_goes_though_nothing_is_expor
     os.utime(old, (long_ago, long_ago))
     await upkeep(runner)
     assert [*(root / STAGING).iterdir()] == [fresh]
+
+
+async def test_a_record_whose_file_is_given_up_while_it_is_written_gets_another(
+    open_runner: Open, root: Path, pool: Pool, storage: WatchedStorage
+) -> None:
+    """It is not delivered by an object that is to be deleted."""
+    runner = await open_runner()
+
+    async def give_up() -> None:
+        storage.before = None
+        await pool.execute("update postroom.export_file set delete_at = now()")
+        await pool.execute("delete from postroom.export_record")
+
+    storage.before = give_up
+    await export(runner, {"email": ADA})
+    rows = await pool.fetch("select outcome from postroom.attempt order by ended_at")
+    assert [row["outcome"] for row in rows] == ["retry", "delivered"]
+    assert hits(root, "ndjson") == 2
+    await upkeep(runner)
+    [path] = objects(root)
+    assert path.name in (path.parent / "_manifest.json").read_text()

@@ -193,3 +193,16 @@ async def test_a_file_that_a_runner_of_an_earlier_version_opened_has_its_columns
     await runner.travel(300)
     await runner.drain()
     assert read(tmp_path, "csv", '"record.id"') == [(1,)]
+
+
+async def test_a_column_that_comes_while_a_file_is_open_is_in_it(
+    open_runner: Open, pool: Pool, tmp_path: Path
+) -> None:
+    runner = await open_runner(format="csv", roll_s=300)
+    for record in ({"id": 1}, {"id": 2, "note": "x"}):
+        await runner.publish(messages({"created": CREATED, **record}))
+        await runner.drain()
+    await runner.travel(300)
+    await runner.drain()
+    assert read(tmp_path, "csv", '"record.id", "record.note"') == [(1, None), (2, "x")]
+    assert await pool.fetchval("select count(*) from postroom.export_file") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,3 +81,18 @@ async def test_a_folder_without_a_manifest_is_judged_by_another_one(
         await upkeep(runner)
     await upkeep(runner)
     assert (hits(root, "ndjson"), len(objects(root))) == (0, 1)
+
+
+async def test_a_folder_that_somebody_deleted_holds_up_no_erasure(
+    open_runner: Open, root: Path, pool: Pool
+) -> None:
+    """As a bucket's lifecycle rule does, or who needs the space."""
+    runner = await open_runner()
+    await export(runner, {"created": 0, "email": ADA})
+    await export(runner, {"email": ADA})
+    shutil.rmtree(objects(root)[0].parent)
+    await erase_ada(pool)
+    for _ in range(2):
+        await upkeep(runner)
+        await runner.travel(ERASED_GRACE_S)
+    assert (hits(root, "ndjson"), objects(root)) == (0, [])

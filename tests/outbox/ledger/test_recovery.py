@@ -175,6 +175,7 @@ async def test_what_died_or_was_published_from_its_end_on_is_left_alone(webhooks
     await webhooks.drain()
     await asyncio.sleep(0.01)  # ids tell the millisecond
     until = await pool.fetchval("select clock_timestamp()")
+    await asyncio.sleep(0.01)
     await webhooks.publish([order(), order("order.lost")])
     await webhooks.drain()
     async with transaction(pool) as conn:

@@ -1,9 +1,8 @@
 -- Close open files: those that hold one of the records $6, which are due again, for the time is over or somebody wants
 -- them now; those that are full; and those that a group is meant for, where the time is over, they have no room for it, or another
--- format or version of the schema. A record whose delivery is gone, cancelled or dead, is not in a file that closes; replayed, it
+-- format or, of NDJSON, version of the schema: the columns of the others only grow. A record whose delivery is gone, cancelled or dead, is not in a file that closes; replayed, it
 -- gets another one.
--- Each delivery is looked up by its key, whatever PostgreSQL believes of the table. Workers of an earlier version begin files
--- without a schema's version: all in those that are not NDJSON was held to the newest.
+-- Each delivery is looked up by its key, whatever PostgreSQL believes of the table.
 -- One element a group, each of another folder: $1 folders, $2 bytes, $3 records, $4 ends of names,
 -- $5 whether they are held to a schema
 -- $6 message ids, $7 most bytes of a file, $8 most records
@@ -16,7 +15,7 @@ with closing as materialized (
         f.records >= $8
         or f.payload_bytes + coming.bytes > $7 or f.records + coming.records > $8
         or right(f.path, length(coming.suffix)) <> coming.suffix
-        or coming.folder is not null and (f.closes_at <= now() or f.schema_version is distinct from
+        or coming.folder is not null and (f.closes_at <= now() or f.path like '%.ndjson.gz' and f.schema_version is distinct from
             case when coming.held then (select max(s.version) from postroom.export_schema s where s.dataset = f.dataset) end)
         or f.id in (select r.file_id from postroom.export_record r where r.message_id = any ($6::uuid[])))
 ), gone as (
@@ -32,7 +31,7 @@ with closing as materialized (
 )
 update postroom.export_file f
 set closes_at = null,
-    schema_version = case when f.path like '%.ndjson.gz' or f.schema_version is not null then f.schema_version
+    schema_version = case when f.path like '%.ndjson.gz' then f.schema_version
         else (select max(s.version) from postroom.export_schema s where s.dataset = f.dataset) end
 from closing
 where f.id = closing.id

@@ -3,5 +3,5 @@
 select f.id, f.path, f.payload_bytes, f.stored_at
 from postroom.export_file f
 left join postroom.export_partition p on p.folder = f.folder
-where f.delete_at <= now() and (f.removed_in is null or p.written >= f.removed_in)
+where f.delete_at <= now() and not f.listed and (f.removed_in is null or p.written >= f.removed_in)
 order by f.delete_at limit $1

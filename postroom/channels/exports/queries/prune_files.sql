@@ -25,7 +25,7 @@ with old as materialized (
     delete from postroom.export_file f using old where f.id = old.id and old.unwritten
 ), kept as (
     update postroom.export_file f
-    set forgotten = true, delete_at = case when f.stored_at is null then coalesce(f.delete_at, now()) else f.delete_at end
+    set forgotten = true, delete_at = case when f.stored_at is null then coalesce(f.delete_at, greatest(now(), f.taken_until)) else f.delete_at end
     from old where f.id = old.id and not old.unwritten
 )
 select id from old
