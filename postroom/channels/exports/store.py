@@ -40,7 +40,7 @@ _IS_STORED = query(__package__, "is_stored")
 _TAKE = query(__package__, "take_file")
 _LET_GO = query(__package__, "let_go")
 _FETCH_MANIFEST = query(__package__, "fetch_manifest")
-_FIND_MANIFEST = query(__package__, "find_manifest")
+_LIST_MANIFESTS = query(__package__, "list_manifests")
 _MARK_WRITTEN = query(__package__, "mark_written")
 _MARK_AGAIN = query(__package__, "mark_again")
 _PRUNE = query(__package__, "prune_files")
@@ -67,7 +67,7 @@ async def close_files(
     conn: Connection, *, groups: Sequence[Group], due_again: Collection[UUID], records_max: int
 ) -> list[ExportFile]:
     """Close the open files of these records, which are due again, that of each group's folder if its time
-    is over, it has no room, or its schema is of another version, and what is full. Forget what of a closed
+    is over, it has no room, or it is NDJSON of another schema, and what is full. Forget what of a closed
     file waits no more: it was cancelled, or is dead.
 
     Returns: those closed that still hold something. A closed file never gains records.
@@ -240,7 +240,7 @@ async def fetch_manifest(conn: Connection, *, folder: str) -> Manifest:
 async def list_manifests(conn: Connection, *, folder: str) -> list[str]:
     """Folders of which one at least has its manifest in the storage, if the place of this one is there:
     itself first. Empty where that place has none at all."""
-    rows = await conn.fetch(_FIND_MANIFEST, folder, place(destination_of(folder), ""))
+    rows = await conn.fetch(_LIST_MANIFESTS, folder, place(destination_of(folder), ""))
     return [row["folder"] for row in rows]
 
 
