@@ -176,7 +176,8 @@ def _cut(detail: str | None) -> str | None:
 
 def _text(text: str, characters_max: int) -> str:
     """What a receiver said, fit for the database: one NUL must not keep a whole batch from settling."""
-    return text[:characters_max].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    cut = text[:characters_max].replace("\x00", "\ufffd")
+    return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
 
 
 _VARIABLE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\b[0-9a-f]{12,}\b|\d+", re.IGNORECASE)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -104,9 +105,7 @@ class WebhookAdapter:
         self._client: PostClient | None = None
         self._brokers: BrokerConnections | None = None
         # Asked at each delivery; the settings stay.
-        self._broker_url = lru_cache(URLS_KEPT_MAX)(
-            partial(parse_allowed, allowed=settings.brokers, private=settings.private)
-        )
+        self._parsed = lru_cache(URLS_KEPT_MAX)(self._parse)
         self.per_destination_max = settings.connections_per_host
         self._limit = TimeLimit(settings.timeout_s)
         self._slots = HostSlots(settings.connections_per_host, within_s=connection_within_s)
@@ -158,7 +157,7 @@ class WebhookAdapter:
         """
         try:
             payload = read_payload(claim.payload, tenant=claim.tenant, type_=claim.type)
-            target = await self._target(claim, payload)
+            target = self._endpoints.recent(claim.endpoint_id) or await self._target(claim, payload)
             if target is None:
                 return Rejected("endpoint was deleted", cause=Cause.OURS)
             if target.state is not EndpointState.ENABLED:
@@ -177,7 +176,7 @@ class WebhookAdapter:
             answer = await self._send(url, claim, target, envelope=body, data=bytes(payload.data))
         else:
             answer = await self._post(url, self._headers(claim, target, body), body)
-        if claim.endpoint_id is None:
+        if claim.endpoint_id is None or self._health.is_as_ever(target, answer):
             return answer
         return await self._health.note(claim.endpoint_id, target, answer)
 
@@ -186,15 +185,16 @@ class WebhookAdapter:
             return await self._endpoints.find(claim.endpoint_id)
         if payload.url is None:
             raise InvalidPayload("there is neither a tenant with endpoints nor a url", field="url")
-        url = self._parsed(payload.url)
+        url = self._parsed(payload.url, "")
         if isinstance(url, BrokerUrl):
             return Target(payload.url, ())
         secrets = await self._endpoints.deployment_secrets()
         return Target(payload.url, secrets.of(url))
 
-    def _parsed(self, url: str, tenant: str = "") -> URL | BrokerUrl:
+    def _parse(self, url: str, tenant: str) -> URL | BrokerUrl:
         if is_broker(url):
-            return self._broker_url(url, tenant=tenant)
+            allowed = self._settings.brokers
+            return parse_allowed(url, tenant=tenant, allowed=allowed, private=self._settings.private)
         return parse_url(url, allow_private=self._settings.private, allow_http=self._settings.http)
 
     def _headers(self, claim: Claim, target: Target, body: bytes) -> dict[str, str]:
@@ -210,13 +210,13 @@ class WebhookAdapter:
             headers["traceparent"] = traceparent
         return headers
 
-    async def _send(
+    def _send(
         self, url: BrokerUrl, claim: Claim, target: Target, *, envelope: bytes, data: bytes
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         if self._brokers is None:
             raise RuntimeError("start() comes before deliver()")
         message = build_message(claim, format_=url.option("format", ENVELOPE), envelope=envelope, data=data)
-        return await self._brokers.send(url, next(iter(target.secrets), None), message)
+        return self._brokers.send(url, next(iter(target.secrets), None), message)
 
     async def _post(self, url: URL, headers: dict[str, str], body: bytes) -> Answer:
         if self._client is None:

@@ -33,6 +33,11 @@ class EndpointCache:
         self._deployment: tuple[float, DeploymentSecrets] | None = None
         self._lookups: Batcher[UUID, Target | None] = Batcher(self._load, flushers_max=2)
 
+    def recent(self, endpoint_id: UUID | None) -> Target | None:
+        """As `find`, without a coroutine; None also where it has to wait."""
+        known = self._known.get(endpoint_id) if endpoint_id else None
+        return known[1] if known is not None and known[0] > self._clock.monotonic() else None
+
     async def find(self, endpoint_id: UUID) -> Target | None:
         """Returns: None when the endpoint was deleted."""
         known = self._known.get(endpoint_id)

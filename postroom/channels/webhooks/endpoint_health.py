@@ -32,12 +32,15 @@ class EndpointHealth:
         self._endpoints = endpoints
         self._disable_after = disable_after
 
+    def is_as_ever(self, target: Target, answer: Answer) -> bool:
+        """Whether there is nothing to note, as after nearly every delivery."""
+        return type(answer) is Delivered and target.failing_since is None
+
     async def note(self, endpoint_id: UUID, target: Target, answer: Answer) -> Answer:
         """What the answer of an endpoint leads to, which is the answer itself but for the last one."""
         match answer:
-            case Delivered():
-                if target.failing_since is not None:
-                    await self._answering(endpoint_id)
+            case Delivered() if target.failing_since is not None:
+                await self._answering(endpoint_id)
             case Rejected(code=code) if code == str(GONE):
                 return await self._gone(endpoint_id, answer)
             case RetryLater() | Unknown() if self._tells_something(target):

@@ -122,7 +122,9 @@ class Attempts:
         answer: Answer
         try:
             with self._limit:
-                return await self._asked(claims)
+                if self._batched is None:
+                    return [await self._adapter.deliver(claims[0])]
+                return await self._asked(self._batched, claims)
         except TimeoutError:
             return [Unknown(f"no answer within {self._adapter.timeout_s:g} s")] * len(claims)
         except Unreadable as error:  # not its payload: a secret that the adapter needs
@@ -147,10 +149,8 @@ class Attempts:
         middle = len(claims) // 2
         return [*await self._try(claims[:middle]), *await self._try(claims[middle:])]
 
-    async def _asked(self, claims: Sequence[Claim]) -> Sequence[Answer]:
-        if self._batched is None:
-            return [await self._adapter.deliver(claims[0])]
-        answers = await self._batched.deliver_batch(claims)
+    async def _asked(self, adapter: BatchAdapter, claims: Sequence[Claim]) -> Sequence[Answer]:
+        answers = await adapter.deliver_batch(claims)
         if len(answers) != len(claims):
             raise RuntimeError(f"{len(answers)} answers for {len(claims)} deliveries")
         return answers

@@ -81,7 +81,7 @@ class BrokerConnections:
         self._idle_s = idle_s
         self._idle_timer: asyncio.TimerHandle | None = None
         self._tls = tls or ssl.create_default_context()
-        self._places: OrderedDict[tuple[str, SecretStr | None], _Place] = OrderedDict()
+        self._places: OrderedDict[tuple[str, str | None], _Place] = OrderedDict()
         self._closing = set[asyncio.Task[None]]()
 
     async def send(self, url: BrokerUrl, secret: SecretStr | None, message: BrokerMessage) -> Answer:
@@ -109,7 +109,8 @@ class BrokerConnections:
                 answer = Unknown("no acknowledgement within the time limit", code="timeout")
         finally:
             place.users -= 1
-            place.used_at = asyncio.get_running_loop().time()
+            if not place.users:
+                place.used_at = asyncio.get_running_loop().time()
             if line is not None:
                 self._left(place, line, lost=answer is None or isinstance(answer, Unknown))
         return answer
@@ -125,7 +126,8 @@ class BrokerConnections:
             await asyncio.wait(self._closing)
 
     def _place(self, url: BrokerUrl, secret: SecretStr | None) -> _Place | None:
-        key = (url.text, secret)
+        # By its text, for to compare two `SecretStr` takes ten calls.
+        key = (url.text, secret.get_secret_value() if secret is not None else None)
         place = self._places.get(key)
         if place is None:
             if len(self._places) >= CONNECTIONS_MAX and not self._forget_one():
@@ -157,7 +159,7 @@ class BrokerConnections:
                 return True
         return False
 
-    def _forget(self, key: tuple[str, SecretStr | None]) -> None:
+    def _forget(self, key: tuple[str, str | None]) -> None:
         place = self._places.pop(key)
         if place.line is not None:
             self._retire(place, place.line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ FORMATS: Final = (ENVELOPE, CLOUDEVENTS, CLOUDEVENTS_BINARY)
 _JSON: Final = "application/json"
 _OF_TENANT: Final = re.compile(r"^-?[0-9]{1,20}:")
 _encode = msgspec.json.Encoder().encode
+_quoted: Final = lru_cache(1_000)(quote)  # tenants and ordering keys come again and again
 
 
 def build_message(claim: Claim, *, format_: str, envelope: bytes, data: bytes) -> BrokerMessage:
@@ -26,10 +28,10 @@ def build_message(claim: Claim, *, format_: str, envelope: bytes, data: bytes) -
     message_id = str(claim.message_id)
     headers = {"webhook-id": message_id, "content-type": _JSON}
     if claim.tenant:
-        headers["postroom-tenant"] = quote(claim.tenant)
+        headers["postroom-tenant"] = _quoted(claim.tenant)
     key = _published_key(claim)
     if key is not None:
-        headers["postroom-ordering-key"] = quote(key)
+        headers["postroom-ordering-key"] = _quoted(key)
     body, attributes = envelope, dict[str, str]()
     if format_ != ENVELOPE:
         attributes = _attributes(claim, message_id, key)
@@ -52,7 +54,7 @@ def _attributes(claim: Claim, message_id: str, key: str | None) -> dict[str, str
     found = {
         "specversion": "1.0",
         "id": message_id,
-        "source": f"postroom/{quote(claim.tenant)}" if claim.tenant else "postroom",
+        "source": f"postroom/{_quoted(claim.tenant)}" if claim.tenant else "postroom",
         "type": claim.type,
         "time": created.replace("+00:00", "Z"),
     }

@@ -34,7 +34,10 @@ class BrokerUrl:
     options: tuple[tuple[str, str], ...]
 
     def option(self, name: str, default: str = "") -> str:
-        return next((value for key, value in self.options if key == name), default)
+        for key, value in self.options:
+            if key == name:
+                return value
+        return default
 
     @property
     def origins(self) -> tuple[str, ...]:
