@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from postroom.base.db import Pool
+from postroom.channels.exports import job
 from postroom.channels.exports.failures import StorageFailed
 from postroom.channels.exports.replacing import ERASED_GRACE_S
 from tests.channels.exports.conftest import Open
 from tests.channels.exports.test_abandoned import cancel_and_erase_ada, killed_once_it_is_put
-from tests.channels.exports.test_replacing import ADA, erase_ada, export, hits, objects, upkeep
+from tests.channels.exports.test_replacing import ADA, CREATED, erase_ada, export, hits, objects, upkeep
 from tests.fixtures.watched_storage import WatchedStorage
 
 
@@ -64,6 +65,28 @@ async def test_a_file_is_deleted_once_its_place_is_there_again(
     with away(root), pytest.raises(StorageFailed):
         await upkeep(runner)
     await upkeep(runner)
+    assert objects(root) == []
+
+
+async def test_what_a_storage_never_lets_go_holds_up_nothing_else(
+    open_runner: Open, root: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "DELETED_MAX", 1)
+    runner = await open_runner()
+    for created in (0, CREATED):
+        await export(runner, {"created": created, "email": ADA})
+    await erase_ada(pool)
+    await upkeep(runner)
+    await runner.travel(ERASED_GRACE_S)
+    path = await pool.fetchval(
+        "select path from postroom.export_file where stored_at is not null order by delete_at limit 1"
+    )
+    oldest = root / path
+    oldest.unlink()
+    oldest.mkdir()
+    for _ in range(30):
+        with suppress(StorageFailed):
+            await upkeep(runner)
     assert objects(root) == []
 
 
