@@ -48,8 +48,8 @@ demo: setup ## the same on a database of its own, until every effect has arrived
 test: setup ## all tests, on a PostgreSQL that they start themselves (PYTEST_ARGS="-n 3 --dist worksteal")
 	@$(BIN)/pytest $(PYTEST_ARGS)
 	@if $(BIN)/python -c 'from postroom.postgres.binaries import find_binaries; find_binaries("machine")' 2>/dev/null; then \
-	  echo "once more on the machine's own PostgreSQL: what talks to the database"; \
-	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) $(addprefix tests/,outbox worker channels resilience health metrics admin); \
+	  echo "once more on the machine's own PostgreSQL: each statement at least once"; \
+	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) @tests/on_the_machines_postgresql.txt; \
 	else echo "this machine has no PostgreSQL of its own to try as well (Debian: apt-get install postgresql)"; fi
 
 check: setup ## format, lint, types, layers, lock files, how old the images of deploy/ are
