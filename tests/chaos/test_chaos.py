@@ -1,4 +1,4 @@
-"""A short run with a fixed seed and a shorter one with a fresh one. A failure prints the seed to repeat it with.
+"""A short run with a fixed seed and a shorter one with a fresh one. A failure prints the seed to repeat it.
 
 `POSTROOM_TEST_CHAOS_S=300` is the long form of the fresh one, and `make chaos` the same from the shell.
 """
