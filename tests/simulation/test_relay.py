@@ -18,7 +18,7 @@ from tests.examples import examples
 from tests.simulation.relay import BACKOFF, RETRY_S, Fault, RelayOnPostgres
 
 SETTINGS = settings(
-    max_examples=examples(10),
+    max_examples=examples(25),
     stateful_step_count=15,
     deadline=None,
     print_blob=True,
