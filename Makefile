@@ -12,7 +12,7 @@ DOCS := $(VENV)/docs
 SBOM := $(VENV)/sbom
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
-PYTEST_ARGS ?= -n 2 --dist worksteal
+PYTEST_ARGS ?= -n 3 --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
@@ -45,11 +45,11 @@ run: setup ## everything in one terminal: database, API, runner, mail catcher, d
 demo: setup ## the same on a database of its own, until every effect has arrived; exits 0 or 1
 	@exec $(BIN)/postroom up --demo --once
 
-test: setup ## all tests, on a PostgreSQL that they start themselves (PYTEST_ARGS="-n 2 --dist worksteal")
+test: setup ## all tests, on a PostgreSQL that they start themselves (PYTEST_ARGS="-n 3 --dist worksteal")
 	@$(BIN)/pytest $(PYTEST_ARGS)
 	@if $(BIN)/python -c 'from postroom.postgres.binaries import find_binaries; find_binaries("machine")' 2>/dev/null; then \
-	  echo "once more on the machine's own PostgreSQL: what talks to the database"; \
-	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) $(addprefix tests/,outbox worker channels resilience health metrics admin); \
+	  echo "once more on the machine's own PostgreSQL: each statement at least once"; \
+	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) @tests/on_the_machines_postgresql.txt; \
 	else echo "this machine has no PostgreSQL of its own to try as well (Debian: apt-get install postgresql)"; fi
 
 check: setup ## format, lint, types, layers, lock files, how old the images of deploy/ are

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import pytest
@@ -112,25 +111,29 @@ async def _faults(tab: Tab, name: str) -> list[str]:
     return found
 
 
-async def _look(scene: Scene, browser: Browser, name: str, look: Look, pages: dict[str, str]) -> list[str]:
-    """Every page once, seen so. Returns: what is wrong."""
-    faults: list[str] = []
-    async with opened(browser, dark=look.dark, viewport=look.viewport) as tab:
-        await tab.page.goto(await scene.link())
-        for page, path in pages.items():
-            answer = await tab.page.goto(f"{scene.url}/console{path}")
-            if answer is None or answer.status != 200 or "owned" in await tab.page.title():
-                faults.append(f"{name} {page}: answered {answer.status if answer else 'nothing'}")
-            faults += await _faults(tab, f"{name} {page}")
-            await tab.shoot(f"{name}-{page}")
-    return faults
+async def _look(tab: Tab, page: str, look: Look) -> list[str]:
+    """The page that is open, seen so. Returns: what is wrong."""
+    await tab.page.emulate_media(color_scheme="dark" if look.dark else "light", reduced_motion="reduce")
+    await tab.page.set_viewport_size(look.viewport)
+    found = await _faults(tab, page)
+    await tab.shoot(page)
+    return found
 
 
 @pytest.mark.timeout(300)
 async def test_every_page_is_accessible_and_quiet(scene: Scene, browser: Browser) -> None:
+    """Each is loaded once, as a phone has it when it is turned, and its colours when evening comes."""
     pages = await _fill(scene)
-    found = await asyncio.gather(*(_look(scene, browser, name, look, pages) for name, look in LOOKS.items()))
-    assert [fault for faults in found for fault in faults] == []
+    faults: list[str] = []
+    async with opened(browser) as tab:
+        await tab.page.goto(await scene.link())
+        for page, path in pages.items():
+            answer = await tab.page.goto(f"{scene.url}/console{path}")
+            if answer is None or answer.status != 200 or "owned" in await tab.page.title():
+                faults.append(f"{page}: answered {answer.status if answer else 'nothing'}")
+            for name, look in LOOKS.items():
+                faults += await _look(tab, f"{name}-{page}", look)
+    assert faults == []
 
 
 async def test_the_theme_that_was_chosen_stays(scene: Scene, browser: Browser) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,8 @@ from postroom.outbox.ledger import dead_letters as letter_store
 from postroom.outbox.ledger import messages as ledger_store
 from postroom.outbox.ledger import recovery
 from postroom.outbox.ledger.messages import first_id_at
+from postroom.postgres.database import create_database, drop_database
+from tests.conftest import on_database, run_sql
 from tests.console.http import Visitor, visitor
 from tests.fixtures.api import Api, running_api
 from tests.plans.ledger_of_size import FILL, grows
@@ -211,9 +214,18 @@ ANSWERS = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def template(template: str, server_dsn: str) -> Iterator[str]:
+    """Filled once: to copy it takes a tenth of the time."""
+    name = f"{template}_filled"
+    asyncio.run(create_database(server_dsn, name, template=template))
+    asyncio.run(run_sql(on_database(server_dsn, name), FILL))
+    yield name
+    asyncio.run(drop_database(server_dsn, name))
+
+
 @pytest.fixture
-async def filled(pool: Pool) -> Pool:
-    await pool.execute(FILL)
+def filled(pool: Pool) -> Pool:
     return pool
 
 

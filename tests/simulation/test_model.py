@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.examples import examples
 from tests.simulation.machine import EngineMachine
 
 TestModel = EngineMachine.TestCase
 TestModel.settings = settings(
-    max_examples=1_000,
+    max_examples=examples(500),
     stateful_step_count=30,
     deadline=None,
     print_blob=True,

@@ -272,7 +272,8 @@ def test_a_runner_that_is_gone_turns_readiness_and_leaves_the_api_in_rotation(sc
     assert wait_until(lambda: scene.get("/readyz")[0] == 200, limit_s=WITHIN_S)
 
 
-def test_the_pages_commands_exist(scene: Scene) -> None:
+def test_the_pages_commands_exist(dsn: str, tmp_path: Path) -> None:
+    scene = Scene(dsn, tmp_path)  # nothing of it runs: help needs no service
     page = (ROOT / "docs" / "runbook.md").read_text()
     code_blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     commands = re.findall(r"^(postroom|python -m app\.jobs\.run) ([^\n#$]*)", code_blocks, re.MULTILINE)
