@@ -182,9 +182,8 @@ async def test_a_runner_killed_at_any_step_leaves_each_record_listed_once(
         assert await run("deliver") == 0
         assert await site.read(pool) == await ledger(pool)
     assert step > 6
-    assert is_behind or not tries_each(
-        store
-    )  # once it was killed after a file was known to be stored and before its manifest was
+    # Once it was killed after a file was known to be stored and before its manifest was.
+    assert is_behind or not tries_each(store)
     assert await pool.fetchval("select count(*) from postroom.delivery") == 0
     assert len(site.objects()) == len(await site.listed(pool))
 
