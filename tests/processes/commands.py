@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.fixtures.roles import as_deployed
-from tests.processes.forked import run_forked
 from tests.processes.local_postgres import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,14 +48,9 @@ def run(
     module: str, *arguments: str, home: Path, settings: Mapping[str, str], stdin: str | None = None
 ) -> Ended:
     """Run `python -m module` to its end."""
-    words = (module, *arguments)
-    deployed = as_deployed(words, settings)
-    plain = environment(home, {})
-    if ended := run_forked(words, plain=plain, settings=deployed, stdin=stdin, limit_s=COMMAND_TIMEOUT_S):
-        return Ended(*ended)
     done = subprocess.run(
-        [sys.executable, "-m", *words],
-        env={**plain, **deployed},
+        [sys.executable, "-m", module, *arguments],
+        env=environment(home, as_deployed((module, *arguments), settings)),
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
