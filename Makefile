@@ -48,7 +48,7 @@ demo: setup ## the same on a database of its own, until every effect has arrived
 test: setup ## all tests, on a PostgreSQL that they start themselves (PYTEST_ARGS="-n 3 --dist worksteal")
 	@$(BIN)/pytest $(PYTEST_ARGS)
 	@if $(BIN)/python -c 'from postroom.postgres.binaries import find_binaries; find_binaries("machine")' 2>/dev/null; then \
-	  echo "once more on the machine's own PostgreSQL: each statement at least once"; \
+	  echo "once more on the machine's own PostgreSQL: what runs most of the statements"; \
 	  POSTROOM_TEST_FLAVOUR=machine $(BIN)/pytest $(PYTEST_ARGS) @tests/on_the_machines_postgresql.txt; \
 	else echo "this machine has no PostgreSQL of its own to try as well (Debian: apt-get install postgresql)"; fi
 

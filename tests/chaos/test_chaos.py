@@ -1,7 +1,4 @@
-"""A short run with a fixed seed and a shorter one with a fresh one. A failure prints the seed to repeat it.
-
-`POSTROOM_TEST_CHAOS_S=300` is the long form of the fresh one, and `make chaos` the same from the shell.
-"""
+"""A short run with a fixed seed and one with a fresh one. A failure prints the seed to repeat it with."""
 
 from __future__ import annotations
 
@@ -23,8 +20,7 @@ from tests.conftest import SUMMARY
 from tests.processes.commands import ROOT, all_gone
 from tests.processes.local_postgres import wait_until
 
-LENGTH_S = {"fixed": 30.0, "fresh": float(os.environ.get("POSTROOM_TEST_CHAOS_S", "15"))}
-A_FAULT_EACH_S = 6.0
+LENGTH_S = 30
 RUN_WITHIN_S = 420
 STARTED_S = 120
 FIXED_SEED = 20_260_101
@@ -38,22 +34,21 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **more}
 
 
-@pytest.mark.timeout(RUN_WITHIN_S + 60 + LENGTH_S["fresh"])
-@pytest.mark.parametrize("which", LENGTH_S)
+@pytest.mark.timeout(RUN_WITHIN_S + 60)
+@pytest.mark.parametrize("seed", [FIXED_SEED, None], ids=["fixed", "fresh"])
 def test_nothing_is_lost_and_nothing_is_made_up(
-    which: str, tmp_path: Path, record_property: Callable[[str, object], None]
+    seed: int | None, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """With the fresh seed payloads are encrypted, with the fixed one they lie open."""
-    chosen = FIXED_SEED if which == "fixed" else secrets.randbelow(1_000_000)
-    length_s = LENGTH_S[which]
-    keys = {} if which == "fixed" else {SETTING: new_key("chaos")}
+    chosen = secrets.randbelow(1_000_000) if seed is None else seed
+    keys = {SETTING: new_key("chaos")} if seed is None else {}
     done = subprocess.run(
-        command(chosen, length_s), cwd=ROOT, env=environment(tmp_path, **keys), capture_output=True,
-        text=True, timeout=RUN_WITHIN_S + length_s, check=False,
+        command(chosen, LENGTH_S), cwd=ROOT, env=environment(tmp_path, **keys), capture_output=True,
+        text=True, timeout=RUN_WITHIN_S, check=False,
     )  # fmt: skip
     print(done.stdout[-6_000:])
     assert done.returncode == 0, (
-        f"repeat with: make chaos SEED={chosen} SECONDS={length_s:g}"
+        f"repeat with: make chaos SEED={chosen} SECONDS={LENGTH_S}"
         f"{f' and {SETTING} set' if keys else ''}\n{done.stderr[-3_000:]}"
     )
     record_property(SUMMARY, done.stdout.splitlines()[-1])
@@ -63,7 +58,7 @@ def test_nothing_is_lost_and_nothing_is_made_up(
     assert set(result["tasks"]) == set(TASKS)
     assert min(result["tasks"].values()) > 0
     assert result["ticks_expected"] == result["ticks_seen"]
-    assert sum(result["faults"].values()) > length_s / A_FAULT_EACH_S
+    assert sum(result["faults"].values()) > 5
     assert result["seed"] == chosen
     assert all_gone(tmp_path)
 

@@ -1,16 +1,13 @@
 """What every store of exports keeps: who reads its manifests by DuckDB has what the ledger says.
 
 A folder, SeaweedFS, Azurite and fake-gcs-server, each a process; runners are processes that are killed by
-SIGKILL at each of their steps in turn, until one comes to its end. That is so for a folder; of the others a
-run tries every other step, of those that are even or odd by chance, and `POSTROOM_TEST_EXPORT_STEPS=1` all.
+SIGKILL at each of their steps in turn, until one comes to its end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
@@ -41,7 +38,6 @@ from tests.fixtures.roles import as_role, pool_as
 from tests.fixtures.seaweedfs import OPTIONS, seaweedfs
 
 STEPS_MAX = 100
-EACH_STEP = "POSTROOM_TEST_EXPORT_STEPS" in os.environ
 ADA = "ada@example.com"
 OTHERS = [{"n": n, "email": "x@y.org"} for n in range(3)]
 CREATED_S = 1_767_225_600
@@ -74,16 +70,6 @@ def store(
             case "gcs":
                 url, options = f"gs://{BUCKET}", stack.enter_context(fake_gcs(BUCKET))
         yield {"url": url, "options": options, "format": STORES[request.param]}
-
-
-def tries_each(store: dict[str, Any]) -> bool:
-    return EACH_STEP or store["url"].startswith("file:")
-
-
-@pytest.fixture
-def steps(store: dict[str, Any]) -> Iterator[int]:
-    """After which of its steps a runner is killed, one runner after the other."""
-    return itertools.count() if tries_each(store) else itertools.count(random.randrange(2), 2)
 
 
 @pytest.fixture(scope="module")
@@ -167,10 +153,10 @@ async def erase_ada(pool: Pool) -> None:
 
 @pytest.mark.timeout(300)
 async def test_a_runner_killed_at_any_step_leaves_each_record_listed_once(
-    site: Site, run: Run, pool: Pool, store: dict[str, Any], steps: Iterator[int]
+    site: Site, run: Run, pool: Pool
 ) -> None:
     is_behind = False
-    for step in steps:
+    for step in itertools.count():
         await publish(pool, *OTHERS)
         ended = await run("deliver", step)
         stored = await pool.fetchval("select count(*) from postroom.export_file where listed")
@@ -182,20 +168,19 @@ async def test_a_runner_killed_at_any_step_leaves_each_record_listed_once(
         assert await run("deliver") == 0
         assert await site.read(pool) == await ledger(pool)
     assert step > 6
-    # Once it was killed after a file was known to be stored and before its manifest was.
-    assert is_behind or not tries_each(store)
+    assert is_behind  # once it was killed after a file was known to be stored and before its manifest was
     assert await pool.fetchval("select count(*) from postroom.delivery") == 0
     assert len(site.objects()) == len(await site.listed(pool))
 
 
 @pytest.mark.timeout(300)
 async def test_killed_at_any_step_files_are_replaced_and_who_was_erased_is_in_none(
-    site: Site, run: Run, pool: Pool, open_runner: Open, steps: Iterator[int]
+    site: Site, run: Run, pool: Pool, open_runner: Open
 ) -> None:
     """Small files become one, and a person leaves all of them, in the same runs."""
     erased, others = set[str](), Counter[str]()
     runner = await open_runner(records_max=2)
-    for step in steps:
+    for step in itertools.count():
         published = await publish(pool, *OTHERS, {"n": 3, "email": ADA})
         await runner.drain()
         assert step or await site.hits(ADA) == 1

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.examples import examples
 from tests.simulation.machine import EngineMachine
 
 TestModel = EngineMachine.TestCase
 TestModel.settings = settings(
-    max_examples=examples(500),
+    max_examples=1_000,
     stateful_step_count=30,
     deadline=None,
     print_blob=True,

@@ -14,11 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from postroom.outbox.lanes import Urgency
 from postroom.postgres.database import create_database
 from tests.conftest import on_database
-from tests.examples import examples
 from tests.simulation.relay import BACKOFF, RETRY_S, Fault, RelayOnPostgres
 
 SETTINGS = settings(
-    max_examples=examples(25),
+    max_examples=25,
     stateful_step_count=15,
     deadline=None,
     print_blob=True,

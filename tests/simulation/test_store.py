@@ -11,11 +11,10 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from postroom.postgres.database import create_database
 from tests.conftest import on_database
-from tests.examples import examples
 from tests.simulation.machine import EngineMachine
 from tests.simulation.postgres import PostgresStore
 
-EXAMPLES = examples(40)
+EXAMPLES = 100
 STEPS = 25
 SETTINGS = settings(
     max_examples=EXAMPLES,
