@@ -12,6 +12,7 @@ from pathlib import Path
 from postroom.dev.process import ChildProcess
 
 STOP_WITHIN_S = 35.0
+FAILED = 1
 
 
 @dataclass(slots=True)
@@ -23,6 +24,8 @@ class ManagedProcess:
     environment: Mapping[str, str]
     log_path: Path
     clock_offset_s: float = 0.0
+    failed: bool = field(default=False, init=False)
+    """Whether it was found to have ended with an error of its own."""
     _child: ChildProcess | None = field(default=None, init=False)
 
     @property
@@ -40,6 +43,7 @@ class ManagedProcess:
         """Start it if it does not run."""
         if self.running:
             return
+        self.note_failure()
         command = (
             sys.executable, "-m", "chaos.child", "--parent", str(os.getpid()),
             "--clock-offset-s", str(self.clock_offset_s), *self.command,
@@ -47,6 +51,10 @@ class ManagedProcess:
         self._child = await ChildProcess.start(
             self.name, command, environment=self.environment, log=self.log_path
         )
+
+    def note_failure(self) -> None:
+        if self._child is not None:
+            self.failed |= self._child.exit_code == FAILED
 
     def signal(self, number: signal.Signals) -> None:
         if self._child is not None:

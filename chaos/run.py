@@ -208,6 +208,10 @@ async def _judge(
         torn = await torn_transactions(pool)
         evidence = await collect(installation, pool, ticks_until=healed_at)
         forgotten = await cluster.beats.missing(pool) if cluster else []
+        for runner in installation.runners:
+            runner.note_failure()
+        # An API in development ends where it starts while the database is away; a runner never does.
+        failed = [runner.name for runner in installation.runners if runner.failed]
     finally:
         await pool.close()
     comparison = compare(journal.entries, evidence.arrivals, evidence.cut_attempts)
@@ -243,6 +247,7 @@ async def _judge(
         ("torn transaction", torn),
         ("minute of a schedule", evidence.ticks.wrong),
         ("write that was acknowledged and is not there", forgotten),
+        ("runner that ended with an error", failed),
         ("bad signature", evidence.signature_faults),
     ):
         for each in list(found)[:SHOWN_MAX]:
@@ -250,6 +255,7 @@ async def _judge(
     more = [] if quiet else [f"not quiet within {QUIET_WITHIN_S:g} s"]
     more += [f"torn transactions = {len(torn)}"] if torn else []
     more += [f"acknowledged writes that are not there = {len(forgotten)}"] if forgotten else []
+    more += [f"runners that ended with an error = {len(failed)}"] if failed else []
     more += [f"bad signatures = {len(evidence.signature_faults)}"] if evidence.signature_faults else []
     return Result(report, [*failures(report, comparison, length_s=options.length_s), *more])
 

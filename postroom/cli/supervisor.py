@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from postroom.base.cancelling import cancel
 from postroom.base.log import get_logger
 from postroom.base.notify import notify, watchdog
 from postroom.postgres.watch import die_with_parent
@@ -119,8 +120,7 @@ class Supervisor:
         replacing = asyncio.create_task(self._replace_when_asked(), name="replacing")
         async with watchdog(lambda: any(child.ready.is_set() for child in self._children.values())):
             await asyncio.gather(*map(self._keep, range(self._count)))
-            replacing.cancel()
-            await asyncio.gather(replacing, return_exceptions=True)
+            await cancel([replacing])
             await asyncio.gather(*(child.ended for child in self._children.values()))
         loop.remove_reader(self._inbox)
         self._inbox.close()

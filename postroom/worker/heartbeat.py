@@ -14,6 +14,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Final, NoReturn
 
+from postroom.base.cancelling import cancel
 from postroom.base.clock import Clock, SystemClock
 from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.base.log import get_logger
@@ -140,9 +141,7 @@ class Worker:
             pool = await opens()
             tasks = [asyncio.create_task(self._beat_on(pool)), asyncio.create_task(ending.wait())]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel(tasks)
             pool.terminate()
 
         asyncio.run(beat_until_the_end())

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from postroom.base.cancelling import cancel
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_AWAY, Pool
 from postroom.base.log import get_logger, remove_secrets
@@ -55,7 +56,11 @@ class Runner:
         self._whose = whose
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set and the jobs have ended."""
+        """Run until `stop` is set and the jobs have ended.
+
+        Errors: `RuntimeError` where a job's loop, the heartbeat or the wakeup ends before: the process is to
+        be started anew, for all else would look well.
+        """
         await self._make_known_in_the_end(stop)
         self._worker.running_jobs.add(RUNNER)
         background = [
@@ -64,14 +69,19 @@ class Runner:
         ]
         loops = [asyncio.create_task(self._loop(job, stop), name=job.name) for job in self._jobs]
         notify(READY="1", STATUS=f"{self._whose}{len(self._jobs)} jobs, worker {self._worker.id}")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
-            await stop.wait()
+            ended, _ = await asyncio.wait(
+                [stopping, *loops, *background], return_when=asyncio.FIRST_COMPLETED
+            )
+            if not stop.is_set():
+                raise RuntimeError(f"ended by itself: {', '.join(sorted(map(asyncio.Task.get_name, ended)))}")
             self._wakeup.wake_all()
             _, late = await asyncio.wait(loops, timeout=STOP_WITHIN_S)
             if late:
                 log.warning("runner.stop_late", jobs=sorted(task.get_name() for task in late))
         finally:
-            await _cancel([*loops, *background])
+            await cancel([stopping, *loops, *background])
 
     async def run_once(self, job: Job, *, requested: bool = False) -> int:
         """Run one job now, whatever its schedule says. Returns what it did. Errors: what the job raised.
@@ -85,7 +95,7 @@ class Runner:
         try:
             return await self._recorded(job, JobContext(once=True, requested=requested))
         finally:
-            await _cancel([background])
+            await cancel([background])
 
     async def make_known(self) -> None:
         async with self._pool.acquire() as conn:
@@ -176,9 +186,3 @@ async def _pause(stop: asyncio.Event, pause_s: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(pause_s):
             await stop.wait()
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[object]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -16,19 +16,18 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import asyncpg
 import pytest
 
-from chaos.link import Link
 from postroom.base.db import Pool, open_pool
 from postroom.base.migrate import migrate
 from postroom.dev.receiver import Receiver
 from postroom.dev.stripe_events import encode, signed, snapshot_event
 from postroom.postgres.server import LocalPostgres
 from tests.fixtures.engine import TRAVEL, Engine, ScriptedAdapter, email
+from tests.fixtures.links import linked
 from tests.processes.commands import environment
 
 WAIT_S = 60.0
@@ -136,15 +135,11 @@ async def test_stripe_before_and_after_the_commit(
     dsn: str, pool: Pool, start: Start, unused_tcp_port: int
 ) -> None:
     """Before it: nothing is there. After it, without the 200: the event, and then a duplicate."""
-    link = Link()
-    link.target_port = urlsplit(dsn).port or 5432
-    await link.open()
-    login = urlsplit(dsn).netloc.rpartition("@")[0]
-    through = urlunsplit(urlsplit(dsn)._replace(netloc=f"{login}@127.0.0.1:{link.port}"))
     port = str(unused_tcp_port)
-    serving = {"POSTROOM_PORT": port, "POSTROOM_DATABASE_URL": through}
-    api = start("postroom", "serve", **serving)
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+    session = aiohttp.ClientSession(f"http://127.0.0.1:{port}")
+    async with linked(dsn) as (link, through), session as client:
+        serving = {"POSTROOM_PORT": port, "POSTROOM_DATABASE_URL": through}
+        api = start("postroom", "serve", **serving)
         await until(lambda: ready(client))
         lock = await pool.acquire()
         locked = lock.transaction()
@@ -176,7 +171,6 @@ async def test_stripe_before_and_after_the_commit(
         assert await send(client) == 200
         assert await count(pool, "stripe_event") == 1
         kill(api)
-    await link.shut()
 
 
 async def ready(client: aiohttp.ClientSession) -> bool:
@@ -333,21 +327,17 @@ async def test_when_the_database_restarts_claims_are_kept_and_settled_later(
     dsn: str, pool: Pool, receiver: Receiver, start: Start
 ) -> None:
     """All sessions end, and nobody is let in until the receiver has answered."""
-    link = Link()
-    link.target_port = urlsplit(dsn).port or 5432
-    await link.open()
-    login = urlsplit(dsn).netloc.rpartition("@")[0]
-    through = urlunsplit(urlsplit(dsn)._replace(netloc=f"{login}@127.0.0.1:{link.port}"))
-    receiver.behaviour = "slow/1"
-    await publish(pool, receiver)
-    start("postroom", "work", POSTROOM_DATABASE_URL=through)
-    await receiver.wait_for(1, timeout_s=WAIT_S)
-    await link.shut()
-    assert await count(pool, "delivery where worker is not null") == 1
-    await asyncio.sleep(1.5)  # the answer comes while the database is away: that is the case to try
-    await link.open()
-    await until(lambda: delivered(pool))
-    assert len(receiver.received) == 1
+    async with linked(dsn) as (link, through):
+        receiver.behaviour = "slow/1"
+        await publish(pool, receiver)
+        start("postroom", "work", POSTROOM_DATABASE_URL=through)
+        await receiver.wait_for(1, timeout_s=WAIT_S)
+        await link.shut()
+        assert await count(pool, "delivery where worker is not null") == 1
+        await asyncio.sleep(1.5)  # the answer comes while the database is away: that is the case to try
+        await link.open()
+        await until(lambda: delivered(pool))
+        assert len(receiver.received) == 1
     assert await count(pool, "attempt where outcome = 'delivered'") == 1
     await link.shut()
 

@@ -6,12 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from structlog.testing import capture_logs
 
-from chaos.link import Link
 from postroom.admin.audit import Actor
 from postroom.admin.jobs import request_run
 from postroom.base.clock import SystemClock
@@ -23,6 +21,7 @@ from postroom.worker.loop import Runner
 from postroom.worker.model import Job, JobContext, JobStatus
 from postroom.worker.wakeup import Wakeup
 from tests.fixtures.clock import DrivenClock
+from tests.fixtures.links import linked
 from tests.fixtures.roles import as_role, pool_as
 
 
@@ -81,6 +80,19 @@ async def test_a_failing_job_is_recorded_and_stops_no_other(dsn: str, pool: Pool
     assert (await state_of(pool, "good")).last_success_at is not None
     assert (await state_of(pool, "jobs-runner")).last_heartbeat_at is not None
     assert failed.running_since is None
+
+
+async def test_a_loop_that_ends_by_itself_ends_the_runner(dsn: str, pool: Pool) -> None:
+    """Nobody would hear of it: all others go on, and so does the heartbeat."""
+
+    async def bad(_context: JobContext) -> int:
+        raise asyncio.CancelledError
+
+    good = Job("good", Counting(), every_s=600)
+    runner = await make_runner(dsn, pool, Job("bad", bad, every_s=600, continuous=True), good)
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeError, match="ended by itself: bad"):
+            await runner.run(asyncio.Event())
 
 
 async def test_several_runners_do_not_run_a_periodic_job_twice(dsn: str, pool: Pool) -> None:
@@ -215,25 +227,21 @@ async def test_who_is_back_after_a_silence_judges_nobody_for_a_moment(pool: Pool
 
 
 async def test_a_lost_listener_asks_nobody_to_notify(dsn: str, pool: Pool) -> None:
-    link = Link()
-    link.target_port = urlsplit(dsn).port or 5432
-    await link.open()
-    parts = urlsplit(dsn)
-    through = urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{link.port}"))
-    worker = Worker(pool=pool_as(pool, "runner"), role="test")
-    await worker.register()
-    wakeup = Wakeup(dsn=through, pool=pool_as(pool, "runner"), worker=worker)
-    listening = asyncio.create_task(wakeup.listening())
-    async with asyncio.timeout(20):
-        while not await wakeup.sleeping_on("email"):
-            await asyncio.sleep(0.01)
-        assert await pool.fetchval("select count(*) from postroom.sleeper") == 1
-        await link.shut()
-        while await pool.fetchval("select count(*) from postroom.sleeper"):
-            await asyncio.sleep(0.01)
-    assert not await wakeup.sleeping_on("email")
-    listening.cancel()
-    await asyncio.gather(listening, return_exceptions=True)
+    async with linked(dsn) as (link, through):
+        worker = Worker(pool=pool_as(pool, "runner"), role="test")
+        await worker.register()
+        wakeup = Wakeup(dsn=through, pool=pool_as(pool, "runner"), worker=worker)
+        listening = asyncio.create_task(wakeup.listening())
+        async with asyncio.timeout(20):
+            while not await wakeup.sleeping_on("email"):
+                await asyncio.sleep(0.01)
+            assert await pool.fetchval("select count(*) from postroom.sleeper") == 1
+            await link.shut()
+            while await pool.fetchval("select count(*) from postroom.sleeper"):
+                await asyncio.sleep(0.01)
+        assert not await wakeup.sleeping_on("email")
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 CANCEL_WAITERS = """

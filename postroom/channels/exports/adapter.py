@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from postroom.base.cancelling import cancel
 from postroom.base.clock import Clock
 from postroom.base.db import Pool
 from postroom.base.export_settings import ExportSettings
@@ -155,9 +156,7 @@ class ExportAdapter:
             await _all_of(writes)
         finally:
             self._gathers = False
-            for write in writes:
-                write.cancel()
-            await asyncio.gather(*writes, return_exceptions=True)
+            await cancel(writes)
 
     async def _export(self, file: ExportFile, worker: int, latest: float) -> Answer:
         """Write what is not in the storage yet, file and manifest; `latest`: begin no write after this."""

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from postroom.base.cancelling import cancel
 from postroom.base.clock import Clock
-from postroom.base.db import DATABASE_AWAY, DATABASE_BUSY, Pool, transaction
+from postroom.base.db import Pool, transaction
 from postroom.base.log import get_logger
 from postroom.base.stripe_settings import StripeSettings, setting_of
 from postroom.channels.stripe import refresh_store, store
@@ -156,13 +157,11 @@ def refresh_job(refresh: CustomerRefresh, *, wakeup: Wakeup) -> Job:
                     await wakeup.wait(NAME, POLL_S)
                 await context.progress(count)
 
+        lanes = [asyncio.create_task(answering()) for _ in range(AT_ONCE_MAX)]
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(AT_ONCE_MAX):
-                    group.create_task(answering())
-        except* (*DATABASE_AWAY, *DATABASE_BUSY) as failed:
-            raise failed.exceptions[0] from None  # all of them say the same
+            await asyncio.gather(*lanes)
         finally:
+            await cancel(lanes)
             await wakeup.awake_on(NAME)
         return count
 

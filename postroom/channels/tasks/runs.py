@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from postroom.base.cancelling import cancel
 from postroom.base.db import DATABASE_FAILURES, Pool, query
 from postroom.base.log import get_logger
 from postroom.client.task import BATCH_KEY, BatchCounts
@@ -88,8 +89,7 @@ class Runs:
 
     async def close(self) -> None:
         if self._exchanging is not None:
-            self._exchanging.cancel()
-            await asyncio.gather(self._exchanging, return_exceptions=True)
+            await cancel([self._exchanging])
 
     async def batch_before(self, claim: Claim) -> BatchCounts | None:
         """How the batch ended that it follows."""

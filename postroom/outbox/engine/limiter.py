@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
+from postroom.base.cancelling import cancel
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_FAILURES, Pool, transaction
 from postroom.base.log import get_logger
@@ -62,8 +63,7 @@ class Limiter:
     async def close(self) -> None:
         """Return the places. Call it when nothing is in flight any more."""
         if self._leasing is not None:
-            self._leasing.cancel()
-            await asyncio.gather(self._leasing, return_exceptions=True)
+            await cancel([self._leasing])
         held = [each.limit.id for each in self._budgets if each.limit.in_flight is not None]
         try:
             await self._ask([Wanted(limit_id, 0, 0, 0) for limit_id in held])

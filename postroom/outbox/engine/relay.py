@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
+from postroom.base.cancelling import cancel
 from postroom.base.clock import Clock
 from postroom.base.db import DATABASE_FAILURES, Pool
 from postroom.encryption.keyring import NO_KEYS, Keyring
@@ -133,8 +134,7 @@ class Relay:
             self._lost_claims.suspect()
             raise
         finally:
-            settling.cancel()
-            await asyncio.gather(settling, return_exceptions=True)
+            await cancel([settling])
             await self._wakeup.awake_on(self._channel)
 
     async def _claim_until_stopped(

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from postroom.admin.tokens import Scope, insert_token
 from postroom.base.clock import SystemClock
@@ -27,9 +28,11 @@ from postroom.encryption.keyring import NO_KEYS
 from postroom.jobs.catalog import catalog
 from postroom.outbox.reach import Reach
 from postroom.wiring import open_worker
+from postroom.worker.loop import Runner
 from postroom.worker.model import JobContext
 from tests.channels.stripe.test_customer_access import NOW, access, changed, subscription, told
 from tests.fixtures.api import Api, running_api
+from tests.fixtures.links import linked
 from tests.fixtures.roles import as_role
 from tests.fixtures.stripe import SECRET, Scene
 
@@ -286,3 +289,35 @@ async def test_the_job_hears_of_a_request_and_ends_when_it_should(
         listening.cancel()
         assert await job.run(JobContext(once=True)) == 0
     assert set(await told(scene.pool)) == {"prod_1", "sso"}
+
+
+async def test_the_job_goes_on_after_the_database_was_away(
+    dsn: str, scene: Refreshed, tmp_path: Path
+) -> None:
+    buy(scene.stand_in)
+    settings, stop = Settings(state_dir=tmp_path, stripe=scene.settings), asyncio.Event()
+    async with (
+        linked(as_role(dsn, "runner")) as (link, through),
+        open_worker(settings, through, role="test") as parts,
+        asyncio.timeout(60),
+    ):
+        services, job = parts.services, catalog(parts)["stripe-refresh"]
+        runner = Runner(
+            pool=services.pool, clock=services.clock, worker=parts.worker, wakeup=parts.wakeup, jobs=[job]
+        )
+        running = asyncio.create_task(runner.run(stop))
+        while job.name not in parts.worker.running_jobs:
+            await asyncio.sleep(0.01)
+        with capture_logs() as logs:
+            await link.shut()
+            while [each["event"] for each in logs].count("job.database_away") < 3:
+                assert not running.done()
+                await asyncio.sleep(0.01)
+        await link.open()
+        asked = await scene.pool.fetchval(ASK)
+        while await scene.pool.fetchrow(DONE, asked) is None:
+            await asyncio.sleep(0.01)
+        stop.set()
+        await running
+    assert {each["job"] for each in logs if "job" in each} == {job.name}
+    assert not [each for each in logs if each["event"] == "job.failed"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -18,26 +17,27 @@ from postroom.outbox.jobs import relay_job
 from postroom.outbox.model import Answer, Claim
 from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.fixtures.links import linked
 
 WAIT_S = 30.0
 POLL_S = 0.02
 
 
 @pytest.fixture
-async def link(dsn: str) -> AsyncIterator[Link]:
-    link = Link()
-    link.target_port = urlsplit(dsn).port or 5432
-    await link.open()
-    yield link
-    await link.shut()
+async def way(dsn: str) -> AsyncIterator[tuple[Link, str]]:
+    async with linked(dsn) as way:
+        yield way
 
 
 @pytest.fixture
-async def engine(dsn: str, link: Link) -> AsyncIterator[Engine]:
+def link(way: tuple[Link, str]) -> Link:
+    return way[0]
+
+
+@pytest.fixture
+async def engine(way: tuple[Link, str]) -> AsyncIterator[Engine]:
     """All of its connections go through the link."""
-    parts = urlsplit(dsn)
-    login = parts.netloc.rpartition("@")[0]
-    through = urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{link.port}"))
+    _, through = way
     pool = await open_pool(through)
     yield await Engine(through, pool, ScriptedAdapter()).start()
     pool.terminate()
