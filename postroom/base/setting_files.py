@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, NamedTuple
 
+from postroom.base.log import get_logger
 from postroom.base.setting_commands import NoValue, run_command
 
 PREFIX: Final = "POSTROOM_"
@@ -25,6 +26,9 @@ WATCH_EVERY_S: Final = 5.0
 WATCH_EVERY_MAX_S: Final = 60.0
 SHARE_MAX: Final = 0.05
 """Of the time, for commands that are slow: the pause is longer then, `WATCH_EVERY_MAX_S` at most."""
+
+
+log = get_logger(__name__)
 
 
 class SettingFiles(NamedTuple):
@@ -67,17 +71,21 @@ async def watch_files(
 ) -> None:
     """Call `changed` within `every_s` after one of them has another text than is `known`, until cancelled.
 
-    Slow commands make the pauses longer: `WATCH_EVERY_MAX_S` at most.
+    Slow commands make the pauses longer: `WATCH_EVERY_MAX_S` at most. Where `changed` raises, that is logged
+    and it is called again: nobody else would ever notice that a secret is new.
     """
     pause_s = every_s
     while True:
         await asyncio.sleep(pause_s)
         began_s = monotonic()
-        found = await asyncio.to_thread(read_files, os.environ)
-        pause_s = max(every_s, min((monotonic() - began_s) / SHARE_MAX, WATCH_EVERY_MAX_S))
-        if found != known:
-            known = found
-            await changed(found)
+        try:
+            found = await asyncio.to_thread(read_files, os.environ)
+            pause_s = max(every_s, min((monotonic() - began_s) / SHARE_MAX, WATCH_EVERY_MAX_S))
+            if found != known:
+                await changed(found)
+                known = found
+        except Exception as error:
+            log.exception("settings.reload_failed", error=repr(error))
 
 
 def _sources(environment: Mapping[str, str]) -> dict[str, str]:

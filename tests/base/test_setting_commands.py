@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from postroom.base import setting_commands
 from postroom.base.errors import SettingsInvalid
@@ -153,6 +154,23 @@ async def test_a_slow_one_holds_up_nothing_and_is_run_less_often(
     first, second, *_ = map(float, runs.read_text().split())
     assert second - first > 0.2 / SHARE_MAX
     assert seen == [({SETTING: TOKEN}, ())]
+
+
+async def test_a_change_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, python(f"print({TOKEN!r})"))
+    seen = list[SettingFiles]()
+
+    async def fail_first(found: SettingFiles) -> None:
+        seen.append(found)
+        if len(seen) == 1:
+            raise RuntimeError("of a library")
+
+    with capture_logs() as logs:
+        watching = asyncio.create_task(watch_files(SettingFiles({}, ()), fail_first, every_s=0.01))
+        await until(lambda: len(seen) > 1)
+        watching.cancel()
+    assert [each["event"] for each in logs] == ["settings.reload_failed"]
+    assert seen == [({SETTING: TOKEN}, ())] * 2
 
 
 async def until(condition: Callable[[], bool]) -> None:

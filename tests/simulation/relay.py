@@ -25,7 +25,7 @@ from tests.simulation.postgres import EMPTY
 
 Value = TypeVar("Value")
 RETRY_S = 600.0
-BACKOFF = Schedule((RETRY_S, RETRY_S), spread=0.0)
+BACKOFF = Schedule((RETRY_S,), spread=0.0)
 
 
 class Fault(StrEnum):
