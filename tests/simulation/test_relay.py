@@ -104,6 +104,12 @@ class RelayMachine(RuleBasedStateMachine):
             self._end(key)
         self._check()
 
+    @rule()
+    def try_again(self) -> None:
+        """Twice in a row it is the last attempt of what fails."""
+        self.travel(RETRY_S + SLACK_S)
+        self.drain()
+
     @precondition(lambda self: not self.paused)
     @rule()
     def every_lane_goes_on_under_load(self) -> None:
