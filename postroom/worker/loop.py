@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -75,7 +75,7 @@ class Runner:
                 [stopping, *loops, *background], return_when=asyncio.FIRST_COMPLETED
             )
             if not stop.is_set():
-                raise RuntimeError(f"ended by itself: {', '.join(sorted(map(asyncio.Task.get_name, ended)))}")
+                raise _ended_by_itself(ended)
             self._wakeup.wake_all()
             _, late = await asyncio.wait(loops, timeout=STOP_WITHIN_S)
             if late:
@@ -176,6 +176,13 @@ class Runner:
                 await store.mark_job_progress(conn, name=job.name)
 
         return progress
+
+
+def _ended_by_itself(tasks: Collection[asyncio.Task[Any]]) -> RuntimeError:
+    names = ", ".join(sorted(each.get_name() for each in tasks))
+    failed = RuntimeError(f"ended by itself: {names}; the runner is to be started again")
+    failed.__cause__ = next((each.exception() for each in tasks if not each.cancelled()), None)
+    return failed
 
 
 def _line(error: BaseException) -> str:

@@ -69,8 +69,8 @@ class Wakeup:
 
     async def listening(self) -> None:
         """Keep the LISTEN connection until cancelled; proves it alive, opens it again when it is lost."""
-        if self._pooler:
-            return
+        while self._pooler:  # nothing can be heard through it
+            await asyncio.sleep(PROVE_S)
         while True:
             try:
                 await self._listen()

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from postroom.base.db import open_pool
+from postroom.base.db import Pool, open_pool
 from postroom.base.listener import free_port
 from postroom.base.migrate import migrate
+from postroom.dev.receiver import Receiver
 from postroom.worker.model import JobContext
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
+from tests.processes.commands import environment
 from tests.processes.local_postgres import wait_until
 from tests.tools import require
 
@@ -88,6 +92,34 @@ async def test_work_goes_on_behind_a_transaction_pooler(pooled_dsn: str) -> None
     await running
     assert {claim.key for claim in engine.adapter.seen} == {f"k{i}" for i in range(60)} | {"late"}
     await pool.close()
+
+
+async def test_a_runner_works_behind_it_until_it_is_told_to_stop(
+    dsn: str, pool: Pool, pooled_dsn: str, tmp_path: Path
+) -> None:
+    settings = {
+        "POSTROOM_DATABASE_URL": pooled_dsn,
+        "POSTROOM_DATABASE_POOLER": "true",
+        "POSTROOM_WEBHOOK__ALLOW_PRIVATE": "true",
+    }
+    runner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "postroom", "work"),
+        env=environment(tmp_path, settings),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        async with Receiver() as receiver, asyncio.timeout(90):
+            payload = {"url": receiver.url(), "type": "t", "data": {}}
+            await pool.execute("select postroom.publish('webhook', $1::jsonb)", json.dumps(payload))
+            await receiver.wait_for(1, timeout_s=60)
+            assert runner.returncode is None
+            runner.terminate()
+            _, said = await runner.communicate()
+        assert runner.returncode == 0, said.decode()
+    finally:
+        if runner.returncode is None:
+            runner.kill()
 
 
 async def test_the_schema_is_migrated_through_it_too(pooled_dsn: str) -> None:
