@@ -24,13 +24,17 @@ class ManagedProcess:
     environment: Mapping[str, str]
     log_path: Path
     clock_offset_s: float = 0.0
-    failed: bool = field(default=False, init=False)
-    """Whether it was found to have ended with an error of its own."""
     _child: ChildProcess | None = field(default=None, init=False)
+    _failed: bool = field(default=False, init=False)
 
     @property
     def running(self) -> bool:
         return self._child is not None and self._child.exit_code is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ever ended with an error of its own."""
+        return self._failed or (self._child is not None and self._child.exit_code == FAILED)
 
     @property
     def pid(self) -> int:
@@ -43,7 +47,7 @@ class ManagedProcess:
         """Start it if it does not run."""
         if self.running:
             return
-        self.note_failure()
+        self._failed = self.failed
         command = (
             sys.executable, "-m", "chaos.child", "--parent", str(os.getpid()),
             "--clock-offset-s", str(self.clock_offset_s), *self.command,
@@ -51,10 +55,6 @@ class ManagedProcess:
         self._child = await ChildProcess.start(
             self.name, command, environment=self.environment, log=self.log_path
         )
-
-    def note_failure(self) -> None:
-        if self._child is not None:
-            self.failed |= self._child.exit_code == FAILED
 
     def signal(self, number: signal.Signals) -> None:
         if self._child is not None:

@@ -208,8 +208,6 @@ async def _judge(
         torn = await torn_transactions(pool)
         evidence = await collect(installation, pool, ticks_until=healed_at)
         forgotten = await cluster.beats.missing(pool) if cluster else []
-        for runner in installation.runners:
-            runner.note_failure()
         # An API in development ends where it starts while the database is away; a runner never does.
         failed = [runner.name for runner in installation.runners if runner.failed]
     finally:
