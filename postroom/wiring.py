@@ -191,13 +191,14 @@ async def _replace_secrets(services: Services, fresh: Settings) -> None:
     email, exports = services.adapters[Channel.EMAIL], services.adapters[Channel.EXPORT]
     stored = settings.exports.with_options_of(fresh.exports)
     storage = open_destinations(stored, settings.state_dir) if stored != settings.exports else None
+    keyring = keyring_of(fresh.encryption, services.clock)
     if fresh.email.all_routes() != settings.email.all_routes() and isinstance(email, EmailAdapter):
         await email.move(fresh.email)
+    settings.email.url, settings.email.routes = fresh.email.url, fresh.email.routes
     if storage is not None and isinstance(exports, ExportAdapter):
         exports.files.use(storage)
-    services.keyring.replace(keyring_of(fresh.encryption, services.clock))
+    services.keyring.replace(keyring)
     settings.encryption = fresh.encryption
-    settings.email.url, settings.email.routes = fresh.email.url, fresh.email.routes
     for name in ("unsubscribe_secrets", "bounces_secrets", "bounces_url", *EVENT_SECRETS.values()):
         setattr(settings.email, name, getattr(fresh.email, name))
     settings.exports.options, settings.exports.destinations = stored.options, stored.destinations

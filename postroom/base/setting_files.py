@@ -67,7 +67,10 @@ def read_files(environment: Mapping[str, str]) -> SettingFiles:
 
 
 async def watch_files(
-    known: SettingFiles, changed: Callable[[SettingFiles], Awaitable[None]], *, every_s: float = WATCH_EVERY_S
+    known: SettingFiles | None,
+    changed: Callable[[SettingFiles], Awaitable[None]],
+    *,
+    every_s: float = WATCH_EVERY_S,
 ) -> None:
     """Call `changed` within `every_s` after one of them has another text than is `known`, until cancelled.
 
@@ -85,6 +88,7 @@ async def watch_files(
                 await changed(found)
                 known = found
         except Exception as error:
+            known = None  # it may have taken over a half
             log.exception("settings.reload_failed", error=repr(error))
 
 

@@ -72,4 +72,7 @@ class KnownDirectory:
     async def _keep_reading(self) -> None:
         while True:
             await asyncio.sleep(READ_EVERY_S)
-            await self.read()
+            try:
+                await self.read()
+            except Exception as error:
+                log.exception("directory.not_read", error=repr(error))  # once more, with what it has

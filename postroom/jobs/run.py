@@ -190,7 +190,11 @@ async def _attach_until(settings: Settings, wanted: Wanted, stop: asyncio.Event)
         if not attached.is_set() and stop.is_set():
             work.cancel()
         await asyncio.wait((work,))
-        return DONE if work.cancelled() else work.result()
+        if work.cancelled():
+            if stop.is_set():
+                return DONE
+            raise RuntimeError("it was cancelled, and nobody asked for it")
+        return work.result()
     finally:
         stopping.cancel()
         work.cancel()

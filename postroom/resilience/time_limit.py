@@ -19,7 +19,8 @@ class TimeLimit:
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
         self._tick_s = min(TICK_MAX_S, limit_s / 8)
-        self._since: dict[asyncio.Task[object], float] = {}
+        # Since when a task is inside, and how many had asked to cancel it by then.
+        self._since: dict[asyncio.Task[object], tuple[float, int]] = {}
         self._overdue: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
         # Kept, for up to Python 3.11 to ask for the running loop is a system call.
@@ -30,7 +31,7 @@ class TimeLimit:
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("only a task can be cut off")
-        self._since[task] = loop.time()
+        self._since[task] = loop.time(), task.cancelling()
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._tick)
 
@@ -38,16 +39,17 @@ class TimeLimit:
         self, kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
         task = asyncio.current_task(self._loop)
-        if task is None or self._since.pop(task, None) is None or task not in self._overdue:
+        since = self._since.pop(task, None) if task is not None else None
+        if task is None or since is None or task not in self._overdue:
             return
         self._overdue.discard(task)
-        if task.uncancel() == 0 and kind is asyncio.CancelledError:
+        if task.uncancel() <= since[1] and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         oldest = loop.time() - self.limit_s
-        for task, since in self._since.items():
+        for task, (since, _) in self._since.items():
             if since <= oldest and task not in self._overdue:
                 self._overdue.add(task)
                 task.cancel()

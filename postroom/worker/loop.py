@@ -58,8 +58,8 @@ class Runner:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set and the jobs have ended.
 
-        Errors: `RuntimeError` where a job's loop, the heartbeat or the wakeup ends before: the process is to
-        be started anew, for all else would look well.
+        Errors: `RuntimeError` where a job's loop, the heartbeat or the wakeup ends before, for all else would
+        look well. The other jobs have ended as at a stop.
         """
         await self._make_known_in_the_end(stop)
         self._worker.running_jobs.add(RUNNER)
@@ -67,21 +67,23 @@ class Runner:
             asyncio.create_task(self._worker.beating(), name="heartbeat"),
             asyncio.create_task(self._wakeup.listening(), name="wakeup"),
         ]
-        loops = [asyncio.create_task(self._loop(job, stop), name=job.name) for job in self._jobs]
+        ending = asyncio.Event()
+        loops = [asyncio.create_task(self._loop(job, ending), name=job.name) for job in self._jobs]
         notify(READY="1", STATUS=f"{self._whose}{len(self._jobs)} jobs, worker {self._worker.id}")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
-            ended, _ = await asyncio.wait(
-                [stopping, *loops, *background], return_when=asyncio.FIRST_COMPLETED
-            )
-            if not stop.is_set():
-                raise _ended_by_itself(ended)
+            tasks = [stopping, *loops, *background]
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            ending.set()
             self._wakeup.wake_all()
             _, late = await asyncio.wait(loops, timeout=STOP_WITHIN_S)
             if late:
                 log.warning("runner.stop_late", jobs=sorted(task.get_name() for task in late))
         finally:
+            ending.set()  # else a loop whose job says that the database is away would run it again
             await cancel([stopping, *loops, *background])
+        if stopping not in ended:
+            raise _ended_by_itself(ended)
 
     async def run_once(self, job: Job, *, requested: bool = False) -> int:
         """Run one job now, whatever its schedule says. Returns what it did. Errors: what the job raised.
@@ -181,7 +183,11 @@ class Runner:
 def _ended_by_itself(tasks: Collection[asyncio.Task[Any]]) -> RuntimeError:
     names = ", ".join(sorted(each.get_name() for each in tasks))
     failed = RuntimeError(f"ended by itself: {names}; the runner is to be started again")
-    failed.__cause__ = next((each.exception() for each in tasks if not each.cancelled()), None)
+    for each in tasks:
+        try:
+            each.result()
+        except (Exception, asyncio.CancelledError) as cause:  # noqa: BLE001  it is told as the cause
+            failed.__cause__ = cause
     return failed
 
 

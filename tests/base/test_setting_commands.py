@@ -173,6 +173,27 @@ async def test_a_change_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatc
     assert seen == [({SETTING: TOKEN}, ())] * 2
 
 
+async def test_a_change_that_failed_and_is_taken_back_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half of it may be in use."""
+    file = tmp_path / "token"
+    file.write_text("new")
+    monkeypatch.setenv(f"{SETTING}_FILE", str(file))
+    known, seen = SettingFiles({SETTING: "old"}, ()), list[SettingFiles]()
+
+    async def fail_at_new(found: SettingFiles) -> None:
+        seen.append(found)
+        if found != known:
+            file.write_text("old")
+            raise RuntimeError("of a library")
+
+    with capture_logs():
+        watching = asyncio.create_task(watch_files(known, fail_at_new, every_s=0.01))
+        await until(lambda: known in seen)
+        watching.cancel()
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(LIMIT_S):
         while not condition():

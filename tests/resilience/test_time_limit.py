@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -37,6 +38,19 @@ async def test_one_task_is_limited_again_and_again() -> None:
             await asyncio.sleep(0)
         with pytest.raises(TimeoutError), limit:
             await asyncio.wait_for(asyncio.Event().wait(), 5)
+
+
+async def test_a_group_of_tasks_that_failed_before_changes_nothing() -> None:
+    """It leaves its task counted as cancelled."""
+
+    async def fail() -> None:
+        raise ValueError
+
+    with suppress(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+    with pytest.raises(TimeoutError), TimeLimit(SHORT_S):
+        await asyncio.sleep(5)
 
 
 async def test_a_cancellation_from_outside_stays_one() -> None:

@@ -339,7 +339,6 @@ async def test_when_the_database_restarts_claims_are_kept_and_settled_later(
         await until(lambda: delivered(pool))
         assert len(receiver.received) == 1
     assert await count(pool, "attempt where outcome = 'delivered'") == 1
-    await link.shut()
 
 
 async def test_a_claim_survives_a_crash_of_the_server(tmp_path: Path) -> None:

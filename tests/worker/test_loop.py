@@ -85,14 +85,28 @@ async def test_a_failing_job_is_recorded_and_stops_no_other(dsn: str, pool: Pool
 async def test_a_loop_that_ends_by_itself_ends_the_runner(dsn: str, pool: Pool) -> None:
     """Nobody would hear of it: all others go on, and so does the heartbeat."""
 
+    others: list[str] = []
+
     async def bad(_context: JobContext) -> int:
         raise asyncio.CancelledError
 
-    good = Job("good", Counting(), every_s=600)
-    runner = await make_runner(dsn, pool, Job("bad", bad, every_s=600, continuous=True), good)
+    async def draining(context: JobContext) -> int:
+        await context.stop.wait()
+        others.append("drained")
+        return 1
+
+    async def in_an_outage(context: JobContext) -> int:
+        others.append("began")
+        await context.stop.wait()
+        raise ConnectionError("the database is away")
+
+    jobs = [Job(run.__name__, run, every_s=600, continuous=True) for run in (draining, in_an_outage, bad)]
+    runner = await make_runner(dsn, pool, *jobs)
     async with asyncio.timeout(20):
-        with pytest.raises(RuntimeError, match="ended by itself: bad"):
+        with pytest.raises(RuntimeError, match="ended by itself: bad") as ended:
             await runner.run(asyncio.Event())
+    assert isinstance(ended.value.__cause__, asyncio.CancelledError)
+    assert others == ["began", "drained"]
 
 
 async def test_several_runners_do_not_run_a_periodic_job_twice(dsn: str, pool: Pool) -> None:

@@ -83,7 +83,8 @@ async def run_handler(handler: Handler, tx: Transaction) -> None:
     limit = asyncio.timeout(HANDLER_TIMEOUT_S)
     try:
         async with limit:
-            await handler(tx.event, tx)
+            # In a task of its own: what a TaskGroup leaves there would make limits of time end ours.
+            await asyncio.ensure_future(handler(tx.event, tx))
     except Exception as error:
         if tx.lost:
             raise  # no fault of the handler's

@@ -116,7 +116,7 @@ class Settler:
         """
         try:
             await self._settle_on()
-        except Exception as failure:
+        except BaseException as failure:
             self._failure = failure
             self._freed.set()
             raise

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from postroom.base.errors import SettingsInvalid
 from postroom.base.operator_code import load_code
+from postroom.channels.stripe.effects import EffectFailed, run_handler
 from postroom.channels.stripe.handlers import Registry, handlers_in
 from postroom.channels.stripe.loader import load_effects
+from postroom.channels.stripe.transaction import Transaction
 
 GOOD = """
 from postroom import on
@@ -21,6 +26,19 @@ async def receipt(event, tx):
 @on("customer.*", name="people")
 async def customers(event, tx):
     pass
+"""
+
+GROUP = """
+import asyncio
+from postroom import on
+
+async def fail():
+    raise ValueError
+
+@on("invoice.paid")
+async def grouped(event, tx):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
 """
 
 
@@ -42,6 +60,17 @@ def test_handlers_are_found_by_event_type(tmp_path: Path) -> None:
     assert (receipt.name, receipt.fetch) == ("receipt", True)
     assert [handler.name for handler in registry.matching("customer.subscription.deleted")] == ["people"]
     assert registry.matching("charge.failed") == []
+
+
+async def test_a_group_of_tasks_that_fails_in_one_is_left_to_itself(tmp_path: Path) -> None:
+    """It leaves its task counted as cancelled, which limits of time take for their own before 3.11.3."""
+    [handler] = load(tmp_path, GROUP).handlers
+    tx = cast(Transaction, SimpleNamespace(event=None, lost=False))
+    with pytest.raises(EffectFailed, match="handler grouped raised ExceptionGroup"):
+        await run_handler(handler, tx)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 @pytest.mark.parametrize(

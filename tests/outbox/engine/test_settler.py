@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from postroom.base.db import Pool
 from postroom.outbox.engine import settler as module
 from postroom.outbox.engine.settler import Settler
 from postroom.outbox.policy import delivered
+from tests.factories.claims import make_claim
 from tests.fixtures.engine import Engine, ScriptedAdapter, email
 
 LONG_S = 30.0
@@ -54,6 +56,22 @@ async def test_what_streams_is_gathered(engine: Engine, monkeypatch: pytest.Monk
     async with streaming(engine, monkeypatch, key=None) as settler:
         await asyncio.sleep(0.05)
         assert (settler.unsettled, await commits(engine.pool)) == (4, (1, 1))
+
+
+async def test_who_waits_hears_when_settling_has_ended() -> None:
+    """Cancelled by mistake, it would be waited for without end."""
+
+    class Away:
+        def acquire(self) -> None:
+            raise asyncio.CancelledError
+
+    settler = Settler(pool=cast(Pool, Away()), wake=lambda: None)
+    task = asyncio.create_task(settler.run())
+    settler.hand_in(make_claim(), delivered(), 1)
+    async with asyncio.timeout(LONG_S):
+        with pytest.raises(RuntimeError, match="settling broke"):
+            await settler.freed()
+    assert task.cancelled()
 
 
 async def test_an_ordering_key_is_not_kept_waiting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
