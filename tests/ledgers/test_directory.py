@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 import pytest
+from structlog.testing import capture_logs
 
 from postroom.base.db import Pool
 from postroom.base.errors import Conflict
+from postroom.front import directory as module
+from postroom.front.directory import KnownDirectory
 from postroom.ledgers.directory import SLOTS, Directory, newest, read_directory, slot_of
 
 HALVES = ("l1",) * 512 + ("l2",) * 512
@@ -49,3 +53,25 @@ def test_ledgers_of_two_directories_are_not_put_together() -> None:
 async def test_a_ledger_alone_has_an_empty_copy(pool: Pool) -> None:
     async with pool.acquire() as conn:
         assert await read_directory(conn) == Directory(0, (), {})
+
+
+async def test_a_copy_that_cannot_be_understood_is_not_the_last_that_is_read(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_EVERY_S", 0.01)
+    known, read_by, reading = KnownDirectory({"l1": pool}), 0, asyncio.Event()
+
+    async def read_copy(_conn: object) -> Directory:
+        nonlocal read_by
+        read_by += 1
+        if read_by == 2:
+            raise ValueError("of a later version")
+        if read_by > 2:
+            reading.set()
+        return Directory(read_by, ("l1",) * SLOTS, {})
+
+    monkeypatch.setattr(module, "read_directory", read_copy)
+    with capture_logs() as logs:
+        async with known.kept(), asyncio.timeout(20):
+            await reading.wait()
+    assert [each["event"] for each in logs] == ["directory.not_read"]
