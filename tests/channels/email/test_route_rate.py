@@ -67,7 +67,7 @@ async def test_three_runners_keep_the_rate_of_a_route_and_one_alone_has_all_of_i
     dsn: str, pool: Pool, sink: Sink
 ) -> None:
     async with transaction(pool) as conn:
-        await publish_many(conn, [email() for _ in range(1_000)])
+        await publish_many(conn, [email() for _ in range(2_000)])
     async with AsyncExitStack() as stack:
         runners = [await _runner(dsn, sink, stack) for _ in range(3)]
         await sink.until(lambda count: count >= 300)
