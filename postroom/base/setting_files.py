@@ -88,7 +88,7 @@ async def watch_files(
                 await changed(found)
                 known = found
         except Exception as error:
-            known = None  # it may have taken over a half
+            known = None  # half of it may be in use, so even what was known before is a change
             log.exception("settings.reload_failed", error=repr(error))
 
 

@@ -75,4 +75,5 @@ class KnownDirectory:
             try:
                 await self.read()
             except Exception as error:
-                log.exception("directory.not_read", error=repr(error))  # once more, with what it has
+                # What was read before stays in use, and the next look may go well.
+                log.exception("directory.not_read", error=repr(error))

@@ -193,7 +193,7 @@ async def _attach_until(settings: Settings, wanted: Wanted, stop: asyncio.Event)
         if work.cancelled():
             if stop.is_set():
                 return DONE
-            raise RuntimeError("it was cancelled, and nobody asked for it")
+            raise RuntimeError("the ledger's work was cancelled, and nobody asked for that")
         return work.result()
     finally:
         stopping.cancel()

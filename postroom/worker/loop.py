@@ -58,8 +58,8 @@ class Runner:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set and the jobs have ended.
 
-        Errors: `RuntimeError` where a job's loop, the heartbeat or the wakeup ends before, for all else would
-        look well. The other jobs have ended as at a stop.
+        Errors: `RuntimeError` where a job's loop, the heartbeat or the wakeup has ended before that: its work
+        would not be done any more, and everything else would look well. The other jobs have ended by then.
         """
         await self._make_known_in_the_end(stop)
         self._worker.running_jobs.add(RUNNER)
@@ -80,7 +80,7 @@ class Runner:
             if late:
                 log.warning("runner.stop_late", jobs=sorted(task.get_name() for task in late))
         finally:
-            ending.set()  # else a loop whose job says that the database is away would run it again
+            ending.set()  # else a loop takes what its job raises when cancelled for an outage, and goes on
             await cancel([stopping, *loops, *background])
         if stopping not in ended:
             raise _ended_by_itself(ended)
