@@ -111,6 +111,9 @@ class ExportAdapter:
         """Errors: `InvalidPayload` naming the field."""
         check_payload(payload)
 
+    def batch_of(self, claim: Claim) -> int:  # noqa: ARG002
+        return self.batch_max
+
     async def deliver(self, claim: Claim) -> Answer:
         """A batch of one."""
         [answer] = await self.deliver_batch([claim])

@@ -35,6 +35,10 @@ class DestinationUnknown(OSError):
     """Files are in a place that the settings do not name any more."""
 
 
+class PlaceEmpty(OSError):
+    """Files were put there, and none is there now: it is not mounted, or the settings name another folder."""
+
+
 class Destinations:
     """A storage that is several: each path says where it is. Errors: `DestinationUnknown`, too."""
 
@@ -52,6 +56,9 @@ class Destinations:
 
     async def replace_older(self, path: str, content: bytes, version: int) -> int:
         return await self._of(path).replace_older(path_in(path), content, version)
+
+    async def is_used(self, path: str) -> bool:
+        return await self._of(path).is_used(path_in(path))
 
     async def remove_leftovers(self) -> None:
         failures: list[OSError] = []

@@ -12,7 +12,7 @@ from typing import Final
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from postroom.base.log import remove_secrets
-from postroom.channels.exports.destinations import DestinationUnknown
+from postroom.channels.exports.destinations import DestinationUnknown, PlaceEmpty
 from postroom.outbox.model import Cause, RetryLater, Trip
 
 STORAGE_ERRORS: Final = (BaseError, OSError)
@@ -69,6 +69,8 @@ def answer_failure(error: BaseException) -> RetryLater:
         return RetryLater("the storage did not answer in time", code="timeout")
     if isinstance(error, DestinationUnknown):
         return _ours(text, "destination_unknown", Trip.NOW)
+    if isinstance(error, PlaceEmpty):
+        return _ours(text, "place_empty", Trip.NOW)
     if isinstance(error, FileNotFoundError):
         return _ours(f"the bucket or folder for exports does not exist: {text}", "not_found")
     return RetryLater(f"the storage failed: {text}", code=_code(number))

@@ -12,8 +12,9 @@ from uuid import UUID
 from postroom.base.db import Pool
 from postroom.base.export_settings import ExportSettings
 from postroom.channels.exports import formats, schema_store, store
-from postroom.channels.exports.destinations import open_destinations
+from postroom.channels.exports.destinations import PlaceEmpty, open_destinations
 from postroom.channels.exports.failures import StorageFailed, from_storage
+from postroom.channels.exports.folder import STAGING
 from postroom.channels.exports.manifest import encode, manifest_path
 from postroom.channels.exports.model import ExportFile, ExportRecord, Stored
 from postroom.channels.exports.storage import Storage
@@ -21,6 +22,9 @@ from postroom.encryption.keyring import Keyring
 
 PUT_TIMEOUT_S: Final = 60.0
 _ROUNDS_MAX: Final = 5
+_EMPTY: Final = (
+    f"files were put there before, and it is empty: mount it, or make {STAGING} in it to begin anew"
+)
 
 
 class ExportFiles:
@@ -94,6 +98,7 @@ class ExportFiles:
             async with self._pool.acquire() as conn:
                 manifest = await store.fetch_manifest(conn, folder=folder)
             path, content = manifest_path(folder), encode(manifest)
+            await self._refuse_empty(folder)
             with from_storage():
                 async with asyncio.timeout(self.put_timeout_s / 2):
                     there = await self.open().replace_older(path, content, manifest.version)
@@ -114,6 +119,7 @@ class ExportFiles:
 
     async def put(self, path: str, content: bytes, *, records: int) -> Stored:
         """Errors: `StorageFailed`, as in all that asks the storage."""
+        await self._refuse_empty(path.rpartition("/")[0])
         with from_storage():
             async with asyncio.timeout(self.put_timeout_s):
                 await self.open().put(path, content)
@@ -147,15 +153,32 @@ class ExportFiles:
             async with asyncio.timeout(self.put_timeout_s):
                 return await self.open().get(path)
 
+    async def _refuse_empty(self, folder: str) -> None:
+        """What is put into a folder that is not mounted is hidden once it is. Errors: `StorageFailed`."""
+        with from_storage():
+            async with asyncio.timeout(self.put_timeout_s):
+                used = await self.open().is_used(folder)
+        if not used:
+            try:
+                await self._find_manifest(folder)
+            except StorageFailed as failed:
+                if isinstance(failed.error, FileNotFoundError):
+                    raise StorageFailed(PlaceEmpty(_EMPTY)) from None
+                raise
+
     async def _prove_place(self, folder: str) -> None:
         """A bucket that is gone, or a folder that is not mounted, has no file either: before one is believed
-        to be lost or deleted, a manifest is read: its own, or, where somebody has deleted all of its folder,
-        another one of the same place. Errors: `StorageFailed`."""
+        to be lost or deleted, a manifest is read. Errors: `StorageFailed`."""
+        if not await self._find_manifest(folder):
+            await self.write_manifest(folder)
+
+    async def _find_manifest(self, folder: str) -> bool:
+        """Read its own, or, where somebody has deleted all of its folder, another one of the same place.
+
+        Returns: False where the ledger knows of none. Errors: `StorageFailed` where none is found.
+        """
         async with self._pool.acquire() as conn:
             folders = await store.list_manifests(conn, folder=folder)
-        if not folders:
-            await self.write_manifest(folder)
-            return
         for each in folders:
             try:
                 await self._get(manifest_path(each))
@@ -163,4 +186,5 @@ class ExportFiles:
                 if each == folders[-1] or not isinstance(failed.error, FileNotFoundError):
                     raise
             else:
-                return
+                return True
+        return False

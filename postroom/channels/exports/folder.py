@@ -92,6 +92,10 @@ class FolderStorage:
             staged.unlink(missing_ok=True)
         return version
 
+    async def is_used(self, path: str) -> bool:  # noqa: ARG002
+        """By its staging folder, which the first put makes."""
+        return await asyncio.to_thread((self._root / STAGING).exists)
+
     async def remove_leftovers(self) -> None:
         """What has been on its way for longer than `STAGING_MAX_S`."""
         await asyncio.to_thread(_remove_leftovers, self._root / STAGING)

@@ -79,6 +79,10 @@ class Storage(Protocol):
         """
         ...
 
+    async def is_used(self, path: str) -> bool:
+        """False where nothing was ever put, as far as the place of this path can tell by itself."""
+        ...
+
     async def remove_leftovers(self) -> None:
         """What writers that were killed left beside the files."""
         ...
@@ -122,6 +126,10 @@ class BucketStorage:
                     raise
             else:
                 return version
+
+    async def is_used(self, path: str) -> bool:  # noqa: ARG002
+        """Yes: one that is gone refuses what is put there."""
+        return True
 
     async def remove_leftovers(self) -> None:
         """There are none: the store shows nothing of a put that was broken off."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
+from postroom.channels.exports.destinations import PlaceEmpty
 from postroom.channels.exports.failures import STORAGE_ERRORS, answer_failure
 from postroom.channels.exports.storage import open_storage
 from postroom.outbox.model import Cause, Trip
@@ -25,6 +26,7 @@ from postroom.outbox.model import Cause, Trip
         (OSError(122, "quota"), Cause.OURS, Trip.STRIKE, "EDQUOT"),
         (GenericError("denied (os error 13)"), Cause.OURS, Trip.NOW, "EACCES"),
         (FileNotFoundError("no bucket"), Cause.OURS, Trip.STRIKE, "not_found"),
+        (PlaceEmpty("mount it"), Cause.OURS, Trip.NOW, "place_empty"),
         (TimeoutError(), Cause.PASSING, Trip.STRIKE, "timeout"),
         (GenericError("HTTP error: operation timed out"), Cause.PASSING, Trip.STRIKE, "timeout"),
         (GenericError("503, retry_timeout:20s"), Cause.PASSING, Trip.STRIKE, "storage"),

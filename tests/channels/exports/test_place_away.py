@@ -1,8 +1,10 @@
-"""A folder that is not mounted has no file: nothing is believed lost or deleted until it is there again."""
+"""A folder that is not mounted has no file: nothing is put there, and none is believed lost or deleted, until
+it is there again."""
 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,11 +14,23 @@ import pytest
 from postroom.base.db import Pool
 from postroom.channels.exports import job
 from postroom.channels.exports.failures import StorageFailed
+from postroom.channels.exports.folder import STAGING
 from postroom.channels.exports.replacing import ERASED_GRACE_S
 from tests.channels.exports.conftest import Open
 from tests.channels.exports.test_abandoned import cancel_and_erase_ada, killed_once_it_is_put
-from tests.channels.exports.test_replacing import ADA, CREATED, erase_ada, export, hits, objects, upkeep
+from tests.channels.exports.test_replacing import (
+    ADA,
+    CREATED,
+    erase_ada,
+    export,
+    hits,
+    ids_below,
+    objects,
+    upkeep,
+)  # fmt: skip
 from tests.fixtures.watched_storage import WatchedStorage
+
+HOUR_S = 3_600.0
 
 
 @contextmanager
@@ -27,6 +41,35 @@ def away(root: Path) -> Iterator[None]:
     yield
     root.rmdir()  # nothing was put there meanwhile
     mounted.rename(root)
+
+
+async def test_nothing_is_put_into_a_folder_that_is_not_mounted(
+    open_runner: Open, root: Path, pool: Pool
+) -> None:
+    """Also in a process that starts meanwhile; `away` notices any file."""
+    published = await export(await open_runner(), {"id": 1})
+    with away(root):
+        runner = await open_runner()
+        published += await export(runner, {"id": 2})
+    codes = [row["code"] for row in await pool.fetch("select code from postroom.attempt order by ended_at")]
+    assert codes == [None, "place_empty"]
+    await runner.travel(HOUR_S)
+    await runner.drain()
+    assert ids_below(root, "ndjson") == Counter(published)
+
+
+async def test_a_folder_without_files_is_begun_anew_where_somebody_says_so(
+    open_runner: Open, root: Path
+) -> None:
+    runner = await open_runner()
+    await export(runner, {"id": 1})
+    shutil.rmtree(root)
+    await export(runner, {"id": 2})
+    assert objects(root) == []
+    (root / STAGING).mkdir(parents=True)
+    await runner.travel(HOUR_S)
+    await runner.drain()
+    assert len(objects(root)) == 1
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
