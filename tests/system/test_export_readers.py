@@ -6,6 +6,7 @@ At each step, and on each store: `tests/contracts/test_export_stores.py`.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from postroom.base.db import Pool
 from postroom.base.export_settings import ExportSettings
+from postroom.channels.exports.folder import STAGING
 from tests.fixtures.engine import TRAVEL
 from tests.fixtures.export_site import Site
 from tests.processes.commands import environment
@@ -73,9 +75,17 @@ async def until(pool: Pool, statement: str) -> None:
             await asyncio.sleep(POLL_S)
 
 
-async def travel(pool: Pool, seconds: float) -> None:
+async def travel(pool: Pool, staging: Path, seconds: float) -> None:
     for statement in TRAVEL:
         await pool.execute(statement, seconds)
+    make_older(staging, seconds)
+
+
+def make_older(staging: Path, seconds: float) -> None:
+    """What lies there has its age from the file system."""
+    for file in staging.iterdir():
+        written = file.stat().st_mtime - seconds
+        os.utime(file, (written, written))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -83,11 +93,11 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-async def look_after(run: Run, pool: Pool, chance: random.Random, *, killed: int) -> None:
+async def look_after(run: Run, pool: Pool, staging: Path, chance: random.Random, *, killed: int) -> None:
     """The job, killed some times and then left to its end, with what it deletes later."""
     for n in range(killed + 2):
         if n == killed + 1:
-            await travel(pool, 3_600)
+            await travel(pool, staging, 3_600)
         process = run("work", "--job", "export-files", "--once")
         if n < killed:
             replaced = "select count(*) from postroom.export_file where replaced_by is not null"
@@ -96,7 +106,7 @@ async def look_after(run: Run, pool: Pool, chance: random.Random, *, killed: int
                 await asyncio.sleep(POLL_S)
             await asyncio.sleep(chance.random() / 2)  # the moment is the case to try
             kill(process)
-            await travel(pool, 60)
+            await travel(pool, staging, 60)
         else:
             async with asyncio.timeout(WAIT_S):
                 assert await asyncio.to_thread(process.wait) == 0
@@ -106,7 +116,7 @@ async def look_after(run: Run, pool: Pool, chance: random.Random, *, killed: int
 async def test_killed_at_any_moment_the_files_are_what_the_ledger_says(
     site: Site, run: Run, pool: Pool, tmp_path: Path
 ) -> None:
-    chance = random.Random(20)
+    chance, staging = random.Random(20), tmp_path / "exports" / STAGING
     for step in range(4):
         await pool.execute(PUBLISH, step * 100, step * 100 + 99)
         victims = [run("work"), run("work")]
@@ -117,22 +127,23 @@ async def test_killed_at_any_moment_the_files_are_what_the_ledger_says(
         for victim in victims:
             kill(victim)
         assert max((await site.read(pool)).values(), default=1) == 1
-        await travel(pool, 60)
+        await travel(pool, staging, 60)
     last = run("work")
     await until(pool, "select not exists (select from postroom.delivery)")
     ids = Counter(str(row["id"]) for row in await pool.fetch("select id from postroom.message"))
     assert await site.read(pool) == ids
     kill(last)
-    await travel(pool, 3_600)
+    await travel(pool, staging, 3_600)
 
     files = len(await site.listed(pool))
-    await look_after(run, pool, chance, killed=2)
+    await look_after(run, pool, staging, chance, killed=2)
     assert await site.read(pool) == ids
     assert len(await site.listed(pool)) < files
 
+    (staging / "left").write_bytes(f'{{"email": "{ADA}'.encode())  # who wrote it was killed at half of it
     erased = run("erase", "--email", ADA)
     assert await asyncio.to_thread(erased.wait) == 0
-    await look_after(run, pool, chance, killed=2)
+    await look_after(run, pool, staging, chance, killed=2)
     assert (await site.read(pool)).total() == ids.total() - 8
     assert await site.hits(ADA) == 0
     assert await pool.fetchval("select count(*) from postroom.export_file where delete_at is not null") == 0
