@@ -285,9 +285,16 @@ class Adapter(Protocol):
 
 @runtime_checkable
 class BatchAdapter(Adapter, Protocol):
-    """An adapter that gathers: one call takes many claims and answers for each, in order."""
+    """An adapter that gathers: one call takes many claims of one destination and answers for each, in order.
+
+    Several calls may be under way to a destination where `batch_max` is less than `per_destination_max`.
+    """
 
     batch_max: int
+
+    def batch_of(self, claim: Claim) -> int:
+        """How many of its destination may go with this one; asked for each call, and never raises."""
+        ...
 
     async def deliver_batch(self, claims: Sequence[Claim]) -> Sequence[Answer]: ...
 

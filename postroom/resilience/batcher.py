@@ -46,6 +46,10 @@ class Batcher(Generic[Item, Result]):
 
     async def submit(self, item: Item) -> Result:
         """Hand in one item and wait for its own result. Errors: `Unavailable` when too many wait."""
+        return await self.hand_in(item)
+
+    def hand_in(self, item: Item) -> asyncio.Future[Result]:
+        """As `submit`. Returns: what will have the result."""
         if len(self._waiting) >= self._waiting_max:
             raise Unavailable("too many requests are waiting to be stored", retry_after_s=1)
         loop = self._loop = self._loop or asyncio.get_running_loop()
@@ -56,7 +60,7 @@ class Batcher(Generic[Item, Result]):
             task = asyncio.create_task(self._run(), name="batcher")
             self._flushers.add(task)
             task.add_done_callback(self._flushers.discard)
-        return await future
+        return future
 
     async def close(self) -> None:
         """Wait until everything handed in has been flushed."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import pytest
@@ -63,8 +63,19 @@ class Sender:
     async def send(
         self, case: BrokerCase, message: BrokerMessage, *, url: str | None = None, login: str | None = None
     ) -> Answer:
+        [answer] = await self.send_together(case, [message], url=url, login=login)
+        return answer
+
+    async def send_together(
+        self,
+        case: BrokerCase,
+        messages: Sequence[BrokerMessage],
+        *,
+        url: str | None = None,
+        login: str | None = None,
+    ) -> Sequence[Answer]:
         secret = SecretStr(case.login if login is None else login)
-        return await self.connections.send(parse_broker_url(url or case.url()), secret, message)
+        return await self.connections.send(parse_broker_url(url or case.url()), secret, messages)
 
     async def send_until_delivered(self, case: BrokerCase, message: BrokerMessage, url: str) -> list[Answer]:
         answers: list[Answer] = []
@@ -102,7 +113,8 @@ def message(
 
 
 async def test_what_is_acknowledged_is_there_with_its_id_and_key(case: BrokerCase, sender: Sender) -> None:
-    answers = await asyncio.gather(*(sender.send(case, message(number)) for number in range(1, 21)))
+    answers = await asyncio.gather(*(sender.send(case, message(number)) for number in range(1, 11)))
+    answers += await sender.send_together(case, [message(number) for number in range(11, 21)])
     assert all(isinstance(answer, Delivered) for answer in answers), answers
     got = await case.read()
     assert {each.headers["webhook-id"] for each in got} == {str(id_of(number)) for number in range(1, 21)}
@@ -129,10 +141,11 @@ async def test_each_format_is_read_back(case: BrokerCase, sender: Sender, format
 
 async def test_a_place_that_the_broker_refuses_is_tried_again_later(case: BrokerCase, sender: Sender) -> None:
     for place, code in case.refused:
-        answer = await sender.send(case, message(), url=case.url(place=place))
-        assert isinstance(answer, RetryLater), answer
-        assert answer.code == code
-        assert answer.trip is Trip.NO
+        url = case.url(place=place)
+        for answer in await sender.send_together(case, [message(1), message(2), message(3)], url=url):
+            assert isinstance(answer, RetryLater), answer
+            assert answer.code == code
+            assert answer.trip is Trip.NO
     assert isinstance(await sender.send(case, message()), Delivered)
 
 
@@ -140,10 +153,11 @@ async def test_what_is_too_large_is_dead_and_stops_nothing(case: BrokerCase, sen
     if case.large_bytes is None:
         assert isinstance(await sender.send(case, message(size_bytes=DATA_BYTES_MAX)), Delivered)
         return
-    answer, *others = await asyncio.gather(
-        sender.send(case, message(1, size_bytes=case.large_bytes)),
-        *(sender.send(case, message(number)) for number in range(2, 6)),
+    large = message(3, size_bytes=case.large_bytes)
+    first, second, answer, *others = await sender.send_together(
+        case, [message(1), message(2), large, message(4), message(5)]
     )
+    others += [first, second]
     assert isinstance(answer, Rejected), answer
     assert answer.code == "too_large"
     assert all(isinstance(each, Delivered) for each in others), others
@@ -167,17 +181,17 @@ async def test_a_broker_that_never_acknowledges_is_left_in_time_and_has_one_id(
     url = case.url(link.port, case.ports[0])
     try:
         begun = time.monotonic()
-        answer = await sender.send(case, message(9), url=url)
-        assert isinstance(answer, Unknown), answer
+        answers = await sender.send_together(case, [message(8), message(9)], url=url)
+        assert all(isinstance(answer, Unknown) for answer in answers), answers
         assert time.monotonic() - begun < SHORT_S + 1
         case.stand_behind(None)
-        again = await sender.send_until_delivered(
-            case, message(9), url
-        )  # on a new connection to the next node
-        assert isinstance(again[-1], Delivered)
+        for number in (8, 9):  # on a new connection to the next node
+            again = await sender.send_until_delivered(case, message(number), url)
+            assert isinstance(again[-1], Delivered)
     finally:
         await link.shut()
-    assert {each.headers["webhook-id"] for each in await case.read()} == {str(id_of(9))}
+    got = {each.headers["webhook-id"] for each in await case.read()}
+    assert got == {str(id_of(number)) for number in (8, 9)}
 
 
 async def test_a_connection_that_is_cut_is_opened_again(case: BrokerCase, sender: Sender) -> None:

@@ -268,4 +268,4 @@ async def test_what_the_engine_plans_with_is_sound(case: AdapterCase) -> None:
     assert 0 < adapter.timeout_s < 600
     assert adapter.circuit in (None, "", case.channel)
     if isinstance(adapter, BatchAdapter):
-        assert 0 < adapter.batch_max <= adapter.concurrency_max
+        assert 0 < adapter.batch_max <= adapter.per_destination_max

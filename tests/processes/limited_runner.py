@@ -38,6 +38,9 @@ class Gathering(Noting):
         super().__init__(log, takes_s)
         self.batch_max = batch_max
 
+    def batch_of(self, claim: Claim) -> int:
+        return self.batch_max
+
     async def deliver_batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
         return await asyncio.gather(*map(self.deliver, claims))
 

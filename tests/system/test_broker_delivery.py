@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -36,6 +36,7 @@ class Watched(WebhookAdapter):
         super().__init__(**options)
         self.now = Counter[str]()
         self.most = Counter[str]()
+        self.together = 0
 
     async def deliver(self, claim: Claim) -> Answer:
         self.now[claim.tenant] += 1
@@ -44,6 +45,15 @@ class Watched(WebhookAdapter):
             return await super().deliver(claim)
         finally:
             self.now[claim.tenant] -= 1
+
+    async def deliver_batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        self.together = max(self.together, len(claims))
+        self.now[claims[0].tenant] += len(claims)
+        self.most |= self.now
+        try:
+            return await super().deliver_batch(claims)
+        finally:
+            self.now[claims[0].tenant] -= len(claims)
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +202,21 @@ async def test_a_broker_that_is_limited_to_one_at_once_has_one_at_once(
     assert isinstance(engine.adapter, Watched)
     assert engine.adapter.most["acme"] == 1
     assert engine.adapter.most["eve"] > 1
+
+
+async def test_of_what_goes_together_each_has_its_own_answer(
+    engine: AdapterEngine, pool: Pool, server: RedisServer, link: Link
+) -> None:
+    """Some can never be sent, and were published by SQL, so that nobody checked them."""
+    await endpoint(pool, link.port)
+    ids = await engine.publish(message(number) for number in range(200))
+    bad = ids[50::50]
+    await pool.execute('update postroom.message set payload = \'{"tenant": "acme"}\' where id = any($1)', bad)
+    await engine.drain()
+    assert isinstance(engine.adapter, Watched)
+    assert engine.adapter.together > 1
+    assert {each["webhook-id"] for each in await stored(server)} == set(map(str, ids)) - set(map(str, bad))
+    dead = await pool.fetch("select message_id, attempts from postroom.dead_letter")
+    assert sorted(row["message_id"] for row in dead) == sorted(bad)
+    outcomes = await pool.fetch("select outcome, count(*) as count from postroom.attempt group by 1")
+    assert {row["outcome"]: row["count"] for row in outcomes} == {"delivered": 197, "rejected": 3}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
@@ -26,6 +27,7 @@ from postroom.channels.webhooks.answer import PRIVATE, judge_answer, judge_failu
 from postroom.channels.webhooks.brokers.connections import BrokerConnections
 from postroom.channels.webhooks.brokers.kinds import ExtraMissing, is_broker, parse_allowed
 from postroom.channels.webhooks.brokers.message import ENVELOPE, build_message
+from postroom.channels.webhooks.brokers.transport import BrokerMessage
 from postroom.channels.webhooks.brokers.url import BrokerUrl
 from postroom.channels.webhooks.client import (
     ANONYMOUS,
@@ -56,12 +58,23 @@ from postroom.resilience.time_limit import TimeLimit
 
 CONCURRENCY_MAX = 800
 RESPONSE_TIMEOUT_S = 5.0
+TOGETHER_MAX = 10
+"""So many are handed to a broker one behind the other, and are answered together (ADR 51)."""
 _MARGIN_S = 15.0
 _HOST_BUSY = Deferred(Wait.DESTINATION_FULL, "every connection to its host is taken")
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 _PLAIN = re.compile(r"[!-~]+")
 
 log = get_logger(__name__)
+
+
+class _Ready(msgspec.Struct, frozen=True, gc=False):  # made for each delivery
+    """What can be sent, and where."""
+
+    url: URL | BrokerUrl
+    target: Target
+    data: bytes
+    body: bytes
 
 
 class WebhookAdapter:
@@ -107,6 +120,7 @@ class WebhookAdapter:
         # Asked at each delivery; the settings stay.
         self._parsed = lru_cache(URLS_KEPT_MAX)(self._parse)
         self.per_destination_max = settings.connections_per_host
+        self.batch_max = max(1, min(TOGETHER_MAX, settings.connections_per_host // 2))
         self._limit = TimeLimit(settings.timeout_s)
         self._slots = HostSlots(settings.connections_per_host, within_s=connection_within_s)
         # The request has its own limit; the rest is for looking up, a free connection, and parking.
@@ -155,6 +169,33 @@ class WebhookAdapter:
         Errors: one of `DATABASE_AWAY` when the endpoint cannot be looked up, `Unreadable` when its secrets
         cannot be read.
         """
+        return await self._try(claim, await self._prepare(claim))
+
+    def batch_of(self, claim: Claim) -> int:
+        """Several to an endpoint that is a broker's; each post has a connection of its own."""
+        target = self._endpoints.last_known(claim.endpoint_id)
+        return self.batch_max if target is not None and is_broker(target.url) else 1
+
+    async def deliver_batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        """One attempt for each of one endpoint, as `deliver`; to a broker they go on one connection."""
+        prepared = [await self._prepare(claim) for claim in claims]
+        ready = [each for each in prepared if isinstance(each, _Ready)]
+        url = ready[0].url if ready else None
+        if not isinstance(url, BrokerUrl) or any(each.url is not url for each in ready):
+            return await _all_ended(map(self._try, claims, prepared))
+        messages = [
+            _message(url, claim, each)
+            for claim, each in zip(claims, prepared, strict=True)
+            if isinstance(each, _Ready)
+        ]
+        answers = iter(await self._send(url, ready[0].target, messages))
+        return [
+            await self._noted(claim, each.target, next(answers)) if isinstance(each, _Ready) else each
+            for claim, each in zip(claims, prepared, strict=True)
+        ]
+
+    async def _prepare(self, claim: Claim) -> _Ready | Answer:
+        """What is sent, or why nothing is. Errors: as `deliver`."""
         try:
             payload = read_payload(claim.payload, tenant=claim.tenant, type_=claim.type)
             target = self._endpoints.recent(claim.endpoint_id) or await self._target(claim, payload)
@@ -172,10 +213,19 @@ class WebhookAdapter:
         body = build_body(payload, type_=claim.type, created_at=datetime.fromtimestamp(claim.created_s, UTC))
         if claim.attempts == 0 and len(payload.data) > DATA_BYTES_WARNED:
             log.warning("webhook.large_payload", message_id=str(claim.message_id), size_bytes=len(body))
+        return _Ready(url, target, bytes(payload.data), body)
+
+    async def _try(self, claim: Claim, ready: _Ready | Answer) -> Answer:
+        if not isinstance(ready, _Ready):
+            return ready
+        url, target = ready.url, ready.target
         if isinstance(url, BrokerUrl):
-            answer = await self._send(url, claim, target, envelope=body, data=bytes(payload.data))
+            [answer] = await self._send(url, target, [_message(url, claim, ready)])
         else:
-            answer = await self._post(url, self._headers(claim, target, body), body)
+            answer = await self._post(url, self._headers(claim, target, ready.body), ready.body)
+        return await self._noted(claim, target, answer)
+
+    async def _noted(self, claim: Claim, target: Target, answer: Answer) -> Answer:
         if claim.endpoint_id is None or self._health.is_as_ever(target, answer):
             return answer
         return await self._health.note(claim.endpoint_id, target, answer)
@@ -211,12 +261,11 @@ class WebhookAdapter:
         return headers
 
     def _send(
-        self, url: BrokerUrl, claim: Claim, target: Target, *, envelope: bytes, data: bytes
-    ) -> Coroutine[Any, Any, Answer]:
+        self, url: BrokerUrl, target: Target, messages: Sequence[BrokerMessage]
+    ) -> Coroutine[Any, Any, Sequence[Answer]]:
         if self._brokers is None:
             raise RuntimeError("start() comes before deliver()")
-        message = build_message(claim, format_=url.option("format", ENVELOPE), envelope=envelope, data=data)
-        return self._brokers.send(url, next(iter(target.secrets), None), message)
+        return self._brokers.send(url, next(iter(target.secrets), None), messages)
 
     async def _post(self, url: URL, headers: dict[str, str], body: bytes) -> Answer:
         if self._client is None:
@@ -236,6 +285,20 @@ class WebhookAdapter:
             return judge_failure(error)
         finally:
             slot.release()
+
+
+async def _all_ended(attempts: Iterable[Coroutine[Any, Any, Answer]]) -> Sequence[Answer]:
+    """One answer each. What one of them raises is raised when none goes on."""
+    answers = list[Answer]()
+    for ended in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
+        answers.append(ended)
+    return answers
+
+
+def _message(url: BrokerUrl, claim: Claim, ready: _Ready) -> BrokerMessage:
+    return build_message(claim, format_=url.option("format", ENVELOPE), envelope=ready.body, data=ready.data)
 
 
 async def read_excerpt(content: aiohttp.StreamReader, within_s: float) -> str:

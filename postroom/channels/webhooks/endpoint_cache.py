@@ -38,6 +38,11 @@ class EndpointCache:
         known = self._known.get(endpoint_id) if endpoint_id else None
         return known[1] if known is not None and known[0] > self._clock.monotonic() else None
 
+    def last_known(self, endpoint_id: UUID | None) -> Target | None:
+        """As it was when it was looked up last, which may be long ago: a hint."""
+        known = self._known.get(endpoint_id) if endpoint_id else None
+        return known[1] if known is not None else None
+
     async def find(self, endpoint_id: UUID) -> Target | None:
         """Returns: None when the endpoint was deleted."""
         known = self._known.get(endpoint_id)

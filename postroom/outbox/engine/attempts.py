@@ -122,7 +122,7 @@ class Attempts:
         answer: Answer
         try:
             with self._limit:
-                if self._batched is None:
+                if self._batched is None or len(claims) == 1:
                     return [await self._adapter.deliver(claims[0])]
                 return await self._asked(self._batched, claims)
         except TimeoutError:

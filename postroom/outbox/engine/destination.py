@@ -13,7 +13,10 @@ from postroom.outbox.model import Claim
 
 WIDTH_START: Final = 4
 AHEAD: Final = 8
-"""So many may be claimed for each that may be under way."""
+AHEAD_MAX: Final = 16
+"""So many may be claimed for each that may be under way; the second where it has all that it may have and
+answered within `QUICK_S`: all would be sent before the next claim comes."""
+QUICK_S: Final = 0.05
 SILENT_S: Final = 1.0
 """Without a good answer for so long, a destination may not hold places that others could use."""
 CROWD_TURN: Final = 20
@@ -37,6 +40,7 @@ class Destination:
     in_flight: int = 0
     workers: int = 0
     answers: int = 0
+    is_quick: bool = False
 
     @property
     def taken(self) -> int:
@@ -45,6 +49,11 @@ class Destination:
     @property
     def waiting_count(self) -> int:
         return len(self.waiting) + len(self.crowd)
+
+    @property
+    def next(self) -> Claim:
+        """One of those that go next. Errors: `IndexError` where nothing waits."""
+        return (self.waiting or self.crowd)[0]
 
     def add(self, claim: Claim) -> None:
         if claim.crowds:
@@ -82,21 +91,28 @@ class Destination:
         self.put_back([claim for claim in every if not wanted(claim)])
         return [claim for claim in every if wanted(claim)]
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether it is so quick that as much again may be claimed for it."""
+        return self.is_quick and self.width >= self.width_max and self.answers > 0
+
     def is_silent(self, now: float) -> bool:
         """Whether something is under way and nothing has come back well for a while."""
         return self.in_flight > 0 and now - self.heard_at >= SILENT_S
 
     def share(self, now: float) -> int:
         """How many of the relay's places it may have, by how well it answers."""
-        return self.width if self.is_silent(now) else self.width * AHEAD
+        if self.is_silent(now):
+            return self.width
+        return self.width * (AHEAD_MAX if self.takes_more else AHEAD)
 
-    def answered(self, now: float, *, well: bool) -> bool:
-        """Note how an attempt ended. Returns: whether more may be under way now."""
+    def answered(self, now: float, count: int, *, well: bool) -> bool:
+        """Note how `count` attempts ended together. Returns: whether more may be under way now."""
         if not well:
             self.width, self.answers = max(min(WIDTH_START, self.width_max), self.width // 2), 0
             return False
         self.heard_at = now
-        self.answers += 1
+        self.answers += count
         if self.width >= self.width_max or self.answers < self.width:
             return False
         self.width, self.answers = min(2 * self.width, self.width_max), 0

@@ -9,7 +9,7 @@ from typing import Final
 
 from postroom.base.clock import Clock
 from postroom.outbox.engine.attempts import Attempts, worst_trip
-from postroom.outbox.engine.destination import WIDTH_START, Destination
+from postroom.outbox.engine.destination import QUICK_S, SILENT_S, WIDTH_START, Destination
 from postroom.outbox.engine.limiter import Limiter
 from postroom.outbox.engine.settler import Settler
 from postroom.outbox.lanes import BULK_STATES
@@ -29,6 +29,7 @@ from postroom.outbox.policy import EXPIRED, Verdict, left_s, settle, within
 from postroom.resilience.backoff import Backoff
 
 DRAIN_WITHIN_S: Final = 20.0
+RESTED_MAX: Final = 1_000
 SHED_S: Final = 2.0
 """What waited for a silent destination is put off for so long."""
 _CUT_OFF: Final = Unknown("cut off while it was being delivered")  # made once: this is a hot path
@@ -38,8 +39,9 @@ class Dispatcher:
     """Claims between the moment they are taken and the moment they are settled.
 
     Promise: at most `places_max` are held. A destination that has its share of them (a quarter, or what
-    it may have in flight if that is more) is named as full, so that the next claim leaves it alone. Where
-    places are short, one that does not answer is left with what is under way to it (ADR 9).
+    it may have in flight if that is more; twice that where it answers at once) is named as full, so that the
+    next claim leaves it alone. Where places are short, one that does not answer is left with what is under
+    way to it (ADR 9).
     """
 
     def __init__(
@@ -52,23 +54,30 @@ class Dispatcher:
         settler: Settler,
         limiter: Limiter,
         age_max_s: float,
+        emptier: Callable[[], None] = lambda: None,
     ) -> None:
+        """`emptier` is called when a destination that was full has fallen below its share."""
         self._adapter = adapter
-        self._batch_max = adapter.batch_max if isinstance(adapter, BatchAdapter) else 1
-        self._width_max = max(1, adapter.per_destination_max // self._batch_max)
+        self._batched = adapter if isinstance(adapter, BatchAdapter) else None
+        self._batch_max = min(self._batched.batch_max, adapter.per_destination_max) if self._batched else 1
+        self._width_max = adapter.per_destination_max
         # With one breaker for all there is one destination, and nobody beside it to be kept from starving.
         self._one_destination = adapter.circuit or ""
         several = adapter.per_destination_max < self.places_max
-        self._widens = not self._one_destination and several and self._batch_max == 1
+        batches_fit = self._batch_max == 1 or self._batch_max < adapter.per_destination_max
+        self._widens = not self._one_destination and several and batches_fit
         self._attempts = attempts
         self._backoff = backoff
         self._clock = clock
         self._settler = settler
         self._limiter = limiter
         self._held_up: dict[str, None] = {}
+        self._full: dict[str, int] = {}
+        self._emptier = emptier
         self._age_max_s = age_max_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._destinations: dict[str, Destination] = {}
+        self._rested: dict[str, Destination] = {}
         self._held = 0
         self._yielding_held = 0
         self._settled_elsewhere = 0
@@ -128,11 +137,17 @@ class Dispatcher:
             return []
         now = self._clock.monotonic()
         most = max(self._adapter.per_destination_max, self.places_max // 4)
-        return [
-            name
-            for name, each in self._destinations.items()
-            if each.taken >= (min(most, each.share(now)) if self._widens else most)
-        ]
+        self._full.clear()
+        for name, each in self._destinations.items():
+            share = min(each.share(now), 2 * most if each.takes_more else most) if self._widens else most
+            if each.taken >= share:
+                self._full[name] = share
+        return list(self._full)
+
+    @property
+    def some_are_full(self) -> bool:
+        """Whether some were when it was asked last, and limits hold back nothing besides."""
+        return bool(self._full) and not self.held_back
 
     def silent_destinations(self) -> list[str]:
         """Those that do not answer, so that no other must wait for them.
@@ -182,10 +197,21 @@ class Dispatcher:
         return [claim for claim in claims if (claim.message_id, claim.n) not in gone]
 
     def _open(self, name: str) -> Destination:
-        width = min(WIDTH_START, self._width_max) if self._widens else self._width_max
-        destination = Destination(width, self._width_max, heard_at=self._clock.monotonic())
+        now = self._clock.monotonic()
+        destination = self._rested.pop(name, None)
+        if destination is None or now - destination.heard_at >= SILENT_S:
+            width = min(WIDTH_START, self._width_max) if self._widens else self._width_max
+            destination = Destination(width, self._width_max, heard_at=now)
         self._destinations[name] = destination
         return destination
+
+    def _rest(self, name: str, destination: Destination) -> None:
+        """Nothing is left there. What comes within a moment finds what it has earned."""
+        self._destinations.pop(name, None)
+        if self._widens and destination.width > WIDTH_START:
+            self._rested[name] = destination
+            if len(self._rested) > RESTED_MAX:
+                del self._rested[next(iter(self._rested))]
 
     async def drain(self) -> None:
         """Hand back what only waited, let what is at the adapter end, wait until all is settled."""
@@ -215,9 +241,11 @@ class Dispatcher:
         """Open one more worker to a destination, if it may have one and something waits."""
         if not destination.waiting_count:
             if not destination.workers:
-                self._destinations.pop(name, None)
+                self._rest(name, destination)
             return
         if destination.workers >= destination.width or name in self._held_up:
+            return
+        if destination.in_flight + self._together(destination) > destination.width:
             return
         destination.workers += 1
         task = asyncio.create_task(self._worker(name, destination))
@@ -244,14 +272,28 @@ class Dispatcher:
 
     def _take(self, name: str, destination: Destination) -> list[Claim]:
         """One batch at most of what may start now; empty when nothing may."""
+        together = self._together(destination)
+        if together > 1 and destination.in_flight + together > destination.width:
+            return []  # whoever ends next goes on
         if not self._limiter.active:
-            return destination.take(self._batch_max)
-        batch = self._limiter.take(destination, self._batch_max)
-        if not batch and destination.waiting_count and name not in self._held_up:
-            self._held_up[name] = None
-            free = destination.width - destination.workers + 1
-            self._limiter.want(name, destination, self._batch_max * free)
+            batch = destination.take(together)
+        else:
+            batch = self._limiter.take(destination, together)
+            if not batch and destination.waiting_count and name not in self._held_up:
+                self._held_up[name] = None
+                self._limiter.want(name, destination, max(1, destination.width - destination.in_flight))
+        destination.in_flight += len(batch)
         return batch
+
+    def _together(self, destination: Destination) -> int:
+        """How many go at once. Where neighbours are protected, half of what may be under way, so that
+        two follow each other; and one, until the destination has shown that it answers."""
+        if self._batched is None or not destination.waiting_count:
+            return 1
+        if self._widens and destination.width <= WIDTH_START:
+            return 1
+        most = destination.width // 2 if self._widens else self._batch_max
+        return min(self._batched.batch_of(destination.next), most)
 
     def go_on(self, most: int | None = None) -> None:
         """Try again what limits have held up, `most` destinations of it, the first ones first."""
@@ -263,24 +305,26 @@ class Dispatcher:
 
     async def _deliver(self, destination: Destination, batch: Sequence[Claim]) -> bool:
         """Returns: whether the destination may have more under way than before."""
-        if not destination.in_flight:
-            destination.heard_at = self._clock.monotonic()
-        destination.in_flight += len(batch)
         started = self._clock.monotonic()
+        if destination.in_flight == len(batch):
+            destination.heard_at = started
         answers: Sequence[Answer] = [_CUT_OFF] * len(batch)
         try:
             answers = await self._attempts.batch(batch)
         finally:
             now = self._clock.monotonic()
             destination.in_flight -= len(batch)
+            destination.is_quick = now - started < QUICK_S
             self._held -= len(batch)
             if self._yielding_held:
                 self._yielding_held -= _yielding_in(batch)
             self._end(batch, answers, int((now - started) * 1000))
+            if self._full and destination.taken < self._full.get(batch[0].destination, 0):
+                self._emptier()
             if (freed := self._limiter.ended(batch)) and self._held_up:
                 self.go_on(freed)
                 await asyncio.sleep(0)  # so that they go first
-        return destination.answered(now, well=worst_trip(answers)[0] is None)
+        return destination.answered(now, len(batch), well=worst_trip(answers)[0] is None)
 
     def _end(self, batch: Sequence[Claim], answers: Sequence[Answer], duration_ms: int) -> None:
         for claim, answer in zip(batch, answers, strict=True):

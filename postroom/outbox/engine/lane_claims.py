@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from postroom.base.clock import Clock
@@ -44,12 +44,15 @@ class LaneClaims:
         channel: str,
         clock: Clock,
         restart_pace: RestartPace = DEFAULT_PACE,
+        in_a_hurry: Callable[[], bool] = lambda: False,
     ) -> None:
         self._pool = pool
         self._channel = channel
         self._clock = clock
         self._claimers = {
-            urgency: TenantClaims(Queue(pool, worker, channel, clock, lane), restart_pace=restart_pace)
+            urgency: TenantClaims(
+                Queue(pool, worker, channel, clock, lane, in_a_hurry), restart_pace=restart_pace
+            )
             for urgency, lane in LANES.items()
         }
         self._shares = {

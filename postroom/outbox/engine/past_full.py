@@ -18,7 +18,9 @@ SCAN_MAX: Final = 1_000
 LONG_SCAN_MAX: Final = 5_000
 LONG_SCANS_MAX: Final = 10
 LONG_SCANS_S: Final = 0.2
-"""How far, how often and how long one claim scans on where full destinations fill the usual scan."""
+"""How far, how often and how long one claim scans on where full destinations fill the usual scan. Once, where
+there is one and it has room again by then; among several there is always one that has, and each time the scan
+begins again."""
 PAUSE_MIN_S: Final = 0.05
 PAUSE_MAX_S: Final = 1.0
 PAUSE_SCANS: Final = 4
@@ -52,6 +54,7 @@ class PastFullScan:
         self._queue = queue
         self._tenants = tenants
         self._scanned_to = START
+        self._at_end = False
         self._passed_by: frozenset[PassedBy] = frozenset()
         self._found_at: dict[PassedBy, Cursor] = {}
         self._turn = 0
@@ -59,7 +62,7 @@ class PastFullScan:
         self._named: dict[str, int] = {}
 
     def restart(self) -> None:
-        self._scanned_to = START
+        self._scanned_to, self._at_end = START, False
 
     async def claim(self, conn: Connection, places: Places, around: Around, cursor: Cursor) -> list[Claim]:
         """Lease what is due from `cursor` on.
@@ -69,9 +72,8 @@ class PastFullScan:
         the others come first, for many limits have room for a few at any time.
         """
         if not self._passed_by.issubset(around.passed_by):
-            self._scanned_to = START
+            self.restart()
         self._passed_by = around.passed_by
-        onward = cursor.advanced_to(self._scanned_to)
         for name, count in around.named.items():
             if self._named.get(name) != count:
                 self._named[name] = count
@@ -79,17 +81,30 @@ class PastFullScan:
         others_first = self._others_first
         claims = [] if others_first else await self._claim_limited(conn, places, around, cursor)
         self._others_first = bool(claims)
-        if not claims:
-            claims = await self._scan(conn, places, around, onward, SCAN_MAX)
-            if claims:
-                self._scanned_to = onward.after(claims)
-            elif onward != cursor:
-                claims = await self._scan(conn, places, around, cursor, SCAN_MAX)
-            claims = claims or await self._scan_on(conn, places, around, onward)
+        claims = claims or await self._claim_onward(conn, places, around, cursor)
         for room in around.limited:
             if found := [claim for claim in claims if room.counts(claim)]:
                 self._found_at[room[:2]] = START.after(found)
         return claims
+
+    async def _claim_onward(
+        self, conn: Connection, places: Places, around: Around, cursor: Cursor
+    ) -> list[Claim]:
+        """From where the last scan ended, then from the beginning; on from there where there is more."""
+        onward = cursor.advanced_to(self._scanned_to)
+        claims: list[Claim] = []
+        if self._at_end:  # as nearly always beside one backlog: nothing has come since
+            end, _ = await self._scan_end(conn, onward)
+            self._at_end = end == onward
+        if not self._at_end:
+            claims = await self._scan(conn, places, around, onward, SCAN_MAX)
+        if claims:
+            self._scanned_to = onward.after(claims)
+        elif onward != cursor:
+            claims = await self._scan(conn, places, around, cursor, SCAN_MAX)
+        if claims or self._at_end:
+            return claims
+        return await self._scan_on(conn, places, around, onward)
 
     async def _claim_limited(
         self, conn: Connection, places: Places, around: Around, cursor: Cursor
@@ -108,21 +123,23 @@ class PastFullScan:
         clock = self._queue.clock
         began_at = clock.monotonic()
         for _ in range(LONG_SCANS_MAX):
-            end, more = await store.fetch_scan_end(
-                conn,
-                channel=self._queue.channel,
-                lane=self._queue.lane,
-                cursor=cursor,
-                scan_max=LONG_SCAN_MAX,
-            )
+            end, more = await self._scan_end(conn, cursor)
             claims = await self._scan(conn, places, around, cursor, LONG_SCAN_MAX)
             if claims:
                 break
-            cursor = end
+            cursor, self._at_end = end, not more
             if not more or clock.monotonic() - began_at > LONG_SCANS_S:
+                break
+            if len(around.passed_by) == 1 and self._queue.in_a_hurry():
                 break
         self._scanned_to = cursor.after(claims)
         return claims
+
+    async def _scan_end(self, conn: Connection, cursor: Cursor) -> tuple[Cursor, bool]:
+        queue = self._queue
+        return await store.fetch_scan_end(
+            conn, channel=queue.channel, lane=queue.lane, cursor=cursor, scan_max=LONG_SCAN_MAX
+        )
 
     async def _scan(
         self, conn: Connection, places: Places, around: Around, cursor: Cursor, scan_max: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from postroom.base.clock import Clock
@@ -19,3 +20,5 @@ class Queue:
     channel: str
     clock: Clock
     lane: Lane = NORMAL
+    in_a_hurry: Callable[[], bool] = lambda: False
+    """Whether there is something to claim by now that a long look for something else would keep waiting."""

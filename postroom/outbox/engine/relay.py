@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from postroom.base.cancelling import cancel
 from postroom.base.clock import Clock
@@ -92,6 +93,7 @@ class Relay:
         self._passed_some_by = False
         self._round_up = False
         self._hurry = asyncio.Event()
+        self._room_again = False
         self._lost_claims = LostClaims(
             pool=pool, worker=worker, channel=self._channel, clock=clock, check_every_s=check_lost_claims_s
         )
@@ -113,6 +115,7 @@ class Relay:
             settler=settler,
             limiter=limiter,
             age_max_s=self._age_max_s,
+            emptier=self._has_room_again,
         )
         limiter.start(dispatcher.go_on)
         settling = asyncio.create_task(settler.run(), name=f"settle {self._channel}")
@@ -147,6 +150,7 @@ class Relay:
             channel=self._channel,
             clock=self._clock,
             restart_pace=self._restart_pace,
+            in_a_hurry=lambda: self._room_again,
         )
         empty_claims = 0
         while not context.stop.is_set():
@@ -161,7 +165,9 @@ class Relay:
             due = not self._paused and (settler.next_may_go or self._passed_some_by)
             if context.once and not (claimed or under_way or due):
                 return
-            if not dispatcher.has_room or (context.once and not claimed):
+            if not claimed and self._waits_for_full(lanes, dispatcher):
+                await _within(self._hurry.wait(), FULL_WAIT_S)
+            elif not dispatcher.has_room or (context.once and not claimed):
                 if dispatcher.places_taken or dispatcher.held_back:  # all may have ended during the claim
                     soon = lanes.crowded or dispatcher.held_back
                     await _freed(settler, FULL_WAIT_S if soon else NO_ROOM_WAIT_S)
@@ -173,6 +179,16 @@ class Relay:
                 await _freed(settler, FULL_WAIT_S)
             else:
                 await self._sleep(dispatcher, settler, empty_claims)
+
+    def _waits_for_full(self, lanes: LaneClaims, dispatcher: Dispatcher) -> bool:
+        """Whether all that could be claimed is for destinations that have their share."""
+        if self._paused or not dispatcher.has_room or lanes.wait_for_room(dispatcher.bulk_places_free):
+            return False
+        return dispatcher.some_are_full
+
+    def _has_room_again(self) -> None:
+        self._room_again = True
+        self._hurry.set()
 
     def _next_may_go(self) -> None:
         self._wakeup.flag(self._channel).set()
@@ -197,6 +213,8 @@ class Relay:
         dispatcher.set_limits(await self._controls.limits(self._channel))
         closed = await self._attempts.closed_off()
         silent = dispatcher.silent_destinations()
+        self._hurry.clear()  # what ends from here on may leave room that the claim has not seen
+        self._room_again = False
         full = dispatcher.full_destinations()
         free, limited = dispatcher.room()
         self._passed_some_by = bool(full) or dispatcher.held_back
@@ -235,7 +253,7 @@ class Relay:
             await self._wakeup.awake_on(self._channel)
             await self._wakeup.wait(self._channel, REFRESH_S)
             return
-        if dispatcher.held_back or dispatcher.full_destinations():
+        if dispatcher.held_back:
             await _freed(settler, FULL_WAIT_S)
             return
         if await self._wakeup.sleeping_on(self._channel):
@@ -251,5 +269,9 @@ class Relay:
 
 
 async def _freed(settler: Settler, timeout_s: float) -> None:
+    await _within(settler.freed(), timeout_s)
+
+
+async def _within(event: Coroutine[Any, Any, object], timeout_s: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(settler.freed(), timeout_s)
+        await asyncio.wait_for(event, timeout_s)

@@ -133,7 +133,8 @@ async def connect() -> AsyncIterator[Connect]:
 
 
 async def send(connections: BrokerConnections, to: Secure, host: str = "localhost") -> Answer:
-    return await connections.send(parse_broker_url(to.url.format(host)), SecretStr(to.login), MESSAGE)
+    [answer] = await connections.send(parse_broker_url(to.url.format(host)), SecretStr(to.login), [MESSAGE])
+    return answer
 
 
 async def test_a_broker_of_a_private_authority_gets_messages_over_tls(

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError
 from postroom.channels.webhooks.brokers.kafka import KafkaTransport
 from postroom.channels.webhooks.brokers.kinds import parse_broker_url
 from postroom.channels.webhooks.brokers.transport import BrokerMessage, Node
-from postroom.outbox.model import Delivered, Rejected, RetryLater, Trip, Unknown
+from postroom.outbox.model import Delivered, Outcome, Rejected, RetryLater, Trip, Unknown
 from tests.fixtures.kafka_mock import INIT_PRODUCER_ID, KafkaMock, kafka_mock
 
 TOPIC = "orders"
@@ -50,15 +50,19 @@ def message(body: bytes = b"{}", key: str | None = "k") -> BrokerMessage:
     return BrokerMessage(id_, "order.paid", key, body, {"webhook-id": id_}, {})
 
 
+async def send(transport: KafkaTransport, message: BrokerMessage) -> Outcome:
+    return await (await transport.begin(message))
+
+
 async def test_what_the_broker_finds_too_large_is_dead_and_the_next_one_is_stored(
     cluster: KafkaMock, transport: KafkaTransport
 ) -> None:
     cluster.refuse(KafkaError.MSG_SIZE_TOO_LARGE)
     async with asyncio.timeout(LIMIT_S):
-        answer = await transport.send(message())
+        answer = await send(transport, message())
         assert isinstance(answer, Rejected), answer
         assert answer.code == "too_large"
-        assert isinstance(await transport.send(message()), Delivered)
+        assert isinstance(await send(transport, message()), Delivered)
     assert len(cluster.read(TOPIC)) == 1
 
 
@@ -66,7 +70,7 @@ async def test_the_producer_is_idempotent_and_ends_when_it_may_not_be(cluster: K
     """The mock drops nothing that is repeated, so this only sees that the producer asks to be idempotent."""
     cluster.refuse(KafkaError.CLUSTER_AUTHORIZATION_FAILED, request=INIT_PRODUCER_ID)
     async with opened(cluster) as transport, asyncio.timeout(LIMIT_S):
-        answer = await transport.send(message())
+        answer = await send(transport, message())
         assert isinstance(answer, Unknown | RetryLater), answer
         while transport.is_open:  # told in a thread
             await asyncio.sleep(0)
@@ -77,7 +81,7 @@ async def test_what_may_pass_is_repeated_by_the_library(
 ) -> None:
     cluster.refuse(KafkaError.REQUEST_TIMED_OUT, KafkaError.NOT_LEADER_FOR_PARTITION)
     async with asyncio.timeout(LIMIT_S):
-        assert isinstance(await transport.send(message(b"1")), Delivered)
+        assert isinstance(await send(transport, message(b"1")), Delivered)
     [got] = cluster.read(TOPIC)
     assert (got.value(), got.key()) == (b"1", b"k")
 
@@ -94,7 +98,7 @@ async def test_what_somebody_can_mend_is_retried_and_says_nothing_of_the_cluster
 ) -> None:
     cluster.refuse(error)
     async with asyncio.timeout(LIMIT_S):
-        answer = await transport.send(message())
+        answer = await send(transport, message())
     assert isinstance(answer, RetryLater), answer
     assert (answer.code, answer.trip) == (code, Trip.NO)
 
@@ -105,8 +109,8 @@ async def test_a_right_that_was_given_meanwhile_is_noticed(
     """The library remembers the refusal of a topic until it asks for the topic again."""
     cluster.refuse(KafkaError.TOPIC_AUTHORIZATION_FAILED)
     async with asyncio.timeout(LIMIT_S):
-        answers = [await transport.send(message())]
+        answers = [await send(transport, message())]
         while not isinstance(answers[-1], Delivered):
-            answers.append(await transport.send(message()))
+            answers.append(await send(transport, message()))
             await asyncio.sleep(0)
     assert all(isinstance(each, RetryLater) for each in answers[:-1])

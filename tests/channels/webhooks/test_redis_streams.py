@@ -47,7 +47,8 @@ def client(server: RedisServer) -> Redis:
 async def send(connections: BrokerConnections, url: str, number: int = 1) -> Answer:
     claim = make_claim(message_id=UUID(int=number), channel="webhook", type="a")
     message = build_message(claim, format_="envelope", envelope=b"{}", data=b"1")
-    return await connections.send(parse_broker_url(url), SecretStr(LOGIN), message)
+    [answer] = await connections.send(parse_broker_url(url), SecretStr(LOGIN), [message])
+    return answer
 
 
 async def test_a_node_that_leads_no_more_is_left_for_the_next(

@@ -37,8 +37,10 @@ async def test_a_name_is_dialled_at_the_address_that_was_checked(stand_in: SqsSt
     try:
         async with asyncio.timeout(20):
             await transport.open(node)
-            answer = await transport.send(
-                BrokerMessage("id", "order.paid", None, b"{}", {"webhook-id": "id"}, {})
+            answer = await (
+                await transport.begin(
+                    BrokerMessage("id", "order.paid", None, b"{}", {"webhook-id": "id"}, {})
+                )
             )
         assert isinstance(answer, Delivered), answer
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ import pytest
 from postroom.base.db import Connection, Pool, transaction
 from postroom.outbox import store
 from postroom.outbox.cursor import START, Cursor
+from postroom.outbox.engine import past_full
 from postroom.outbox.engine.around import Around
 from postroom.outbox.engine.past_full import SCAN_MAX, EmptyScanPause, PastFullScan, Places
 from postroom.outbox.engine.queue import Queue
@@ -57,6 +59,26 @@ def to(host: str, count: int) -> list[Message]:
     ]
 
 
+def watch_scans(monkeypatch: pytest.MonkeyPatch) -> list[Cursor]:
+    """Returns: where each scan from here on begins."""
+    begun: list[Cursor] = []
+    claim_around = store.claim_around
+
+    async def watched(conn: Connection, **options: Any) -> list[Claim]:
+        begun.append(options["cursor"])
+        return await claim_around(conn, **options)
+
+    monkeypatch.setattr(store, "claim_around", watched)
+    return begun
+
+
+async def found_beside(scan: PastFullScan, pool: Pool, *full: str) -> list[str]:
+    """Returns: the destinations of what a claim around these takes."""
+    async with pool.acquire() as conn:
+        claims = await scan.claim(conn, PLACES, Around(full), START)
+    return [claim.destination for claim in claims]
+
+
 async def test_two_runners_share_what_is_due_beside_a_full_destination(dsn: str, pool: Pool) -> None:
     """Both look at the same time: what one has chosen is nothing for the other."""
     engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
@@ -78,19 +100,10 @@ async def test_what_was_claimed_beside_a_full_destination_is_not_read_again(
     """While a breaker is open, all that was delivered meanwhile would lie in front of each claim."""
     engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
     scan = PastFullScan(Queue(engine.pool, engine.worker, "webhook", engine.clock))
-    begun: list[Cursor] = []
-    claim_around = store.claim_around
-
-    async def watched(conn: Connection, **options: Any) -> list[Claim]:
-        begun.append(options["cursor"])
-        return await claim_around(conn, **options)
-
-    monkeypatch.setattr(store, "claim_around", watched)
+    begun = watch_scans(monkeypatch)
 
     async def found(*full: str) -> list[str]:
-        async with pool.acquire() as conn:
-            claims = await scan.claim(conn, PLACES, Around(full), START)
-        return [claim.destination for claim in claims]
+        return await found_beside(scan, pool, *full)
 
     await engine.publish([*to("full.example", 5), *to("open.example", 40)])
     for _ in range(4):
@@ -107,9 +120,7 @@ async def test_a_backlog_is_scanned_once_and_what_comes_after_it_is_found(dsn: s
     scan = PastFullScan(Queue(engine.pool, engine.worker, "webhook", engine.clock))
 
     async def found() -> list[str]:
-        async with pool.acquire() as conn:
-            claims = await scan.claim(conn, PLACES, Around(["full.example"]), START)
-        return [claim.destination for claim in claims]
+        return await found_beside(scan, pool, "full.example")
 
     await engine.publish(to("full.example", SCAN_MAX + 100))
     assert await found() == []
@@ -122,6 +133,57 @@ async def test_a_backlog_is_scanned_once_and_what_comes_after_it_is_found(dsn: s
     assert await found() == [], "the backlog was read before"
     scan.restart()
     assert await found() == ["within.example"]
+
+
+async def test_beside_a_backlog_that_was_read_only_its_beginning_is_read_again(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
+    scan = PastFullScan(Queue(engine.pool, engine.worker, "webhook", engine.clock))
+    begun = watch_scans(monkeypatch)
+
+    async def found() -> list[str]:
+        begun.clear()
+        return await found_beside(scan, pool, "full.example")
+
+    await engine.publish(to("full.example", 5))
+    assert await found() == []
+    for _ in range(2):
+        assert (await found(), begun) == ([], [START])
+    await engine.publish(to("full.example", 1))
+    assert await found() == []
+    await engine.publish(to("after.example", 3))
+    assert await found() == ["after.example"] * 3
+    assert (await found(), begun[-1]) == ([], begun[0]), "it looks behind what it found"
+    assert begun[0] != START
+
+
+async def test_a_look_at_a_long_backlog_ends_where_there_is_room_and_goes_on_from_there(
+    dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past_full, "SCAN_MAX", 10)
+    monkeypatch.setattr(past_full, "LONG_SCAN_MAX", 20)
+    engine = await Engine(dsn, pool, ScriptedAdapter(channel=Channel.WEBHOOK)).start()
+    hurry = asyncio.Event()
+    hurry.set()
+    queue = Queue(engine.pool, engine.worker, "webhook", engine.clock, in_a_hurry=hurry.is_set)
+    scan = PastFullScan(queue)
+    begun = watch_scans(monkeypatch)
+
+    async def found() -> list[str]:
+        begun.clear()
+        return await found_beside(scan, pool, "full.example")
+
+    await engine.publish([*to("full.example", 90), *to("open.example", 5)])
+    assert (await found(), len(begun)) == ([], 2), "the usual scan, and one long one"
+    first = begun[-1]
+    assert (await found(), begun[0].first > first.first) == ([], True), "it goes on where that ended"
+    async with pool.acquire() as conn:
+        deep = await PastFullScan(queue).claim(conn, PLACES, Around(["full.example", "b.example"]), START)
+        assert len(deep) == 5, "among several there is always one with room"
+        await conn.execute("update postroom.delivery set worker = null, claimed_at = null")
+    hurry.clear()
+    assert await found() == ["open.example"] * 5
 
 
 async def test_of_two_limited_backlogs_each_is_claimed_as_far_as_there_is_room(dsn: str, pool: Pool) -> None:

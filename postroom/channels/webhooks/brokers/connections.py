@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -28,6 +29,8 @@ CONNECT_S: Final = 5.0
 CLOSE_S: Final = 5.0
 IDLE_S: Final = 60.0
 _FULL: Final = Deferred(Wait.DESTINATION_FULL, "every connection to a broker is taken")
+_NOT_CONNECTED: Final = RetryLater("no connection within the time limit", code="connect_timeout")
+_NOT_ACKNOWLEDGED: Final = Unknown("no acknowledgement within the time limit", code="timeout")
 
 log = get_logger(__name__)
 
@@ -84,13 +87,16 @@ class BrokerConnections:
         self._places: OrderedDict[tuple[str, str | None], _Place] = OrderedDict()
         self._closing = set[asyncio.Task[None]]()
 
-    async def send(self, url: BrokerUrl, secret: SecretStr | None, message: BrokerMessage) -> Answer:
-        """One attempt. `secret`: the endpoint's, a login."""
+    async def send(
+        self, url: BrokerUrl, secret: SecretStr | None, messages: Sequence[BrokerMessage]
+    ) -> Sequence[Answer]:
+        """One attempt for each, one behind the other; one answer each. `secret`: the endpoint's, a login."""
         place = self._place(url, secret)
         if place is None:
-            return _FULL
+            return [_FULL] * len(messages)
         line: _Line | None = None
-        answer: Answer | None = None
+        begun: list[asyncio.Future[Outcome]] = []
+        answers: list[Outcome] | None = None
         place.users += 1
         try:
             with self._limit:
@@ -98,22 +104,27 @@ class BrokerConnections:
                 if not isinstance(opened, _Line) or not opened.transport.is_open:
                     opened = await self._open(place)
                 if not isinstance(opened, _Line):
-                    return opened
+                    return [opened] * len(messages)
                 line = opened
                 line.in_flight += 1
-                answer = await line.transport.send(message)
+                for message in messages:  # what has begun is known if it is cut off
+                    begun.append(await line.transport.begin(message))
+                answers = [await each for each in begun]
         except TimeoutError:
-            if line is None:
-                answer = RetryLater("no connection within the time limit", code="connect_timeout")
-            else:
-                answer = Unknown("no acknowledgement within the time limit", code="timeout")
+            late = _NOT_CONNECTED if line is None else _NOT_ACKNOWLEDGED
+            answers = [each.result() if each.done() and not each.cancelled() else late for each in begun]
+            answers += [late] * (len(messages) - len(begun))
         finally:
             place.users -= 1
             if not place.users:
                 place.used_at = asyncio.get_running_loop().time()
             if line is not None:
-                self._left(place, line, lost=answer is None or isinstance(answer, Unknown))
-        return answer
+                lost = answers is None or any(isinstance(each, Unknown) for each in answers)
+                if lost:
+                    for each in begun:
+                        each.cancel()
+                self._left(place, line, lost=lost)
+        return answers
 
     async def close(self) -> None:
         if self._idle_timer is not None:

@@ -106,7 +106,7 @@ class NatsTransport:
                 raise OpenFailed("the broker refused the login", "login_refused") from None
             raise OpenFailed("the broker's greeting was not understood", "protocol") from None
 
-    async def send(self, message: BrokerMessage) -> Outcome:
+    async def begin(self, message: BrokerMessage) -> asyncio.Future[Outcome]:
         number = str(next(self._numbers))
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._awaited[number] = answer
@@ -119,13 +119,11 @@ class NatsTransport:
             await self._client.publish(
                 self._subject, message.body, reply=f"{self._inbox}.{number}", headers=headers
             )
-            return await answer
         except MaxPayloadError:
-            return Rejected("larger than the broker takes", code="too_large")
+            self._answer(number, Rejected("larger than the broker takes", code="too_large"))
         except (Error, OSError):
-            return _LOST
-        finally:
-            del self._awaited[number]
+            self._answer(number, _LOST)
+        return answer
 
     async def close(self) -> None:
         try:
@@ -158,7 +156,7 @@ class NatsTransport:
             self._answer(number, _LOST)
 
     def _answer(self, number: str, outcome: Outcome) -> None:
-        awaited = self._awaited.get(number)
+        awaited = self._awaited.pop(number, None)
         if awaited is not None and not awaited.done():
             awaited.set_result(outcome)
 

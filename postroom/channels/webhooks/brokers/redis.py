@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
@@ -19,7 +20,7 @@ from redis.exceptions import (
 from postroom.base.errors import Unavailable
 from postroom.base.log import get_logger
 from postroom.channels.webhooks.brokers.login import Login
-from postroom.channels.webhooks.brokers.transport import BrokerMessage, Node, OpenFailed
+from postroom.channels.webhooks.brokers.transport import BrokerMessage, Node, OpenFailed, ended
 from postroom.channels.webhooks.brokers.url import BrokerUrl
 from postroom.channels.webhooks.url import fault
 from postroom.outbox.model import Delivered, Outcome, RetryLater, Trip, Unknown
@@ -109,11 +110,11 @@ class RedisTransport:
                 raise error.__context__ from None
             raise OSError(None, "no connection to the broker") from None
 
-    async def send(self, message: BrokerMessage) -> Outcome:
+    async def begin(self, message: BrokerMessage) -> asyncio.Future[Outcome]:
         try:
-            return await self._batches.submit(message)
+            return self._batches.hand_in(message)
         except Unavailable:
-            return RetryLater("too many messages wait for the broker", code="busy", trip=Trip.NO)
+            return ended(RetryLater("too many messages wait for the broker", code="busy", trip=Trip.NO))
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import socket
@@ -80,9 +81,12 @@ class SqsTransport:
             trust_env=False,
         )
 
-    async def send(self, message: BrokerMessage) -> Outcome:
+    async def begin(self, message: BrokerMessage) -> asyncio.Future[Outcome]:
+        return asyncio.create_task(self._send(message))
+
+    async def _send(self, message: BrokerMessage) -> Outcome:
         if self._session is None:
-            raise RuntimeError("open() comes before send()")
+            raise RuntimeError("open() comes before begin()")
         request = self._signed(_arguments(message, f"{self._endpoint}/{self._path}"))
         try:
             async with self._session.post(

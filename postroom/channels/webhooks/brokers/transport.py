@@ -6,6 +6,7 @@ A new kind is a module beside this one with a class that keeps `Transport`, a li
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,12 +57,12 @@ class OpenFailed(Exception):
 
 
 class Transport(Protocol):
-    """One connection to one broker; used by several sends at once, and never opened twice.
+    """One connection to one broker; used by several messages at once, and never opened twice.
 
-    The caller limits the time of `open` and `send` by cancelling them, opens under a lock, and makes another
-    one where `is_open` turned false or a send ended in `Unknown`. So an adapter turns off what its library
-    does to come back by itself, follows no address that a server names unless it was checked, and keeps no
-    message past its `send`.
+    The caller limits the time of `open` and of answers by cancelling them, opens under a lock, and makes
+    another one where `is_open` turned false or an answer was `Unknown` or cancelled. So an adapter turns off
+    what its library does to come back by itself, and follows no address that a server names unless it was
+    checked.
     """
 
     port: ClassVar[int]
@@ -83,15 +84,22 @@ class Transport(Protocol):
         """Connect and log in. Errors: `OpenFailed`, `OSError`, `TimeoutError`; nothing was sent then."""
         ...
 
-    async def send(self, message: BrokerMessage) -> Outcome:
-        """Hand over, and wait until the broker has stored it durably.
+    async def begin(self, message: BrokerMessage) -> asyncio.Future[Outcome]:
+        """Hand over. Returns: what it ends as, once the broker has stored it durably or has not.
 
-        Returns: `Delivered` once it is acknowledged; `RetryLater` where the broker said no and may say yes
-        later, with `Trip.NO` where that says nothing of its health; `Rejected` where it never will (too
-        large); `Unknown` where the connection ended before the answer. It never raises for what it foresees.
+        `Delivered` once it is acknowledged; `RetryLater` where the broker said no and may say yes later, with
+        `Trip.NO` where that says nothing of its health; `Rejected` where it never will (too large); `Unknown`
+        where the connection ended before the answer. It never raises for what it foresees.
         """
         ...
 
     async def close(self) -> None:
         """Let the connection go, whatever state it is in. It never raises."""
         ...
+
+
+def ended(outcome: Outcome) -> asyncio.Future[Outcome]:
+    """What ended before it could be handed over."""
+    answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    answer.set_result(outcome)
+    return answer
