@@ -185,7 +185,7 @@ def processor_s(pid: int) -> float:
 def _own_s(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it has ended, before or after its file was opened
         return 0.0
     return sum(map(int, fields[11:15])) / TICK_S
 

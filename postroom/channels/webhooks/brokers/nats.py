@@ -78,6 +78,7 @@ class NatsTransport:
         return self._client.is_connected
 
     async def open(self, node: Node) -> None:
+        self._loop = asyncio.get_running_loop()  # kept, for up to Python 3.11 that is a system call
         host = f"[{node.address}]" if ":" in node.address else node.address
         options: dict[str, Any] = self._credentials()
         if node.tls is not None:
@@ -108,7 +109,7 @@ class NatsTransport:
 
     async def begin(self, message: BrokerMessage) -> asyncio.Future[Outcome]:
         number = str(next(self._numbers))
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Outcome] = self._loop.create_future()
         self._awaited[number] = answer
         headers = dict(message.headers)
         if message.attributes:

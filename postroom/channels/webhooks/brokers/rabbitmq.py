@@ -86,6 +86,7 @@ class RabbitTransport:
         url = URL.build(
             scheme="amqp", host=node.host, port=node.port, user=user, password=password, path=path
         )
+        self._loop = asyncio.get_running_loop()  # kept, for up to Python 3.11 that is a system call
         self._dialled = _Dialled(node)
         self._connection = aiormq.Connection(
             url, transport_factory=self._dialled, client_properties={"connection_name": "postroom"}
@@ -105,7 +106,7 @@ class RabbitTransport:
         if self._connection is None:
             raise RuntimeError("open() comes before begin()")
         if self._may_share(message):
-            confirmation = _Confirmation()
+            confirmation = _Confirmation(loop=self._loop)
             self._shared.publish(message.body, _properties(message), confirmation)
             return confirmation
         return asyncio.create_task(self._send(self._connection, message))
