@@ -286,13 +286,14 @@ class Dispatcher:
         return batch
 
     def _together(self, destination: Destination) -> int:
-        """How many go at once. Where neighbours are protected, half of what may be under way, so that
-        two follow each other; and one, until the destination has shown that it answers."""
+        """How many go at once: never more than may be under way, for that would wait for ever. Where neighbours
+        are protected, half of it, so that two follow each other; and one, until the destination has shown
+        that it answers."""
         if self._batched is None or not destination.waiting_count:
             return 1
         if self._widens and destination.width <= WIDTH_START:
             return 1
-        most = destination.width // 2 if self._widens else self._batch_max
+        most = destination.width // 2 if self._widens else destination.width
         return min(self._batched.batch_of(destination.next), most)
 
     def go_on(self, most: int | None = None) -> None:

@@ -146,3 +146,26 @@ async def test_what_it_has_earned_is_kept_for_a_moment(engine: AdapterEngine) ->
     await task
     assert firsts[0] == 1
     assert TOGETHER in firsts[1:]
+
+
+class Gathered(Together):
+    """Takes all that it may have under way at once, as exports do; what is tried first fails."""
+
+    concurrency_max = 2 * WIDTH
+    batch_max = WIDTH
+
+    def batch_of(self, claim: Claim) -> int:  # noqa: ARG002
+        return WIDTH
+
+    async def deliver_batch(self, claims: Sequence[Claim]) -> Sequence[Answer]:
+        self.away = not self.seen
+        return await super().deliver_batch(claims)
+
+
+async def test_what_waits_behind_a_batch_that_failed_is_not_held_for_ever(dsn: str, pool: Pool) -> None:
+    engine = await AdapterEngine(dsn, pool, Gathered()).start()
+    await engine.publish(to(BROKER, 3 * WIDTH))
+    async with asyncio.timeout(20):
+        await engine.drain()
+    failed, waits = await pool.fetchrow("select sum(attempts), count(*) from postroom.delivery")
+    assert 0 < failed == waits <= WIDTH, "each of the first batch once, and all others were delivered"
