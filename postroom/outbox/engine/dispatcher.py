@@ -286,7 +286,7 @@ class Dispatcher:
         return batch
 
     def _together(self, destination: Destination) -> int:
-        """How many go at once: never more than may be under way, for that would wait for ever. Where neighbours
+        """How many go at once: never more than may be under way, which would wait for ever. Where neighbours
         are protected, half of it, so that two follow each other; and one, until the destination has shown
         that it answers."""
         if self._batched is None or not destination.waiting_count:
